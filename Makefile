@@ -1,0 +1,64 @@
+# Every target prepares what it needs; nothing is assumed but Python 3.11, make and git.
+.DEFAULT_GOAL := help
+.PHONY: help rehearse test check synth bench clean format environments
+SHELL := /bin/bash
+UV ?= .tools/uv
+DATA ?=
+LABEL ?=
+FAULTS ?=
+export UV_PYTHON_DOWNLOADS := never
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# jsii caches its kernel per package digest: the second synth starts faster.
+export JSII_RUNTIME_PACKAGE_CACHE := enabled
+SEED_PROJECT := seed-code/layers/project
+
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+rehearse: environments  ## Walk the way of a model through five accounts on this machine (DATA=path LABEL=column for your own data)
+	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)')
+
+test: check  ## Run every check and test: lint, types, templates, Lambdas, seed code, rehearsal
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+check: environments  ## Lint, format check, types, released files; what CI, pre-commit and people run
+	@.venv/bin/ruff format --check --quiet . || (echo 'Run `make format` to format the files above.' && false)
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/portfolio verify
+
+format: .venv/.ready  ## Format the code and apply safe lint fixes
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
+
+synth: .venv/.ready node_modules/.ready  ## Synthesise the CDK app into cdk.out/
+	@node_modules/.bin/cdk synth --quiet
+
+bench: environments  ## Time synth and the steps of the rehearsal over several runs; prints medians
+	@.venv/bin/python -m rehearsal.bench
+
+clean:  ## Remove everything that was generated, environments included
+	@rm -rf .venv .venv-rehearsal .venv-seed .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed at the same time: they are independent, and most of the wait is the network.
+environments:
+	@$(MAKE) --no-print-directory -s -j4 .venv/.ready .venv-rehearsal/.ready .venv-seed/.ready node_modules/.ready
+
+.tools/uv: .ci/bootstrap.py
+	@python3 .ci/bootstrap.py $@ && touch $@
+
+.venv/.ready: pyproject.toml uv.lock | $(UV)
+	@echo 'installing .venv (CDK, tests, tools)'
+	@$(UV) sync --quiet --frozen && touch $@
+
+.venv-rehearsal/.ready: pyproject.toml uv.lock | $(UV)
+	@echo 'installing .venv-rehearsal (the emulated organisation)'
+	@UV_PROJECT_ENVIRONMENT=.venv-rehearsal $(UV) sync --quiet --frozen --only-group rehearsal && touch $@
+
+.venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock | $(UV)
+	@echo 'installing .venv-seed (SageMaker SDK, XGBoost: the seed code)'
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-seed $(UV) sync --quiet --frozen --project $(SEED_PROJECT) && touch $@
+
+node_modules/.ready: package-lock.json .venv/.ready
+	@echo 'installing the CDK command line'
+	@.venv/bin/npm ci --silent --no-audit --no-fund && touch $@

@@ -1,0 +1,55 @@
+"""The names on which accounts, products and the baseline agree, each built and length-checked in this one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONTRACT: Final = 1
+"""Contract version between the workload baseline and released templates (docs/architecture.md)."""
+
+PREFIX: Final = "ml-platform"
+LAUNCH_ROLE: Final = "ml-platform-launch"
+BOUNDARY_POLICY: Final = "ml-platform-boundary"
+PROJECT_ROLE_PATH: Final = "/ml-platform/project/"
+BASELINE_ROLE_PATH: Final = "/ml-platform/baseline/"
+PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
+
+SEED_CHECKIN_FUNCTION: Final = "ml-platform-seed-checkin"
+BUCKET_EMPTIER_FUNCTION: Final = "ml-platform-bucket-emptier"
+ENABLE_PROJECTS_FUNCTION: Final = "ml-platform-enable-projects"
+PREFLIGHT_FUNCTION: Final = "ml-platform-preflight"
+
+VPC_ID_PARAMETER: Final = "/ml-platform/network/vpc-id"
+SUBNET_IDS_PARAMETER: Final = "/ml-platform/network/subnet-ids"
+
+PROJECT_NAME_MAX: Final = 32
+PROJECT_ID_MAX: Final = 16
+DOMAIN_NAME_MAX: Final = 20
+
+
+def contract_parameter(name: str, *, contract: int = CONTRACT) -> str:
+    """Return the name of a contract parameter, e.g. ``/ml-platform/v1/boundary-arn``."""
+    return f"/{PREFIX}/v{contract}/{name}"
+
+
+def persona_role_path(persona: str) -> str:
+    """Return the IAM path of a persona's roles, e.g. ``/ml-platform/persona/data-scientist/``.
+
+    Raises:
+        ValueError: The persona is not one of `PERSONAS`.
+    """
+    if persona not in PERSONAS:
+        raise ValueError(f"persona {persona!r} is unknown: use one of {', '.join(PERSONAS)}")
+    return f"/{PREFIX}/persona/{persona}/"
+
+
+def artifact_bucket(hub_account_id: str, region: str) -> str:
+    """Return the name of the hub's artifact bucket in a region (at most 63 characters, S3's limit)."""
+    return checked_bucket_name(f"{PREFIX}-artifacts-{hub_account_id}-{region}")
+
+
+def checked_bucket_name(name: str) -> str:
+    """Return `name`, or raise ValueError when it is longer than the 63 characters that S3 allows."""
+    if len(name) > 63:
+        raise ValueError(f"bucket name {name!r} has {len(name)} characters; S3 allows 63")
+    return name
