@@ -7,6 +7,12 @@ from typing import Final
 CONTRACT: Final = 1
 """Contract version between the workload baseline and released templates (docs/architecture.md)."""
 
+UNRELEASED: Final = "0.0.0-unreleased"
+"""What a template says where it states its own version (e.g. `Version` of ``Custom::SeedCode``, a version tag).
+
+`portfolio release` puts the version that it releases in its place; a product never knows its version.
+"""
+
 PREFIX: Final = "ml-platform"
 LAUNCH_ROLE: Final = "ml-platform-launch"
 BOUNDARY_POLICY: Final = "ml-platform-boundary"
