@@ -56,6 +56,10 @@ class AnswerError(Exception):
     """CloudFormation's answer URL refused the answer or could not be reached."""
 
 
+class _OutOfTimeError(BaseException):
+    """The function's time is nearly up. No `Exception`: a library that retries on exceptions must not swallow it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Address:
     """Where and under which ids CloudFormation expects an answer; enough to give it later and from elsewhere."""
@@ -143,8 +147,8 @@ class Success:
     """What CloudFormation is told when the request has been carried out.
 
     Attributes:
-        physical_id: ``Ref`` of the resource. Another value than before makes an Update a replacement: CloudFormation will
-            ask to delete the former one.
+        physical_id: ``Ref`` of the resource. Another value than before makes an Update a replacement: CloudFormation
+            will ask to delete the former one.
         data: Attributes for ``Fn::GetAtt``.
     """
 
@@ -254,12 +258,12 @@ def respond(event: Mapping[str, object], context: LambdaContext, decide: Callabl
             )  # attributes that are too long are a failure of this request as well
     except CustomResourceError as err:
         outcome = Failure(physical_id=request.physical_id or NOT_CREATED, reason=str(err))
-    except Exception as err:
+    except (Exception, _OutOfTimeError) as err:
         logger.exception("request %s failed", request.address.request_id)
         outcome = Failure(
             physical_id=request.physical_id or NOT_CREATED,
-            reason=f"{type(err).__name__}: {err} Details: log stream {context.log_stream_name} of the function "
-            f"{context.function_name}.",
+            reason=f"{type(err).__name__.strip('_')}: {err} "
+            f"Details: log stream {context.log_stream_name} of the function {context.function_name}.",
         )
     if outcome is not None:
         answer(request.address, outcome)
@@ -267,7 +271,7 @@ def respond(event: Mapping[str, object], context: LambdaContext, decide: Callabl
 
 @contextmanager
 def _deadline(context: LambdaContext) -> Iterator[None]:
-    """Raise TimeoutError inside the block a few seconds before Lambda would end the function without an answer."""
+    """Raise `_OutOfTimeError` inside the block a few seconds before Lambda would end the function without an answer."""
     seconds = context.get_remaining_time_in_millis() / 1000 - _RESERVED_S
     if (
         threading.current_thread() is not threading.main_thread()
@@ -276,7 +280,9 @@ def _deadline(context: LambdaContext) -> Iterator[None]:
         return
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"the function's time is up after {max(seconds, 0):.0f} s; the request was not completed.")
+        raise _OutOfTimeError(
+            f"the function's time is up after {max(seconds, 0):.0f} s; the request was not completed."
+        )
 
     former = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
