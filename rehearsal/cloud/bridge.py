@@ -1,0 +1,48 @@
+"""Services MiniStack lacks: answered by an operation registered here, else by moto, in the caller's account."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from ministack import app
+from ministack.core import iam_actions
+
+from rehearsal.cloud import core
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SERVICES: Final = ("sagemaker", "servicecatalog", "codepipeline", "codeconnections")
+"""Signing names of the bridged services; all of them speak JSON over POST / with an ``X-Amz-Target`` header."""
+
+
+async def _handle(service: str, headers: Mapping[str, str], body: bytes) -> core.Reply:
+    operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
+    try:
+        request = json.loads(body or b"{}")
+        return core.reply(await asyncio.to_thread(core.call, service, operation, request))
+    except core.ServiceError as error:
+        return core.fail(error)
+    except ValueError as error:
+        return core.fail(core.ServiceError("ValidationException", str(error)))
+
+
+def bridge(service: str) -> None:
+    """Route a service's requests here and have its actions checked by IAM."""
+
+    async def handler(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> core.Reply:
+        return await _handle(service, headers, body)
+
+    app.SERVICE_HANDLERS[service] = handler
+    # Without this entry AUTH=true would let every action of the service through.
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[service] = service
+
+
+def install() -> None:
+    """Bridge every service."""
+    for service in SERVICES:
+        bridge(service)

@@ -1,0 +1,170 @@
+"""Who makes the current request, what else they need permission for, and which roles a service may assume for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+
+from rehearsal.cloud.core import Credentials, ServiceError, role_session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORWARDED_SESSION: Final = "forwarded"
+"""Session name of what a service does with the permissions of the caller (forward access session)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """The principal of the current request.
+
+    Attributes:
+        account: 12-digit id.
+        region: Region of the request.
+        arn: IAM ARN: the role's (with its path) for a role session, else the user's or the root's.
+        session_arn: ARN as STS shows it; equal to `arn` except for role sessions.
+    """
+
+    account: str
+    region: str
+    arn: str
+    session_arn: str
+
+
+def caller() -> Caller:
+    """Return who makes the current request."""
+    session_arn = iam_evaluator.caller_arn()
+    return Caller(
+        account=get_account_id(), region=get_region(), arn=principal_arn(session_arn), session_arn=session_arn
+    )
+
+
+def principal_arn(session_arn: str) -> str:
+    """Return the IAM ARN behind an ARN of STS: the role's ARN for a role session, anything else unchanged."""
+    from ministack.services import iam
+
+    if ":assumed-role/" not in session_arn:
+        return session_arn
+    account = session_arn.split(":")[4]
+    role_name = session_arn.split("/")[1]
+    role = iam._roles.get_scoped(account, None, role_name)
+    return str(role["Arn"]) if role else f"arn:aws:iam::{account}:role/{role_name}"
+
+
+def authorize(
+    action: str, resource_arn: str, *, service: str = "iam", context: Mapping[str, Any] | None = None
+) -> None:
+    """Check that the caller may do one thing more than the request itself, such as passing a role.
+
+    Args:
+        action: e.g. ``iam:PassRole``.
+        resource_arn: What it is done to.
+        service: Service whose action it is.
+        context: Condition keys of this check, e.g. ``{"iam:PassedToService": "sagemaker.amazonaws.com"}``.
+
+    Raises:
+        ServiceError: The caller's policies deny it or do not allow it.
+    """
+    signed = iam_evaluator._signed_request.get()
+    if signed is None:  # root: allowed everything
+        return
+    denied = iam_evaluator.enforce(
+        signed.access_key_id, action, service, get_region(), resource_arn=resource_arn, service_context=context
+    )
+    if denied:
+        raise ServiceError(
+            "AccessDeniedException",
+            f"User: {iam_evaluator.caller_arn()} is not authorized to perform: {action} on resource: {resource_arn}"
+            " because no identity-based policy allows the action",
+        )
+
+
+def authorize_pass_role(role_arn: str, service: str) -> None:
+    """Check that the caller may pass a role to a service and that the role exists and trusts the service.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+
+    Args:
+        role_arn: The role.
+        service: Service principal, e.g. ``sagemaker.amazonaws.com``.
+
+    Raises:
+        ServiceError: The caller may not pass it, or the service could not assume it.
+    """
+    authorize("iam:PassRole", role_arn, context={"iam:PassedToService": service})
+    try:
+        require_trust(role_arn, service)
+    except ServiceError as error:
+        raise ServiceError("ValidationException", f"Could not assume role {role_arn}. {error.message}") from error
+
+
+def require_trust(role_arn: str, service: str) -> None:
+    """Check that a role exists and that its trust policy lets a service assume it.
+
+    Args:
+        role_arn: The role.
+        service: Service principal, e.g. ``servicecatalog.amazonaws.com``.
+
+    Raises:
+        ServiceError: The role does not exist or does not trust the service.
+    """
+    from ministack.services import iam
+
+    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    role = iam._roles.get_scoped(account, None, name)
+    if role is None or role["Arn"] != role_arn:
+        raise ServiceError("ValidationException", f"Role {role_arn} does not exist in account {account}.")
+    document = role["AssumeRolePolicyDocument"]
+    if not _trusts(json.loads(document) if isinstance(document, str) else document, service, account):
+        raise ServiceError("AccessDeniedException", f"The trust policy of {role_arn} does not allow {service}.")
+
+
+def _trusts(document: Mapping[str, Any], service: str, account: str) -> bool:
+    """Whether a trust policy lets a service assume the role for the account (``aws:SourceAccount``)."""
+    context = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account=account,
+        action="sts:AssumeRole",
+        resource_arn="*",
+        region=get_region(),
+        service_context={"aws:sourceaccount": account},
+    )
+    allowed = False
+    for statement in _as_list(document.get("Statement", [])):
+        principal = statement.get("Principal", {})
+        services = _as_list(principal.get("Service", [])) if isinstance(principal, dict) else []
+        if service not in services or "sts:AssumeRole" not in _as_list(statement.get("Action", [])):
+            continue
+        if not iam_evaluator._conditions_met(statement.get("Condition", {}), context):
+            continue
+        if statement["Effect"] == "Deny":
+            return False
+        allowed = True
+    return allowed
+
+
+def assume_as_service(role_arn: str, service: str, session_name: str) -> Credentials:
+    """Return credentials of a role that a service assumes.
+
+    Raises:
+        ServiceError: The role does not exist or does not trust the service.
+    """
+    require_trust(role_arn, service)
+    return role_session(role_arn, session_name)
+
+
+def forwarded_credentials(who: Caller) -> Credentials | None:
+    """Return credentials with which a service acts as the caller; None stands for the account's root.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html
+    """
+    return role_session(who.arn, FORWARDED_SESSION) if ":role/" in who.arn else None
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
