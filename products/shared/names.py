@@ -21,6 +21,8 @@ BASELINE_ROLE_PATH: Final = "/ml-platform/baseline/"
 PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
 
 SEED_CHECKIN_FUNCTION: Final = "ml-platform-seed-checkin"
+SEED_CHECKIN_COMPLETION_FUNCTION: Final = "ml-platform-seed-checkin-completion"
+SEED_CHECKIN_BUILD: Final = "ml-platform-seed-checkin"
 BUCKET_EMPTIER_FUNCTION: Final = "ml-platform-bucket-emptier"
 ENABLE_PROJECTS_FUNCTION: Final = "ml-platform-enable-projects"
 PREFLIGHT_FUNCTION: Final = "ml-platform-preflight"

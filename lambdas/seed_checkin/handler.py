@@ -1,0 +1,120 @@
+"""Custom::SeedCode: starts the build that checks seed code into a repository; its completion answers CloudFormation."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambdas.seed_checkin import core
+from lambdas.seed_checkin.builds import Builds
+from lambdas.seed_checkin.connections import Connections
+from lambdas.seed_checkin.ledger import Ledger
+from lambdas.shared.custom_resource import NOT_CREATED, LambdaContext, Request, Success, respond
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the function uses, from the environment that the baseline gives it."""
+
+    artifact_bucket: str
+    url_suffix: str
+    builds: Builds
+    connections: Connections
+    ledger: Ledger
+
+
+@cache
+def services() -> Services:
+    """Return the function's services, made once per execution environment."""
+    return Services(
+        artifact_bucket=os.environ["ARTIFACT_BUCKET"],
+        url_suffix=os.environ["URL_SUFFIX"],
+        builds=Builds(os.environ["BUILD_PROJECT"]),
+        connections=Connections(),
+        ledger=Ledger(os.environ["LEDGER_TABLE"]),
+    )
+
+
+def lambda_handler(event: Mapping[str, object], context: LambdaContext) -> None:
+    """Answer a request of CloudFormation, or leave the answer to the completion of the build that was started."""
+    respond(event, context, lambda request: check_in(request, services()))
+
+
+def check_in(request: Request, use: Services) -> Success | None:
+    """Carry out one request; None means that a build runs, whose completion answers.
+
+    Raises:
+        CustomResourceError: The request cannot be carried out.
+    """
+    if request.kind == "Delete":
+        return _forget(request, use)
+    checkin = core.parse_checkin(request, use.artifact_bucket)
+    if request.kind == "Update":
+        unchanged = core.answer_without_build(checkin, use.ledger.last(request.address))
+        if unchanged:
+            return unchanged
+    connection = use.connections.get(checkin.connection_arn)
+    core.require_available(connection)
+    pending = core.Pending(
+        address=request.address,
+        checkin=checkin,
+        mode=core.mode_of(request, checkin),
+        repository_url=core.repository_url(connection, checkin, use.url_suffix),
+        former_physical_id=request.physical_id or NOT_CREATED,
+    )
+    _start_build(pending, str(request.old_properties.get("AssetKey", "")), use)
+    return None
+
+
+def _start_build(pending: core.Pending, former_asset_key: str, use: Services) -> None:
+    request_id = pending.address.request_id
+    running = use.ledger.open(pending)
+    if running:
+        logger.info("request %s was delivered again; build %s runs for it", request_id, running)
+        return
+    variables = core.build_variables(
+        pending.checkin,
+        mode=pending.mode,
+        request_id=request_id,
+        former_asset_key=former_asset_key,
+        url_suffix=use.url_suffix,
+    )
+    try:
+        build_id = use.builds.start(variables, token=request_id)
+    except Exception:
+        # This invocation answers FAILED; without its entry nobody else will, should a build have started after all.
+        _drop(request_id, use)
+        raise
+    logger.info("build %s started for request %s", build_id, request_id)
+    try:
+        use.ledger.note_build(request_id, build_id)
+    except (BotoCoreError, ClientError):
+        # The note only saves a repeated delivery the way to CodeBuild, which recognises the token of the same request.
+        logger.exception("build %s could not be noted for request %s", build_id, request_id)
+
+
+def _drop(request_id: str, use: Services) -> None:
+    try:
+        use.ledger.drop(request_id)
+    except (BotoCoreError, ClientError):
+        # The person needs the reason why the build did not start; a second answer would be ignored by CloudFormation.
+        logger.exception("request %s could not be dropped", request_id)
+
+
+def _forget(request: Request, use: Services) -> Success:
+    try:
+        use.ledger.forget(request.address)
+    except (BotoCoreError, ClientError):
+        # Nothing looks for the memory of a deleted resource again; a stack must not fail to delete because of it.
+        logger.exception("the memory of %s was not removed", request.address.logical_resource_id)
+    return Success(physical_id=request.physical_id or NOT_CREATED)
