@@ -1,0 +1,132 @@
+"""Deploys a synthesised cloud assembly as CDK Pipelines would: file assets first, then the stacks in order."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from rehearsal.organization import RehearsalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_STACK_TIMEOUT_S: Final = 300.0
+_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True)
+class StackArtifact:
+    """One stack of an assembly.
+
+    Attributes:
+        name: Name of the CloudFormation stack.
+        template: Path of its template.
+        assets: File assets: path below the assembly, packaging (``file`` or ``zip``), bucket, key.
+        dependencies: Ids of artifacts that must be deployed before.
+    """
+
+    id: str
+    name: str
+    template: Path
+    template_url_key: tuple[str, str]
+    assets: tuple[tuple[Path, str, str, str], ...]
+    dependencies: frozenset[str]
+
+
+def stacks(assembly: Path) -> Iterator[StackArtifact]:
+    """Yield the stacks of an assembly folder in the order in which they can be deployed."""
+    artifacts: dict[str, Any] = json.loads((assembly / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
+    waiting = {name: a for name, a in artifacts.items() if a["type"] == "aws:cloudformation:stack"}
+    found: list[StackArtifact] = []
+    for name, artifact in waiting.items():
+        template_file = artifact["properties"]["templateFile"]
+        manifest = next(d for d in artifact["dependencies"] if artifacts[d]["type"] == "cdk:asset-manifest")
+        listing = json.loads((assembly / artifacts[manifest]["properties"]["file"]).read_text(encoding="utf-8"))
+        assets = [
+            (assembly / asset["source"]["path"], asset["source"]["packaging"], where["bucketName"], where["objectKey"])
+            for asset in listing["files"].values()
+            for where in asset["destinations"].values()
+        ]
+        own = next((a[2], a[3]) for a in assets if a[0].name == template_file)
+        depends = frozenset(d for d in artifact["dependencies"] if d in waiting)
+        stack_name = artifact["properties"]["stackName"]
+        found.append(StackArtifact(name, stack_name, assembly / template_file, own, tuple(assets), depends))
+    done: set[str] = set()
+    while found:
+        ready = next((s for s in found if s.dependencies <= done), None)
+        if ready is None:
+            raise RehearsalError(f"{assembly}: the stacks {[s.name for s in found]} wait for each other")
+        found.remove(ready)
+        done.add(ready.id)
+        yield ready
+
+
+def publish(stack: StackArtifact, s3: Any, substitutions: dict[str, str]) -> None:  # noqa: ANN401 (boto3 client)
+    """Upload the stack's file assets, each under the key that its template expects."""
+    for path, packaging, bucket, key in stack.assets:
+        body = path.read_bytes() if packaging == "file" else _zipped(path)
+        s3.put_object(Bucket=_filled(bucket, substitutions), Key=_filled(key, substitutions), Body=body)
+
+
+def deploy(
+    stack: StackArtifact,
+    cloudformation: Any,  # noqa: ANN401 (boto3 client)
+    substitutions: dict[str, str],
+    *,
+    endpoint: str,
+    doing: Callable[[str], None],
+) -> dict[str, str]:
+    """Create a stack and wait for it; return its outputs.
+
+    Raises:
+        RehearsalError: It did not reach CREATE_COMPLETE; the message has the first reason of each failed resource.
+    """
+    bucket, key = (_filled(part, substitutions) for part in stack.template_url_key)
+    cloudformation.create_stack(
+        StackName=stack.name,
+        TemplateURL=f"{endpoint}/{bucket}/{key}",
+        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    return wait_for_stack(stack.name, cloudformation, doing=doing)
+
+
+def wait_for_stack(name: str, cloudformation: Any, *, doing: Callable[[str], None]) -> dict[str, str]:  # noqa: ANN401 (boto3 client)
+    """Wait until a stack is complete and return its outputs; raise RehearsalError when it failed."""
+    end = time.monotonic() + _STACK_TIMEOUT_S
+    while time.monotonic() < end:
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        status = stack["StackStatus"]
+        if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
+        if not status.endswith("_IN_PROGRESS"):
+            events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+            reasons = [
+                f"{e['LogicalResourceId']} ({e['ResourceType']}): {e.get('ResourceStatusReason', 'no reason given')}"
+                for e in reversed(events)
+                if e["ResourceStatus"].endswith("_FAILED")
+            ]
+            raise RehearsalError(
+                f"stack {name} ended as {status}:\n  " + "\n  ".join(reasons or ["no failed resource"])
+            )
+        doing(f"stack {name} {status}")
+        time.sleep(_POLL_S)
+    raise RehearsalError(f"stack {name} was not complete after {_STACK_TIMEOUT_S:.0f} s")
+
+
+def _filled(text: str, substitutions: dict[str, str]) -> str:
+    for name, value in substitutions.items():
+        text = text.replace("${" + name + "}", value)
+    return text
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(path, path.relative_to(folder).as_posix())
+    return buffer.getvalue()

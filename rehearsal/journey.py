@@ -1,0 +1,663 @@
+"""The way of a model, step by step: what each person does, through the same API calls that they make on AWS."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from products.shared import names
+from rehearsal import demo_data, deployment, report
+from rehearsal.console import Line
+from rehearsal.organization import (
+    ACCOUNTS,
+    DEV,
+    HUB,
+    REGION,
+    ROOT,
+    WORKLOADS_OU,
+    Credentials,
+    Organization,
+    RehearsalError,
+    hub_context,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rehearsal.console import Terminal
+
+LEAD_ROLE: Final = f"aws-reserved/sso.amazonaws.com/{REGION}/AWSReservedSSO_LeadDataScientist_0123456789abcdef"
+DOMAIN_NAME: Final = "claims-lab"
+PROJECT_NAME: Final = "first-model"
+DATA_BUCKET: Final = f"data-lake-{DEV}-{REGION}"
+REPOSITORY: Final = f"data-science/{PROJECT_NAME}"
+_BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
+_PROVISION_TIMEOUT_S: Final = 300.0
+_PIPELINE_TIMEOUT_S: Final = 900.0
+_POLL_S: Final = 0.1
+
+
+@dataclass
+class World:
+    """What the rehearsal knows so far; every step reads what earlier steps wrote.
+
+    Attributes:
+        work: Folder of this rehearsal.
+        data: File or folder with the data set.
+        label: Column to predict.
+        doing: Tells the terminal what the current step waits for.
+    """
+
+    work: Path
+    organization: Organization
+    data: Path | None
+    label: str | None
+    doing: Callable[[str], None] = field(default=lambda _what: None)
+    synth: subprocess.Popen[str] | None = None
+    lead: Credentials | None = None
+    data_scientist: Credentials | None = None
+    data_uri: str = ""
+    domain: report.Launched | None = None
+    project: report.Launched | None = None
+    facts: report.Facts = field(default_factory=report.Facts)
+
+    @property
+    def assembly(self) -> Path:
+        """Cloud assembly of the hub."""
+        return self.work / "cdk.out"
+
+    def client(self, service: str, credentials: Credentials | None) -> Any:  # noqa: ANN401 (boto3 clients are dynamic)
+        """Return a boto3 client of this organisation."""
+        if credentials is None:
+            raise RehearsalError(f"nobody is signed in to call {service}: an earlier step did not run")
+        return self.organization.client(service, credentials)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the rehearsal.
+
+    Attributes:
+        title: What happens, in a few words.
+        account: Account name in which it happens.
+        run: Does it and returns one line about the outcome.
+        emulated: How this differs from AWS; empty when only the service endpoints are emulated.
+    """
+
+    title: str
+    account: str
+    run: Callable[[World], str]
+    emulated: str = ""
+
+
+# ---- before anything is deployed --------------------------------------------------------------------------------
+
+
+def start_organization(world: World) -> str:
+    """Begin the synthesis, start the accounts while it runs, and vend what the platform expects of an account."""
+    context = {"hub": hub_context()}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    environment |= {
+        "CDK_OUTDIR": str(world.assembly),
+        "CDK_CONTEXT_JSON": json.dumps(_cdk_context() | context),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
+    }
+    log = (world.work / "synth.log").open("w", encoding="utf-8")
+    world.synth = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log, text=True
+    )
+    world.organization.__enter__()
+    _vend_network(world)
+    _vend_lead(world)
+    _bootstrap_hub(world)
+    return f"{len(ACCOUNTS)} accounts on {world.organization.endpoint}, IAM enforced"
+
+
+def _cdk_context() -> dict[str, Any]:
+    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return context
+
+
+def _vend_network(world: World) -> None:
+    """Create the VPC of the dev account and publish it where the contract says, as the owner of the network does."""
+    owner = Credentials.administrator(DEV)
+    ec2 = world.client("ec2", owner)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
+        ec2.modify_vpc_attribute(VpcId=vpc, **{attribute: {"Value": True}})
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{n}.0/24", AvailabilityZone=f"{REGION}{zone}")["Subnet"][
+            "SubnetId"
+        ]
+        for n, zone in enumerate("ab")
+    ]
+    gateway = ec2.create_nat_gateway(SubnetId=subnets[0], ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
+    ec2.create_route(RouteTableId=tables[0]["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+    ssm = world.client("ssm", owner)
+    ssm.put_parameter(Name=names.VPC_ID_PARAMETER, Type="String", Value=vpc)
+    ssm.put_parameter(Name=names.SUBNET_IDS_PARAMETER, Type="StringList", Value=",".join(subnets))
+
+
+def _vend_lead(world: World) -> None:
+    """Create the role that Identity Center would create for the permission set of lead data scientists."""
+    owner = Credentials.administrator(DEV)
+    iam = world.client("iam", owner)
+    path, name = f"/{LEAD_ROLE.rsplit('/', 1)[0]}/", LEAD_ROLE.rsplit("/", 1)[1]
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{DEV}:root"}, "Action": "sts:AssumeRole"}
+    iam.create_role(
+        Path=path, RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )
+    policy = (ROOT / "docs/policies/lead-data-scientist.json").read_text(encoding="utf-8")
+    iam.put_role_policy(RoleName=name, PolicyName="PermissionSet", PolicyDocument=policy)
+    world.lead = world.organization.assume(DEV, LEAD_ROLE, session="lena", caller=owner)
+
+
+def _bootstrap_hub(world: World) -> None:
+    """Leave what `cdk bootstrap` leaves: the bucket for file assets and the version parameter."""
+    administrator = Credentials.administrator(HUB)
+    world.client("s3", administrator).create_bucket(
+        Bucket=_bootstrap_bucket(), CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    version = f"/cdk-bootstrap/{_BOOTSTRAP_QUALIFIER}/version"
+    world.client("ssm", administrator).put_parameter(Name=version, Type="String", Value="30")
+
+
+def _bootstrap_bucket() -> str:
+    return f"cdk-{_BOOTSTRAP_QUALIFIER}-assets-{HUB}-{REGION}"
+
+
+def synthesise(world: World) -> str:
+    """Wait for the cloud assembly of the hub."""
+    if world.synth is None:
+        raise RehearsalError("the synthesis was not started")
+    world.doing("python app.py")
+    if world.synth.wait(timeout=300):
+        raise RehearsalError(
+            f"python app.py ended with exit code {world.synth.returncode}; nothing was deployed. Its output:\n"
+            + (world.work / "synth.log").read_text(encoding="utf-8")[-3000:]
+        )
+    found = [s.name for folder in _stage_folders(world) for s in deployment.stacks(folder)]
+    return f"stacks {', '.join(found)}"
+
+
+def _stage_folders(world: World) -> list[Path]:
+    """Return the nested assemblies of the home region: Foundation, then Portfolios."""
+    folders = []
+    for stage in ("Foundation", "Portfolios"):
+        matches = sorted(p for p in world.assembly.glob("assembly-*") if stage in p.name)
+        if not matches:
+            raise RehearsalError(
+                f"{world.assembly} has no assembly for the stage {stage}; it holds "
+                f"{sorted(p.name for p in world.assembly.iterdir())}"
+            )
+        folders.append(matches[0])
+    return folders
+
+
+# ---- the hub --------------------------------------------------------------------------------------------------------
+
+
+def _deploy(world: World, stack: deployment.StackArtifact) -> dict[str, str]:
+    administrator = Credentials.administrator(HUB)
+    substitutions = {"AWS::AccountId": HUB, "AWS::Region": REGION, "AWS::Partition": "aws"}
+    deployment.publish(stack, world.client("s3", administrator), substitutions)
+    return deployment.deploy(
+        stack,
+        world.client("cloudformation", administrator),
+        substitutions,
+        endpoint=world.organization.endpoint,
+        doing=world.doing,
+    )
+
+
+def _portfolio_command(world: World, *arguments: str) -> str:
+    """Run the catalog's own command as the pipeline's build does, and return what it prints."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "portfolio"), *arguments],
+        cwd=ROOT,
+        env=world.organization.environment(Credentials.administrator(HUB)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise RehearsalError(f"portfolio {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def publish_releases(world: World) -> str:
+    """Create the artifact bucket and upload every released file."""
+    artifacts = next(s for s in deployment.stacks(_stage_folders(world)[0]) if s.name.endswith("Artifacts"))
+    _deploy(world, artifacts)
+    world.doing("portfolio upload")
+    bucket = names.artifact_bucket(HUB, REGION)
+    uploaded = json.loads(_portfolio_command(world, "upload", "--bucket", bucket, "--region", REGION, "--json"))
+    return f"{len(uploaded['uploaded'])} files in {bucket}"
+
+
+def roll_out_baseline(world: World) -> str:
+    """Deploy the StackSet, and with it the baseline of every account of the workloads OU."""
+    for stack in deployment.stacks(_stage_folders(world)[0]):
+        if not stack.name.endswith("Artifacts"):
+            _deploy(world, stack)
+    ssm = world.client("ssm", Credentials.administrator(DEV))
+    found = ssm.get_parameters_by_path(Path=f"/{names.PREFIX}/v{names.CONTRACT}/", Recursive=True)["Parameters"]
+    role = world.client("iam", Credentials.administrator(DEV)).get_role(RoleName=names.LAUNCH_ROLE)["Role"]["RoleName"]
+    return f"role {role}, {len(found)} parameters below /{names.PREFIX}/v{names.CONTRACT}/ in {ACCOUNTS[DEV]}"
+
+
+def publish_portfolios(world: World) -> str:
+    """Create the portfolios from the released files and share them with the workloads OU."""
+    for stack in deployment.stacks(_stage_folders(world)[1]):
+        _deploy(world, stack)
+    world.doing("portfolio check-published")
+    checked = json.loads(_portfolio_command(world, "check-published", "--region", REGION, "--json"))
+    world.facts.catalog = report.read_catalog(world.client("servicecatalog", Credentials.administrator(HUB)))
+    versions = sum(len(product.versions) for product in world.facts.catalog)
+    if not checked["ok"]:
+        raise RehearsalError(f"portfolio check-published reports {checked}")
+    return f"{len(world.facts.catalog)} products, {versions} versions, shared with {WORKLOADS_OU}"
+
+
+# ---- the lead data scientist ------------------------------------------------------------------------------------
+
+
+def launch_domain(world: World) -> str:
+    """Launch the Studio domain from the Service Catalog console."""
+    catalog = world.client("servicecatalog", world.lead)
+    product = _find_product(catalog, "sagemaker-domain")
+    version = _default_version(catalog, product["ProductId"])
+    path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
+    parameters = {"DomainName": DOMAIN_NAME, "AuthMode": "IAM", "CostCenter": "ml-1000", "Owner": "claims-analytics"}
+    offered = {
+        p["ParameterKey"]: p.get("DefaultValue")
+        for p in catalog.describe_provisioning_parameters(
+            ProductId=product["ProductId"], ProvisioningArtifactId=version["Id"], PathId=path
+        )["ProvisioningArtifactParameters"]
+    }
+    chosen = {k: v for k, v in parameters.items() if k in offered}
+    record = catalog.provision_product(
+        ProductId=product["ProductId"],
+        ProvisioningArtifactId=version["Id"],
+        PathId=path,
+        ProvisionedProductName=DOMAIN_NAME,
+        ProvisioningParameters=[{"Key": k, "Value": v} for k, v in chosen.items()],
+        ProvisionToken=f"rehearsal-{DOMAIN_NAME}",
+    )["RecordDetail"]["RecordId"]
+    outputs = _await_record(world, catalog, record)
+    world.domain = report.Launched(
+        name=DOMAIN_NAME,
+        product=product["Name"],
+        version=version["Name"],
+        by="lead data scientist",
+        parameters={k: chosen.get(k, v) or "" for k, v in offered.items()},
+        outputs=outputs,
+    )
+    world.facts.launched.append(world.domain)
+    return f"{product['Name']} {version['Name']}: {outputs.get('DomainId', 'no domain id')}"
+
+
+def _find_product(catalog: Any, product_id: str) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+    released = json.loads(_newest_release(product_id).read_text(encoding="utf-8"))
+    pages = catalog.search_products()["ProductViewSummaries"]
+    found = [p for p in pages if p["Name"] == released["title"]]
+    if len(found) != 1:
+        raise RehearsalError(
+            f"the person sees the products {[p['Name'] for p in pages]}, but should see {released['title']!r} once: "
+            "look at the portfolio's principals and shares"
+        )
+    return dict(found[0])
+
+
+def _newest_release(product_id: str) -> Path:
+    folder = ROOT / "products" / product_id.replace("-", "_") / "releases"
+    versions = sorted(
+        folder.glob("*/release.json"), key=lambda p: [int(n) for n in p.parent.name.split("-")[0].split(".")]
+    )
+    if not versions:
+        raise RehearsalError(f"{folder} holds no release: run `portfolio release {product_id} 1.0.0 -m ...` first")
+    return versions[-1]
+
+
+def _default_version(catalog: Any, product_id: str) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+    """Return the newest version that is recommended, the one that the console preselects."""
+    artifacts = catalog.describe_product(Id=product_id)["ProvisioningArtifacts"]
+    recommended = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
+    return dict(max(recommended, key=lambda a: [int(n) for n in a["Name"].split("-")[0].split(".")]))
+
+
+def _await_record(world: World, catalog: Any, record_id: str) -> dict[str, str]:  # noqa: ANN401 (boto3 client)
+    """Wait for a Service Catalog record; return its outputs or raise with its errors."""
+    end = time.monotonic() + _PROVISION_TIMEOUT_S
+    while time.monotonic() < end:
+        answer = catalog.describe_record(Id=record_id)
+        status = answer["RecordDetail"]["Status"]
+        if status == "SUCCEEDED":
+            return {o["OutputKey"]: o["OutputValue"] for o in answer.get("RecordOutputs", [])}
+        if status in ("FAILED", "IN_PROGRESS_IN_ERROR"):
+            errors = [e.get("Description", "") for e in answer["RecordDetail"].get("RecordErrors", [])]
+            raise RehearsalError(f"Service Catalog record {record_id} ended as {status}:\n  " + "\n  ".join(errors))
+        world.doing(f"record {record_id} {status}")
+        time.sleep(_POLL_S)
+    raise RehearsalError(f"Service Catalog record {record_id} was not finished after {_PROVISION_TIMEOUT_S:.0f} s")
+
+
+def connect_git(world: World) -> str:
+    """Finish the handshake of the domain's connection, as a person does once in the console."""
+    connections = world.client("codeconnections", Credentials.administrator(DEV))
+    (connection,) = connections.list_connections()["Connections"]
+    world.organization.control("complete-connection", {"ConnectionArn": connection["ConnectionArn"]})
+    status = connections.get_connection(ConnectionArn=connection["ConnectionArn"])["Connection"]["ConnectionStatus"]
+    bare = world.work / "git" / f"{REPOSITORY}.git"
+    bare.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True)
+    if status != "AVAILABLE":
+        raise RehearsalError(f"connection {connection['ConnectionName']} is {status} after its handshake")
+    return f"{connection['ConnectionName']} {status}, empty repository {REPOSITORY}"
+
+
+# ---- the data scientist -----------------------------------------------------------------------------------------
+
+
+def land_data(world: World) -> str:
+    """Put the data set where the data platform of the account keeps it."""
+    owner = Credentials.administrator(DEV)
+    s3 = world.client("s3", owner)
+    s3.create_bucket(Bucket=DATA_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if world.data is None:
+        world.data, world.label = world.work / "data" / "subscribers.csv", demo_data.LABEL
+        demo_data.write(world.data)
+    files = sorted(p for p in world.data.rglob("*") if p.is_file()) if world.data.is_dir() else [world.data]
+    prefix = f"{world.data.stem}/"
+    for path in files:
+        s3.upload_file(str(path), DATA_BUCKET, prefix + path.name)
+    world.data_uri = f"s3://{DATA_BUCKET}/{prefix}"
+    rows = sum(_rows(p) for p in files if p.suffix == ".csv")
+    size_kb = sum(p.stat().st_size for p in files) / 1024
+    return f"{world.data_uri}: {f'{rows:,} rows, ' if rows else ''}{size_kb:,.0f} KB, label {world.label}"
+
+
+def _rows(path: Path) -> int:
+    with path.open(newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
+def create_project(world: World) -> str:
+    """Create a SageMaker project in Studio: Service Catalog launches the product and seeds the repository."""
+    if world.domain is None:
+        raise RehearsalError("there is no domain to create a project in")
+    role = world.domain.outputs["DataScientistRoleArn"]
+    world.data_scientist = world.organization.assume_as_service("sagemaker", role)
+    catalog = world.client("servicecatalog", world.data_scientist)
+    product = _find_product(catalog, "train-s3")
+    version = _default_version(catalog, product["ProductId"])
+    chosen = {
+        "DataUri": world.data_uri,
+        "Label": world.label or "",
+        "Repository": REPOSITORY,
+        "CostCenter": "ml-1000",
+    }
+    sagemaker = world.client("sagemaker", world.data_scientist)
+    made = sagemaker.create_project(
+        ProjectName=PROJECT_NAME,
+        ServiceCatalogProvisioningDetails={
+            "ProductId": product["ProductId"],
+            "ProvisioningArtifactId": version["Id"],
+            "ProvisioningParameters": [{"Key": k, "Value": v} for k, v in chosen.items()],
+        },
+    )
+    described = _await_project(world, sagemaker)
+    provisioned = described["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductId"]
+    outputs = {
+        o["OutputKey"]: o["OutputValue"]
+        for o in catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
+    }
+    parameters = {"SageMakerProjectName": PROJECT_NAME, "SageMakerProjectId": made["ProjectId"], **chosen}
+    world.project = report.Launched(
+        name=PROJECT_NAME,
+        product=product["Name"],
+        version=version["Name"],
+        by="data scientist",
+        parameters=parameters,
+        outputs=outputs,
+    )
+    world.facts.launched.append(world.project)
+    return f"{product['Name']} {version['Name']}: project {made['ProjectId']}"
+
+
+def _await_project(world: World, sagemaker: Any) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+    end = time.monotonic() + _PROVISION_TIMEOUT_S
+    while time.monotonic() < end:
+        described = sagemaker.describe_project(ProjectName=PROJECT_NAME)
+        status = described["ProjectStatus"]
+        if status == "CreateCompleted":
+            return dict(described)
+        if status == "CreateFailed":
+            provisioned = described.get("ServiceCatalogProvisionedProductDetails", {})
+            raise RehearsalError(f"project {PROJECT_NAME} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
+        world.doing(f"project {status}")
+        time.sleep(_POLL_S)
+    raise RehearsalError(f"project {PROJECT_NAME} was not created after {_PROVISION_TIMEOUT_S:.0f} s")
+
+
+def inspect_seed(world: World) -> str:
+    """Read what was checked in, as the data scientist who clones the repository."""
+    bare = str(world.work / "git" / f"{REPOSITORY}.git")
+    listed = subprocess.run(
+        ["git", "--git-dir", bare, "ls-tree", "-r", "--name-only", "main"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    subject = subprocess.run(
+        ["git", "--git-dir", bare, "log", "--format=%h %s", "main"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    world.facts.seed_files = listed
+    return f"{len(listed)} files, commit {subject}"
+
+
+def start_training(world: World) -> str:
+    """Wait for the project's CodePipeline: source, then the build that upserts and starts the SageMaker pipeline."""
+    if world.project is None:
+        raise RehearsalError("there is no project")
+    codepipeline = world.client("codepipeline", Credentials.administrator(DEV))
+    (pipeline,) = codepipeline.list_pipelines()["pipelines"]
+    end = time.monotonic() + _PIPELINE_TIMEOUT_S
+    while time.monotonic() < end:
+        executions = codepipeline.list_pipeline_executions(pipelineName=pipeline["name"])["pipelineExecutionSummaries"]
+        finished = next((e for e in executions if e["status"] == "Succeeded"), None)
+        if finished:
+            return f"CodePipeline {pipeline['name']}: {finished['status']}"
+        if executions and all(e["status"] in ("Failed", "Stopped") for e in executions):
+            states = codepipeline.get_pipeline_state(name=pipeline["name"])["stageStates"]
+            actions = [a for s in states for a in s.get("actionStates", [])]
+            causes = [
+                f"{a['actionName']}: {a.get('latestExecution', {}).get('errorDetails', {}).get('message')}"
+                for a in actions
+                if a.get("latestExecution", {}).get("status") == "Failed"
+            ]
+            raise RehearsalError(f"CodePipeline {pipeline['name']} failed:\n  " + "\n  ".join(causes))
+        world.doing("build: install, upsert, start")
+        time.sleep(_POLL_S)
+    raise RehearsalError(f"CodePipeline {pipeline['name']} was not finished after {_PIPELINE_TIMEOUT_S:.0f} s")
+
+
+def train(world: World) -> str:
+    """Watch the SageMaker pipeline: validate, prepare, train, evaluate, gate, register."""
+    sagemaker = world.client("sagemaker", world.data_scientist)
+    name = _pipeline_name(world)
+    (summary, *_) = sagemaker.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]
+    arn = summary["PipelineExecutionArn"]
+    end = time.monotonic() + _PIPELINE_TIMEOUT_S
+    while time.monotonic() < end:
+        execution = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, SortOrder="Ascending")
+        done = [s["StepName"] for s in steps["PipelineExecutionSteps"] if s["StepStatus"] == "Succeeded"]
+        status = execution["PipelineExecutionStatus"]
+        if status == "Succeeded":
+            definition = json.loads(sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"])
+            world.facts.pipeline = report.Pipeline.of(name, definition, steps["PipelineExecutionSteps"])
+            return f"{name}: {' → '.join(done)}"
+        if status in ("Failed", "Stopped"):
+            failed = [
+                f"{s['StepName']}: {s.get('FailureReason')}"
+                for s in steps["PipelineExecutionSteps"]
+                if s["StepStatus"] == "Failed"
+            ]
+            raise RehearsalError(
+                f"pipeline {name} {status}: {execution.get('FailureReason', '')}\n  " + "\n  ".join(failed)
+            )
+        world.doing(" → ".join(done) or "starting")
+        time.sleep(_POLL_S)
+    raise RehearsalError(f"pipeline {name} was not finished after {_PIPELINE_TIMEOUT_S:.0f} s")
+
+
+def _pipeline_name(world: World) -> str:
+    if world.project is None:
+        raise RehearsalError("there is no project")
+    return f"{PROJECT_NAME}-{world.project.parameters['SageMakerProjectId']}"
+
+
+def inspect_registry(world: World) -> str:
+    """Find the registered version in the dev account's registry and read its metrics and curves."""
+    sagemaker = world.client("sagemaker", world.data_scientist)
+    packages = sagemaker.list_model_packages(
+        ModelPackageGroupName=_pipeline_name(world), SortBy="CreationTime", SortOrder="Descending"
+    )["ModelPackageSummaryList"]
+    if not packages:
+        raise RehearsalError(
+            f"the group {_pipeline_name(world)} holds no model package although the pipeline succeeded"
+        )
+    package = sagemaker.describe_model_package(ModelPackageName=packages[0]["ModelPackageArn"])
+    statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+    bucket, key = statistics.removeprefix("s3://").split("/", 1)
+    s3 = world.client("s3", world.data_scientist)
+    world.facts.evaluation = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    prefix = key.rsplit("/", 1)[0] + "/"
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
+        if item["Key"].endswith(".png"):
+            image = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+            world.facts.curves[item["Key"].rsplit("/", 1)[1]] = image
+    world.facts.model_package = {k: v for k, v in package.items() if k != "ResponseMetadata"}
+    gate = world.facts.evaluation["gate"]
+    return (
+        f"version {package['ModelPackageVersion']} {package['ModelApprovalStatus']}, "
+        f"{gate['metric']} {gate['value']:.3f} (prior {gate['baseline']:.3f})"
+    )
+
+
+def try_to_approve(world: World) -> str:
+    """Show that who registers cannot approve: the data scientist asks, and IAM refuses."""
+    sagemaker = world.client("sagemaker", world.data_scientist)
+    try:
+        sagemaker.update_model_package(
+            ModelPackageArn=world.facts.model_package["ModelPackageArn"], ModelApprovalStatus="Approved"
+        )
+    except ClientError as err:
+        code = err.response["Error"]["Code"]
+        if "AccessDenied" in code:
+            return f"UpdateModelPackage as data scientist: {code}"
+        raise
+    raise RehearsalError(
+        "the data scientist could approve the model that the project registered: the persona's policy is too wide"
+    )
+
+
+STEPS: Final = (
+    Step(
+        "Start the organisation",
+        "all",
+        start_organization,
+        "The accounts, their network and the lead's Identity Center role are made by the rehearsal, not by AWS.",
+    ),
+    Step("Synthesise the hub", "hub", synthesise, "The pipeline's own CodeBuild runs are left out; app.py runs here."),
+    Step("Publish the releases", "hub", publish_releases, "CloudFormation runs without a role of its own."),
+    Step(
+        "Roll out the workload baseline", "dev", roll_out_baseline, "The StackSet is applied at once, in one process."
+    ),
+    Step("Publish and share the portfolios", "hub", publish_portfolios),
+    Step("Launch the domain", "dev", launch_domain, "The domain is a record: no Studio application starts."),
+    Step("Connect the Git provider", "dev", connect_git, "The provider is a folder of bare Git repositories."),
+    Step("Land the data", "dev", land_data),
+    Step("Create the project", "dev", create_project, "Builds run with bash on this machine instead of in containers."),
+    Step("Look at the seeded repository", "dev", inspect_seed),
+    Step(
+        "Build: upsert and start", "dev", start_training, "Actions of CodePipeline are performed one after the other."
+    ),
+    Step(
+        "Train, evaluate, gate, register",
+        "dev",
+        train,
+        "Jobs run as processes here; XGBoost, data and metrics are real.",
+    ),
+    Step("Look at the registered model", "dev", inspect_registry),
+    Step("Approve as data scientist: refused", "dev", try_to_approve),
+)
+
+
+def rehearse(work: Path, *, data: Path | None, label: str | None, terminal: Terminal) -> int:
+    """Run every step, write the report, stop what was started.
+
+    Args:
+        work: Folder to write to; what an earlier rehearsal left there is replaced.
+        data: CSV or Parquet file, or a folder of them; None generates the demo data.
+        label: Column to predict; needed with `data`.
+        terminal: Where progress is shown.
+
+    Returns:
+        0 when every step succeeded, 1 otherwise.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    world = World(work, Organization(work / "cloud"), data, label)
+    start = time.monotonic()
+    ok = True
+    try:
+        for number, step in enumerate(STEPS, 1):
+            ok = _run(step, number, world, terminal)
+            if not ok:
+                break
+    finally:
+        world.organization.__exit__(None, None, None)
+        if world.synth and world.synth.poll() is None:
+            world.synth.kill()
+            world.synth.wait()
+    seconds = time.monotonic() - start
+    page = report.write(work, world.facts, ok=ok, seconds=seconds)
+    outcome = "The rehearsal succeeded" if ok else "The rehearsal stopped"
+    terminal.say(f"{outcome} after {seconds:.1f} s. Report: {_relative(page)}")
+    if not ok:
+        terminal.say(f"Everything is left for inspection in {_relative(work)} (cloud/ has the logs of the emulator).")
+    return 0 if ok else 1
+
+
+def _run(step: Step, number: int, world: World, terminal: Terminal) -> bool:
+    begin = time.monotonic()
+    line = Line(number, len(STEPS), step.account, step.title)
+    detail, ok = "", True
+    try:
+        with terminal.running(line) as doing:
+            world.doing = doing
+            detail = step.run(world)
+    except (RehearsalError, ClientError) as err:
+        ok, detail = False, str(err)
+    except Exception:  # a fault of ours: the trace is the cause
+        ok, detail = False, traceback.format_exc()
+    seconds = time.monotonic() - begin
+    terminal.finished(line, seconds, detail, ok=ok)
+    world.facts.steps.append(report.StepResult(step.title, step.account, seconds, detail, step.emulated, ok))
+    return ok
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,236 @@
+"""The organisation that is rehearsed: its accounts, its units, and the process that emulates it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+REGION: Final = "eu-west-1"
+ORGANIZATION_ID: Final = "o-rehearsal01"
+ROOT_ID: Final = "r-re01"
+WORKLOADS_OU: Final = "ou-re01-workload"
+DEPLOYMENT_OU: Final = "ou-re01-deploymt"
+
+MANAGEMENT: Final = "100000000000"
+HUB: Final = "111111111111"
+DEV: Final = "222222222222"
+TEST: Final = "333333333333"
+PROD: Final = "444444444444"
+GOVERNANCE: Final = "555555555555"
+ACCOUNTS: Final[Mapping[str, str]] = {
+    MANAGEMENT: "management",
+    HUB: "hub",
+    DEV: "dev",
+    TEST: "test",
+    PROD: "prod",
+    GOVERNANCE: "governance",
+}
+BOOT_TIMEOUT_S: Final = 60.0
+
+
+class RehearsalError(Exception):
+    """A step could not be done; the message says why and what to look at."""
+
+
+def hub_context() -> dict[str, Any]:
+    """Return the `hub` settings of cdk.json with the ids of this organisation in place of the sample's."""
+    sample: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]["hub"]
+    return {
+        **sample,
+        "account_id": HUB,
+        "regions": [REGION],
+        "organization_id": ORGANIZATION_ID,
+        "root_id": ROOT_ID,
+        "workloads_ou_id": WORKLOADS_OU,
+        "workloads_ou_path": org_path(WORKLOADS_OU),
+        "deployment_ou_id": DEPLOYMENT_OU,
+    }
+
+
+def org_path(ou_id: str) -> str:
+    """Return the organisation path of a unit, as ``aws:PrincipalOrgPaths`` shows it."""
+    return f"{ORGANIZATION_ID}/{ROOT_ID}/{ou_id}/"
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Organization:
+    """The emulated accounts, alive between ``__enter__`` and ``__exit__``.
+
+    Attributes:
+        work: Folder that holds everything the emulator writes: logs, builds, repositories, objects.
+        endpoint: URL of the one loopback endpoint, once entered.
+    """
+
+    work: Path
+    endpoint: str = ""
+    _process: subprocess.Popen[str] | None = field(default=None, repr=False)
+
+    def __enter__(self) -> Self:
+        """Start the emulator and wait until it answers.
+
+        Raises:
+            RehearsalError: It did not become ready within `BOOT_TIMEOUT_S`.
+        """
+        port = free_port()
+        shutil.rmtree(self.work, ignore_errors=True)
+        temporary = self.work / "tmp"
+        temporary.mkdir(parents=True)
+        config = self.work / "organization.json"
+        config.write_text(json.dumps(self._config(port), indent=1), encoding="utf-8")
+        log = (self.work / "cloud.log").open("w", encoding="utf-8")
+        # A clean environment: no credentials, proxies or AWS settings of the person reach the emulator or what it runs.
+        environment = {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(self.work / "home"),
+            "TMPDIR": str(temporary),
+            "LANG": "C.UTF-8",
+            **{
+                name: os.environ[name]
+                for name in ("SSL_CERT_FILE", "UV_INDEX_URL", "UV_CACHE_DIR")
+                if name in os.environ
+            },
+        }
+        environment.setdefault("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
+        (self.work / "home").mkdir()
+        self._process = subprocess.Popen(
+            [str(ROOT / ".venv-rehearsal/bin/python"), "-m", "rehearsal.cloud", str(config)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        self.endpoint = self._await_ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the emulator and everything it started; its files stay for inspection."""
+        if self._process is None:
+            return
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=10)
+        if self._process.stdout:
+            self._process.stdout.close()
+        shutil.rmtree(self.work / "tmp", ignore_errors=True)
+
+    def _config(self, port: int) -> dict[str, Any]:
+        return {
+            "port": port,
+            "region": REGION,
+            "work_dir": str(self.work),
+            "organization_id": ORGANIZATION_ID,
+            "root_id": ROOT_ID,
+            "management_account": MANAGEMENT,
+            "delegated_administrators": [HUB],
+            "ous": {
+                WORKLOADS_OU: {"path": org_path(WORKLOADS_OU), "accounts": [DEV]},
+                DEPLOYMENT_OU: {"path": org_path(DEPLOYMENT_OU), "accounts": [TEST, PROD]},
+            },
+            "accounts": {account: {"name": name} for account, name in ACCOUNTS.items()},
+            "git_root": str(self.work / "git"),
+            "seed_python": str(ROOT / ".venv-seed/bin/python"),
+            "seed_runner_path": str(ROOT / "seed-code/layers/project"),
+        }
+
+    def _await_ready(self) -> str:
+        process = self._process
+        if process is None or process.stdout is None:
+            raise RehearsalError("the emulator was not started")
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.append(process.stdout.readline() if process.stdout else ""))
+        reader.daemon = True
+        reader.start()
+        reader.join(BOOT_TIMEOUT_S)
+        try:
+            ready = json.loads(lines[0])
+        except (IndexError, json.JSONDecodeError):
+            process.kill()
+            tail = (self.work / "cloud.log").read_text(encoding="utf-8")[-1500:]
+            raise RehearsalError(
+                f"the emulated organisation did not start within {BOOT_TIMEOUT_S:.0f} s; "
+                f"nothing was deployed. Its log ({self.work / 'cloud.log'}) ends with:\n{tail}"
+            ) from None
+        return str(ready["endpoint"])
+
+    def client(self, service: str, credentials: Credentials, *, region: str = REGION) -> Any:  # noqa: ANN401 (boto3 clients are dynamic)
+        """Return a boto3 client that talks to this organisation as `credentials`."""
+        session = boto3.session.Session(
+            aws_access_key_id=credentials.key_id,
+            aws_secret_access_key=credentials.secret,
+            aws_session_token=credentials.token,
+            region_name=region,
+        )
+        return session.client(
+            service,
+            endpoint_url=self.endpoint,
+            config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=120),
+        )
+
+    def assume(self, account: str, role_path_and_name: str, *, session: str, caller: Credentials) -> Credentials:
+        """Return credentials of a role, if its trust policy lets the caller have them."""
+        sts = self.client("sts", caller)
+        arn = f"arn:aws:iam::{account}:role/{role_path_and_name.lstrip('/')}"
+        found = sts.assume_role(RoleArn=arn, RoleSessionName=session)["Credentials"]
+        return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], account)
+
+    def environment(self, credentials: Credentials) -> dict[str, str]:
+        """Return the environment of a process of ours that acts in this organisation as `credentials`."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        environment |= {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": credentials.key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+        if credentials.token:
+            environment["AWS_SESSION_TOKEN"] = credentials.token
+        return environment
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Keys of somebody in an account; `token` is None for the account's own administrator."""
+
+    key_id: str
+    secret: str = field(repr=False)
+    token: str | None = field(repr=False)
+    account: str
+
+    @classmethod
+    def administrator(cls, account: str) -> Credentials:
+        """Return the account's root: only for what is outside of the platform (vending the account and its network)."""
+        return cls(account, "test", None, account)
