@@ -1,0 +1,91 @@
+"""The evaluator that other tests rely on decides like IAM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.policy import Launch, allows
+
+BUCKET = "arn:aws:s3:::lake"
+PENDING = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
+APPROVED = {"sagemaker:ModelApprovalStatus": "Approved"}
+
+
+def statement(effect: str = "Allow", **parts: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
+    return {"Effect": effect, "Action": "s3:GetObject", "Resource": f"{BUCKET}/*", **parts}
+
+
+def test_nothing_is_allowed_without_a_statement() -> None:
+    assert not allows([], "s3:GetObject", f"{BUCKET}/key")
+
+
+def test_actions_match_in_any_case_and_with_wildcards_but_resources_in_their_case() -> None:
+    assert allows([statement(Action="S3:get*")], "s3:GetObject", f"{BUCKET}/a/b")
+    assert not allows([statement()], "s3:GetObject", "arn:aws:s3:::LAKE/a")
+
+
+def test_a_deny_wins_over_an_allow() -> None:
+    both = [statement(), statement("Deny", Resource=f"{BUCKET}/secret/*")]
+    assert allows(both, "s3:GetObject", f"{BUCKET}/open/a")
+    assert not allows(both, "s3:GetObject", f"{BUCKET}/secret/a")
+
+
+def test_not_action_and_not_resource_are_everything_else() -> None:
+    assert allows([{"Effect": "Allow", "NotAction": "s3:Put*", "NotResource": f"{BUCKET}/x"}], "s3:Get", f"{BUCKET}/y")
+    assert not allows([{"Effect": "Allow", "NotAction": "s3:Put*", "Resource": "*"}], "s3:PutObject", f"{BUCKET}/y")
+    assert not allows([{"Effect": "Allow", "Action": "*", "NotResource": f"{BUCKET}/x"}], "s3:Get", f"{BUCKET}/x")
+
+
+@pytest.mark.parametrize(
+    ("condition", "context", "expected"),
+    [
+        ({"StringEquals": PENDING}, PENDING, True),
+        ({"StringEquals": PENDING}, APPROVED, False),
+        ({"StringEquals": PENDING}, {}, False),
+        ({"StringEqualsIfExists": PENDING}, {}, True),
+        ({"StringEqualsIfExists": PENDING}, APPROVED, False),
+        ({"StringNotEquals": PENDING}, APPROVED, True),
+        ({"StringNotEquals": PENDING}, {}, True),
+        ({"StringLike": {"s3:prefix": ["", "churn/*"]}}, {"s3:prefix": "churn/2024"}, True),
+        ({"StringLike": {"s3:prefix": ["", "churn/*"]}}, {"s3:prefix": "sales/"}, False),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:x:*:1:y"}}, {"aws:SourceArn": "arn:aws:x:eu:1:y"}, True),
+        ({"Bool": {"aws:SecureTransport": "false"}}, {"aws:SecureTransport": "true"}, False),
+        ({"Null": {"aws:RequestTag/a": "true"}}, {}, True),
+        ({"Null": {"aws:RequestTag/a": "true"}}, {"aws:RequestTag/a": "b"}, False),
+        ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, {"aws:TagKeys": ["a"]}, True),
+        ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, {"aws:TagKeys": ["a", "c"]}, False),
+        ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["a"]}}, {"aws:TagKeys": ["c", "a"]}, True),
+    ],
+)
+def test_conditions_hold_as_documented(condition: dict[str, Any], context: dict[str, Any], expected: bool) -> None:
+    assert allows([statement(Condition=condition)], "s3:GetObject", f"{BUCKET}/a", **context) is expected
+
+
+def test_a_policy_variable_is_filled_from_the_request_and_matches_nothing_without_it() -> None:
+    own = [statement(Resource="arn:aws:s3:::lake/${aws:username}/*")]
+    assert allows(own, "s3:GetObject", f"{BUCKET}/ann/a", **{"aws:username": "ann"})
+    assert not allows(own, "s3:GetObject", f"{BUCKET}/bob/a", **{"aws:username": "ann"})
+    assert not allows(own, "s3:GetObject", f"{BUCKET}/ann/a")
+
+
+def test_a_launch_resolves_references_conditions_and_attached_policies() -> None:
+    document = {"Statement": [statement(Resource={"Fn::Sub": "arn:${AWS::Partition}:s3:::${Name}/${!aws:username}"})]}
+    template = {
+        "Parameters": {"Name": {"Type": "String"}, "Optional": {"Type": "String", "Default": ""}},
+        "Conditions": {"Given": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Optional"}, ""]}]}},
+        "Resources": {
+            "Role": {"Type": "AWS::IAM::Role", "Properties": {"Path": "/p/"}},
+            "Policy": {
+                "Type": "AWS::IAM::Policy",
+                "Properties": {"Roles": [{"Ref": "Role"}], "PolicyDocument": document},
+            },
+            "Never": {"Type": "AWS::S3::Bucket", "Condition": "Given"},
+        },
+    }
+    launch = Launch(template, {"Name": "lake"}, stack="one")
+    assert launch.roles()["Role"][0]["Resource"] == "arn:aws:s3:::lake/${aws:username}"
+    assert launch.attribute("Role", "Arn") == "arn:aws:iam::111122223333:role/p/one-Role"
+    assert launch.resources("AWS::S3::Bucket") == {}
+    assert launch.value({"A": {"Fn::If": ["Given", 1, {"Ref": "AWS::NoValue"}]}, "B": "x"}) == {"B": "x"}
