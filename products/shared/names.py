@@ -27,6 +27,9 @@ BUCKET_EMPTIER_FUNCTION: Final = "ml-platform-bucket-emptier"
 ENABLE_PROJECTS_FUNCTION: Final = "ml-platform-enable-projects"
 PREFLIGHT_FUNCTION: Final = "ml-platform-preflight"
 
+ARTIFACT_KEY_ALIAS: Final = "alias/ml-platform-artifacts"
+"""Alias of the key of the hub's artifact bucket; the pipeline's permissions name the key by it."""
+
 VPC_ID_PARAMETER: Final = "/ml-platform/network/vpc-id"
 SUBNET_IDS_PARAMETER: Final = "/ml-platform/network/subnet-ids"
 
