@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 MODULES: Final = (
+    "iam",
     "bridge",
     "resources",
+    "codeconnections",
 )
 """Modules of this package with an ``install()``, in the order in which they are installed."""
 

@@ -1,0 +1,169 @@
+"""CodeConnections: connections to a Git provider whose repositories are bare repositories on disk.
+
+A new connection is PENDING until a person completes the handshake in the console, which calls operations that no SDK has.
+One of them, UpdateConnectionInstallation, is here; `rehearsal.cloud.handshake` calls it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from ministack.core.responses import get_account_id, get_region
+
+from rehearsal.cloud import core, iam
+from rehearsal.cloud.core import Credentials, Json, Records, ServiceError, overlay
+from rehearsal.cloud.resources import Created, resource_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_SERVICE: Final = "codeconnections"
+_connections: Final = Records()
+
+
+def _find(arn: str) -> Json:
+    account, region = arn.split(":")[4], arn.split(":")[3]
+    found: Json | None = _connections.get_scoped(account, region, arn)
+    if found is None or account != get_account_id():
+        raise ServiceError("ResourceNotFoundException", f"Connection {arn} not found")
+    return found
+
+
+def _public(record: Json) -> Json:
+    return {key: value for key, value in record.items() if key != "Tags"}
+
+
+@overlay(_SERVICE, "CreateConnection")
+def create_connection(request: Json) -> Json:
+    """Create a connection; its status is PENDING until the handshake."""
+    arn = core.arn(_SERVICE, f"connection/{uuid.uuid4()}")
+    _connections[arn] = {
+        "ConnectionName": request["ConnectionName"],
+        "ConnectionArn": arn,
+        "ProviderType": request.get("ProviderType", "GitHub"),
+        "OwnerAccountId": get_account_id(),
+        "ConnectionStatus": "PENDING",
+        "Tags": request.get("Tags", []),
+    }
+    return {"ConnectionArn": arn, "Tags": request.get("Tags", [])}
+
+
+@overlay(_SERVICE, "GetConnection")
+def get_connection(request: Json) -> Json:
+    """Describe a connection of the caller's account."""
+    return {"Connection": _public(_find(request["ConnectionArn"]))}
+
+
+@overlay(_SERVICE, "ListConnections")
+def list_connections(request: Json) -> Json:
+    """List the connections of the account."""
+    provider = request.get("ProviderTypeFilter")
+    found = [_public(record) for record in _connections.values()]
+    return {"Connections": [record for record in found if provider in (None, record["ProviderType"])]}
+
+
+@overlay(_SERVICE, "DeleteConnection")
+def delete_connection(request: Json) -> Json:
+    """Delete a connection."""
+    del _connections[_find(request["ConnectionArn"])["ConnectionArn"]]
+    return {}
+
+
+@overlay(_SERVICE, "UpdateConnectionInstallation")
+def update_connection_installation(request: Json) -> Json:
+    """Connect the provider's app, as the console does for a person; the connection is AVAILABLE from then on."""
+    _find(request["ConnectionArn"])["ConnectionStatus"] = "AVAILABLE"
+    return {}
+
+
+@overlay(_SERVICE, "ListTagsForResource")
+def list_tags(request: Json) -> Json:
+    """List the tags of a connection."""
+    return {"Tags": _find(request["ResourceArn"])["Tags"]}
+
+
+@overlay(_SERVICE, "TagResource")
+def tag_resource(request: Json) -> Json:
+    """Set tags of a connection."""
+    record = _find(request["ResourceArn"])
+    _set_tags(record, {tag["Key"]: tag["Value"] for tag in record["Tags"] + request["Tags"]})
+    return {}
+
+
+def _set_tags(record: Json, tags: Mapping[str, str]) -> None:
+    record["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def _tags(arn: str) -> Mapping[str, str]:
+    _, _, _, region, account, _ = arn.split(":", 5)
+    record: dict[str, Any] = _connections.get_scoped(account, region, arn) or {}
+    return {tag["Key"]: tag["Value"] for tag in record.get("Tags", [])}
+
+
+def status(arn: str) -> str:
+    """Return the status of a connection of the current account.
+
+    Raises:
+        ServiceError: There is no such connection.
+    """
+    return str(_find(arn)["ConnectionStatus"])
+
+
+def repository(name: str) -> Path:
+    """Return the folder of a repository.
+
+    Args:
+        name: ``<owner>/<name>``.
+    """
+    return core.organization().git_root / f"{name}.git"
+
+
+def git_environment(credentials: Credentials) -> dict[str, str]:
+    """Return variables with which git finds the repositories behind the connections a role may use, nothing else.
+
+    A build reaches a repository at
+    ``https://codeconnections.<region>.amazonaws.com/git-http/<account>/<region>/<connection id>/<owner>/<name>.git``
+    (https://docs.aws.amazon.com/dtconsole/latest/userguide/connections.html). That needs
+    ``codeconnections:UseConnection`` and a connection whose handshake is complete; without them git is refused.
+    """
+    region, account = get_region(), get_account_id()
+    settings = [("protocol.allow", "never"), ("protocol.file.allow", "always")]
+    for arn, record in list(_connections.items()):
+        if record["ConnectionStatus"] == "AVAILABLE" and iam.may(credentials, "codeconnections:UseConnection", arn):
+            host = f"https://codeconnections.{region}.amazonaws.com/git-http"
+            prefix = f"{host}/{account}/{region}/{arn.rsplit('/', 1)[1]}/"
+            settings.append((f"url.file://{core.organization().git_root}/.insteadOf", prefix))
+    variables = {"GIT_CONFIG_COUNT": str(len(settings)), "GIT_CONFIG_NOSYSTEM": "1"}
+    for number, (key, value) in enumerate(settings):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
+
+
+def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
+    arn = create_connection(properties)["ConnectionArn"]
+    return arn, _attributes(arn)
+
+
+def _update(arn: str, old: Json, new: Json) -> Json:
+    _set_tags(_find(arn), {tag["Key"]: tag["Value"] for tag in new.get("Tags", [])})
+    return _attributes(arn)
+
+
+def _delete(arn: str, properties: Json) -> None:
+    delete_connection({"ConnectionArn": arn})
+
+
+def _attributes(arn: str) -> Json:
+    record = _find(arn)
+    return {key: record[key] for key in ("ConnectionArn", "ConnectionStatus", "OwnerAccountId")}
+
+
+def install() -> None:
+    """Register the resource type and the tags."""
+    create_only = ("ConnectionName", "ProviderType", "HostArn")
+    resource_type(
+        "AWS::CodeConnections::Connection", create=_create, update=_update, delete=_delete, create_only=create_only
+    )
+    iam.TAGS[_SERVICE] = _tags
