@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from lambdas.shared.custom_resource import CustomResourceError, Failure, Success
+from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lambdas.shared.custom_resource import Address, Request
 
-_CONNECTION: Final = re.compile(
-    r"arn:[a-z-]+:(?:codeconnections|codestar-connections):(?P<region>[a-z0-9-]+):(?P<account>\d{12})"
-    r":connection/(?P<id>[0-9a-f-]{36})"
-)
 # The texts below end up in URLs and shell variables of the build: they are limited to what repository hosts allow, and
 # nothing may look like an option or a path that leaves its folder.
-_REPOSITORY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_.][A-Za-z0-9._-]*){1,5}")
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _ASSET_KEY: Final = re.compile(r"assets/(?P<digest>[0-9a-f]{64})\.zip")
 _VERSION: Final = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}")
@@ -182,13 +178,13 @@ def parse_checkin(request: Request, artifact_bucket: str) -> Checkin:
             (
                 "ConnectionArn",
                 checkin.connection_arn,
-                _CONNECTION.fullmatch(checkin.connection_arn),
+                CONNECTION_ARN.fullmatch(checkin.connection_arn),
                 "the ARN of a CodeConnection (arn:…:codeconnections:<region>:<account>:connection/<id>)",
             ),
             (
                 "Repository",
                 checkin.repository,
-                _REPOSITORY.fullmatch(checkin.repository) and not checkin.repository.endswith(".git"),
+                REPOSITORY.fullmatch(checkin.repository),
                 "owner/name as the repository host shows it, without .git, e.g. data-science/churn",
             ),
             (
@@ -373,7 +369,7 @@ def _is_branch(name: str) -> bool:
 
 
 def _connection_match(arn: str) -> re.Match[str]:
-    match = _CONNECTION.fullmatch(arn)
+    match = CONNECTION_ARN.fullmatch(arn)
     if match is None:
         raise CustomResourceError(f"{arn!r} is not the ARN of a CodeConnection.")
     return match

@@ -1,0 +1,204 @@
+"""What must hold before a product is launched, told as one sentence per problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+CHECKS: Final = ("vpc", "subnets", "identity-center", "domain-name", "connection", "repository")
+
+VPC_ONLY_SERVICES: Final = (
+    "sagemaker.api",
+    "sagemaker.runtime",
+    "servicecatalog",
+    "s3",
+    "sts",
+    "logs",
+    "kms",
+    "codeconnections.api",
+)
+"""Services that Studio without internet access reaches through endpoints only.
+
+The first three and S3 are named in "Connect Amazon SageMaker Studio in a VPC to External Resources" (SageMaker developer
+guide, studio-updated-and-internet-access); the others are called by the projects themselves: roles (sts), job logs (logs), the
+encryption of every artifact (kms).
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vpc:
+    """A VPC as EC2 describes it."""
+
+    id: str
+    tenancy: str
+    dns_support: bool
+    dns_hostnames: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subnet:
+    """A subnet as EC2 describes it, with the target of its default route.
+
+    Attributes:
+        id: E.g. ``subnet-0a1b``.
+        vpc_id: VPC that it belongs to.
+        zone: Availability zone.
+        route_table_id: Route table that applies to it.
+        default_route: Target of 0.0.0.0/0, e.g. ``nat-0a1b``; None when there is no such route.
+    """
+
+    id: str
+    vpc_id: str
+    zone: str
+    route_table_id: str
+    default_route: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A VPC endpoint.
+
+    Attributes:
+        service: Name of the service without prefix and region, e.g. ``sagemaker.api``.
+        route_table_ids: Route tables of a gateway endpoint; empty for an interface endpoint.
+        is_gateway: Whether it works through route tables.
+    """
+
+    service: str
+    is_gateway: bool
+    route_table_ids: Collection[str] = field(default_factory=frozenset)
+
+
+def vpc_problems(vpc_id: str, vpc: Vpc | None) -> list[str]:
+    """Return what is wrong with the VPC."""
+    if vpc is None:
+        return [f"VPC {vpc_id} does not exist in this account and region: choose one that does."]
+    problems = []
+    if not vpc.dns_support:
+        problems.append(f"VPC {vpc_id} has DNS resolution switched off: switch on enableDnsSupport.")
+    if not vpc.dns_hostnames:
+        problems.append(f"VPC {vpc_id} has DNS hostnames switched off: switch on enableDnsHostnames.")
+    if vpc.tenancy == "dedicated":
+        problems.append(f"VPC {vpc_id} has dedicated tenancy, which SageMaker does not support: choose another VPC.")
+    return problems
+
+
+def subnet_problems(
+    vpc_id: str, subnet_ids: Sequence[str], subnets: Sequence[Subnet], endpoints: Sequence[Endpoint], *, vpc_only: bool
+) -> list[str]:
+    """Return what is wrong with the subnets.
+
+    Args:
+        vpc_id: VPC that they must belong to.
+        subnet_ids: Ids asked for.
+        subnets: Those that exist.
+        endpoints: Endpoints of the VPC.
+        vpc_only: Whether all traffic of Studio goes through these subnets.
+    """
+    if not subnet_ids:
+        return ["No subnet is given: choose at least one private subnet, better two in different availability zones."]
+    found = {subnet.id for subnet in subnets}
+    problems = [
+        f"Subnet {subnet_id} does not exist in this account and region: choose one that does."
+        for subnet_id in subnet_ids
+        if subnet_id not in found
+    ]
+    problems += [
+        f"Subnet {subnet.id} belongs to VPC {subnet.vpc_id}, not to {vpc_id}: choose subnets of one VPC."
+        for subnet in subnets
+        if subnet.vpc_id != vpc_id
+    ]
+    if vpc_only:
+        for subnet in subnets:
+            problems += _reachability_problems(subnet, endpoints)
+    return problems
+
+
+def subnet_warnings(subnets: Sequence[Subnet]) -> list[str]:
+    """Return what is allowed but unwise about the subnets; CloudFormation shows no warnings, so they go to the log."""
+    zones = {subnet.zone for subnet in subnets}
+    return [f"all subnets are in {zones.pop()}: Studio is unavailable when that zone is"] if len(zones) == 1 else []
+
+
+def _reachability_problems(subnet: Subnet, endpoints: Sequence[Endpoint]) -> list[str]:
+    target = subnet.default_route
+    if target is not None and target.startswith("igw-"):
+        return [
+            (
+                f"Subnet {subnet.id} is public (its default route goes to {target}), which SageMaker does not allow in VPC-only "
+                f"mode: choose private subnets."
+            )
+        ]
+    if target is not None:
+        return []  # a NAT gateway, transit gateway or firewall: the network's owner decides what it lets through
+    reached = {
+        endpoint.service
+        for endpoint in endpoints
+        if not endpoint.is_gateway or subnet.route_table_id in endpoint.route_table_ids
+    }
+    missing = [service for service in VPC_ONLY_SERVICES if service not in reached]
+    if not missing:
+        return []
+    return [
+        (
+            f"Subnet {subnet.id} has no way to {', '.join(missing)}: add VPC endpoints for these services, or a default route to "
+            f"a NAT gateway."
+        )
+    ]
+
+
+def identity_center_problems(auth_mode: str, instances: int) -> list[str]:
+    """Return what stands against the sign-in mode."""
+    if auth_mode == "SSO" and instances == 0:
+        return [
+            (
+                "AuthMode is SSO, but IAM Identity Center has no instance in this region that this account may see: choose IAM, "
+                "or launch in the region of the organization's Identity Center."
+            )
+        ]
+    return []
+
+
+def domain_name_problems(name: str, taken: Collection[str]) -> list[str]:
+    """Return whether the name of a new domain is taken."""
+    if name.lower() in {other.lower() for other in taken}:
+        return [f"A SageMaker domain named {name!r} exists in this account and region: choose another name."]
+    return []
+
+
+def connection_problems(arn: str, status: str | None) -> list[str]:
+    """Return what is wrong with a connection; a status of None means that it does not exist."""
+    if not CONNECTION_ARN.fullmatch(arn):
+        return [
+            (
+                f"{arn!r} is not the ARN of a CodeConnection: copy it from Developer Tools > Settings > Connections of this "
+                f"account."
+            )
+        ]
+    if status is None:
+        return [f"Connection {arn} does not exist: choose one of Developer Tools > Settings > Connections."]
+    if status != "AVAILABLE":
+        return [
+            (
+                f"Connection {arn} is {status}: open Developer Tools > Settings > Connections, choose it, and finish the "
+                f"handshake with the repository host ('Update pending connection')."
+            )
+        ]
+    return []
+
+
+def repository_problems(repository: str) -> list[str]:
+    """Return whether a repository is not named as ``owner/name``."""
+    if not REPOSITORY.fullmatch(repository):
+        return [
+            (
+                f"Repository is {repository!r}: give owner/name as the repository host shows it, without .git, e.g. "
+                f"data-science/churn."
+            )
+        ]
+    return []

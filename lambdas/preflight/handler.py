@@ -1,0 +1,99 @@
+"""Custom::Preflight: says in plain words what would make a launch fail, before anything else is created."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambdas.preflight import core
+from lambdas.preflight.account import Account
+from lambdas.shared.custom_resource import CustomResourceError, LambdaContext, Request, Success, respond
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+logger = logging.getLogger(__name__)
+
+
+def lambda_handler(event: Mapping[str, object], context: LambdaContext) -> None:
+    """Answer a request of CloudFormation."""
+    respond(event, context, carry_out)
+
+
+def carry_out(request: Request) -> Success:
+    """Make every check that is asked for and report all problems at once.
+
+    Raises:
+        CustomResourceError: There are problems; one sentence each.
+    """
+    physical_id = request.physical_id or f"preflight-{request.address.logical_resource_id}"
+    if request.kind == "Delete":
+        return Success(physical_id=physical_id)
+    wanted = request.texts("Checks")
+    unknown = [name for name in wanted if name not in core.CHECKS]
+    if unknown:
+        raise CustomResourceError(
+            f"{request.resource_type} does not know the checks {', '.join(unknown)}; it knows {', '.join(core.CHECKS)}."
+        )
+    account = Account()
+    checks: dict[str, Callable[[Request, Account], list[str]]] = {
+        "vpc": _vpc,
+        "subnets": _subnets,
+        "identity-center": _identity_center,
+        "domain-name": _domain_name,
+        "connection": _connection,
+        "repository": _repository,
+    }
+    problems: list[str] = []
+    for name in dict.fromkeys(wanted):
+        try:
+            problems += checks[name](request, account)
+        except CustomResourceError as err:
+            problems.append(str(err))
+        except (BotoCoreError, ClientError) as err:
+            logger.exception("check %s failed", name)
+            problems.append(f"The check {name!r} could not be made: {err}.")
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise CustomResourceError(f"{count} to solve before the launch. {' '.join(problems)}")
+    return Success(physical_id=physical_id)
+
+
+def _vpc(request: Request, account: Account) -> list[str]:
+    vpc_id = request.text("VpcId")
+    return core.vpc_problems(vpc_id, account.vpc(vpc_id))
+
+
+def _subnets(request: Request, account: Account) -> list[str]:
+    vpc_id, subnet_ids = request.text("VpcId"), request.texts("SubnetIds")
+    vpc_only = request.properties.get("NetworkAccess", "VpcOnly") == "VpcOnly"
+    subnets = account.subnets(subnet_ids) if subnet_ids else []
+    for warning in core.subnet_warnings(subnets):
+        logger.warning(warning)
+    endpoints = account.endpoints(vpc_id) if vpc_only else []
+    return core.subnet_problems(vpc_id, subnet_ids, subnets, endpoints, vpc_only=vpc_only)
+
+
+def _identity_center(request: Request, account: Account) -> list[str]:
+    auth_mode = request.text("AuthMode")
+    instances = account.identity_center_instances() if auth_mode == "SSO" else 0
+    return core.identity_center_problems(auth_mode, instances)
+
+
+def _domain_name(request: Request, account: Account) -> list[str]:
+    name = request.text("DomainName")
+    if request.kind == "Update" and request.old_properties.get("DomainName") == name:
+        return []  # taken by the very domain that is being updated
+    return core.domain_name_problems(name, account.domain_names())
+
+
+def _connection(request: Request, account: Account) -> list[str]:
+    arn = request.text("ConnectionArn")
+    is_connection = not core.connection_problems(arn, "AVAILABLE")
+    return core.connection_problems(arn, account.connection_status(arn) if is_connection else None)
+
+
+def _repository(request: Request, _account: Account) -> list[str]:
+    return core.repository_problems(request.text("Repository"))
