@@ -19,14 +19,12 @@ VPC_ONLY_SERVICES: Final = (
     "s3",
     "sts",
     "logs",
-    "kms",
-    "codeconnections.api",
 )
 """Services that Studio without internet access reaches through endpoints only.
 
-The first three and S3 are named in "Connect Amazon SageMaker Studio in a VPC to External Resources" (SageMaker developer
-guide, studio-updated-and-internet-access); the others are called by the projects themselves: roles (sts), job logs (logs), the
-encryption of every artifact (kms).
+The first four are named in "Connect Amazon SageMaker Studio in a VPC to External Resources" (SageMaker developer guide,
+studio-updated-and-internet-access); the last two are what notebooks of a project call besides: who am I (sts), and the
+logs of jobs (logs).
 """
 
 
@@ -130,7 +128,8 @@ def _reachability_problems(subnet: Subnet, endpoints: Sequence[Endpoint]) -> lis
     if target is not None and target.startswith("igw-"):
         return [
             (
-                f"Subnet {subnet.id} is public (its default route goes to {target}), which SageMaker does not allow in VPC-only "
+                f"Subnet {subnet.id} is public (its default route goes to {target}), which SageMaker does not "
+                f"allow in VPC-only "
                 f"mode: choose private subnets."
             )
         ]
@@ -146,7 +145,8 @@ def _reachability_problems(subnet: Subnet, endpoints: Sequence[Endpoint]) -> lis
         return []
     return [
         (
-            f"Subnet {subnet.id} has no way to {', '.join(missing)}: add VPC endpoints for these services, or a default route to "
+            f"Subnet {subnet.id} has no way to {', '.join(missing)}: add VPC endpoints for these services, or a "
+            f"default route to "
             f"a NAT gateway."
         )
     ]
@@ -157,7 +157,8 @@ def identity_center_problems(auth_mode: str, instances: int) -> list[str]:
     if auth_mode == "SSO" and instances == 0:
         return [
             (
-                "AuthMode is SSO, but IAM Identity Center has no instance in this region that this account may see: choose IAM, "
+                "AuthMode is SSO, but IAM Identity Center has no instance in this region that this account may "
+                "see: choose IAM, "
                 "or launch in the region of the organization's Identity Center."
             )
         ]
@@ -176,7 +177,8 @@ def connection_problems(arn: str, status: str | None) -> list[str]:
     if not CONNECTION_ARN.fullmatch(arn):
         return [
             (
-                f"{arn!r} is not the ARN of a CodeConnection: copy it from Developer Tools > Settings > Connections of this "
+                f"{arn!r} is not the ARN of a CodeConnection: copy it from Developer Tools > Settings > "
+                f"Connections of this "
                 f"account."
             )
         ]
@@ -185,7 +187,8 @@ def connection_problems(arn: str, status: str | None) -> list[str]:
     if status != "AVAILABLE":
         return [
             (
-                f"Connection {arn} is {status}: open Developer Tools > Settings > Connections, choose it, and finish the "
+                f"Connection {arn} is {status}: open Developer Tools > Settings > Connections, choose it, and "
+                f"finish the "
                 f"handshake with the repository host ('Update pending connection')."
             )
         ]
