@@ -1,0 +1,117 @@
+"""The hub's artifact bucket: released templates and archives, as the accounts of the workloads OU read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
+
+from products.shared import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_cdk import Environment
+    from constructs import Construct
+
+    from pipeline.settings import HubSettings
+
+_READABLE: Final = ("releases/*", "assets/*")
+_ACCESS_LOG_DAYS: Final = 365
+
+
+class ArtifactsStack(Stack):
+    """Versioned, KMS-encrypted bucket that the accounts below the workloads OU may read, and nobody else.
+
+    Both bucket and key outlive the stack: a product launched from a release needs its files for as long as it lives.
+
+    Args:
+        settings: Settings of the hub.
+
+    Attributes:
+        bucket_name: Name of the bucket, known without deploying (`names.artifact_bucket`).
+        bucket: The bucket.
+        key: Its key, with the alias `names.ARTIFACT_KEY_ALIAS`.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        settings: HubSettings,
+        env: Environment,
+        stack_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            id_,
+            env=env,
+            stack_name=stack_name,
+            tags=tags,
+            description="ML platform: released templates and archives",
+        )
+        self.bucket_name = names.artifact_bucket(self.account, self.region)
+        organization = {
+            "StringEquals": {"aws:PrincipalOrgID": settings.organization_id},
+            "ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": f"{settings.workloads_ou_path}*"},
+        }
+        self.key = aws_kms.Key(
+            self,
+            "Key",
+            alias=names.ARTIFACT_KEY_ALIAS,
+            description="Released templates and archives of the ML platform",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.key.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="WorkloadAccountsDecryptThroughS3",
+                actions=["kms:Decrypt"],
+                principals=[aws_iam.AnyPrincipal()],
+                resources=["*"],  # in a key policy: this key
+                conditions={
+                    "StringEquals": {
+                        **organization["StringEquals"],
+                        "kms:ViaService": f"s3.{self.region}.{self.url_suffix}",
+                    },
+                    "ForAnyValue:StringLike": organization["ForAnyValue:StringLike"],
+                },
+            )
+        )
+        self.access_logs = aws_s3.Bucket(
+            self,
+            "AccessLogs",
+            encryption=aws_s3.BucketEncryption.S3_MANAGED,  # S3's log delivery does not take customer keys
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(_ACCESS_LOG_DAYS))],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.bucket = aws_s3.Bucket(
+            self,
+            "Bucket",
+            bucket_name=self.bucket_name,
+            encryption=aws_s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=True,
+            versioned=True,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            server_access_logs_bucket=self.access_logs,
+            lifecycle_rules=[aws_s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.bucket.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="WorkloadAccountsReadReleases",
+                actions=["s3:GetObject"],
+                principals=[aws_iam.AnyPrincipal()],
+                resources=[self.bucket.arn_for_objects(prefix) for prefix in _READABLE],
+                conditions=organization,
+            )
+        )
