@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
+from ministack.services import iam
 
 from rehearsal.cloud.core import Credentials, ServiceError, role_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORWARDED_SESSION: Final = "forwarded"
-"""Session name of what a service does with the permissions of the caller (forward access session)."""
+PolicyValue: TypeAlias = Any
+"""A value in a policy document: one thing or a list of things."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,6 @@ def caller() -> Caller:
 
 def principal_arn(session_arn: str) -> str:
     """Return the IAM ARN behind an ARN of STS: the role's ARN for a role session, anything else unchanged."""
-    from ministack.services import iam
-
     if ":assumed-role/" not in session_arn:
         return session_arn
     account = session_arn.split(":")[4]
@@ -112,8 +111,6 @@ def require_trust(role_arn: str, service: str) -> None:
     Raises:
         ServiceError: The role does not exist or does not trust the service.
     """
-    from ministack.services import iam
-
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     role = iam._roles.get_scoped(account, None, name)
     if role is None or role["Arn"] != role_arn:
@@ -163,8 +160,10 @@ def forwarded_credentials(who: Caller) -> Credentials | None:
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html
     """
-    return role_session(who.arn, FORWARDED_SESSION) if ":role/" in who.arn else None
+    if ":role/" not in who.arn:
+        return None
+    return role_session(who.arn, who.session_arn.rsplit("/", 1)[-1])
 
 
-def _as_list(value: Any) -> list[Any]:
+def _as_list(value: PolicyValue) -> list[PolicyValue]:
     return value if isinstance(value, list) else [value]

@@ -25,6 +25,8 @@ MODULES: Final = (
     "bridge",
     "resources",
     "codeconnections",
+    "servicecatalog_launch",
+    "servicecatalog_resources",
 )
 """Modules of this package with an ``install()``, in the order in which they are installed."""
 
