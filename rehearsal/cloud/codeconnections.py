@@ -1,6 +1,6 @@
 """CodeConnections: connections to a Git provider whose repositories are bare repositories on disk.
 
-A new connection is PENDING until a person completes the handshake in the console, which calls operations that no SDK has.
+A new connection is PENDING until a person completes the handshake in the console, which calls operations no SDK has.
 One of them, UpdateConnectionInstallation, is here; `rehearsal.cloud.handshake` calls it.
 """
 

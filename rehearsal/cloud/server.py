@@ -25,6 +25,7 @@ MODULES: Final = (
     "bridge",
     "resources",
     "codeconnections",
+    "codebuild",
     "servicecatalog_launch",
     "servicecatalog_resources",
 )

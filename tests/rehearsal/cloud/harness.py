@@ -84,8 +84,9 @@ class Cloud:
         }
         iam = self.client("iam", account)
         arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), **options)["Role"]["Arn"]
-        document = {"Version": "2012-10-17", "Statement": statements}
-        iam.put_role_policy(RoleName=name, PolicyName="Inline", PolicyDocument=json.dumps(document))
+        if statements:
+            document = {"Version": "2012-10-17", "Statement": statements}
+            iam.put_role_policy(RoleName=name, PolicyName="Inline", PolicyDocument=json.dumps(document))
         return arn
 
     def assume(self, role_arn: str) -> dict[str, str]:

@@ -1,0 +1,479 @@
+"""CodeBuild: builds really run, with bash, in a folder of their own, as the project's service role.
+
+MiniStack keeps the projects. What it lacks is here: running a build (its own needs Docker), everything that a running
+build shows (`BatchGetBuilds`, logs, state-change events), and stopping it. A build finds what our buildspecs use of
+CodeBuild's standard image: bash, git, python3 (of the seed code's environment) and a small stand-in for ``aws``.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import copy
+import os
+import shutil
+import sys
+import threading
+import time
+import uuid
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import codebuild
+from ministack.services.cloudformation import provisioners
+
+from rehearsal.cloud import codeconnections, core
+from rehearsal.cloud.buildspec import Buildspec, PhaseResult, Shell, run
+from rehearsal.cloud.callers import assume_as_service
+from rehearsal.cloud.core import Json, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rehearsal.cloud.core import Credentials, Reply
+
+DEFAULT_TIMEOUT_MINUTES: Final = 60
+IDEMPOTENCY_S: Final = 300
+_tokens: Final[dict[tuple[str, str, str, str | None], tuple[str, float]]] = {}
+_tokens_lock: Final = threading.Lock()
+_running: Final[dict[str, Shell]] = {}
+_stopping: Final[set[str]] = set()
+
+
+# ---- starting and stopping ------------------------------------------------------------------------------------------
+
+
+def start(
+    project_name: str,
+    *,
+    environment: list[Json] | None = None,
+    overrides: Json | None = None,
+    source: Path | None = None,
+    source_version: str = "",
+    initiator: str = "",
+    on_end: Callable[[Json], None] | None = None,
+) -> Json:
+    """Start a build in the current account and return its record (``Build`` of the API).
+
+    Args:
+        project_name: The project.
+        environment: Variables that replace the project's or are added: name, value, type.
+        overrides: Further members of StartBuild: ``buildspecOverride``, ``timeoutInMinutesOverride``.
+        source: Zip file with the source, for builds of a pipeline. Default: the build has no source.
+        source_version: Commit that the source is.
+        initiator: Who started it.
+        on_end: Called with the build's record when it has ended.
+
+    Raises:
+        ServiceError: There is no such project, or CodeBuild may not assume its role.
+    """
+    project = codebuild._projects.get(project_name)
+    if project is None:
+        raise ServiceError("ResourceNotFoundException", f"Project cannot be found: {project_name}")
+    overrides = overrides or {}
+    build_id = f"{project_name}:{uuid.uuid4()}"
+    role = project["serviceRole"]
+    try:
+        credentials = assume_as_service(role, "codebuild.amazonaws.com", f"AWSCodeBuild-{build_id.split(':')[1]}")
+    except ServiceError as error:
+        message = f"CodeBuild is not authorized to perform: sts:AssumeRole on service role {role}. {error.message}"
+        raise ServiceError("InvalidInputException", message) from error
+    definition = copy.deepcopy(project["environment"])
+    variables = {variable["name"]: variable for variable in definition.get("environmentVariables") or []}
+    variables |= {variable["name"]: {"type": "PLAINTEXT", **variable} for variable in environment or []}
+    definition["environmentVariables"] = list(variables.values())
+    build = {
+        "id": build_id,
+        "arn": core.arn("codebuild", f"build/{build_id}"),
+        "buildNumber": 1 + sum(other["projectName"] == project_name for other in codebuild._builds.values()),
+        "projectName": project_name,
+        "startTime": core.now(),
+        "currentPhase": "SUBMITTED",
+        "buildStatus": "IN_PROGRESS",
+        "buildComplete": False,
+        "initiator": initiator or "root",
+        "serviceRole": role,
+        "source": copy.deepcopy(project["source"]),
+        "sourceVersion": source_version,
+        "resolvedSourceVersion": source_version,
+        "artifacts": {"location": ""},
+        "environment": definition,
+        "timeoutInMinutes": int(
+            overrides.get("timeoutInMinutesOverride") or project.get("timeoutInMinutes") or DEFAULT_TIMEOUT_MINUTES
+        ),
+        "queuedTimeoutInMinutes": 480,
+        "encryptionKey": project.get("encryptionKey", ""),
+        "phases": [
+            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": core.now(), "endTime": core.now()}
+        ],
+        "exportedEnvironmentVariables": [],
+        "logs": _logs_of(project, build_id),
+    }
+    if "buildspecOverride" in overrides:
+        build["source"]["buildspec"] = overrides["buildspecOverride"]
+    codebuild._builds[build_id] = build
+    _emit(build)
+    context = contextvars.copy_context()
+    threading.Thread(
+        target=context.run, args=(_perform, build, credentials, source, on_end), daemon=True, name=build_id
+    ).start()
+    return copy.deepcopy(build)
+
+
+def _logs_of(project: Json, build_id: str) -> Json:
+    settings = (project.get("logsConfig") or {}).get("cloudWatchLogs") or {}
+    group = settings.get("groupName") or f"/aws/codebuild/{project['name']}"
+    stream = build_id.split(":")[1]
+    stream = f"{settings['streamName']}/{stream}" if settings.get("streamName") else stream
+    region = get_region()
+    link = f"https://console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{group}"
+    return {"groupName": group, "streamName": stream, "deepLink": f"{link}/log-events/{stream}"}
+
+
+def _start_build(request: Json) -> Reply:
+    key = get_account_id(), get_region(), request["projectName"], request.get("idempotencyToken")
+    with _tokens_lock:  # the same token within five minutes answers with the build that it started
+        known, started = _tokens.get(key, ("", 0.0))
+        if key[3] and core.now() - started < IDEMPOTENCY_S:
+            return core.reply({"build": copy.deepcopy(codebuild._builds[known])})
+        try:
+            build = start(
+                request["projectName"],
+                environment=request.get("environmentVariablesOverride"),
+                overrides=request,
+                source_version=request.get("sourceVersion", ""),
+            )
+        except ServiceError as error:
+            return core.fail(error)
+        _tokens[key] = build["id"], core.now()
+    return core.reply({"build": build})
+
+
+def stop(build_id: str) -> Json:
+    """Stop a build and return its record; one that has ended already stays as it is.
+
+    Raises:
+        ServiceError: There is no such build.
+    """
+    build: Json | None = codebuild._builds.get(build_id.rsplit("/", 1)[-1])
+    if build is None:
+        raise ServiceError("ResourceNotFoundException", f"Build not found: {build_id}")
+    if not build["buildComplete"]:
+        _stopping.add(build["id"])
+        shell = _running.get(build["id"])
+        if shell:
+            shell.stop()
+    return copy.deepcopy(build)
+
+
+def _stop_build(request: Json) -> Reply:
+    try:
+        return core.reply({"build": stop(request["id"])})
+    except ServiceError as error:
+        return core.fail(error)
+
+
+def _batch_get_builds(request: Json) -> Reply:
+    names = {given: given.rsplit("/", 1)[-1] for given in request["ids"]}
+    found = {given: codebuild._builds[name] for given, name in names.items() if name in codebuild._builds}
+    return core.reply({"builds": list(found.values()), "buildsNotFound": [name for name in names if name not in found]})
+
+
+# ---- performing -----------------------------------------------------------------------------------------------------
+
+
+def _perform(build: Json, credentials: Credentials, source: Path | None, on_end: Callable[[Json], None] | None) -> None:
+    folder = core.organization().work_dir / "builds" / build["id"].replace(":", "-")
+    log = folder / "build.log"
+    try:
+        (folder / "src").mkdir(parents=True)
+        log.touch()
+        status = _run_phases(build, credentials, source, folder, log)
+    except _BuildError as error:
+        _phase(build, error.phase, "FAILED", str(error))
+        status = "FAILED"
+    except Exception as error:  # an error of the emulator must end the build as well
+        _phase(build, build["currentPhase"], "FAULT", f"INTERNAL_SERVICE_ERROR: {error!r}")
+        status = "FAULT"
+    finally:
+        _running.pop(build["id"], None)
+        _stopping.discard(build["id"])
+        shutil.rmtree(folder / "src", ignore_errors=True)
+    try:
+        _write_logs(build, credentials, log)
+    except (ClientError, OSError) as error:
+        _phase(build, "FINALIZING", "FAILED", f"CLOUDWATCH_LOGS_ERROR: {error}")
+        status = "FAILED" if status == "SUCCEEDED" else status
+    else:
+        _phase(build, "FINALIZING", "SUCCEEDED")
+    build["phases"].append({"phaseType": "COMPLETED", "startTime": core.now()})
+    build.update(buildStatus=status, currentPhase="COMPLETED", buildComplete=True, endTime=core.now())
+    _emit(build)
+    if on_end:
+        on_end(copy.deepcopy(build))
+
+
+class _BuildError(Exception):
+    """A build that fails outside its own commands; the text begins with CodeBuild's status code."""
+
+    def __init__(self, phase: str, message: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+def _run_phases(build: Json, credentials: Credentials, source: Path | None, folder: Path, log: Path) -> str:
+    _phase(build, "QUEUED", "SUCCEEDED")
+    _create_log_stream(build, credentials)
+    _phase(build, "PROVISIONING", "SUCCEEDED")
+    sources = folder / "src"
+    if source:
+        with zipfile.ZipFile(source) as archive:
+            _extract(archive, sources)
+    buildspec = _read_buildspec(build, sources)
+    environment = _environment(build, buildspec, credentials, folder)
+    _phase(build, "DOWNLOAD_SOURCE", "SUCCEEDED")
+    shell = Shell(
+        folder=sources,
+        scratch=folder,
+        environment=environment,
+        log=log,
+        deadline=time.monotonic() + build["timeoutInMinutes"] * 60,
+    )
+    _running[build["id"]] = shell
+    if build["id"] in _stopping:
+        shell.stop()
+
+    def record(result: PhaseResult) -> None:
+        times = result.started, result.ended
+        _phase(build, result.name.upper(), result.status, result.reason, times=times)
+
+    status = run(buildspec, shell, record)
+    if status != "STOPPED":
+        exported = shell.variables(buildspec.exported)
+        build["exportedEnvironmentVariables"] = [{"name": name, "value": value} for name, value in exported.items()]
+        _phase(build, "UPLOAD_ARTIFACTS", "SUCCEEDED")
+    return status
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
+    for entry in archive.infolist():
+        path = Path(archive.extract(entry, folder))
+        if not entry.is_dir() and entry.external_attr >> 16:
+            path.chmod(entry.external_attr >> 16 & 0o777)
+
+
+def _read_buildspec(build: Json, sources: Path) -> Buildspec:
+    given = build["source"].get("buildspec") or "buildspec.yml"
+    try:
+        text = given if "\n" in given or given.lstrip().startswith("{") else (sources / given).read_text()
+        return Buildspec.parse(text)
+    except OSError as error:
+        raise _BuildError("DOWNLOAD_SOURCE", f"YAML_FILE_ERROR: {given}: {error.strerror}") from error
+    except ValueError as error:
+        raise _BuildError("DOWNLOAD_SOURCE", str(error)) from error
+
+
+def _environment(build: Json, buildspec: Buildspec, credentials: Credentials, folder: Path) -> dict[str, str]:
+    """Return the variables of a build; later ones win, as CodeBuild documents: buildspec, project, StartBuild."""
+    variables = dict(buildspec.variables)
+    references = dict(buildspec.parameters)
+    for variable in build["environment"]["environmentVariables"]:
+        kind = variable.get("type", "PLAINTEXT")
+        if kind == "PLAINTEXT":
+            variables[variable["name"]] = variable["value"]
+            references.pop(variable["name"], None)
+        elif kind == "PARAMETER_STORE":
+            references[variable["name"]] = variable["value"]
+        else:
+            raise _BuildError("DOWNLOAD_SOURCE", f"variable {variable['name']} has the type {kind}, not emulated")
+    ssm = core.client("ssm", credentials=credentials)
+    for name, parameter in references.items():
+        try:
+            variables[name] = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
+        except ClientError as error:
+            raise _BuildError("DOWNLOAD_SOURCE", f"PARAMETER_STORE_ERROR: {parameter}: {error}") from error
+    home = folder / "home"
+    home.mkdir()
+    return (
+        variables
+        | _machine(home)
+        | credentials.environment()
+        | codeconnections.git_environment(credentials)
+        | {
+            "AWS_ENDPOINT_URL": core.organization().endpoint,
+            "AWS_REGION": get_region(),
+            "AWS_DEFAULT_REGION": get_region(),
+            "CODEBUILD_BUILD_ARN": build["arn"],
+            "CODEBUILD_BUILD_ID": build["id"],
+            "CODEBUILD_BUILD_IMAGE": build["environment"].get("image", ""),
+            "CODEBUILD_BUILD_NUMBER": str(build["buildNumber"]),
+            "CODEBUILD_INITIATOR": build["initiator"],
+            "CODEBUILD_LOG_PATH": build["logs"]["streamName"],
+            "CODEBUILD_RESOLVED_SOURCE_VERSION": build["resolvedSourceVersion"],
+            "CODEBUILD_SOURCE_VERSION": build["sourceVersion"],
+            "CODEBUILD_SRC_DIR": str(folder / "src"),
+            "CODEBUILD_START_TIME": str(int(build["startTime"] * 1000)),
+        }
+    )
+
+
+def _machine(home: Path) -> dict[str, str]:
+    """Return the variables that stand for the standard image: where programs are, a home, no terminal."""
+    programs = core.organization().work_dir / "programs"
+    python = Path(core.organization().seed_python)
+    if not programs.exists():
+        partial = programs.with_name(f"programs-{uuid.uuid4()}")
+        partial.mkdir()
+        stand_in = Path(__file__).with_name("aws_cli.py")
+        (partial / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
+        (partial / "aws").chmod(0o755)
+        try:
+            partial.rename(programs)
+        except OSError:  # another build was first
+            shutil.rmtree(partial)
+    return {
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PATH": os.pathsep.join([str(programs), str(python.parent), os.environ["PATH"]]),
+        "TMPDIR": os.environ["TMPDIR"],
+        # The environment of the seed code is the one the build would install, and there is no network.
+        "UV_PROJECT_ENVIRONMENT": str(python.parent.parent),
+        "VIRTUAL_ENV": str(python.parent.parent),
+        "UV_OFFLINE": "1",
+        "PIP_NO_INDEX": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+# ---- what a build shows ---------------------------------------------------------------------------------------------
+
+
+def _phase(build: Json, name: str, status: str, reason: str = "", *, times: tuple[float, float] | None = None) -> None:
+    started, ended = times or (core.now(), core.now())
+    contexts = [{"statusCode": reason.partition(": ")[0] if reason else "", "message": reason.partition(": ")[2]}]
+    build["phases"].append(
+        {
+            "phaseType": name,
+            "phaseStatus": status,
+            "startTime": started,
+            "endTime": ended,
+            "durationInSeconds": round(ended - started),
+            "contexts": contexts,
+        }
+    )
+    build["currentPhase"] = name
+
+
+def _create_log_stream(build: Json, credentials: Credentials) -> None:
+    logs, names = core.client("logs", credentials=credentials), build["logs"]
+    try:
+        try:
+            logs.create_log_stream(logGroupName=names["groupName"], logStreamName=names["streamName"])
+        except logs.exceptions.ResourceNotFoundException:
+            logs.create_log_group(logGroupName=names["groupName"])
+            logs.create_log_stream(logGroupName=names["groupName"], logStreamName=names["streamName"])
+    except ClientError as error:
+        message = (
+            f"ACCESS_DENIED: Service role {build['serviceRole']} does not allow AWS CodeBuild to create Amazon "
+            f"CloudWatch Logs log streams for build {build['arn']}. Error message: {error}"
+        )
+        raise _BuildError("PROVISIONING", message) from error
+
+
+def _write_logs(build: Json, credentials: Credentials, log: Path) -> None:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    if not lines:
+        return
+    events = [{"timestamp": int(core.now() * 1000), "message": line or " "} for line in lines[-5000:]]
+    names = build["logs"]
+    core.client("logs", credentials=credentials).put_log_events(
+        logGroupName=names["groupName"], logStreamName=names["streamName"], logEvents=events
+    )
+
+
+def _emit(build: Json) -> None:
+    """Put the state change on the account's bus.
+
+    Source of the shape: https://docs.aws.amazon.com/codebuild/latest/userguide/sample-build-notifications.html
+    """
+    environment = build["environment"]
+    information = {
+        "artifact": {"location": ""},
+        "environment": {
+            "image": environment.get("image", ""),
+            "privileged-mode": bool(environment.get("privilegedMode")),
+            "compute-type": environment.get("computeType", ""),
+            "type": environment.get("type", ""),
+            "environment-variables": environment["environmentVariables"],
+        },
+        "timeout-in-minutes": float(build["timeoutInMinutes"]),
+        "build-complete": build["buildComplete"],
+        "build-number": float(build["buildNumber"]),
+        "initiator": build["initiator"],
+        "build-start-time": _date(build["startTime"]),
+        "source": {"type": build["source"].get("type", "NO_SOURCE")},
+        "source-version": build["sourceVersion"],
+        "logs": {
+            "group-name": build["logs"]["groupName"],
+            "stream-name": build["logs"]["streamName"],
+            "deep-link": build["logs"]["deepLink"],
+        },
+        "exported-environment-variables": build["exportedEnvironmentVariables"],
+        "phases": [_event_phase(phase) for phase in build["phases"]],
+    }
+    detail = {
+        "build-status": build["buildStatus"],
+        "project-name": build["projectName"],
+        "build-id": build["arn"],
+        "additional-information": information,
+        "current-phase": build["currentPhase"],
+        "current-phase-context": "[]",
+        "version": "1",
+    }
+    core.emit(get_account_id(), get_region(), "aws.codebuild", "CodeBuild Build State Change", detail, [build["arn"]])
+
+
+def _event_phase(phase: Json) -> Json:
+    shown: Json = {"phase-type": phase["phaseType"], "start-time": _date(phase["startTime"])}
+    if "endTime" in phase:
+        contexts = [f"{context['statusCode']}: {context['message']}" for context in phase.get("contexts", [])]
+        shown |= {
+            "phase-context": contexts,
+            "end-time": _date(phase["endTime"]),
+            "duration-in-seconds": float(phase.get("durationInSeconds", 0)),
+            "phase-status": phase["phaseStatus"],
+        }
+    return shown
+
+
+def _date(timestamp: float) -> str:
+    return time.strftime("%b %-d, %Y %-I:%M:%S %p", time.gmtime(timestamp))
+
+
+# ---- installing -----------------------------------------------------------------------------------------------------
+
+
+def _keep_logs_settings(handler: Callable[..., tuple[str, Json]]) -> Callable[..., tuple[str, Json]]:
+    """Keep what MiniStack drops from a project in a template: where its logs go."""
+
+    def create_or_update(*arguments: object) -> tuple[str, Json]:
+        name, attributes = handler(*arguments)
+        # create(logical id, properties, stack) and update(name, old properties, properties, stack)
+        properties = next(argument for argument in reversed(arguments) if isinstance(argument, dict))
+        codebuild._projects[name]["logsConfig"] = provisioners._pascal_to_camel(properties.get("LogsConfig") or {})
+        return name, attributes
+
+    return create_or_update
+
+
+def install() -> None:
+    """Make builds run."""
+    codebuild._start_build = _start_build
+    codebuild._stop_build = _stop_build
+    codebuild._batch_get_builds = _batch_get_builds
+    handlers: Mapping[str, dict[str, object]] = provisioners._RESOURCE_HANDLERS
+    project = handlers["AWS::CodeBuild::Project"]
+    for operation in ("create", "update"):
+        project[operation] = _keep_logs_settings(project[operation])  # type: ignore[arg-type]
