@@ -64,3 +64,35 @@ def checked_bucket_name(name: str) -> str:
     if len(name) > 63:
         raise ValueError(f"bucket name {name!r} has {len(name)} characters; S3 allows 63")
     return name
+
+
+# ---- names inside templates: text for Fn::Sub ----
+
+PROJECT_RESOURCE_PREFIX: Final = "mlp-"
+"""Prefix of every named resource that a product makes, so that the launch role can be scoped to it."""
+
+DOMAIN_BUCKET: Final = "mlp-d-${DomainName}-${Unique}-${AWS::AccountId}-${AWS::Region}"
+"""Bucket of a domain: at most 6 + 20 + 1 + 8 + 1 + 12 + 1 + 14 = 63 characters. `Unique` is part of the stack id."""
+
+PROJECT_NAME_PATTERN: Final = r"^[a-z0-9](-*[a-z0-9]){0,31}$"
+"""Project names: SageMaker's pattern in lower case, because SageMaker writes names in lower case into ARNs."""
+
+PROJECT_ID_PATTERN: Final = r"^p-[a-z0-9]{1,14}$"
+"""Project ids as SageMaker makes them, at most `PROJECT_ID_MAX` characters so that every derived name fits."""
+
+DOMAIN_NAME_PATTERN: Final = r"^[a-z0-9](-*[a-z0-9]){0,19}$"
+"""Domain names: part of a bucket name, so lower case and at most `DOMAIN_NAME_MAX` characters."""
+
+PROJECT_BUCKET: Final = "mlp-${SageMakerProjectId}-${AWS::AccountId}-${AWS::Region}"
+"""Artifact bucket of a project: at most 4 + 16 + 1 + 12 + 1 + 14 = 48 characters."""
+
+PROJECT_PIPELINE: Final = "${SageMakerProjectName}-${SageMakerProjectId}"
+"""SageMaker pipeline and model package group of a project: at most 32 + 1 + 16 = 49 characters."""
+
+DOMAIN_CONNECTION: Final = "mlp-d-${DomainName}"
+"""CodeConnection of a domain: at most 26 of the 32 characters that CodeConnections allows."""
+
+
+def project_resource(purpose: str) -> str:
+    """Return the name of a project's resource as text for ``Fn::Sub``, e.g. ``mlp-${SageMakerProjectId}-build``."""
+    return f"{PROJECT_RESOURCE_PREFIX}${{SageMakerProjectId}}-{purpose}"

@@ -1,0 +1,85 @@
+"""Custom resources whose functions the workload baseline brings; a product only names them (docs/architecture.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aws_cdk as cdk
+
+from products.shared import names, template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from constructs import Construct
+
+
+def preflight(scope: Construct, checks: Sequence[Any], values: Mapping[str, Any]) -> cdk.CustomResource:
+    """Add the check that comes before anything is created and that names every problem at once.
+
+    Args:
+        scope: Where to add it.
+        checks: Names of checks; an entry may be a condition.
+        values: What the checks need.
+    """
+    properties = {"Checks": checks, **values}
+    return _custom(scope, "Preflight", names.PREFLIGHT_FUNCTION, properties, timeout=cdk.Duration.minutes(5))
+
+
+def bucket_contents(scope: Construct, bucket_name: str) -> cdk.CustomResource:
+    """Add what empties a bucket when the product is terminated; the bucket itself is deleted after it."""
+    properties = {"BucketName": bucket_name}
+    return _custom(scope, "BucketContents", names.BUCKET_EMPTIER_FUNCTION, properties, timeout=cdk.Duration.hours(1))
+
+
+def seed_code(
+    scope: Construct, *, connection_arn: str, repository: str, branch: str, asset_key: str
+) -> cdk.CustomResource:
+    """Add the check-in of the seed code into the project's repository.
+
+    Args:
+        scope: Where to add it.
+        connection_arn: CodeConnection that reaches the repository.
+        repository: ``owner/name`` of an empty repository.
+        branch: Branch to create, e.g. ``main``.
+        asset_key: Key of the archive in the hub's artifact bucket.
+    """
+    properties = {
+        "ConnectionArn": connection_arn,
+        "Repository": repository,
+        "Branch": branch,
+        "AssetBucket": template.contract_value("artifact-bucket"),
+        "AssetKey": asset_key,
+        "Version": names.UNRELEASED,
+        "ProjectName": template.sub("${SageMakerProjectName}"),
+        "ProjectId": template.sub("${SageMakerProjectId}"),
+    }
+    return _custom(scope, "SeedCode", names.SEED_CHECKIN_FUNCTION, properties, timeout=cdk.Duration.minutes(30))
+
+
+def enable_projects(
+    scope: Construct, *, domain_name: str, connection_arn: str, persona_role_arns: Sequence[str]
+) -> cdk.CustomResource:
+    """Add what switches SageMaker projects on for the account and tells it the connection of its projects."""
+    properties = {
+        "DomainName": domain_name,
+        "ConnectionArn": connection_arn,
+        "PersonaRoleArns": list(persona_role_arns),
+    }
+    return _custom(
+        scope, "EnableProjects", names.ENABLE_PROJECTS_FUNCTION, properties, timeout=cdk.Duration.minutes(15)
+    )
+
+
+def _custom(
+    scope: Construct, type_: str, function: str, properties: Mapping[str, Any], *, timeout: cdk.Duration
+) -> cdk.CustomResource:
+    # Without a timeout of its own a request that is never answered blocks the stack for an hour.
+    return cdk.CustomResource(
+        scope,
+        type_,
+        resource_type=f"Custom::{type_}",
+        service_token=template.sub(template.arn("lambda", f"function:{function}")),
+        properties=dict(properties),
+        service_timeout=timeout,
+    )

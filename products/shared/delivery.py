@@ -1,0 +1,238 @@
+"""From a commit to a started SageMaker pipeline: CodePipeline takes the source, CodeBuild upserts and starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_codepipeline as codepipeline
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from products.shared import names, template
+from products.shared.roles import Grant, ServiceRole, pass_role, use_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from products.shared.storage import ProjectStorage
+
+BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+"""Pinned image with Python 3.12 (https://docs.aws.amazon.com/codebuild/latest/userguide/available-runtimes.html)."""
+
+_NAME = names.project_resource("build")
+_LOG_GROUP = f"/aws/codebuild/{_NAME}"
+_SOURCE_FOLDER = names.PROJECT_RESOURCE_PREFIX + "${SageMakerProjectId}*"
+_PIPELINE_ARN = template.arn("sagemaker", f"pipeline/{names.PROJECT_PIPELINE}")
+_SOURCE_REASON = "CodePipeline names the archives in its folder of the project's bucket itself."
+
+
+class Delivery(Construct):
+    """CodePipeline of one project: branch of the repository → CodeBuild → SageMaker pipeline upserted and started.
+
+    The build ends when the SageMaker pipeline has started; nobody pays for a build machine that waits for a training.
+
+    Args:
+        storage: Bucket and key of the project.
+        connection_arn: CodeConnection that reaches the repository.
+        repository: ``owner/name``.
+        branch: Branch whose commits start the pipeline.
+        pipeline_role: Role with which the SageMaker pipeline runs.
+        environment: What the build tells the seed code, besides bucket, key and role.
+
+    Attributes:
+        pipeline: The CodePipeline.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        storage: ProjectStorage,
+        connection_arn: str,
+        repository: str,
+        branch: str,
+        pipeline_role: iam.IRole,
+        environment: Mapping[str, str],
+    ) -> None:
+        super().__init__(scope, id_)
+        self._storage = storage
+        log_group = self._log_group()
+        build_role = ServiceRole(
+            self,
+            "BuildRole",
+            service="codebuild",
+            path=names.PROJECT_ROLE_PATH,
+            purpose="Upserts and starts the SageMaker pipeline of one project",
+            grants=[
+                Grant(
+                    sid="WriteLog",
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                    resources=[template.arn("logs", f"log-group:{_LOG_GROUP}:*")],
+                    because="CodeBuild makes one stream per build in the project's own log group.",
+                ),
+                Grant(
+                    sid="UseArtifacts",
+                    actions=["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
+                    resources=[template.bucket_arn(names.PROJECT_BUCKET, "*")],
+                    because="The build reads its source and leaves the code of jobs in the project's own bucket.",
+                ),
+                Grant(
+                    sid="ListArtifacts",
+                    actions=["s3:GetBucketLocation", "s3:ListBucket"],
+                    resources=[template.bucket_arn(names.PROJECT_BUCKET)],
+                ),
+                use_key(storage.key.key_arn),
+                Grant(
+                    sid="UpsertAndStart",
+                    actions=[
+                        "sagemaker:AddTags",
+                        "sagemaker:CreatePipeline",
+                        "sagemaker:DescribePipeline",
+                        "sagemaker:ListTags",
+                        "sagemaker:StartPipelineExecution",
+                        "sagemaker:UpdatePipeline",
+                    ],
+                    resources=[_PIPELINE_ARN],
+                ),
+                pass_role(pipeline_role.role_arn, "sagemaker"),
+            ],
+        ).role
+        variables = {
+            "PROJECT_NAME": template.sub("${SageMakerProjectName}"),
+            "PROJECT_ID": template.sub("${SageMakerProjectId}"),
+            "PIPELINE_NAME": template.sub(names.PROJECT_PIPELINE),
+            "MODEL_PACKAGE_GROUP": template.sub(names.PROJECT_PIPELINE),
+            "ARTIFACT_BUCKET": storage.bucket.bucket_name,
+            "KMS_KEY_ARN": storage.key.key_arn,
+            "PIPELINE_ROLE_ARN": pipeline_role.role_arn,
+            **environment,
+        }
+        project = codebuild.CfnProject(
+            self,
+            "Build",
+            name=template.sub(_NAME),
+            description=template.sub("Upserts and starts the SageMaker pipeline of project ${SageMakerProjectName}"),
+            service_role=build_role.role_arn,
+            encryption_key=storage.key.key_arn,
+            artifacts=codebuild.CfnProject.ArtifactsProperty(type="CODEPIPELINE"),
+            source=codebuild.CfnProject.SourceProperty(type="CODEPIPELINE"),
+            environment=codebuild.CfnProject.EnvironmentProperty(
+                type="LINUX_CONTAINER",
+                compute_type="BUILD_GENERAL1_SMALL",
+                image=BUILD_IMAGE,
+                privileged_mode=False,
+                environment_variables=[
+                    codebuild.CfnProject.EnvironmentVariableProperty(name=name, value=value)
+                    for name, value in variables.items()
+                ],
+            ),
+            logs_config=codebuild.CfnProject.LogsConfigProperty(
+                cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
+                    status="ENABLED", group_name=log_group.ref
+                )
+            ),
+            timeout_in_minutes=30,
+            queued_timeout_in_minutes=60,
+        )
+        self.pipeline = self._codepipeline(project, connection_arn, repository, branch)
+        # On termination: first the writers, then the emptying of the bucket, then the bucket.
+        self.pipeline.node.add_dependency(storage.contents)
+        project.node.add_dependency(storage.contents)
+
+    def _log_group(self) -> logs.CfnLogGroup:
+        service = iam.ServicePrincipal(f"logs.{cdk.Aws.REGION}.amazonaws.com")
+        log_group_arn = template.sub(template.arn("logs", f"log-group:{_LOG_GROUP}"))
+        self._storage.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="BuildLog",
+                principals=[service],
+                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                resources=["*"],
+                conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": log_group_arn}},
+            )
+        )
+        log_group = logs.CfnLogGroup(
+            self,
+            "Log",
+            log_group_name=template.sub(_LOG_GROUP),
+            retention_in_days=90,
+            kms_key_id=self._storage.key.key_arn,
+        )
+        log_group.apply_removal_policy(cdk.RemovalPolicy.DESTROY)
+        return log_group
+
+    def _codepipeline(
+        self, project: codebuild.CfnProject, connection_arn: str, repository: str, branch: str
+    ) -> codepipeline.CfnPipeline:
+        role = ServiceRole(
+            self,
+            "SourceRole",
+            service="codepipeline",
+            path=names.PROJECT_ROLE_PATH,
+            purpose="Takes the source of one project and starts its build",
+            grants=[
+                Grant(
+                    sid="UseConnection",
+                    # Connections made before mid-2024 are decided under their old service prefix.
+                    actions=["codeconnections:UseConnection", "codestar-connections:UseConnection"],
+                    resources=[connection_arn],
+                ),
+                Grant(
+                    sid="StoreSource",
+                    actions=["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"],
+                    resources=[template.bucket_arn(names.PROJECT_BUCKET, _SOURCE_FOLDER)],
+                    because=_SOURCE_REASON,
+                ),
+                Grant(
+                    sid="LookAtBucket",
+                    actions=["s3:GetBucketLocation", "s3:GetBucketVersioning"],
+                    resources=[template.bucket_arn(names.PROJECT_BUCKET)],
+                ),
+                use_key(self._storage.key.key_arn),
+                Grant(
+                    sid="StartBuild",
+                    actions=["codebuild:BatchGetBuilds", "codebuild:StartBuild"],
+                    resources=[template.arn("codebuild", f"project/{_NAME}")],
+                ),
+            ],
+        ).role
+        stage, action = codepipeline.CfnPipeline.StageDeclarationProperty, codepipeline.CfnPipeline
+        source = action.ActionDeclarationProperty(
+            name="Source",
+            action_type_id=action.ActionTypeIdProperty(
+                category="Source", owner="AWS", provider="CodeStarSourceConnection", version="1"
+            ),
+            configuration={
+                "ConnectionArn": connection_arn,
+                "FullRepositoryId": repository,
+                "BranchName": branch,
+                "OutputArtifactFormat": "CODE_ZIP",
+                "DetectChanges": "true",
+            },
+            output_artifacts=[action.OutputArtifactProperty(name="Source")],
+        )
+        build = action.ActionDeclarationProperty(
+            name="UpsertAndStart",
+            action_type_id=action.ActionTypeIdProperty(
+                category="Build", owner="AWS", provider="CodeBuild", version="1"
+            ),
+            configuration={"ProjectName": project.ref},
+            input_artifacts=[action.InputArtifactProperty(name="Source")],
+        )
+        return codepipeline.CfnPipeline(
+            self,
+            "Pipeline",
+            name=template.sub(_NAME),
+            pipeline_type="V2",
+            role_arn=role.role_arn,
+            artifact_store=action.ArtifactStoreProperty(
+                type="S3",
+                location=self._storage.bucket.bucket_name,
+                encryption_key=action.EncryptionKeyProperty(type="KMS", id=self._storage.key.key_arn),
+            ),
+            stages=[stage(name="Source", actions=[source]), stage(name="Train", actions=[build])],
+        )

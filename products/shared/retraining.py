@@ -1,0 +1,114 @@
+"""What starts a project's SageMaker pipeline besides a commit: a schedule, new data, or nothing."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from products.shared import names, template
+from products.shared.roles import Grant, ServiceRole
+
+NONE, SCHEDULE, NEW_DATA = "None", "Schedule", "NewData"
+CHOICES = (SCHEDULE, NEW_DATA)
+_PIPELINE_ARN = template.arn("sagemaker", f"pipeline/{names.PROJECT_PIPELINE}")
+
+
+class Retraining(Construct):
+    """EventBridge rules that start the SageMaker pipeline of a project, each made only when it was asked for.
+
+    A start that fails for a day (EventBridge tries again until then) is kept in a dead-letter queue for two weeks.
+
+    Args:
+        trigger: `NONE`, `SCHEDULE` or `NEW_DATA`; usually a parameter.
+        schedule: EventBridge schedule expression, e.g. ``rate(7 days)``.
+        data_bucket: Bucket with the data. Its owner must have EventBridge notifications switched on.
+        data_keys: Wildcard that the key of a new object must match, e.g. ``churn/*_SUCCESS``.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        trigger: str,
+        schedule: str,
+        data_bucket: str,
+        data_keys: str,
+    ) -> None:
+        super().__init__(scope, id_)
+        stack = cdk.Stack.of(self)
+        chosen = {
+            name: cdk.CfnCondition(stack, f"On{name}", expression=cdk.Fn.condition_equals(trigger, name))
+            for name in CHOICES
+        }
+        asked_for = cdk.CfnCondition(
+            stack, "HasTrigger", expression=cdk.Fn.condition_not(cdk.Fn.condition_equals(trigger, NONE))
+        )
+        role = ServiceRole(
+            self,
+            "Role",
+            service="events",
+            path=names.PROJECT_ROLE_PATH,
+            purpose="Starts the SageMaker pipeline of one project",
+            grants=[
+                Grant(sid="Start", actions=["sagemaker:StartPipelineExecution"], resources=[_PIPELINE_ARN]),
+            ],
+        ).role
+        dead_letters = sqs.Queue(
+            self,
+            "DeadLetters",
+            queue_name=template.sub(names.project_resource("missed-starts")),
+            # SQS' own key: EventBridge writes here, and a customer key would need a grant to the service for nothing.
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            retention_period=cdk.Duration.days(14),
+            enforce_ssl=True,
+        )
+        dead_letters.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="KeepMissedStarts",
+                principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                actions=["sqs:SendMessage"],
+                resources=[dead_letters.queue_arn],
+                conditions={
+                    "ArnLike": {
+                        "aws:SourceArn": template.sub(template.arn("events", f"rule/{names.project_resource('*')}"))
+                    }
+                },
+            )
+        )
+        template.acknowledge(dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
+        for child in (role, dead_letters):
+            for node in child.node.find_all():
+                if isinstance(node, cdk.CfnResource):
+                    node.cfn_options.condition = asked_for
+        target = events.CfnRule.TargetProperty(
+            id="SageMakerPipeline",
+            arn=template.sub(_PIPELINE_ARN),
+            role_arn=role.role_arn,
+            dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=dead_letters.queue_arn),
+        )
+        scheduled = events.CfnRule(
+            self,
+            "Schedule",
+            name=template.sub(names.project_resource("schedule")),
+            description=template.sub("Trains ${SageMakerProjectName} on a schedule"),
+            schedule_expression=schedule,
+            targets=[target],
+        )
+        scheduled.cfn_options.condition = chosen[SCHEDULE]
+        new_data = events.CfnRule(
+            self,
+            "NewData",
+            name=template.sub(names.project_resource("new-data")),
+            description=template.sub("Trains ${SageMakerProjectName} when data arrives"),
+            event_pattern={
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created"],
+                "detail": {"bucket": {"name": [data_bucket]}, "object": {"key": [{"wildcard": data_keys}]}},
+            },
+            targets=[target],
+        )
+        new_data.cfn_options.condition = chosen[NEW_DATA]

@@ -1,0 +1,30 @@
+"""Taking an S3 address apart inside a template, where only Fn::Split, Fn::Select and Fn::Join exist."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+
+MAX_DEPTH = 8
+PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
+"""``s3://bucket/prefix/`` with one to `MAX_DEPTH` folders, and no character that IAM or EventBridge gives a meaning."""
+
+
+def bucket(uri: str) -> str:
+    """Return the bucket of ``s3://bucket/prefix/``."""
+    return cdk.Fn.select(2, cdk.Fn.split("/", uri))
+
+
+def bucket_and_prefix(uri: str) -> str:
+    """Return ``bucket/prefix/`` of ``s3://bucket/prefix/``, the form in which ARNs name objects."""
+    return cdk.Fn.select(1, cdk.Fn.split("s3://", uri))
+
+
+def prefix(uri: str) -> str:
+    """Return ``prefix/`` of ``s3://bucket/prefix/``.
+
+    The number of folders is unknown and Fn::Select wants a fixed index, so the address is padded with slashes, the
+    first `MAX_DEPTH` folders are joined again, and the padding, now a run of slashes, is cut off.
+    """
+    parts = cdk.Fn.split("/", cdk.Fn.join("", [uri, "/" * (MAX_DEPTH + 1)]))
+    folders = cdk.Fn.join("/", [cdk.Fn.select(3 + n, parts) for n in range(MAX_DEPTH)])
+    return cdk.Fn.join("", [cdk.Fn.select(0, cdk.Fn.split("//", cdk.Fn.join("", [folders, "//"]))), "/"])

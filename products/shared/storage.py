@@ -1,0 +1,96 @@
+"""Key and bucket of a project: everything that its jobs write, readable by the hub, gone when the project goes."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from products.shared import custom_resources, names, template
+
+_SOURCE_DAYS = 30
+
+
+class ProjectStorage(Construct):
+    """KMS key and artifact bucket of one project.
+
+    The bucket takes TLS only and is emptied on deletion. The hub account may read both, because promotion copies
+    approved models from here; nobody outside the two accounts may.
+
+    Attributes:
+        key: Key of the bucket, the volumes of jobs and the build log.
+        bucket: Artifact bucket.
+        contents: Custom resource that empties the bucket. What writes to the bucket depends on it, so that on
+            termination the writers are gone before it is emptied.
+    """
+
+    def __init__(self, scope: Construct, id_: str) -> None:
+        super().__init__(scope, id_)
+        self.key = kms.Key(
+            self,
+            "Key",
+            description=template.sub("Artifacts of SageMaker project ${SageMakerProjectName} (${SageMakerProjectId})"),
+            enable_key_rotation=True,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            bucket_name=template.sub(names.PROJECT_BUCKET),
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            versioned=True,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="ReplacedVersions",
+                    noncurrent_version_expiration=cdk.Duration.days(90),
+                    abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
+                ),
+                # CodePipeline keeps its archives below the first 20 characters of its name, which this prefix is.
+                s3.LifecycleRule(
+                    id="SourceArchives",
+                    prefix=template.sub(names.PROJECT_RESOURCE_PREFIX + "${SageMakerProjectId}"),
+                    expiration=cdk.Duration.days(_SOURCE_DAYS),
+                ),
+            ],
+        )
+        template.acknowledge(
+            self.bucket,
+            {
+                "AwsSolutions-S1": "Reads of objects are recorded as CloudTrail data events by the account's baseline; "
+                "server access logs would need one more bucket per project that outlives it."
+            },
+        )
+        self._let_the_hub_read()
+        self.contents = custom_resources.bucket_contents(self, self.bucket.bucket_name)
+
+    def _let_the_hub_read(self) -> None:
+        hub = iam.ArnPrincipal(template.sub(template.hub_principal()))
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="HubReads", principals=[hub], actions=["kms:Decrypt", "kms:DescribeKey"], resources=["*"]
+            )
+        )
+        self.bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="HubReadsObjects",
+                principals=[hub],
+                actions=["s3:GetObject", "s3:GetObjectAttributes", "s3:GetObjectTagging"],
+                resources=[self.bucket.arn_for_objects("*")],
+            )
+        )
+        self.bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="HubListsObjects",
+                principals=[hub],
+                actions=["s3:GetBucketLocation", "s3:ListBucket"],
+                resources=[self.bucket.bucket_arn],
+            )
+        )

@@ -1,0 +1,93 @@
+"""What every product's template says in the same words: contract values, names, ARNs, acknowledged findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import Acknowledgment, Validations
+
+from products.shared import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from constructs import IConstruct
+
+
+def sub(text: str) -> str:
+    """Return text with ``${…}`` as ``Fn::Sub``, and any other text (tokens of CDK included) as it is."""
+    return cdk.Fn.sub(text) if "${" in text and not cdk.Token.is_unresolved(text) else text
+
+
+def arn(service: str, resource: str) -> str:
+    """Return the ARN of a resource in the launching account and Region, as text for ``Fn::Sub``.
+
+    Args:
+        service: Service part of the ARN, e.g. ``sagemaker``.
+        resource: Resource part, e.g. ``pipeline/${SageMakerProjectName}-${SageMakerProjectId}``.
+    """
+    account = "${AWS::AccountId}"
+    region = "" if service == "iam" else "${AWS::Region}"
+    return f"arn:${{AWS::Partition}}:{service}:{region}:{account}:{resource}"
+
+
+def bucket_arn(name: str, keys: str | None = None) -> str:
+    """Return the ARN of a bucket, or of the objects in it whose keys match `keys`, as text for ``Fn::Sub``."""
+    return f"arn:${{AWS::Partition}}:s3:::{name}" + (f"/{keys}" if keys else "")
+
+
+def contract_value(name: str) -> str:
+    """Return the dynamic reference that CloudFormation replaces by a contract value of the launching account."""
+    return f"{{{{resolve:ssm:{names.contract_parameter(name)}}}}}"
+
+
+def hub_principal() -> str:
+    """Return the ARN with which policies name the hub account, as text for ``Fn::Sub``."""
+    return f"arn:${{AWS::Partition}}:iam::{contract_value('hub-account-id')}:root"
+
+
+def acknowledge(construct: IConstruct, findings: Mapping[str, str]) -> None:
+    """Acknowledge cdk-nag findings of one construct.
+
+    Args:
+        construct: The construct that causes them.
+        findings: Id of each finding, e.g. ``AwsSolutions-S1``, with the reason that a reviewer can check.
+    """
+    for finding, reason in findings.items():
+        Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+
+
+def tag_everything(stack: cdk.Stack, tags: Mapping[str, str]) -> None:
+    """Tag every resource of a product that can be tagged; the values may be parameters."""
+    for key, value in tags.items():
+        # Tags of the stack itself cannot hold deploy-time values, and Service Catalog sets its own.
+        cdk.Tags.of(stack).add(key, value, exclude_resource_types=["aws:cdk:stack"])
+
+
+class Console:
+    """Links into the AWS console of whatever partition the product is launched in.
+
+    Args:
+        stack: The product; it gets one small mapping.
+    """
+
+    def __init__(self, stack: cdk.Stack) -> None:
+        self._hosts = cdk.CfnMapping(
+            stack,
+            "Console",
+            mapping={
+                "aws": {"Host": "console.aws.amazon.com"},
+                "aws-cn": {"Host": "console.amazonaws.cn"},
+                "aws-us-gov": {"Host": "console.amazonaws-us-gov.com"},
+            },
+        )
+
+    def link(self, path: str) -> str:
+        """Return the address of a console page.
+
+        Args:
+            path: Path and query as text for ``Fn::Sub``, e.g. ``codesuite/codepipeline/pipelines/${Name}/view``.
+        """
+        host = self._hosts.find_in_map(cdk.Aws.PARTITION, "Host")
+        return cdk.Fn.sub(f"https://${{AWS::Region}}.${{Host}}/{path}", {"Host": host})
