@@ -1,0 +1,446 @@
+"""The `portfolio` command: release products, and see what is released and published."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pipeline.releases import ReleaseError, load_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pipeline.diff import Diff
+    from pipeline.releases import Release
+    from portfolios.catalog import PortfolioSpec
+
+# What one command alone needs is imported in it: CDK, boto3 and cfn-lint take up to seconds to load, and `list` and
+# `verify` run in every pre-commit.
+# ruff: noqa: PLC0415
+
+_SIGNS: Final = {"added": "+", "removed": "-", "replaced": "!", "changed": "~", "wider": "+"}
+_COLOURS: Final = {"major": "red", "minor": "yellow", "patch": "green"}
+_HEADINGS: Final = {
+    "product": "Product",
+    "parameters": "Parameters",
+    "rules": "Rules about parameters",
+    "resources": "Resources",
+    "iam": "Permissions that got wider",
+    "outputs": "Outputs",
+    "seed code": "Files of the seed code",
+}
+
+
+def _examples(*lines: str) -> str:
+    """Return the examples at the end of a help text; the backspace keeps click from wrapping the lines after it."""
+    return "\n".join(["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)])
+
+
+class _Group(click.Group):
+    """A group whose commands say what is wrong in plain words instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a `ReleaseError` becomes its message on stderr and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except ReleaseError as err:
+            raise click.ClickException(str(err)) from err
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_examples(
+        "portfolio diff train-s3                          what would change, and the smallest version step",
+        'portfolio release train-s3 1.4.0 -m "Adds …"     write the release; then commit and push it',
+        'portfolio retire train-s3 1.0.0 --reason "Use …" advise against an old version',
+    ),
+)
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Repository to work on. Default: the one that holds the current folder.",
+)
+@click.pass_context
+def portfolio(ctx: click.Context, root: Path | None) -> None:
+    """Release versions of the products in this repository, and check what is released and published.
+
+    A release is a folder products/PRODUCT/releases/VERSION/ that never changes once committed; the pipeline publishes
+    releases and nothing else.
+    """
+    ctx.obj = _find_root() if root is None else root.resolve()
+
+
+@portfolio.command("list", short_help="List products, versions and portfolios.", epilog=_examples("portfolio list"))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_(root: Path, *, as_json: bool) -> None:
+    """List products, their versions, whether each can be launched, and the portfolio they are in."""
+    catalog = load_catalog(root)
+    portfolios = _portfolios(root)
+
+    def titles(product_id: str) -> list[str]:
+        return [entry.title for entry in portfolios if product_id in entry.products]
+
+    if as_json:
+        products = [
+            {
+                "id": product.id,
+                "title": product.title,
+                "summary": product.summary,
+                "portfolios": titles(product.id),
+                "versions": [_version_json(release, root) for release in product.versions],
+            }
+            for product in catalog.products.values()
+        ]
+        products += [{"id": id_, "portfolios": titles(id_), "versions": []} for id_ in catalog.unreleased]
+        return _print_json({"products": products})
+    rows = [
+        (product.id, str(release.version), _state(release), release.date[:10], ", ".join(titles(product.id)) or "none")
+        for product in catalog.products.values()
+        for release in reversed(product.versions)
+    ]
+    rows += [(id_, "", "no release yet", "", ", ".join(titles(id_)) or "none") for id_ in catalog.unreleased]
+    _print_table(("PRODUCT", "VERSION", "STATE", "RELEASED", "PORTFOLIO"), rows)
+    return None
+
+
+@portfolio.command(
+    "diff", short_help="Show what the working tree would change.", epilog=_examples("portfolio diff train-s3")
+)
+@click.argument("product")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def diff_(root: Path, product: str, *, as_json: bool) -> None:
+    """Show what the working tree would change in PRODUCT against its latest release.
+
+    Ends with the smallest version step that these changes allow, and why. Nothing is written.
+    """
+    from pipeline.diff import compare
+    from pipeline.freezing import base_of
+    from pipeline.synthesis import synthesise_apart
+
+    catalog = load_catalog(root)
+    catalog.check_known(product)
+    base = base_of(catalog.products.get(product))
+    with _working(f"synthesising {product}"):
+        candidate = synthesise_apart(root, product)
+    if base is None:
+        if as_json:
+            return _print_json({"product": product, "base": None, "step": None, "next": None, "changes": []})
+        sections = {name: len(candidate.template.get(name, {})) for name in ("Parameters", "Resources", "Outputs")}
+        counts = ", ".join(f"{count} {name.lower()}" for name, count in sections.items())
+        click.echo(f"{product} has no release yet, so everything is new: {counts}.")
+        click.echo(f'Any version may be its first, e.g. `portfolio release {product} 1.0.0 -m "First version"`.')
+        return None
+    found = compare(base, candidate)
+    if as_json:
+        following = str(base.version.after(found.step)) if found.changes else None
+        changes = [change.as_json() for change in found.changes]
+        return _print_json(
+            {
+                "product": product,
+                "base": str(base.version),
+                "step": str(found.step),
+                "next": following,
+                "changes": changes,
+            }
+        )
+    _print_diff(product, base, found)
+    return None
+
+
+@portfolio.command(
+    short_help="Freeze a product as a new version.",
+    epilog=_examples('portfolio release train-s3 1.4.0 -m "Adds a schedule for retraining."'),
+)
+@click.argument("product")
+@click.argument("version")
+@click.option("-m", "--message", required=True, metavar="TEXT", help="What is new, for the people who launch it.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be written, and write nothing.")
+@click.pass_obj
+def release(root: Path, product: str, version: str, message: str, *, dry_run: bool) -> None:
+    """Freeze PRODUCT, as it is in the current commit, as VERSION.
+
+    Writes products/PRODUCT/releases/VERSION/ and an entry in the product's CHANGELOG.md; commit both and push. Refused
+    if the version exists or comes before a released one, if its step is smaller than `portfolio diff` demands, if files
+    of the product are not committed, or if nothing has changed.
+    """
+    from pipeline.freezing import plan_release
+
+    with _working(f"synthesising {product}"):
+        plan = plan_release(load_catalog(root), product, version, message)
+    if plan.base and plan.diff:
+        _print_diff(product, plan.base, plan.diff)
+        click.echo()
+    if not dry_run:
+        plan.write(root)
+    click.echo(f"{'Would write' if dry_run else 'Wrote'} {product} {plan.version}:")
+    for name, content in plan.files.items():
+        click.echo(f"  {plan.folder.relative_to(root) / name}  {_size(len(content))}")
+    click.echo(f"  {plan.changelog_path.relative_to(root)}")
+    if not dry_run:
+        folder = plan.changelog_path.parent.relative_to(root)
+        click.echo(f'Next: git add {folder} && git commit -m "Release {product} {plan.version}", then push.')
+
+
+@portfolio.command(
+    short_help="Check that releases are as they were released.",
+    epilog=_examples("portfolio verify", "portfolio verify --against origin/main"),
+)
+@click.option("--against", metavar="REV", help="Also prove that nothing released in this git revision has changed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def verify(root: Path, against: str | None, *, as_json: bool) -> None:
+    """Check that every released file is exactly what was released and works in any account.
+
+    Compares digests and sizes, looks for missing and stray files, and for anything in a template that belongs to one
+    account, region or organisation. Exit code 1 with a sentence per problem.
+    """
+    from pipeline.verification import problems_of_catalog, problems_since
+
+    with _working("verifying releases"):
+        catalog = load_catalog(root)
+        problems = list(problems_of_catalog(catalog))
+        problems += problems_since(catalog, against) if against else ()
+    releases = catalog.releases()
+    if as_json:
+        _print_json({"ok": not problems, "releases": len(releases), "problems": problems})
+    else:
+        for problem in problems:
+            click.echo(problem, err=True)
+        files = sum(len(entry.files) for entry in releases)
+        since = f" and against {against}" if against else ""
+        counted = f"{_count(len(releases), 'release')}, {_count(files, 'file')}"
+        outcome = "as released" if not problems else _count(len(problems), "problem")
+        click.echo(f"Verified {counted}{since}: {outcome}.")
+    if problems:
+        sys.exit(1)
+
+
+@portfolio.command(
+    short_help="Deprecate a version, or hide it.",
+    epilog=_examples('portfolio retire train-s3 1.0.0 --reason "Use 1.1.0: it retries failed builds."'),
+)
+@click.argument("product")
+@click.argument("version")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, and what to use instead.")
+@click.option("--hide", is_flag=True, help="Allow no new launches at all.")
+@click.pass_obj
+def retire(root: Path, product: str, version: str, reason: str, *, hide: bool) -> None:
+    """Advise against VERSION of PRODUCT (deprecate it), or allow no new launches of it (--hide).
+
+    Writes products/PRODUCT/releases/status.json; the release itself stays as it is, and what was launched from it goes
+    on working. To take it back, revert the change of that file.
+    """
+    from pipeline.freezing import retire as retire_
+
+    path = retire_(load_catalog(root), product, version, hide=hide, reason=reason)
+    effect = "can no longer be launched" if hide else "is deprecated but can still be launched"
+    click.echo(f"{product} {version} {effect} once {path.relative_to(root)} is committed and published.")
+
+
+@portfolio.command(
+    short_help="Upload releases to the hub's artifact bucket.",
+    epilog=_examples("portfolio upload --bucket ml-platform-artifacts-111122223333-eu-west-1 --region eu-west-1"),
+)
+@click.option("--bucket", required=True, help="The hub's artifact bucket in that region.")
+@click.option("--region", help="Region of the bucket. Default: the region of the AWS configuration.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def upload(root: Path, bucket: str, region: str | None, *, as_json: bool) -> None:
+    """Upload what accounts need to the artifact bucket: released templates, seed code, functions of the baseline.
+
+    What is there already is left alone; nothing is overwritten or deleted. If the bucket holds something else under the
+    name of a released file, that is an error. Run by the pipeline, once per region.
+    """
+    import boto3
+    from botocore.config import Config
+
+    from pipeline.bundling import bundles
+    from pipeline.upload import WORKERS, upload_all, uploads
+
+    wanted = uploads(load_catalog(root), bundles(root=root))
+    with _asking_aws(), _bar("uploading", len(wanted)) as advance:
+        config = Config(max_pool_connections=WORKERS, retries={"mode": "standard"})
+        outcomes = upload_all(boto3.client("s3", region_name=region, config=config), bucket, wanted, done=advance)
+    if as_json:
+        return _print_json({"bucket": bucket, "objects": outcomes})
+    new = [entry for entry in wanted if outcomes[entry.key] == "uploaded"]
+    for entry in new:
+        click.echo(f"  {entry.key}  {entry.what}  {_size(len(entry.content))}")
+    click.echo(f"Uploaded {_count(len(new), 'object')} to s3://{bucket}; {len(wanted) - len(new)} were there already.")
+    return None
+
+
+@portfolio.command(
+    "check-published",
+    short_help="Check that the hub publishes what is released.",
+    epilog=_examples("portfolio check-published --region eu-west-1"),
+)
+@click.option("--region", help="Region to check. Default: the region of the AWS configuration.")
+@click.option("--ou", metavar="ID", help="Unit the portfolios are shared with. Default: workloads_ou_id of cdk.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def check_published(root: Path, region: str | None, ou: str | None, *, as_json: bool) -> None:
+    """Check in the hub account that the catalog is published as this repository says.
+
+    Every portfolio exists and is shared with the workloads unit, every product is in it with a launch constraint, and
+    every version has the right state. Exit code 1 with a sentence per deviation. Only reads. Run by the pipeline.
+    """
+    import boto3
+
+    from pipeline.published import check_published as check
+
+    catalog, unit = load_catalog(root), ou or _workloads_ou(root)
+    with _asking_aws(), _working("asking Service Catalog"):
+        found = check(boto3.client("servicecatalog", region_name=region), catalog, _portfolios(root), ou_id=unit)
+    if as_json:
+        rows = [vars(row) for row in found.rows]
+        _print_json({"ok": not found.deviations, "versions": rows, "deviations": found.deviations})
+    else:
+        _print_table(
+            ("PORTFOLIO", "PRODUCT", "VERSION", "WANTED", "PUBLISHED"),
+            [
+                (row.portfolio, row.product, row.version, row.wanted, "as wanted" if row.is_right else "NOT as wanted")
+                for row in found.rows
+            ],
+        )
+        for deviation in found.deviations:
+            click.echo(deviation, err=True)
+    if found.deviations:
+        sys.exit(1)
+
+
+def _find_root() -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "products").is_dir() and (folder / ".git").exists():
+            return folder
+    raise click.UsageError(
+        f"{here} is not inside a product repository (a git checkout with a products folder). Change into one, or name "
+        f"it with --root."
+    )
+
+
+def _portfolios(root: Path) -> Sequence[PortfolioSpec]:
+    """Return the portfolios of that repository, which need not be the installed one."""
+    path = root / "portfolios" / "catalog.py"
+    if not path.is_file():
+        return ()
+    spec = importlib.util.spec_from_file_location("_portfolios_of_root", path)
+    if spec is None or spec.loader is None:
+        raise click.ClickException(f"{path} cannot be read as Python, so the portfolios are unknown.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    portfolios: Sequence[PortfolioSpec] = module.PORTFOLIOS
+    return portfolios
+
+
+def _workloads_ou(root: Path) -> str:
+    from pipeline.settings import HubSettings, SettingsError
+
+    path = root / "cdk.json"
+    try:
+        context = json.loads(path.read_bytes())["context"]
+        return HubSettings.parse(context.get("hub")).workloads_ou_id
+    except (OSError, ValueError, KeyError, SettingsError) as err:
+        raise click.ClickException(f"the unit is not known from {path}: {err}\nName it with --ou.") from err
+
+
+@contextlib.contextmanager
+def _asking_aws() -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as err:
+        raise click.ClickException(
+            f"AWS cannot be asked: {err}\nCheck the credentials, the region and --region."
+        ) from err
+
+
+@contextlib.contextmanager
+def _working(what: str) -> Iterator[None]:
+    """Show on a terminal that something takes its time."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{what} …"):
+        yield
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on a terminal; call what it yields after each of `total` parts."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _print_diff(product: str, base: Release, diff: Diff) -> None:
+    click.secho(f"{product}: changes since {base.version}", bold=True)
+    area = ""
+    for change in diff.changes:
+        if change.area != area:
+            area = change.area
+            click.secho(f"\n{_HEADINGS[area]}", bold=True)
+        step = click.style(f"{change.step!s:5}", fg=_COLOURS[str(change.step)])
+        detail = f": {change.detail}" if change.detail else ""
+        click.echo(f"  {step}  {_SIGNS[change.kind]} {change.name}{'' if area == 'iam' else f' {change.kind}'}{detail}")
+    if not diff.changes:
+        click.echo("\nNothing has changed, so there is nothing to release.")
+        return
+    reasons = diff.reasons
+    more = f" (and {len(reasons) - 1} more {diff.step} changes)" if len(reasons) > 1 else ""
+    following = base.version.after(diff.step)
+    click.secho(f"\nSmallest step: {diff.step}, so at least {following}.", bold=True)
+    click.echo(f"Because of {reasons[0]}{more}")
+
+
+def _version_json(release: Release, root: Path) -> dict[str, Any]:
+    return {
+        "version": str(release.version),
+        "description": release.description,
+        "date": release.date,
+        "guidance": release.guidance,
+        "active": release.active,
+        "reason": release.reason,
+        "contract": release.contract,
+        "path": release.path.relative_to(root).as_posix(),
+        "template_key": release.template_key,
+        "archive_key": release.archive_key,
+    }
+
+
+def _state(release: Release) -> str:
+    if not release.active:
+        return f"hidden: {release.reason}"
+    return "supported" if release.guidance == "DEFAULT" else f"deprecated: {release.reason}".rstrip(": ")
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(size: int) -> str:
+    return f"{size:,} bytes" if size < 10_000 else f"{size / 1000:,.0f} kB"
