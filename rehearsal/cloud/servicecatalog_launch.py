@@ -596,7 +596,7 @@ def is_within(who: Caller, level: str) -> bool:
 def _level_keys(request: Json) -> dict[str, str]:
     """Return the condition keys that say whose provisioned products a request is about.
 
-    ``servicecatalog:userLevel``, ``roleLevel`` and ``accountLevel`` are ``self`` when what the request is about was made by
+    ``servicecatalog:userLevel``, ``roleLevel`` and ``accountLevel`` are ``self`` when what it is about was made by
     the caller, by its role or in its account. Source:
     https://docs.aws.amazon.com/servicecatalog/latest/adminguide/permissions-examples.html
     """

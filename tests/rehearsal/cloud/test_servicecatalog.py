@@ -157,7 +157,9 @@ class Catalog:
         """Return a Service Catalog client of the lead."""
         return self.cloud.client("servicecatalog", DEV, self.lead)
 
-    def launch(self, name: str, *, version: str = "1.0.0", tags: dict[str, str] | None = None, **values: str) -> str:
+    def launch(
+        self, name: str, values: dict[str, str], *, version: str = "1.0.0", tags: dict[str, str] | None = None
+    ) -> str:
         """Launch the product as the lead and return the record's id."""
         record: str = self.as_lead().provision_product(
             ProductId=self.product,
@@ -202,7 +204,7 @@ def error_of(call: ClientError) -> str:
 
 @pytest.fixture(scope="module")
 def catalog(cloud: Cloud) -> Catalog:
-    """A portfolio published by CloudFormation in the hub and shared with the workloads OU, TagOptions and names included."""
+    """A portfolio published in the hub by CloudFormation and shared with the workloads OU, names and TagOptions included."""
     s3 = cloud.client("s3", HUB)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     for version in ("1.0.0", "1.1.0", "2.0.0"):
@@ -376,7 +378,7 @@ def test_an_inactive_version_is_invisible_to_end_users_and_cannot_be_launched(ca
         offered = catalog.as_lead().describe_product(Id=catalog.product)["ProvisioningArtifacts"]
         assert [artifact["Name"] for artifact in offered] == ["1.0.0"]
         with pytest.raises(ClientError, match="not found"):
-            catalog.launch("inactive", version="1.1.0", QueueName="inactive")
+            catalog.launch("inactive", {"QueueName": "inactive"}, version="1.1.0")
         listed = hub.list_provisioning_artifacts(ProductId=catalog.product)["ProvisioningArtifactDetails"]
         assert {artifact["Name"]: (artifact["Active"], artifact["Guidance"]) for artifact in listed} == {
             "1.0.0": (True, "DEFAULT"),
@@ -418,7 +420,7 @@ def test_what_a_launch_needs_comes_from_the_template_and_the_tag_options(catalog
 
 
 def test_a_launch_makes_a_stack_with_the_launch_role_and_service_catalogs_tags(catalog: Catalog) -> None:
-    record = catalog.record(catalog.launch("orders", QueueName="orders", Delay="5"))
+    record = catalog.record(catalog.launch("orders", {"QueueName": "orders", "Delay": "5"}))
 
     assert record["RecordDetail"]["Status"] == "SUCCEEDED", record["RecordDetail"]
     assert record["RecordDetail"]["LaunchRoleArn"] == f"arn:aws:iam::{DEV}:role/catalog-launch"
@@ -455,7 +457,7 @@ def test_a_wrong_parameter_fails_the_record_in_cloudformations_words(
     catalog: Catalog, values: dict[str, str], message: str
 ) -> None:
     name = f"wrong-{uuid.uuid4().hex}"
-    record = catalog.record(catalog.launch(name, **values))
+    record = catalog.record(catalog.launch(name, values))
 
     assert record["RecordDetail"]["Status"] == "FAILED"
     assert [error["Description"] for error in record["RecordDetail"]["RecordErrors"]] == [message]
@@ -474,12 +476,12 @@ def test_the_launch_role_has_to_trust_service_catalog_and_allow_cloudformation(c
         "Statement": [{**document["Statement"][0], "Principal": {"Service": "lambda.amazonaws.com"}}],
     }
     iam.update_assume_role_policy(RoleName="catalog-launch", PolicyDocument=json.dumps(only_lambda))
-    untrusting = catalog.record(catalog.launch("untrusting", QueueName="untrusting"))
+    untrusting = catalog.record(catalog.launch("untrusting", {"QueueName": "untrusting"}))
     iam.update_assume_role_policy(RoleName="catalog-launch", PolicyDocument=json.dumps(document))
     policy = iam.get_role_policy(RoleName="catalog-launch", PolicyName="Inline")["PolicyDocument"]
     nothing = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:TagSession", "Resource": "*"}]}
     iam.put_role_policy(RoleName="catalog-launch", PolicyName="Inline", PolicyDocument=json.dumps(nothing))
-    powerless = catalog.record(catalog.launch("powerless", QueueName="powerless"))
+    powerless = catalog.record(catalog.launch("powerless", {"QueueName": "powerless"}))
     iam.put_role_policy(RoleName="catalog-launch", PolicyName="Inline", PolicyDocument=json.dumps(policy))
 
     (distrust,) = untrusting["RecordDetail"]["RecordErrors"]
@@ -490,9 +492,9 @@ def test_the_launch_role_has_to_trust_service_catalog_and_allow_cloudformation(c
 
 def test_tag_options_leave_no_other_choice(catalog: Catalog) -> None:
     with pytest.raises(ClientError, match="cost-center must have one of the values"):
-        catalog.launch("tagged", tags={"cost-center": "three"}, QueueName="tagged")
+        catalog.launch("tagged", {"QueueName": "tagged"}, tags={"cost-center": "three"})
     with pytest.raises(ClientError, match="team must have one of the values"):
-        catalog.launch("tagged", tags={"cost-center": "one", "team": "other"}, QueueName="tagged")
+        catalog.launch("tagged", {"QueueName": "tagged"}, tags={"cost-center": "one", "team": "other"})
 
 
 def test_a_name_is_used_once_per_account_and_a_token_launches_once(catalog: Catalog) -> None:
@@ -514,7 +516,7 @@ def test_a_name_is_used_once_per_account_and_a_token_launches_once(catalog: Cata
 
 def test_an_update_changes_version_and_parameters_in_place_and_reports_a_rollback(catalog: Catalog) -> None:
     lead = catalog.as_lead()
-    catalog.record(catalog.launch("changing", QueueName="changing", Delay="1"))
+    catalog.record(catalog.launch("changing", {"QueueName": "changing", "Delay": "1"}))
     stack = lead.search_provisioned_products(Filters={"SearchQuery": ["name:changing"]})["ProvisionedProducts"][0][
         "PhysicalId"
     ]
@@ -560,7 +562,7 @@ def test_a_resource_that_fails_is_named_in_the_record(catalog: Catalog) -> None:
     )["ProvisioningArtifactDetail"]["Id"]
     catalog.versions["3.0.0"] = version
     try:
-        failed = catalog.record(catalog.launch("broken", version="3.0.0", QueueName="broken"))
+        failed = catalog.record(catalog.launch("broken", {"QueueName": "broken"}, version="3.0.0"))
     finally:
         hub.delete_provisioning_artifact(ProductId=catalog.product, ProvisioningArtifactId=version)
 
@@ -571,7 +573,7 @@ def test_a_resource_that_fails_is_named_in_the_record(catalog: Catalog) -> None:
 
 def test_terminating_deletes_the_stack_and_the_provisioned_product(catalog: Catalog) -> None:
     lead = catalog.as_lead()
-    catalog.record(catalog.launch("leaving", QueueName="leaving"))
+    catalog.record(catalog.launch("leaving", {"QueueName": "leaving"}))
 
     record = lead.terminate_provisioned_product(ProvisionedProductName="leaving")["RecordDetail"]["RecordId"]
 
@@ -603,7 +605,7 @@ def test_a_policy_may_limit_a_person_to_their_own_provisioned_products(catalog: 
         Path="/people/11-lead/",
     )
     colleague = catalog.cloud.client("servicecatalog", DEV, catalog.cloud.assume(role))
-    catalog.record(catalog.launch("private", QueueName="private"))
+    catalog.record(catalog.launch("private", {"QueueName": "private"}))
 
     with pytest.raises(ClientError) as refused:
         colleague.terminate_provisioned_product(ProvisionedProductName="private")
