@@ -115,3 +115,13 @@ class ArtifactsStack(Stack):
                 conditions=organization,
             )
         )
+        if self.region == settings.home_region:  # roles are global: one region creates it for all
+            # A launch constraint by local role name needs the name in the account that creates the constraint as well
+            # (CreateConstraint, API reference). It may do nothing: products are not launched in the hub.
+            self.launch_role = aws_iam.Role(
+                self,
+                "LaunchRole",
+                role_name=names.LAUNCH_ROLE,
+                description="Lets launch constraints name this role; the workload baseline has the real one",
+                assumed_by=aws_iam.ServicePrincipal("servicecatalog.amazonaws.com"),
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -64,8 +65,7 @@ def _narrow_pattern(pattern: str) -> str:
     """Refuse patterns that match roles nobody thought of, e.g. ``*sagemaker*``."""
     if pattern.startswith(("arn:", "/", "role/")):
         raise ValueError("must be the role's path and name only, without arn:, role/ or a slash in front")
-    literal = pattern.split("*")[0].split("?")[0]
-    if len(literal) < 8:
+    if len(re.split(r"[*?]", pattern, maxsplit=1)[0]) < 8:
         raise ValueError("must begin with at least 8 characters that are not wildcards, or it matches foreign roles")
     return pattern
 
@@ -111,13 +111,13 @@ class HubSettings(_Settings):
         organization_id: Id of the organisation.
         root_id: Id of the organisation's root.
         workloads_ou_id: The unit of the accounts in which products are launched.
-        workloads_ou_path: The same unit as ``aws:PrincipalOrgPaths`` shows it: organisation, root and every unit down to
-            it, with a slash at the end. Units below it are included.
+        workloads_ou_path: The same unit as ``aws:PrincipalOrgPaths`` shows it: organisation, root and every unit down
+            to it, with a slash at the end. Units below it are included.
         deployment_ou_id: The unit of the test and production accounts.
         source: The repository of this catalog.
         connection_arn: CodeConnections connection to `source` that exists. None: the pipeline creates one.
-        principals: For each portfolio id, patterns of role names (with path, without account) that may launch from it in
-            addition to the roles of its personas. Default: the personas only.
+        principals: For each portfolio id, patterns of role names (with path, without account) that may launch from it
+            in addition to the roles of its personas. Default: the personas only.
         notification_emails: Who hears of a failed pipeline.
         support: Whom users ask.
         tags: Tags on every resource of the hub that can carry them. Default: none.
@@ -157,7 +157,7 @@ class HubSettings(_Settings):
     @field_validator("workloads_ou_path")
     @classmethod
     def _path_leads_to_the_unit(cls, path: str, info: ValidationInfo) -> str:
-        # The keys it must agree with are declared before it, and are missing from `data` when they are wrong themselves.
+        # The keys it must agree with are declared before it; `data` lacks those that are wrong themselves.
         organization, root = info.data.get("organization_id"), info.data.get("root_id")
         unit = info.data.get("workloads_ou_id")
         if organization and root and not path.startswith(f"{organization}/{root}/"):
@@ -172,7 +172,7 @@ class HubSettings(_Settings):
         personas = {portfolio.id: len(portfolio.personas) for portfolio in PORTFOLIOS}
         unknown = sorted(set(principals) - set(personas))
         if unknown:
-            raise ValueError(f"names portfolios that do not exist: {', '.join(unknown)}; there are {', '.join(personas)}")
+            raise ValueError(f"names unknown portfolios {', '.join(unknown)}; there are {', '.join(personas)}")
         for portfolio_id, patterns in principals.items():
             if len(patterns) + personas[portfolio_id] > _PATTERNS_MAX:
                 raise ValueError(
@@ -202,7 +202,7 @@ class HubSettings(_Settings):
                 value = json.loads(value)
             except ValueError as err:
                 raise SettingsError(
-                    f'context key "hub" is no JSON: {err}. Give an object, e.g. -c hub=\'{json.dumps(SAMPLE)}\''
+                    f"context key \"hub\" is no JSON: {err}. Give an object, e.g. -c hub='{json.dumps(SAMPLE)}'"
                 ) from err
         if not isinstance(value, dict):
             raise SettingsError(

@@ -52,7 +52,7 @@ PORTFOLIOS: Final = (
     PortfolioSpec(
         id="sagemaker-projects",
         title="SageMaker Projects",
-        description="Projects that data scientists create in SageMaker Studio: a repository with a working ML workflow.",
+        description="Projects that data scientists create in SageMaker Studio: a repository with a whole ML workflow.",
         products=("train-s3",),
         personas=("data-scientist",),
         tag_options={"ml-platform:portfolio": ("sagemaker-projects",)},

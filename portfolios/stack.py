@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aws_cdk import (
-    Acknowledgment,
     Annotations,
     Aws,
     CfnOutput,
@@ -13,7 +12,6 @@ from aws_cdk import (
     Duration,
     RemovalPolicy,
     Stack,
-    Validations,
     aws_cloudwatch,
     aws_cloudwatch_actions,
     aws_iam,
@@ -27,6 +25,7 @@ from aws_cdk import aws_servicecatalog as sc
 from constructs import Construct
 
 from foundation.alerts import AlertTopic
+from foundation.findings import acknowledge
 from pipeline.bundling import asset_key
 from portfolios.catalog import PORTFOLIOS, PROVIDER, PortfolioSpec
 from products.shared import names
@@ -51,9 +50,6 @@ class PortfoliosStack(Stack):
         settings: Settings of the hub.
         catalog: The released products. A portfolio's product without a release is left out until it has one.
         portfolios: The portfolios. Default: those of `portfolios.catalog`.
-
-    Raises:
-        ReleaseError: A portfolio names a product that does not exist.
     """
 
     def __init__(
@@ -80,12 +76,13 @@ class PortfoliosStack(Stack):
         products: dict[str, Product] = {}
         for portfolio in portfolios:
             for product_id in portfolio.products:
-                catalog.check_known(product_id)
                 released = catalog.products.get(product_id)
                 if released is None:
                     Annotations.of(self).add_info(f"{product_id} has no release yet, so it is not published.")
                 elif product_id not in products:
-                    tags_of_all = {k: v for p in portfolios if product_id in p.products for k, v in p.product_tags.items()}
+                    tags_of_all = {
+                        k: v for p in portfolios if product_id in p.products for k, v in p.product_tags.items()
+                    }
                     products[product_id] = Product(
                         self,
                         construct_id(product_id),
@@ -144,21 +141,31 @@ class CatalogPublisher(Construct):
         )
         role = aws_iam.Role(self, "Role", assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"))
         logs.grant_write(role)
+        assets = aws_s3.Bucket.from_bucket_name(self, "Assets", names.artifact_bucket(stack.account, stack.region))
+        acknowledge(
+            assets,
+            {
+                "@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified": (
+                    "The key is the digest of the code: other code has another key, so CloudFormation sees the change."
+                )
+            },
+        )
         self.function = aws_lambda.Function(
             self,
             "Function",
             description="Shares portfolios with the workloads OU and sets guidance of product versions",
             runtime=aws_lambda.Runtime.PYTHON_3_13,
             handler="lambdas.portfolio_share.handler.lambda_handler",
-            code=aws_lambda.Code.from_bucket(
-                aws_s3.Bucket.from_bucket_name(self, "Assets", names.artifact_bucket(stack.account, stack.region)),
-                asset_key("portfolio_share"),
-            ),
+            code=aws_lambda.Code.from_bucket(assets, asset_key("portfolio_share")),
             timeout=_FUNCTION_TIMEOUT,
             memory_size=256,
             role=role,
             log_group=logs,
             environment={"HUB_ACCOUNT_ID": stack.account, "QUEUE_URL": tasks.queue_url},
+        )
+        acknowledge(
+            self.function,
+            {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
         )
         tasks.grant_send_messages(role)
         self.function.add_event_source(aws_lambda_event_sources.SqsEventSource(tasks, batch_size=1))
@@ -168,13 +175,17 @@ class CatalogPublisher(Construct):
         alerts = AlertTopic(self, "Alerts", emails=alert_emails)
         action = aws_cloudwatch_actions.SnsAction(alerts.topic)
         for alarm_id, metric, what in (
-            ("LostTasksAlarm", lost.metric_approximate_number_of_messages_visible(), "A task was given up after 3 tries"),
+            (
+                "LostTasksAlarm",
+                lost.metric_approximate_number_of_messages_visible(),
+                "A task was given up after 3 tries",
+            ),
             ("ErrorsAlarm", self.function.metric_errors(), "An answer to CloudFormation could not be delivered"),
         ):
             metric.create_alarm(
                 self,
                 alarm_id,
-                alarm_description=f"{what}: a stack of the catalog waits until its ServiceTimeout. See {logs.node.path}.",
+                alarm_description=f"{what}: a stack of the catalog waits until its ServiceTimeout.",
                 threshold=1,
                 evaluation_periods=1,
                 treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
@@ -193,6 +204,22 @@ class CatalogPublisher(Construct):
             role.add_to_policy(
                 aws_iam.PolicyStatement(actions=[f"servicecatalog:{a}" for a in actions], resources=[resource])
             )
+        catalog = f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:catalog:{stack.region}:{stack.account}"
+        acknowledge(
+            role,
+            {
+                f"{catalog}:portfolio/*]": (
+                    "CloudFormation removes a portfolio's share after the portfolio left the template, when a policy "
+                    "that names portfolios no longer names it. The hub's portfolios in this region are the catalog's."
+                ),
+                f"{catalog}:product/*]": (
+                    "As for portfolios. The two actions read versions and set their guidance and visibility, no more."
+                ),
+                "AwsSolutions-IAM5[Resource::*]": (
+                    "Only DescribePortfolioShareStatus, which has no resource level (service authorization reference)."
+                ),
+            },
+        )
 
     def custom_resource(
         self, scope: Construct, id_: str, resource_type: str, properties: Mapping[str, Any]
@@ -213,8 +240,8 @@ class CatalogPublisher(Construct):
 class Product(Construct):
     """A Service Catalog product with all its released versions.
 
-    Service Catalog matches versions by template URL and name. Both follow from the release alone, so that adding a version
-    leaves the ids of the others as they are; ``ReplaceProvisioningArtifacts`` would give every one a new id.
+    Service Catalog matches versions by template URL and name. Both follow from the release alone, so that adding a
+    version leaves the ids of the others as they are; ``ReplaceProvisioningArtifacts`` would give every one a new id.
 
     Args:
         product: The released product.
@@ -361,7 +388,7 @@ class Portfolio(Construct):
 
 
 def role_patterns(portfolio: PortfolioSpec, settings: HubSettings) -> list[str]:
-    """Return the patterns of role names, with path, that may launch from a portfolio: its personas', then the hub's own.
+    """Return the patterns of role names that may launch from a portfolio: its personas', then those of the settings.
 
     E.g. ``ml-platform/persona/data-scientist/*``; the star of IAM_PATTERN also matches slashes.
     """

@@ -193,8 +193,8 @@ def is_complete(task: Task, progress: Progress, *, now: float) -> bool:
         )
         raise CustomResourceError(
             f"{task.operation} of {where} ended as {progress.status}. {len(progress.successes)} account(s) were "
-            f"reached. Not reached: {reasons or 'Service Catalog gave no reason'}. Correct these accounts, or move them "
-            f"out of the unit, and deploy again."
+            f"reached. Not reached: {reasons or 'Service Catalog gave no reason'}. Correct these accounts, or move "
+            f"them out of the unit, and deploy again."
         )
     if progress.status not in ("NOT_STARTED", "IN_PROGRESS"):
         raise CustomResourceError(

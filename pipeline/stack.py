@@ -1,0 +1,314 @@
+"""The pipeline: what a push to the repository does, the pipeline's own changes included."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, cast
+
+from aws_cdk import (
+    Annotations,
+    Aws,
+    CfnParameter,
+    CfnRule,
+    CfnRuleAssertion,
+    Duration,
+    Fn,
+    Stack,
+    aws_codebuild,
+    aws_codeconnections,
+    aws_codepipeline,
+    aws_events,
+    aws_events_targets,
+    aws_iam,
+    pipelines,
+)
+
+from foundation.alerts import AlertTopic
+from foundation.findings import acknowledge
+from pipeline.releases import load_catalog
+from pipeline.stages import FoundationStage, PortfoliosStage, tag_resources
+from products.shared import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from aws_cdk import CfnElement, Environment
+    from constructs import Construct
+
+    from pipeline.settings import HubSettings
+
+BUILD_IMAGE: Final = aws_codebuild.LinuxBuildImage.STANDARD_7_0
+"""Ubuntu image that offers both runtimes below."""
+
+RUNTIMES: Final = {"python": "3.11", "nodejs": "22"}
+"""Python of pyproject.toml; a Node.js that the pinned CDK command line runs on."""
+
+CDK_ASSETS_VERSION: Final = "4.7.3"
+"""Command that publishes assets; the CDK command line itself is pinned in package.json."""
+
+
+class PipelineStack(Stack):
+    """Self-mutating pipeline from a push to shared portfolios.
+
+    Args:
+        settings: Settings of the hub.
+        root: The repository: its releases are published, and its package.json pins the CDK command line.
+
+    Attributes:
+        pipeline: The pipeline.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, root: Path, env: Environment) -> None:
+        super().__init__(
+            scope, id_, env=env, tags=settings.tags, description="ML platform: pipeline that publishes the catalog"
+        )
+        self._settings = settings
+        self._steps: list[tuple[pipelines.CodeBuildStep, Mapping[str, str]]] = []
+        self._refuse_sample_values()
+        source = self._source()
+        cdk_version = json.loads((root / "package.json").read_text(encoding="utf-8"))["devDependencies"]["aws-cdk"]
+        synth = pipelines.CodeBuildStep(
+            "Synth",
+            input=source,
+            commands=[
+                "make check",
+                "make test",
+                # The push must not have touched what an earlier push released.
+                ".venv/bin/portfolio verify --against HEAD^",
+                "make synth",
+            ],
+            primary_output_directory="cdk.out",
+            timeout=Duration.minutes(60),
+            build_environment=aws_codebuild.BuildEnvironment(compute_type=aws_codebuild.ComputeType.LARGE),
+        )
+        self.pipeline = pipelines.CodePipeline(
+            self,
+            "Pipeline",
+            pipeline_name="ml-platform-catalog",
+            pipeline_type=aws_codepipeline.PipelineType.V2,
+            execution_mode=aws_codepipeline.ExecutionMode.SUPERSEDED,
+            synth=synth,
+            cli_version=cdk_version,
+            cdk_assets_cli_version=CDK_ASSETS_VERSION,
+            cross_account_keys=True,  # customer keys for the pipeline's own buckets
+            enable_key_rotation=True,
+            publish_assets_in_parallel=False,
+            use_change_sets=False,  # one action per stack; nobody reviews the change sets
+            code_build_defaults=pipelines.CodeBuildOptions(
+                build_environment=aws_codebuild.BuildEnvironment(build_image=BUILD_IMAGE),
+                partial_build_spec=aws_codebuild.BuildSpec.from_object(
+                    {"version": "0.2", "phases": {"install": {"runtime-versions": RUNTIMES}}}
+                ),
+            ),
+        )
+        self._add_foundation(source)
+        self._add_portfolios(source, root)
+        self.pipeline.build_pipeline()
+        self._acknowledge_generated_policies()
+        for project in (synth.project, self.pipeline.self_mutation_project, *(step.project for step, _ in self._steps)):
+            self._acknowledge_build_policies(project)
+        for step, wildcards in self._steps:
+            acknowledge(step.project, {f"AwsSolutions-IAM5[Resource::{arn}]": why for arn, why in wildcards.items()})
+        self._report_failures()
+        tag_resources(self, settings)
+
+    def _refuse_sample_values(self) -> None:
+        """Let the sample synthesise, but have CloudFormation refuse to deploy this stack with values of the sample.
+
+        The CDK command line does not tell an app whether it synthesises or deploys, so the refusal is in the template:
+        a rule that CloudFormation checks before it creates or changes anything.
+        """
+        samples = self._settings.sample_values()
+        if not samples:
+            return
+        advice = (
+            f"cdk.json still describes the sample organisation, so nothing is deployed. Set in context.hub: "
+            f"{'; '.join(samples)} (docs/setup.md)"
+        )
+        Annotations.of(self).add_info(advice)
+        parameter = CfnParameter(
+            self, "SettingsToReplace", default=str(len(samples)), description="Settings that still have sample values"
+        )
+        CfnRule(
+            self,
+            "SettingsDescribeARealHub",
+            assertions=[
+                CfnRuleAssertion(assert_=Fn.condition_equals(parameter, "0"), assert_description=advice),
+            ],
+        )
+
+    def _source(self) -> pipelines.CodePipelineSource:
+        source = self._settings.source
+        arn = self._settings.connection_arn
+        if arn is None:
+            connection = aws_codeconnections.CfnConnection(
+                self, "Connection", connection_name="ml-platform-catalog", provider_type=source.provider
+            )
+            arn = connection.attr_connection_arn
+        return pipelines.CodePipelineSource.connection(
+            source.repository,
+            source.branch,
+            connection_arn=arn,
+            code_build_clone_output=True,  # a clone with history, which `portfolio verify --against` compares with
+        )
+
+    def _add_foundation(self, source: pipelines.IFileSetProducer) -> None:
+        wave = self.pipeline.add_wave("Foundation")
+        for region in self._settings.regions:
+            bucket = names.artifact_bucket(self._settings.account_id, region)
+            stage = FoundationStage(self, f"Foundation-{region}", region=region, settings=self._settings)
+            upload = self._portfolio_step(
+                f"UploadReleases-{region}",
+                source,
+                f"upload --bucket {bucket} --region {region}",
+                [
+                    _allow([f"arn:{Aws.PARTITION}:s3:::{bucket}"], "s3:ListBucket"),
+                    _allow(
+                        [f"arn:{Aws.PARTITION}:s3:::{bucket}/{prefix}/*" for prefix in ("releases", "assets")],
+                        "s3:GetObject",
+                        "s3:PutObject",
+                    ),
+                    aws_iam.PolicyStatement(
+                        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                        resources=[f"arn:{Aws.PARTITION}:kms:{region}:{self._settings.account_id}:key/*"],
+                        conditions={"ForAnyValue:StringEquals": {"kms:ResourceAliases": names.ARTIFACT_KEY_ALIAS}},
+                    ),
+                ],
+                {
+                    f"arn:<AWS::Partition>:s3:::{bucket}/releases/*": "The releases, which it is there to upload.",
+                    f"arn:<AWS::Partition>:s3:::{bucket}/assets/*": "Their archives, which it uploads as well.",
+                    f"arn:<AWS::Partition>:kms:{region}:{self._settings.account_id}:key/*": (
+                        "The condition admits only the key with the artifact bucket's alias, whose id is not known yet."
+                    ),
+                },
+            )
+            wave.add_stage(stage, stack_steps=[pipelines.StackSteps(stack=stage.artifacts, post=[upload])])
+
+    def _add_portfolios(self, source: pipelines.IFileSetProducer, root: Path) -> None:
+        catalog = load_catalog(root)
+        wave = self.pipeline.add_wave("Portfolios")
+        for region in self._settings.regions:
+            stage = PortfoliosStage(
+                self, f"Portfolios-{region}", region=region, settings=self._settings, catalog=catalog
+            )
+            arn = f"arn:{Aws.PARTITION}:catalog:{region}:{self._settings.account_id}"
+            arn_shown = arn.replace(Aws.PARTITION, "<AWS::Partition>")
+            check = self._portfolio_step(
+                f"CheckPublished-{region}",
+                source,
+                f"check-published --region {region}",
+                [
+                    _allow(["*"], "servicecatalog:ListPortfolios", "servicecatalog:SearchProductsAsAdmin"),
+                    _allow([f"{arn}:portfolio/*"], "servicecatalog:DescribePortfolioShares"),
+                    _allow(
+                        [f"{arn}:product/*"],
+                        "servicecatalog:DescribeProductAsAdmin",
+                        "servicecatalog:ListProvisioningArtifacts",
+                    ),
+                ],
+                {
+                    "*": "ListPortfolios and SearchProductsAsAdmin only, which have no resource level.",
+                    f"{arn_shown}:portfolio/*": "It checks every portfolio of the catalog, and only reads.",
+                    f"{arn_shown}:product/*": "It checks every product of the catalog, and only reads.",
+                },
+            )
+            wave.add_stage(stage, post=[check])
+
+    def _portfolio_step(
+        self,
+        id_: str,
+        source: pipelines.IFileSetProducer,
+        command: str,
+        allowed: Sequence[aws_iam.PolicyStatement],
+        wildcards: Mapping[str, str],
+    ) -> pipelines.CodeBuildStep:
+        """Return a step that runs one command of the catalog with only the permissions it needs.
+
+        Args:
+            id_: Id of the step.
+            source: The repository.
+            command: Command and arguments of `portfolio`.
+            allowed: What the command may do.
+            wildcards: Why each resource with a star in `allowed` is as narrow as it can be.
+        """
+        step = pipelines.CodeBuildStep(
+            id_,
+            input=source,
+            commands=["make .venv/.ready", f".venv/bin/portfolio {command}"],
+            role_policy_statements=allowed,
+            timeout=Duration.minutes(20),
+        )
+        self._steps.append((step, wildcards))
+        return step
+
+    def _acknowledge_generated_policies(self) -> None:
+        """Accept the wildcards in the policies that CDK Pipelines writes for its roles."""
+        pipeline = self.pipeline.pipeline
+        bucket = self.get_logical_id(cast("CfnElement", pipeline.artifact_bucket.node.default_child))
+        own_bucket = (
+            "Granted by CDK Pipelines on the pipeline's own artifact bucket, which holds its files in transit only"
+        )
+        own_key = (
+            "Granted by CDK Pipelines on the key of the pipeline's own artifact bucket, which protects nothing else"
+        )
+        s3_actions = ("Abort", "DeleteObject", "GetBucket", "GetObject", "List")
+        acknowledge(
+            self.pipeline,
+            {
+                **{f"AwsSolutions-IAM5[Action::s3:{action}*]": f"{own_bucket}." for action in s3_actions},
+                **{f"AwsSolutions-IAM5[Action::kms:{a}*]": f"{own_key}." for a in ("GenerateDataKey", "ReEncrypt")},
+                f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/*]": f"{own_bucket}; the star stands for their keys.",
+                "AwsSolutions-S1": "Holds copies of the repository and the cloud assembly, both kept elsewhere.",
+            },
+        )
+        acknowledge(
+            self.pipeline.self_mutation_project,
+            {
+                "AwsSolutions-IAM5[Resource::*]": (
+                    "Written by CDK Pipelines: DescribeStacks and ListBucket, with which the CDK command line finds "
+                    "the bootstrap resources; both only read."
+                ),
+                f"AwsSolutions-IAM5[Resource::arn:*:iam::{self.account}:role/*]": (
+                    "Written by CDK Pipelines: AssumeRole, and a condition admits only roles that carry the tag of the "
+                    "bootstrap stack."
+                ),
+            },
+        )
+
+    def _acknowledge_build_policies(self, project: aws_codebuild.IProject) -> None:
+        """Accept the stars behind a build's own name in the policy that CDK writes for its logs and reports."""
+        name = self.get_logical_id(cast("CfnElement", project.node.default_child))
+        place = f"{self.region}:{self.account}"
+        acknowledge(
+            project,
+            {
+                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:logs:{place}:log-group:/aws/codebuild/<{name}>:*]": (
+                    "The log streams of this build's own log group."
+                ),
+                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:codebuild:{place}:report-group/<{name}>-*]": (
+                    "The report groups that CodeBuild names after this build."
+                ),
+            },
+        )
+
+    def _report_failures(self) -> None:
+        alerts = AlertTopic(self, "Failures", emails=self._settings.notification_emails)
+        name = aws_events.EventField.from_path("$.detail.pipeline")
+        execution = aws_events.EventField.from_path("$.detail.execution-id")
+        self.pipeline.pipeline.on_state_change(
+            "OnFailure",
+            description="Mails the platform team when the pipeline of the catalog fails",
+            event_pattern=aws_events.EventPattern(detail={"state": ["FAILED"]}),
+            target=aws_events_targets.SnsTopic(
+                alerts.topic,
+                message=aws_events.RuleTargetInput.from_text(
+                    f"Pipeline {name} failed (execution {execution}). Nothing that was published before has changed. "
+                    f"See https://{self.region}.console.aws.amazon.com/codesuite/codepipeline/pipelines/{name}/view"
+                ),
+            ),
+        )
+
+
+def _allow(resources: list[str], *actions: str) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(actions=list(actions), resources=resources)

@@ -1,0 +1,74 @@
+"""What the pipeline deploys in each region of the hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Environment, Stage, Tags
+
+from foundation.artifacts import ArtifactsStack
+from portfolios.stack import PortfoliosStack
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+    from pipeline.releases import Catalog
+    from pipeline.settings import HubSettings
+
+
+class FoundationStage(Stage):
+    """What releases need before they can be published, and accounts before they can launch them.
+
+    Args:
+        region: Region to deploy to.
+        settings: Settings of the hub.
+
+    Attributes:
+        artifacts: Bucket of the releases.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, region: str, settings: HubSettings) -> None:
+        environment = Environment(account=settings.account_id, region=region)
+        super().__init__(scope, id_, env=environment)
+        self.artifacts = ArtifactsStack(
+            self,
+            "Artifacts",
+            settings=settings,
+            env=environment,
+            stack_name="ml-platform-artifacts",
+            tags=settings.tags,
+        )
+        tag_resources(self, settings)
+
+
+class PortfoliosStage(Stage):
+    """The portfolios with every released version of their products.
+
+    Args:
+        region: Region to deploy to.
+        settings: Settings of the hub.
+        catalog: The released products.
+
+    Attributes:
+        portfolios: The portfolios.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, region: str, settings: HubSettings, catalog: Catalog) -> None:
+        environment = Environment(account=settings.account_id, region=region)
+        super().__init__(scope, id_, env=environment)
+        self.portfolios = PortfoliosStack(
+            self,
+            "Portfolios",
+            settings=settings,
+            catalog=catalog,
+            env=environment,
+            stack_name="ml-platform-portfolios",
+            tags=settings.tags,
+        )
+        tag_resources(self, settings)
+
+
+def tag_resources(scope: Construct, settings: HubSettings) -> None:
+    """Put the hub's tags on every resource below `scope` that can carry tags."""
+    for key, value in settings.tags.items():
+        Tags.of(scope).add(key, value)
