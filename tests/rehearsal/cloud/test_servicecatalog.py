@@ -204,7 +204,7 @@ def error_of(call: ClientError) -> str:
 
 @pytest.fixture(scope="module")
 def catalog(cloud: Cloud) -> Catalog:
-    """A portfolio published in the hub by CloudFormation and shared with the workloads OU, names and TagOptions included."""
+    """A portfolio published in the hub by CloudFormation and shared with the OU, names and TagOptions included."""
     s3 = cloud.client("s3", HUB)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     for version in ("1.0.0", "1.1.0", "2.0.0"):
