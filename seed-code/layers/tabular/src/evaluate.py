@@ -1,0 +1,231 @@
+"""Measure the model on the test records and decide whether it may be registered.
+
+Reads ``input/model/model.tar.gz`` and the splits ``input/train``, ``input/validation`` and ``input/test``; writes
+
+* ``output/evaluation``: ``evaluation.json`` (metrics as in SageMaker model quality reports, ``baseline``, ``champion``
+  and ``gate``), curves as PNG, ``feature_importance.json`` and ``predictions.csv``;
+* ``output/baseline``: ``statistics.json`` and ``constraints.json`` for Model Monitor;
+* ``output/samples``: held-out raw records (``records.jsonl``, ``records.csv``) and, in the same order, what the endpoint
+  has to answer and what was observed (``expected.jsonl``).
+"""
+
+import csv
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics as sk
+
+from champion import download_champion
+from tabular import curves, gate, metrics, monitoring
+from tabular.comparison import Champion, compare
+from tabular.config import Config
+from tabular.jobs import Folders, processing_arguments, run, write_json
+from tabular.model import Model, Scores, targets, unpack
+from tabular.schema import KEY, LABEL, Schema
+from tabular.splits import digests, identities, load_split
+from tabular.values import canonical
+
+MOST_CURVE_POINTS = 200
+MOST_SAMPLES = 500
+
+
+def main() -> None:
+    """Evaluate the model that the job was given."""
+    parser = processing_arguments(__doc__)
+    parser.add_argument("--model-package-group", default="", help="group whose latest approved model is the champion")
+    arguments = parser.parse_args()
+    folders = Folders(arguments.base)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Model.load(unpack(folders.input("model") / "model.tar.gz", Path(scratch) / "model"))
+        # What counts is the configuration of this run: a threshold may change without a new training.
+        config = Config.load()
+        training, test = (load_split(folders.input(split), model.schema, config) for split in ("train", "test"))
+        truth = targets(test, model.schema)
+        metrics.check_variety(model.schema.problem_type, truth, "test")
+        champion = find_champion(arguments.model_package_group, Path(scratch), model.schema, test, truth)
+    scores = model.scores(test)
+    report = evaluate(model, config, targets(training, model.schema), truth, scores, champion)
+    write_evaluation(folders.output("evaluation"), report, model, test, truth, scores)
+    write_json(folders.output("baseline") / "statistics.json", monitoring.statistics(training, model.schema))
+    write_json(folders.output("baseline") / "constraints.json", monitoring.constraints(training, model.schema))
+    write_samples(folders.output("samples"), model, test, scores)
+    print(("PASSED: " if report["gate"]["passed"] else "NOT GOOD ENOUGH: ") + report["gate"]["reason"])
+
+
+def find_champion(group: str, scratch: Path, schema: Schema, test: pd.DataFrame, truth: Scores) -> Champion:
+    """Score the last approved model of a group on the test records."""
+    found = download_champion(group, scratch / "champion") if group else None
+    if found is None:
+        return Champion(note="no approved model to compare with")
+    arn, archive = found
+    return compare(arn, archive, scratch / "champion" / "model", schema, test, truth)
+
+
+def evaluate(
+    model: Model, config: Config, prior: Scores, truth: Scores, scores: Scores, champion: Champion
+) -> dict[str, Any]:
+    """Return the content of ``evaluation.json``.
+
+    Args:
+        model: The new model.
+        config: The configuration of this run.
+        prior: Targets of the training records.
+        truth: Targets of the test records.
+        scores: What the model predicts for the test records.
+        champion: The approved model, where there is one.
+    """
+    problem_type = model.schema.problem_type
+    metric = config.metric_for(problem_type)
+    reached = metrics.compute(problem_type, truth, scores, model.decision_threshold)
+    baseline = metrics.baseline(problem_type, prior, truth)
+    samples = list(metrics.resamples(truth, config.seed))
+    drawn = [metrics.compute(problem_type, truth[at], scores[at], model.decision_threshold) for at in samples]
+    missed = [
+        not metrics.is_better(metric, values[metric], metrics.baseline(problem_type, prior, truth[at])[metric])
+        for values, at in zip(drawn, samples, strict=True)
+    ]
+    decision = gate.decide(
+        metric,
+        reached[metric],
+        baseline=baseline[metric],
+        chance=float(np.mean(missed)) if missed else 1.0,
+        threshold=config.threshold,
+        champion_value=champion.metrics.get(metric),
+        tolerance=config.champion_tolerance,
+    )
+    section: dict[str, Any] = {
+        name: {
+            "value": value,
+            "standard_deviation": float(np.std([values[name] for values in drawn])) if drawn else 0.0,
+        }
+        for name, value in reached.items()
+    }
+    if problem_type != "regression":
+        section["confusion_matrix"] = confusion_matrix(model, truth, scores)
+    if problem_type == "binary":
+        section |= curve_points(truth, scores)
+    return {
+        metrics.SECTIONS[problem_type]: section,
+        "dataset": {"item_count": len(truth), "training_item_count": len(prior)},
+        "problem_type": problem_type,
+        "classes": list(model.schema.classes),
+        "decision_threshold": model.decision_threshold if problem_type == "binary" else None,
+        "baseline": baseline,
+        "champion": champion.to_dict(),
+        "gate": decision.to_dict(),
+    }
+
+
+def confusion_matrix(model: Model, truth: Scores, scores: Scores) -> dict[str, dict[str, int]]:
+    """Return how many records of each actual class (outer) got which label (inner)."""
+    classes = model.schema.classes
+    counts = {actual: dict.fromkeys(classes, 0) for actual in classes}
+    for actual, predicted in zip(truth.astype(int), model.labels(scores), strict=True):
+        counts[classes[actual]][predicted] += 1
+    return counts
+
+
+def curve_points(truth: Scores, scores: Scores) -> dict[str, Any]:
+    """Return the points of both curves, as many as a picture needs."""
+    false_positives, true_positives, _ = sk.roc_curve(truth, scores)
+    precisions, recalls, _ = sk.precision_recall_curve(truth, scores)
+    return {
+        "receiver_operating_characteristic_curve": {
+            "false_positive_rates": thinned(false_positives),
+            "true_positive_rates": thinned(true_positives),
+        },
+        "precision_recall_curve": {"precisions": thinned(precisions), "recalls": thinned(recalls)},
+    }
+
+
+def thinned(points: Scores) -> list[float]:
+    """Return at most `MOST_CURVE_POINTS` points, first and last included."""
+    kept = np.unique(np.linspace(0, len(points) - 1, MOST_CURVE_POINTS).astype(int))
+    return [float(point) for point in points[kept]]
+
+
+def importance(model: Model) -> dict[str, float]:
+    """Return the share of each column in the gain of all splits, greatest first; the parts of a date are added."""
+    gains = model.booster.get_score(importance_type="total_gain")
+    columns = {
+        encoder.column: float(sum(np.sum(gains.get(feature, 0.0)) for feature in encoder.features))
+        for encoder in model.encoders.encoders
+    }
+    total = sum(columns.values()) or 1.0
+    return {name: columns[name] / total for name in sorted(columns, key=lambda name: (-columns[name], name))}
+
+
+def write_evaluation(
+    folder: Path, report: dict[str, Any], model: Model, test: pd.DataFrame, truth: Scores, scores: Scores
+) -> None:
+    """Write the report, the pictures and the predictions."""
+    write_json(folder / "evaluation.json", report)
+    shares = importance(model)
+    write_json(folder / "feature_importance.json", shares)
+    curves.draw_importance(folder, shares)
+    if model.schema.problem_type == "regression":
+        curves.draw_regression(folder, truth, scores)
+    else:
+        counts = report[metrics.SECTIONS[model.schema.problem_type]]["confusion_matrix"]
+        curves.draw_confusion(folder, [list(row.values()) for row in counts.values()], model.schema.classes)
+    if model.schema.problem_type == "binary":
+        curves.draw_binary(folder, truth, scores)
+    key = [column.name for column in model.schema.columns if column.role == KEY]
+    answers = model.answers(scores)
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer: Any = None
+        columns = zip(*(canonical(test[name]) for name in [*key, model.schema.label]), strict=True)
+        for record, answer in zip(columns, answers, strict=True):
+            probabilities = {f"p_{name}": value for name, value in answer.get("probabilities", {}).items()}
+            predicted = {name: value for name, value in answer.items() if name != "probabilities"} | probabilities
+            if writer is None:
+                writer = csv.writer(stream, lineterminator="\n")
+                writer.writerow([*key, "actual", *predicted])
+            writer.writerow([*record, *predicted.values()])
+
+
+def write_samples(folder: Path, model: Model, test: pd.DataFrame, scores: Scores) -> None:
+    """Write some test records as raw as a client sends them, with the answers that the endpoint must give."""
+    order = np.argsort(digests(identities(test, list(test.columns)), seed=0), kind="stable")[:MOST_SAMPLES]
+    chosen = test.iloc[order]
+    columns = [column.name for column in model.schema.columns if column.role != LABEL]
+    texts = {name: canonical(chosen[name]) for name in columns}
+    with (folder / "records.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*texts.values(), strict=True))
+    _write_lines(folder / "records.jsonl", raw_records(chosen[columns]))
+    actual = canonical(chosen[model.schema.label])
+    answers = model.answers(scores[order])
+    expected = ({"expected": answer, "actual": label} for answer, label in zip(answers, actual, strict=True))
+    _write_lines(folder / "expected.jsonl", expected)
+
+
+def raw_records(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield typed records as JSON objects: numbers and booleans as such, dates and infinite numbers as text."""
+    columns = {}
+    for name in records.columns:
+        column = records[name]
+        texts = canonical(column)
+        native = column.dtype in ("Int64", "boolean", "float64")
+        columns[name] = [
+            None if text is None else value if native and np.isfinite(value) else text
+            for value, text in zip(column.tolist(), texts, strict=True)
+        ]
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, row, strict=True))
+
+
+def _write_lines(path: Path, records: Iterator[dict[str, Any]]) -> None:
+    """Write one JSON object per line."""
+    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

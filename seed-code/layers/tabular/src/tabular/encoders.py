@@ -1,0 +1,215 @@
+"""Turning raw records into the numbers that XGBoost learns from.
+
+Encoders are fitted on the training split only and travel with the model, so that evaluation and the endpoint encode
+exactly as training did. A missing value stays missing (NaN): XGBoost learns where such records belong.
+
+========  =============================================================================================
+kind      features
+========  =============================================================================================
+number    the number
+boolean   0 or 1
+category  its code; rare and unseen categories share one code (XGBoost splits on sets of categories)
+date      days since 1970, year, month, day, weekday (Monday is 0), and the hour where times occur
+========  =============================================================================================
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tabular.errors import DataError
+from tabular.schema import Column, Schema
+
+Matrix = npt.NDArray[np.float32]
+
+RARE_BELOW = 5
+IDENTIFIER_SHARE = 0.5
+LARGEST = 1e30  # infinity and what XGBoost cannot hold in 32 bits become this: still the largest value of all
+DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How one column becomes features.
+
+    Attributes:
+        column: Name of the column.
+        kind: Its kind.
+        categories: Categories with a code of their own, most frequent first.
+        has_other: There was a rare category in training; it and unseen ones have the code after the last.
+        parts: Parts of a date that vary in training.
+    """
+
+    column: str
+    kind: str
+    categories: tuple[str, ...] = ()
+    has_other: bool = False
+    parts: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the features of this column."""
+        return [f"{self.column}.{part}" for part in self.parts] if self.kind == "date" else [self.column]
+
+    @property
+    def feature_types(self) -> list[str]:
+        """Their types as XGBoost calls them: ``c`` for categories, ``q`` for quantities."""
+        return ["c" if self.kind == "category" else "q"] * len(self.features)
+
+    def encode(self, values: pd.Series) -> list[Matrix]:
+        """Return the features of some values, already converted to the kind of the column."""
+        if self.kind == "category":
+            # Without rare categories in training nothing was learned for "other": unseen ones count as missing.
+            other = float(len(self.categories)) if self.has_other else np.nan
+            codes = {category: float(code) for code, category in enumerate(self.categories)}
+            encoded = [codes.get(text, other) if isinstance(text, str) else np.nan for text in values]
+            return [np.asarray(encoded, dtype=np.float32)]
+        if self.kind == "date":
+            parts = date_parts(values)
+            return [parts[part] for part in self.parts]
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return [np.clip(numbers, -LARGEST, LARGEST).astype(np.float32)]
+
+
+def date_parts(moments: pd.Series) -> dict[str, Matrix]:
+    """Return the parts of moments, see `DATE_PARTS`."""
+    days = (moments - pd.Timestamp(0).as_unit("us")) / pd.Timedelta(days=1)
+    parts = {"days": days, "year": moments.dt.year, "month": moments.dt.month, "day": moments.dt.day}
+    parts |= {"weekday": moments.dt.weekday, "hour": moments.dt.hour}
+    return {name: parts[name].to_numpy(dtype=np.float32) for name in DATE_PARTS}
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The encoders of all columns that the model uses.
+
+    Attributes:
+        encoders: One per column, in the order of the schema.
+        left_out: Columns that are not used, each with the reason.
+    """
+
+    encoders: tuple[Encoder, ...]
+    left_out: Mapping[str, str]
+
+    @classmethod
+    def fit(cls, summaries: Iterable["ColumnSummary"], max_categories: int) -> Self:
+        """Return encoders for training records, given a summary of each column.
+
+        Raises:
+            DataError: No column can be used.
+        """
+        encoders, left_out = [], {}
+        for summary in summaries:
+            reason = summary.useless_because()
+            if reason:
+                left_out[summary.column] = reason
+            else:
+                encoders.append(summary.encoder(max_categories))
+        if not encoders:
+            reasons = "; ".join(f"{column}: {reason}" for column, reason in left_out.items())
+            raise DataError(f"No column of the training records can be used to learn from ({reasons}).")
+        return cls(tuple(encoders), left_out)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of all features."""
+        return [name for encoder in self.encoders for name in encoder.features]
+
+    @property
+    def feature_types(self) -> list[str]:
+        """Types of all features."""
+        return [name for encoder in self.encoders for name in encoder.feature_types]
+
+    def encode(self, records: pd.DataFrame) -> Matrix:
+        """Return the features of records, one row each."""
+        columns = [feature for encoder in self.encoders for feature in encoder.encode(records[encoder.column])]
+        return np.column_stack(columns)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the encoders that `to_dict` wrote."""
+        encoders = [
+            Encoder(**item | {"categories": tuple(item["categories"]), "parts": tuple(item["parts"])})
+            for item in values["encoders"]
+        ]
+        return cls(tuple(encoders), values["left_out"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoders as JSON values."""
+        return {"encoders": [asdict(encoder) for encoder in self.encoders], "left_out": dict(self.left_out)}
+
+
+@dataclass
+class ColumnSummary:
+    """What fitting needs to know of one column; summaries of several instances can be added.
+
+    Attributes:
+        column: Name of the column.
+        kind: Its kind.
+        present: Records with a value.
+        counts: How often each category occurs.
+        ranges: Smallest and largest value of the number or of each part of the date.
+    """
+
+    column: str
+    kind: str
+    present: int
+    counts: Counter[str]
+    ranges: dict[str, tuple[float, float]]
+
+    @classmethod
+    def of(cls, column: Column, values: pd.Series) -> Self:
+        """Summarise the values of a column."""
+        known = values[values.notna()]
+        counts = Counter(known.tolist()) if column.kind == "category" else Counter()
+        parts: dict[str, Matrix] = {}
+        if len(known):
+            if column.kind == "date":
+                parts = date_parts(known)
+            elif column.kind != "category":
+                parts = {"value": known.to_numpy(dtype=np.float64)}
+        ranges = {name: (float(part.min()), float(part.max())) for name, part in parts.items()}
+        return cls(column.name, column.kind, len(known), counts, ranges)
+
+    def __add__(self, other: "ColumnSummary") -> "ColumnSummary":
+        names = sorted(self.ranges.keys() | other.ranges.keys())
+        both = {name: [side.ranges[name] for side in (self, other) if name in side.ranges] for name in names}
+        ranges = {name: (min(low for low, _ in found), max(high for _, high in found)) for name, found in both.items()}
+        return ColumnSummary(self.column, self.kind, self.present + other.present, self.counts + other.counts, ranges)
+
+    def useless_because(self) -> str:
+        """Return why nothing can be learned from the column, or an empty text."""
+        if not self.present:
+            return "no value in the training records"
+        if self.kind != "category":
+            return "" if any(low < high for low, high in self.ranges.values()) else "the same value in all records"
+        if len(self.counts) == 1:
+            return "the same value in all records"
+        if len(self.counts) > max(IDENTIFIER_SHARE * self.present, RARE_BELOW):
+            return f"identifier or free text: {len(self.counts)} different values in {self.present} records"
+        return ""
+
+    def encoder(self, max_categories: int) -> Encoder:
+        """Return the encoder of the column."""
+        ranked = sorted(self.counts, key=lambda text: (-self.counts[text], text))
+        kept = [text for text in ranked if self.counts[text] >= RARE_BELOW][:max_categories]
+        parts = tuple(
+            part for part in DATE_PARTS if part in self.ranges and self.ranges[part][0] < self.ranges[part][1]
+        )
+        return Encoder(
+            self.column,
+            self.kind,
+            categories=tuple(kept),
+            has_other=len(kept) < len(ranked),
+            parts=parts if self.kind == "date" else (),
+        )
+
+
+def summarise(records: pd.DataFrame, schema: Schema) -> list[ColumnSummary]:
+    """Summarise the feature columns of training records."""
+    return [ColumnSummary.of(column, records[column.name]) for column in schema.features]

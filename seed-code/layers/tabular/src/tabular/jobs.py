@@ -1,0 +1,76 @@
+"""What all job scripts have in common: their folders, and how they end."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tabular.errors import ConfigError, DataError
+
+PROCESSING_BASE = "/opt/ml/processing"
+MOST_MESSAGE_CHARACTERS = 1024  # SageMaker cuts FailureReason and ExitMessage there
+
+
+class Folders:
+    """Input and output folders of a processing job.
+
+    Args:
+        base: Folder that holds ``input`` and ``output``.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+
+    def input(self, name: str) -> Path:
+        """Return the folder of an input; it need not exist, an instance may get no file at all."""
+        return self._base / "input" / name
+
+    def output(self, name: str) -> Path:
+        """Return the folder of an output, created if need be."""
+        folder = self._base / "output" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def processing_arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the argument that every processing script takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--base",
+        type=Path,
+        default=Path(os.environ.get("SM_PROCESSING_BASE", PROCESSING_BASE)),
+        help="folder with input/ and output/; default: $SM_PROCESSING_BASE, else %(default)s",
+    )
+    return parser
+
+
+def current_host() -> str:
+    """Return the name of this instance within its job, ``algo-1`` outside SageMaker."""
+    config = Path("/opt/ml/config/resourceconfig.json")
+    if "SM_CURRENT_HOST" in os.environ:
+        return os.environ["SM_CURRENT_HOST"]
+    return str(json.loads(config.read_text())["current_host"]) if config.is_file() else "algo-1"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a job script; an error in data or configuration ends it with one plain message instead of a traceback."""
+    try:
+        main()
+    except (ConfigError, DataError) as err:
+        _report_failure(str(err))
+        sys.exit(f"ERROR: {err}")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON that people can read; NaN and infinity, which JSON does not know, are refused."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _report_failure(message: str) -> None:
+    """Leave the message where SageMaker looks for the reason of a failed job: training, then processing jobs."""
+    for name in ("failure", "message"):
+        output = Path("/opt/ml/output")
+        if output.is_dir() and os.access(output, os.W_OK):
+            (output / name).write_text(message[:MOST_MESSAGE_CHARACTERS], encoding="utf-8")

@@ -1,0 +1,153 @@
+"""Metrics of the three problem types, computed on one split.
+
+Names are those of SageMaker model quality reports where it has one. `scores` are probabilities (or values), `truth` the
+numbers of the classes (or values), see `tabular.model`.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics as sk
+
+from tabular.config import LOWER_IS_BETTER
+from tabular.errors import DataError
+
+Numbers = npt.NDArray[np.float64]
+
+SECTIONS = {
+    "binary": "binary_classification_metrics",
+    "multiclass": "multiclass_classification_metrics",
+    "regression": "regression_metrics",
+}
+BOOTSTRAP_ROUNDS = 200
+BOOTSTRAP_ROWS = 20_000  # drawing more takes longer and only makes the spread look a little smaller
+
+
+def compute(problem_type: str, truth: Numbers, scores: Numbers, threshold: float = 0.5) -> dict[str, float]:
+    """Return all metrics of a problem type.
+
+    Args:
+        problem_type: ``binary``, ``multiclass`` or ``regression``.
+        truth: What was observed.
+        scores: What was predicted.
+        threshold: Least score that is labelled positive, binary only.
+    """
+    if problem_type == "binary":
+        return _binary(truth, scores, threshold)
+    return _multiclass(truth, scores) if problem_type == "multiclass" else _regression(truth, scores)
+
+
+def baseline(problem_type: str, prior: Numbers, truth: Numbers) -> dict[str, float]:
+    """Return for every metric what the best constant prediction reaches that the training records suggest.
+
+    Args:
+        problem_type: ``binary``, ``multiclass`` or ``regression``.
+        prior: Targets of the training records.
+        truth: Targets of the test records.
+    """
+    rows = len(truth)
+    if problem_type == "regression":
+        reached = _regression(truth, np.full(rows, prior.mean()))
+        return reached | {"mae": _regression(truth, np.full(rows, np.median(prior)))["mae"]}
+    if problem_type == "binary":
+        share = float(prior.mean())
+        always_yes = _binary(truth, np.full(rows, share), threshold=0.0)
+        return _binary(truth, np.full(rows, share), threshold=0.5) | {"f1": always_yes["f1"]}
+    classes = int(max(prior.max(), truth.max())) + 1
+    shares = np.bincount(prior.astype(int), minlength=classes) / len(prior)
+    return _multiclass(truth, np.tile(shares, (rows, 1)))
+
+
+def decision_threshold(truth: Numbers, scores: Numbers) -> float:
+    """Return the least score to call positive that gives the best F1; 0.5 where nothing can be told."""
+    precision, recall, thresholds = sk.precision_recall_curve(truth, scores)
+    with np.errstate(invalid="ignore"):
+        f1 = np.nan_to_num(2 * precision * recall / (precision + recall))[:-1]
+    return float(thresholds[f1.argmax()]) if f1.size and f1.max() > 0 else 0.5
+
+
+def resamples(truth: Numbers, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield positions of records drawn with replacement (bootstrap), those left out on which nothing can be measured."""
+    random = np.random.default_rng(seed)
+    for _ in range(BOOTSTRAP_ROUNDS):
+        sample = random.integers(len(truth), size=min(len(truth), BOOTSTRAP_ROWS))
+        if len(np.unique(truth[sample])) > 1:
+            yield sample
+
+
+def is_better(metric: str, value: float, other: float) -> bool:
+    """Tell whether a value of a metric is better than another one, and not only equal."""
+    return value < other if metric in LOWER_IS_BETTER else value > other
+
+
+def check_variety(problem_type: str, truth: Numbers, split: str) -> None:
+    """Refuse a split on which metrics mean nothing.
+
+    Raises:
+        DataError: All records of the split have the same target.
+    """
+    if len(np.unique(truth)) < 2:
+        what = "value" if problem_type == "regression" else "class"
+        raise DataError(
+            f"All {len(truth)} records of the {split} split have the same {what}, so nothing can be measured on it. "
+            f"Provide more data, or a greater share for {split} under splits in config.yaml."
+        )
+
+
+def _binary(truth: Numbers, scores: Numbers, threshold: float) -> dict[str, float]:
+    """Return the metrics of a binary problem."""
+    positive = scores >= threshold
+    hits, false_alarms = float(np.sum(positive & (truth == 1))), float(np.sum(positive & (truth == 0)))
+    missed, rejected = float(np.sum(~positive & (truth == 1))), float(np.sum(~positive & (truth == 0)))
+    precision = hits / (hits + false_alarms) if hits else 0.0
+    recall = hits / (hits + missed) if hits else 0.0
+    specificity = rejected / (rejected + false_alarms) if rejected else 0.0
+    certain = np.clip(scores, 1e-15, 1 - 1e-15)
+    return {
+        "auc": float(sk.roc_auc_score(truth, scores)),
+        "pr_auc": float(sk.average_precision_score(truth, scores)),
+        "f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
+        "accuracy": (hits + rejected) / len(truth),
+        "balanced_accuracy": (recall + specificity) / 2,
+        "precision": precision,
+        "recall": recall,
+        "log_loss": float(-np.mean(np.where(truth == 1, np.log(certain), np.log(1 - certain)))),
+        "brier": float(np.mean((scores - truth) ** 2)),
+    }
+
+
+def _multiclass(truth: Numbers, scores: Numbers) -> dict[str, float]:
+    """Return the metrics of a multiclass problem; classes that no test record has do not count."""
+    known = truth.astype(int)
+    predicted = scores.argmax(axis=1)
+    present = np.unique(known)
+    counts = np.bincount(known, minlength=scores.shape[1])[present]
+    hits = np.array([np.sum((known == name) & (predicted == name)) for name in present], dtype=float)
+    called = np.array([np.sum(predicted == name) for name in present], dtype=float)
+    recall = hits / counts
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    f1 = 2 * hits / (counts + called)
+    share = counts / counts.sum()
+    certain = np.clip(scores[np.arange(len(known)), known], 1e-15, 1)
+    return {
+        "macro_f1": float(f1.mean()),
+        "weighted_f1": float(f1 @ share),
+        "weighted_precision": float(precision @ share),
+        "weighted_recall": float(recall @ share),
+        "accuracy": float(hits.sum() / len(known)),
+        "balanced_accuracy": float(recall.mean()),
+        "log_loss": float(-np.mean(np.log(certain))),
+    }
+
+
+def _regression(truth: Numbers, scores: Numbers) -> dict[str, float]:
+    """Return the metrics of a regression problem."""
+    errors = truth - scores
+    mse = float(np.mean(errors**2))
+    return {
+        "mae": float(np.mean(np.abs(errors))),
+        "mse": mse,
+        "rmse": float(np.sqrt(mse)),
+        "r2": 1 - mse / float(np.var(truth)),
+    }

@@ -1,0 +1,142 @@
+"""The trained model with everything it needs to score raw records: the content of ``model.tar.gz``.
+
+=================  ==========================================================
+``model.ubj``      the XGBoost model
+``encoders.json``  how raw columns become features (`tabular.encoders`)
+``schema.json``    columns, kinds and classes (`tabular.schema`)
+``config.json``    the configuration it was trained with
+``training.json``  rounds, validation metrics, decision threshold
+``code/``          ``inference.py`` and this package, for the endpoint
+=================  ==========================================================
+"""
+
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xgboost as xgb
+
+from tabular.config import Config
+from tabular.encoders import Encoders
+from tabular.schema import Column, Schema
+from tabular.values import canonical
+
+BOOSTER, ENCODERS, CONFIG, TRAINING = "model.ubj", "encoders.json", "config.json", "training.json"
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model.
+
+    Attributes:
+        booster: The XGBoost model.
+        encoders: Fitted on its training records.
+        schema: The data it was trained on.
+        config: How it was trained.
+        training: What training found: ``rounds``, ``decision_threshold`` (binary only), ``validation`` (metrics).
+    """
+
+    booster: xgb.Booster
+    encoders: Encoders
+    schema: Schema
+    config: Config
+    training: Mapping[str, Any]
+
+    @property
+    def decision_threshold(self) -> float:
+        """Least score that is labelled positive."""
+        return float(self.training["decision_threshold"])
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns that the model reads."""
+        return [self.schema.column(encoder.column) for encoder in self.encoders.encoders]
+
+    def scores(self, records: pd.DataFrame) -> Scores:
+        """Score typed records.
+
+        Returns:
+            Binary: probability of the positive class, one number per record. Multiclass: one row per record with the
+            probability of each class in the order of the schema. Regression: the predicted value.
+        """
+        if records.empty:
+            return np.empty((0, len(self.schema.classes)) if self.schema.problem_type == "multiclass" else 0)
+        return np.asarray(self.booster.predict(feature_matrix(self.encoders, records)), dtype=np.float64)
+
+    def labels(self, scores: Scores) -> list[str]:
+        """Return the predicted class of every score."""
+        if self.schema.problem_type == "binary":
+            return [self.schema.classes[int(score >= self.decision_threshold)] for score in scores]
+        return [self.schema.classes[position] for position in scores.argmax(axis=1)]
+
+    def answers(self, scores: Scores) -> list[dict[str, Any]]:
+        """Return what the endpoint answers for every score, see `inference`."""
+        if self.schema.problem_type == "regression":
+            return [{"value": value} for value in scores.tolist()]
+        labels = self.labels(scores)
+        if self.schema.problem_type == "binary":
+            return [{"score": score, "label": label} for score, label in zip(scores.tolist(), labels, strict=True)]
+        return [
+            {"label": label, "probabilities": dict(zip(self.schema.classes, row, strict=True))}
+            for row, label in zip(scores.tolist(), labels, strict=True)
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write the model without its code into a folder."""
+        self.booster.save_model(folder / BOOSTER)
+        self.schema.save(folder)
+        self.config.save(folder / CONFIG)
+        for name, content in ((ENCODERS, self.encoders.to_dict()), (TRAINING, dict(self.training))):
+            (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the model from a folder."""
+        booster = xgb.Booster()
+        booster.load_model(folder / BOOSTER)
+        return cls(
+            booster=booster,
+            encoders=Encoders.from_dict(json.loads((folder / ENCODERS).read_text(encoding="utf-8"))),
+            schema=Schema.load(folder),
+            config=Config.load(folder / CONFIG),
+            training=json.loads((folder / TRAINING).read_text(encoding="utf-8")),
+        )
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack ``model.tar.gz`` into a folder and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def feature_matrix(
+    encoders: Encoders, records: pd.DataFrame, *, label: Scores | None = None, weight: Scores | None = None
+) -> xgb.DMatrix:
+    """Return the features of typed records as XGBoost takes them, for training with label and weights."""
+    return xgb.DMatrix(
+        encoders.encode(records),
+        feature_names=encoders.features,
+        feature_types=encoders.feature_types,
+        enable_categorical=True,
+        label=label,
+        weight=weight,
+    )
+
+
+def targets(records: pd.DataFrame, schema: Schema) -> Scores:
+    """Return what is to be predicted: the number of the class in the order of the schema, or the value itself."""
+    column = records[schema.label]
+    if schema.problem_type == "regression":
+        return column.to_numpy(dtype=np.float64)
+    numbers = {name: float(number) for number, name in enumerate(schema.classes)}
+    return np.array([numbers[text] for text in canonical(column) if text is not None])

@@ -1,0 +1,141 @@
+"""Baselines for SageMaker Model Monitor: what the inputs of the endpoint should look like.
+
+The two documents follow the schemas in the SageMaker developer guide, "Schema for Statistics (statistics.json file)" and
+"Schema for Constraints (constraints.json file)". They describe the training records without the label.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tabular.metrics import Numbers
+from tabular.schema import Column, Schema
+from tabular.values import canonical
+
+BUCKETS = 10  # fixed by Model Monitor
+SKETCH_ITEMS = 2048
+SKETCH_SHRINKING = 0.64
+MOST_DOMAIN_VALUES = 50
+MOST_CATEGORY_BUCKETS = 100
+
+MONITORING_CONFIG = {
+    "evaluate_constraints": "Enabled",
+    "emit_metrics": "Enabled",
+    "datatype_check_threshold": 1.0,
+    "domain_content_threshold": 1.0,
+    "distribution_constraints": {
+        "perform_comparison": "Enabled",
+        "comparison_threshold": 0.1,
+        "comparison_method": "Robust",
+        "categorical_comparison_threshold": 0.1,
+        "categorical_drift_method": "LInfinity",
+    },
+}
+
+
+def statistics(training: pd.DataFrame, schema: Schema) -> dict[str, Any]:
+    """Return the content of ``statistics.json``."""
+    features = [_column_statistics(column, training[column.name]) for column in schema.features]
+    return {"version": 0, "dataset": {"item_count": len(training)}, "features": features}
+
+
+def constraints(training: pd.DataFrame, schema: Schema) -> dict[str, Any]:
+    """Return the content of ``constraints.json``."""
+    features = [_column_constraints(column, training[column.name]) for column in schema.features]
+    return {"version": 0, "features": features, "monitoring_config": MONITORING_CONFIG}
+
+
+def _column_statistics(column: Column, values: pd.Series) -> dict[str, Any]:
+    """Describe how the values of a column are distributed."""
+    present = int(values.notna().sum())
+    common = {"num_present": present, "num_missing": len(values) - present}
+    described: dict[str, Any] = {"name": column.name, "inferred_type": _inferred_type(column, present)}
+    if column.kind == "number":
+        described["numerical_statistics"] = {"common": common} | _number_statistics(_finite(values))
+    else:
+        counts = _text_counts(values)
+        buckets = [{"value": text, "count": count} for text, count in counts.most_common(MOST_CATEGORY_BUCKETS)]
+        described["string_statistics"] = {
+            "common": common,
+            "distinct_count": float(len(counts)),
+            "distribution": {"categorical": {"buckets": buckets}},
+        }
+    return described
+
+
+def _column_constraints(column: Column, values: pd.Series) -> dict[str, Any]:
+    """Describe what the values of a column must look like."""
+    present = int(values.notna().sum())
+    described: dict[str, Any] = {
+        "name": column.name,
+        "inferred_type": _inferred_type(column, present),
+        "completeness": present / len(values),
+    }
+    if column.kind == "number":
+        numbers = _finite(values)
+        described["num_constraints"] = {"is_non_negative": bool(numbers.size and numbers.min() >= 0)}
+    elif present and len(domain := _text_counts(values)) <= MOST_DOMAIN_VALUES:
+        described["string_constraints"] = {"domains": sorted(domain)}
+    return described
+
+
+def _number_statistics(numbers: Numbers) -> dict[str, Any]:
+    """Describe the distribution of numbers."""
+    if not numbers.size:
+        return {}
+    counts, edges = np.histogram(numbers, bins=BUCKETS)
+    buckets = [
+        {"lower_bound": float(low), "upper_bound": float(high), "count": float(count)}
+        for low, high, count in zip(edges, edges[1:], counts, strict=False)
+    ]
+    sketch = {"parameters": {"c": SKETCH_SHRINKING, "k": float(SKETCH_ITEMS)}, "data": quantile_sketch(numbers)}
+    return {
+        "mean": float(numbers.mean()),
+        "sum": float(numbers.sum()),
+        "std_dev": float(numbers.std()),
+        "min": float(numbers.min()),
+        "max": float(numbers.max()),
+        "distribution": {"kll": {"buckets": buckets, "sketch": sketch}},
+    }
+
+
+def quantile_sketch(numbers: Numbers) -> list[list[float]]:
+    """Return numbers in the form of a KLL sketch: an item in list *i* stands for ``2**i`` numbers of about its size.
+
+    The values are sorted and every ``2**i``-th is kept, so that at most `SKETCH_ITEMS` are left in the longest list;
+    the rest, too few for another item there, goes to the lists before.
+    """
+    ordered = np.sort(numbers)
+    top = 0
+    while len(ordered) >> top > SKETCH_ITEMS:
+        top += 1
+    levels: list[list[float]] = [[] for _ in range(top + 1)]
+    start = 0
+    for level in range(top, -1, -1):
+        weight = 1 << level
+        items = (len(ordered) - start) // weight
+        levels[level] = [float(value) for value in ordered[start + weight // 2 : start + items * weight : weight]]
+        start += items * weight
+    return levels
+
+
+def _finite(values: pd.Series) -> Numbers:
+    """Return the finite numbers among values."""
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers[np.isfinite(numbers)]
+
+
+def _text_counts(values: pd.Series) -> Counter[str]:
+    """Return how often each text occurs; booleans and dates in the form in which they are sent."""
+    return Counter(text for text in canonical(values) if text is not None)
+
+
+def _inferred_type(column: Column, present: int) -> str:
+    """Return the kind of a column in Model Monitor's words."""
+    if not present:
+        return "Unknown"
+    if column.kind == "number":
+        return "Integral" if column.whole else "Fractional"
+    return "String"
