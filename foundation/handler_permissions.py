@@ -1,0 +1,95 @@
+"""What CloudFormation needs in order to create, read, update and delete a resource type, from its published schema.
+
+The schemas, and a list of all IAM actions with the resources they work on, come with cfn-lint. Its files are read
+directly: importing cfn-lint takes two seconds, which every synthesis would pay.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SCHEMA_REGION: Final = "us-east-1"  # has every resource type
+_HANDLERS: Final = ("create", "read", "update", "delete")
+
+_WITHOUT_HANDLERS: Final = {
+    "AWS::CodeBuild::Project": (
+        "codebuild:BatchGetProjects",
+        "codebuild:CreateProject",
+        "codebuild:DeleteProject",
+        "codebuild:UpdateProject",
+        "iam:PassRole",
+    ),
+}
+"""Types whose schema lists no handlers (older than the registry): operations of their API, from botocore's model."""
+
+
+class SchemaError(Exception):
+    """A resource type has no usable schema."""
+
+
+def resource_types(templates: Iterable[Path]) -> frozenset[str]:
+    """Return the AWS resource types in template files, without CDK's own marker and custom resources."""
+    return frozenset(
+        resource["Type"]
+        for path in templates
+        for resource in json.loads(path.read_text(encoding="utf-8"))["Resources"].values()
+        if resource["Type"].startswith("AWS::") and resource["Type"] != "AWS::CDK::Metadata"
+    )
+
+
+@cache
+def handler_permissions(resource_type: str) -> frozenset[str]:
+    """Return the actions that CloudFormation's handlers of a type call in the name of whoever launches.
+
+    Raises:
+        SchemaError: cfn-lint knows no such type, or its schema lists no permissions.
+    """
+    if resource_type in _WITHOUT_HANDLERS:
+        return frozenset(_WITHOUT_HANDLERS[resource_type])
+    file = _read("schemas/providers", _SCHEMA_REGION).get(resource_type)
+    if file is None:
+        raise SchemaError(
+            f"cfn-lint has no schema for {resource_type!r}, so the launch role cannot be derived for it. Check "
+            f"the name; for "
+            f"a new type raise cfn-lint in pyproject.toml."
+        )
+    handlers = _read("schemas/resources", file).get("handlers", {})
+    actions = frozenset(action for name in _HANDLERS for action in handlers.get(name, {}).get("permissions", ()))
+    if not actions:
+        raise SchemaError(
+            f"the schema of {resource_type!r} lists no permissions: add the operations that CloudFormation calls "
+            f"for it to "
+            f"_WITHOUT_HANDLERS in {Path(__file__).name}."
+        )
+    return actions
+
+
+def resource_kinds(action: str) -> frozenset[str] | None:
+    """Return the kinds of resources an action can be limited to, in lower case; empty when it has no resource level.
+
+    Args:
+        action: E.g. ``iam:CreateRole``.
+
+    Returns:
+        The kinds, e.g. ``{"role"}``; None when IAM knows no such action.
+    """
+    service, _, name = action.partition(":")
+    found = _read("AdditionalSpecs", "Policies").get(service, {}).get("Actions", {}).get(name.lower())
+    return None if found is None else frozenset(kind.lower() for kind in found.get("Resources", ()))
+
+
+@cache
+def _read(folder: str, name: str) -> dict[str, Any]:
+    spec = importlib.util.find_spec("cfnlint")  # finds the package without importing it
+    if spec is None or not spec.submodule_search_locations:
+        raise SchemaError("cfn-lint is not installed: run `make check`, which installs it from uv.lock.")
+    path = Path(spec.submodule_search_locations[0]) / "data" / folder / f"{name}.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
