@@ -24,6 +24,8 @@ MODULES: Final = (
     "iam",
     "bridge",
     "resources",
+    "cloudformation",
+    "stacksets",
     "codeconnections",
     "codebuild",
     "servicecatalog_launch",

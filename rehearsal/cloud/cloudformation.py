@@ -1,0 +1,149 @@
+"""CloudFormation: what MiniStack evaluates differently from AWS, and the answer URL of custom resources."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from ministack.services import eventbridge
+from ministack.services.cloudformation import custom_resource, engine, helpers
+
+from rehearsal.cloud.core import random_id
+from rehearsal.cloud.resources import Created, resource_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rehearsal.cloud.core import Json
+
+Node: TypeAlias = Any
+"""A part of a template."""
+
+_CONDITION_FUNCTIONS: Final = ("Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Condition")
+
+
+def _evaluated(
+    original: Callable[[Json, Json], dict[str, bool]],
+) -> Callable[[Json, Json], dict[str, bool]]:
+    """Evaluate conditions with every intrinsic function that AWS allows in them.
+
+    MiniStack takes pseudo-parameters and ``Fn::Sub``, ``Fn::Join``, ``Fn::FindInMap`` inside ``Conditions`` for false,
+    so that resources vanish without a word. Source:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-conditions.html
+    """
+
+    def evaluate(template: Json, parameters: Json) -> dict[str, bool]:
+        mappings = template.get("Mappings") or {}
+
+        def resolve(node: Node) -> Node:
+            if isinstance(node, list):
+                return [resolve(entry) for entry in node]
+            if not isinstance(node, dict) or len(node) != 1:
+                return node
+            (name,) = node
+            if name in _CONDITION_FUNCTIONS:
+                return {name: resolve(node[name])}
+            value = engine._resolve_refs(node, {}, parameters or {}, {}, mappings, "", "")
+            return ",".join(value) if isinstance(value, list) else value
+
+        conditions = {name: resolve(node) for name, node in (template.get("Conditions") or {}).items()}
+        return original({**template, "Conditions": conditions}, parameters)
+
+    return evaluate
+
+
+def _install_conditions() -> None:
+    original = engine._evaluate_conditions
+    evaluate = _evaluated(original)
+    for name, module in list(sys.modules.items()):
+        # Its modules import the function by name, so each of them has a reference of its own.
+        if name.startswith("ministack.services.cloudformation") and hasattr(module, "_evaluate_conditions"):
+            setattr(module, "_evaluate_conditions", evaluate)  # noqa: B010 - not an attribute mypy knows
+
+
+# ---- AWS::Events::EventBusPolicy ------------------------------------------------------------------------------------
+
+
+def _bus_policy(bus: str) -> Json:
+    policy: Json = eventbridge._event_bus_policies.setdefault(bus, {"Version": "2012-10-17", "Statement": []})
+    return policy
+
+
+def _put_bus_policy(properties: Json) -> None:
+    bus, sid = properties.get("EventBusName", "default"), properties["StatementId"]
+    statement = properties.get("Statement") or {
+        "Effect": "Allow",
+        "Principal": properties.get("Principal"),
+        "Action": properties.get("Action"),
+        "Resource": "*",
+        **({"Condition": properties["Condition"]} if "Condition" in properties else {}),
+    }
+    policy = _bus_policy(bus)
+    others = [entry for entry in policy["Statement"] if entry.get("Sid") != sid]
+    policy["Statement"] = [*others, {**statement, "Sid": sid}]
+
+
+def _create_bus_policy(properties: Json, logical_id: str, stack_name: str) -> Created:
+    _put_bus_policy(properties)
+    return f"{properties.get('EventBusName', 'default')}|{properties['StatementId']}", {}
+
+
+def _update_bus_policy(ref: str, old: Json, new: Json) -> Json:
+    _put_bus_policy(new)
+    return {}
+
+
+def _delete_bus_policy(ref: str, properties: Json) -> None:
+    policy = _bus_policy(properties.get("EventBusName", "default"))
+    policy["Statement"] = [entry for entry in policy["Statement"] if entry.get("Sid") != properties["StatementId"]]
+
+
+def stack_failure(events: list[Mapping[str, Any]]) -> str:
+    """Return why a stack failed: the first reason of a resource in its events (newest first, as the API has them)."""
+    reasons = [
+        f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+        for event in reversed(events)
+        if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason")
+    ]
+    return reasons[0] if reasons else "no reason was given"
+
+
+# ---- templates that do not fit into a request ------------------------------------------------------------------------
+
+_STAGED_HOST: Final = "staged-template.invalid"
+_staged: Final[dict[str, str]] = {}
+
+
+def stage_template(text: str) -> str:
+    """Return a TemplateURL for a template that a service read by itself; it is good for one use."""
+    name = random_id(32)
+    _staged[name] = text
+    return f"https://{_STAGED_HOST}/{name}"
+
+
+def _install_staged_templates() -> None:
+    original = helpers._resolve_document
+
+    def resolve(parameters: Json, body_key: str, url_key: str, label: str) -> tuple[str | None, Node]:
+        url = (parameters.get(url_key) or [""])[0]
+        if isinstance(url, str) and _STAGED_HOST in url:
+            return _staged.pop(url.rsplit("/", 1)[1]), None
+        found: tuple[str | None, Node] = original(parameters, body_key, url_key, label)
+        return found
+
+    helpers._resolve_document = resolve
+
+
+def install() -> None:
+    """Mend conditions, and register the resource type of event bus policies."""
+    _install_conditions()
+    _install_staged_templates()
+    # The name localhost may resolve to an address on which nothing listens.
+    custom_resource._HOST = "127.0.0.1"
+    resource_type(
+        "AWS::Events::EventBusPolicy",
+        create=_create_bus_policy,
+        update=_update_bus_policy,
+        delete=_delete_bus_policy,
+        create_only=("EventBusName", "StatementId"),
+    )
