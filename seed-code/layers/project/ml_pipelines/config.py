@@ -1,0 +1,243 @@
+"""The configuration of the project: ``config.yaml``, and what the platform decided when the project was created."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tabular.config import Config as JobConfig
+from tabular.errors import ConfigError
+
+__all__ = ["ROOT", "SOURCE", "ConfigError", "JobConfig", "Machines", "ProjectConfig", "for_aws", "for_this_machine"]
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"  # what the jobs run
+
+# Keys of config.yaml that are null until someone decides, and the variables of the build with the platform's values.
+_FROM_PLATFORM = {"data_uri": "DATA_URI", "label": "LABEL", "problem_type": "PROBLEM_TYPE"}
+_DATA_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()/=:@+,& -]*)?")
+_INSTANCE_TYPE = re.compile(r"ml(\.[a-z0-9-]+){2,3}")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The ``pipeline`` section of config.yaml; see the comments there."""
+
+    processing_instance_type: str = "ml.m5.xlarge"
+    processing_instance_count: int = 1
+    training_instance_type: str = "ml.m5.xlarge"
+    volume_gib: int = 30
+    max_runtime_minutes: int = 120
+    cache_days: int = 30
+    inference_instance_types: tuple[str, ...] = ("ml.m5.large", "ml.m5.xlarge")
+    transform_instance_types: tuple[str, ...] = ("ml.m5.xlarge",)
+    subnets: tuple[str, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every value that cannot be used."""
+        found = []
+        for name, least in (
+            ("processing_instance_count", 1),
+            ("volume_gib", 1),
+            ("max_runtime_minutes", 1),
+            ("cache_days", 0),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                found.append(f"pipeline.{name} must be a whole number of at least {least}, found {value!r}.")
+        for name in ("processing_instance_type", "training_instance_type"):
+            found += _instance_types(name, (getattr(self, name),))
+        for name in ("inference_instance_types", "transform_instance_types"):
+            types = getattr(self, name)
+            found += _instance_types(name, types) or ([] if types else [f"pipeline.{name} must not be empty."])
+        if bool(self.subnets) != bool(self.security_group_ids):
+            found.append("pipeline.subnets and pipeline.security_group_ids go together: set both, or neither.")
+        if not all(isinstance(part, str) for pair in self.tags.items() for part in pair):
+            found.append(
+                f'pipeline.tags must map text to text; put numbers in quotes, e.g. "4711". Found {self.tags!r}.'
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class ProjectConfig:
+    """Everything that decides what the pipeline is.
+
+    Attributes:
+        data_uri: Where the data is, ``s3://bucket/prefix``.
+        job: What the jobs read.
+        machines: Where they run.
+        pipeline_name: Name of the pipeline.
+        model_package_group: Where models are registered.
+        bucket: Bucket for everything the pipeline writes.
+        role_arn: Role of the pipeline and its jobs.
+        kms_key_arn: Key that encrypts volumes and outputs. None: the keys that AWS manages.
+        project_name: Name of the project, for tags.
+        project_id: Id that SageMaker gave the project, for tags and lineage.
+        commit: Git commit of this code.
+        repository: URL of the repository, None where it is not known.
+        has_registry: There is a model registry, whose last approved model a new one has to match.
+    """
+
+    data_uri: str
+    job: JobConfig
+    machines: Machines
+    pipeline_name: str
+    model_package_group: str
+    bucket: str
+    role_arn: str
+    kms_key_arn: str | None = None
+    project_name: str | None = None
+    project_id: str | None = None
+    commit: str = "unknown"
+    repository: str | None = None
+    has_registry: bool = True
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the pipeline and its jobs; the project's own let costs and permissions be told apart."""
+        project = {"sagemaker:project-name": self.project_name, "sagemaker:project-id": self.project_id}
+        return dict(self.machines.tags) | {key: value for key, value in project.items() if value}
+
+
+def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[str | None, JobConfig, Machines]:
+    """Return the data URI, the configuration of the jobs and the machines that config.yaml and the platform decide.
+
+    Args:
+        path: The YAML file.
+        environment: Variables of the build; they fill in what is null in the file.
+
+    Raises:
+        ConfigError: Lists every value that cannot be used.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as err:
+        raise ConfigError(f"{path.name} is not valid YAML: {err}") from err
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name} must hold keys and values, e.g. label: churned; found {values!r}.")
+    for key, variable in _FROM_PLATFORM.items():
+        if values.get(key) is None:
+            values[key] = environment.get(variable) or None
+    problems: list[str] = []
+    data_uri = values.pop("data_uri")
+    if data_uri is not None and not _DATA_URI.fullmatch(str(data_uri)):
+        problems.append(f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/; found {data_uri!r}.")
+    machines = _machines(values.pop("pipeline", None) or {}, problems)
+    if values["label"] is None:
+        values["label"] = ""  # reported by the jobs' own rules, which know what a label is
+    if values["problem_type"] is None:
+        values["problem_type"] = "auto"
+    job: JobConfig | None = None
+    try:
+        job = JobConfig.from_dict(values)
+    except ConfigError as err:
+        problems = [str(err).removeprefix("The configuration cannot be used:\n"), *(f"- {text}" for text in problems)]
+    else:
+        problems = [f"- {text}" for text in problems]
+    if problems or job is None:
+        raise ConfigError(f"{path.name} cannot be used:\n" + "\n".join(problems))
+    return data_uri, job, machines
+
+
+def for_aws(path: Path = ROOT / "config.yaml", environment: Mapping[str, str] = os.environ) -> ProjectConfig:
+    """Return the configuration of the project in its account.
+
+    Raises:
+        ConfigError: A value cannot be used, or a variable of the project's build is missing.
+    """
+    needed = ("PIPELINE_NAME", "MODEL_PACKAGE_GROUP", "ARTIFACT_BUCKET", "PIPELINE_ROLE_ARN")
+    missing = [name for name in needed if not environment.get(name)]
+    if missing:
+        raise ConfigError(
+            f"The variables {', '.join(missing)} are not set, so it is unknown where the pipeline belongs. "
+            f"The project's build sets them; to publish from elsewhere, copy them from its CodeBuild project in the console. "
+            f"To try the pipeline without AWS, use `make local`."
+        )
+    data_uri, job, machines = read_settings(path, environment)
+    if data_uri is None:
+        raise ConfigError("data_uri is not set: enter it in config.yaml, e.g. s3://my-bucket/churn/, or set DATA_URI.")
+    return ProjectConfig(
+        data_uri=data_uri,
+        job=job,
+        machines=machines,
+        pipeline_name=environment["PIPELINE_NAME"],
+        model_package_group=environment["MODEL_PACKAGE_GROUP"],
+        bucket=environment["ARTIFACT_BUCKET"],
+        role_arn=environment["PIPELINE_ROLE_ARN"],
+        kms_key_arn=environment.get("KMS_KEY_ARN") or None,
+        project_name=environment.get("PROJECT_NAME") or None,
+        project_id=environment.get("PROJECT_ID") or None,
+        commit=environment.get("CODEBUILD_RESOLVED_SOURCE_VERSION") or "unknown",
+        repository=environment.get("REPOSITORY_URL") or None,
+    )
+
+
+def for_this_machine(
+    path: Path = ROOT / "config.yaml", *, label: str | None = None, problem_type: str | None = None
+) -> ProjectConfig:
+    """Return the configuration of a pipeline that runs here and keeps everything in a folder.
+
+    Args:
+        path: The YAML file.
+        label: Column to predict where the file says null.
+        problem_type: Problem type where the file says null.
+
+    Raises:
+        ConfigError: A value cannot be used.
+    """
+    given = {"LABEL": label or "", "PROBLEM_TYPE": problem_type or ""}
+    _, job, machines = read_settings(path, {**os.environ, **{key: value for key, value in given.items() if value}})
+    return ProjectConfig(
+        data_uri="s3://local/data",
+        job=job,
+        machines=machines,
+        pipeline_name="local",
+        model_package_group="local",
+        bucket="local",
+        role_arn="arn:aws:iam::000000000000:role/local",
+        has_registry=False,
+    )
+
+
+def _machines(values: Any, problems: list[str]) -> Machines:
+    names = [item.name for item in fields(Machines)]
+    if not isinstance(values, dict):
+        problems.append(f"pipeline must be a mapping of names to values, found {values!r}.")
+        return Machines()
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(names)}."
+            problems.append(f"pipeline.{key} is not a known key; {hint}")
+    known = {key: value for key, value in values.items() if key in names and value is not None}
+    for item in fields(Machines):
+        value = known.get(item.name)
+        if item.name == "tags":
+            if not isinstance(known.get("tags", {}), dict):
+                problems.append(f"pipeline.tags must map names to values, found {known.pop('tags')!r}.")
+        elif item.type.startswith("tuple") and value is not None:
+            if isinstance(value, list) and all(isinstance(part, str) for part in value):
+                known[item.name] = tuple(value)
+            else:
+                problems.append(f"pipeline.{item.name} must be a list, e.g. [a, b]; found {known.pop(item.name)!r}.")
+    machines = Machines(**known)
+    problems.extend(machines.problems())
+    return machines
+
+
+def _instance_types(name: str, types: tuple[Any, ...]) -> list[str]:
+    return [
+        f"pipeline.{name}: {value!r} is no SageMaker instance type such as ml.m5.xlarge."
+        for value in types
+        if not isinstance(value, str) or not _INSTANCE_TYPE.fullmatch(value)
+    ]
