@@ -1,0 +1,356 @@
+"""What each persona may do in Studio, as grants; ``product.py`` makes the roles.
+
+Who registers a model does not approve it: data scientists (and the pipelines that they start) register, leads approve,
+ML engineers read. Everything that belongs to projects is matched by the project id in its name (``p-…``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from products.shared import names, template
+from products.shared.jobs import PENDING
+from products.shared.roles import Grant, grant_key_to_services, use_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_GROUPS = template.arn("sagemaker", "model-package-group/*-p-*")
+_PACKAGES = template.arn("sagemaker", "model-package/*-p-*/*")
+_PIPELINES = template.arn("sagemaker", "pipeline/*-p-*")
+_PROJECTS = template.arn("sagemaker", "project/*")
+_BUCKETS = "mlp-p-*-${AWS::AccountId}-${AWS::Region}"
+_BY_PROJECT_ID = "Persons work on every project of their account; the pattern is the form of project names and ids."
+_NO_RESOURCES = "These actions have no resources; they list or find, and what is found is read under other grants."
+# ${!…} stays a policy variable: Fn::Sub leaves it to IAM, which fills in the domain and profile of the session.
+_OWN = "${!sagemaker:DomainId}/${!sagemaker:UserProfileName}"
+_OWNER = {"ArnLike": {"sagemaker:OwnerUserProfileArn": template.arn("sagemaker", f"user-profile/{_OWN}")}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainParts:
+    """What the grants of a domain's roles refer to.
+
+    Attributes:
+        bucket_arn: Bucket of the domain.
+        bucket_objects_arn: All objects in it.
+        key_arn: Key of the domain.
+        connection_arn: CodeConnection of the domain.
+    """
+
+    bucket_arn: str
+    bucket_objects_arn: str
+    key_arn: str
+    connection_arn: str
+
+
+def studio(parts: DomainParts) -> list[Grant]:
+    """Return what anybody needs to work in Studio: their own spaces and apps, and the bucket of the domain.
+
+    The statements on spaces and apps follow
+    https://docs.aws.amazon.com/sagemaker/latest/dg/studio-updated-jl-admin-guide-permissions.html.
+    """
+    return [
+        Grant(
+            sid="FindStudio",
+            actions=[f"sagemaker:List{what}" for what in ("Apps", "Domains", "Spaces", "UserProfiles")],
+            resources=["*"],
+            because=_NO_RESOURCES,
+        ),
+        Grant(
+            sid="LookAtStudio",
+            actions=[f"sagemaker:Describe{what}" for what in ("App", "Domain", "Space", "UserProfile")],
+            resources=[template.arn("sagemaker", f"{what}/*") for what in ("app", "domain", "space", "user-profile")],
+            because="Studio shows the spaces of colleagues; looking at them changes nothing.",
+        ),
+        Grant(
+            sid="OpenOwnApps",
+            actions=["sagemaker:CreatePresignedDomainUrl"],
+            resources=[template.arn("sagemaker", f"user-profile/{_OWN}")],
+        ),
+        Grant(
+            sid="OwnSpaces",
+            actions=["sagemaker:CreateSpace", "sagemaker:DeleteSpace", "sagemaker:UpdateSpace"],
+            resources=[template.arn("sagemaker", "space/${!sagemaker:DomainId}/*")],
+            conditions={**_OWNER, "StringEquals": {"sagemaker:SpaceSharingType": ["Private", "Shared"]}},
+            because="People name their spaces; the condition keeps it to the spaces that they own.",
+        ),
+        Grant(
+            sid="OwnApps",
+            actions=["sagemaker:CreateApp", "sagemaker:DeleteApp"],
+            resources=[template.arn("sagemaker", "app/${!sagemaker:DomainId}/*")],
+            conditions={**_OWNER, "StringEquals": {"sagemaker:SpaceSharingType": ["Private"]}},
+            because="Studio names apps; the condition keeps it to private spaces that the person owns.",
+        ),
+        Grant(
+            sid="TagSpacesAndApps",
+            actions=["sagemaker:AddTags"],
+            resources=[template.arn("sagemaker", "space/*"), template.arn("sagemaker", "app/*")],
+            conditions={"StringEquals": {"sagemaker:TaggingAction": ["CreateApp", "CreateSpace"]}},
+            because="Tags are set while a space or app is created, before its name is known.",
+        ),
+        Grant(
+            sid="UseDomainBucket",
+            actions=["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+            resources=[parts.bucket_objects_arn],
+            because="The bucket is the common desk of the people of this domain.",
+        ),
+        Grant(sid="ListDomainBucket", actions=["s3:GetBucketLocation", "s3:ListBucket"], resources=[parts.bucket_arn]),
+        use_key(parts.key_arn),
+        grant_key_to_services(parts.key_arn),
+        Grant(
+            sid="WriteStudioLogs",
+            actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            resources=[template.arn("logs", "log-group:/aws/sagemaker/studio*")],
+            because="Studio makes one stream per app in this group.",
+        ),
+    ]
+
+
+def reading() -> list[Grant]:
+    """Return what lets a persona see projects, pipelines, models, results and logs, and change nothing."""
+    return [
+        Grant(
+            sid="FindWork",
+            actions=[
+                "codebuild:ListProjects",
+                "codepipeline:ListPipelines",
+                "sagemaker:ListModelPackageGroups",
+                "sagemaker:ListPipelines",
+                "sagemaker:ListProcessingJobs",
+                "sagemaker:ListProjects",
+                "sagemaker:ListTrainingJobs",
+                "sagemaker:QueryLineage",
+                "sagemaker:Search",
+            ],
+            resources=["*"],
+            because=_NO_RESOURCES,
+        ),
+        Grant(
+            sid="ReadRegistry",
+            actions=[
+                "sagemaker:BatchDescribeModelPackage",
+                "sagemaker:DescribeModelPackage",
+                "sagemaker:DescribeModelPackageGroup",
+                "sagemaker:ListModelPackages",
+            ],
+            resources=[_GROUPS, _PACKAGES],
+            because=_BY_PROJECT_ID,
+        ),
+        Grant(
+            sid="ReadPipelines",
+            actions=[
+                "sagemaker:DescribePipeline",
+                "sagemaker:DescribePipelineDefinitionForExecution",
+                "sagemaker:DescribePipelineExecution",
+                "sagemaker:ListPipelineExecutionSteps",
+                "sagemaker:ListPipelineExecutions",
+                "sagemaker:ListPipelineParametersForExecution",
+            ],
+            resources=[_PIPELINES],
+            because=_BY_PROJECT_ID,
+        ),
+        Grant(
+            sid="ReadProjects",
+            actions=["sagemaker:DescribeProject"],
+            resources=[_PROJECTS],
+            because="The projects of an account are its team's common work.",
+        ),
+        Grant(
+            sid="ReadJobs",
+            actions=["sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob"],
+            resources=[template.arn("sagemaker", f"{kind}-job/*") for kind in ("processing", "training")],
+            because="Jobs are named by whoever starts them; describing one shows no data.",
+        ),
+        Grant(
+            sid="ReadBuilds",
+            actions=[
+                "codepipeline:GetPipeline",
+                "codepipeline:GetPipelineExecution",
+                "codepipeline:GetPipelineState",
+                "codepipeline:ListActionExecutions",
+                "codepipeline:ListPipelineExecutions",
+                "codebuild:BatchGetBuilds",
+                "codebuild:BatchGetProjects",
+                "codebuild:ListBuildsForProject",
+            ],
+            resources=[template.arn("codepipeline", "mlp-p-*"), template.arn("codebuild", "project/mlp-p-*")],
+            because=_BY_PROJECT_ID,
+        ),
+        Grant(
+            sid="ReadLogs",
+            actions=["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"],
+            resources=[
+                template.arn("logs", f"log-group:/aws/{group}*") for group in ("sagemaker/", "codebuild/mlp-p-")
+            ],
+            because=_BY_PROJECT_ID,
+        ),
+        Grant(
+            sid="ReadResults",
+            actions=["s3:GetObject"],
+            resources=[template.bucket_arn(_BUCKETS, "*")],
+            because=_BY_PROJECT_ID,
+        ),
+        Grant(
+            sid="ListResults",
+            actions=["s3:GetBucketLocation", "s3:ListBucket"],
+            resources=[template.bucket_arn(_BUCKETS)],
+            because=_BY_PROJECT_ID,
+        ),
+        Grant(
+            sid="DecryptResults",
+            actions=["kms:Decrypt"],
+            resources=[template.arn("kms", "key/*")],
+            conditions={
+                "StringLike": {
+                    "aws:ResourceTag/sagemaker:project-id": "p-*",
+                    "kms:ViaService": "s3.${AWS::Region}.amazonaws.com*",
+                }
+            },
+            because="Key ids are made by KMS; the condition keeps it to keys of projects, used by S3.",
+        ),
+    ]
+
+
+def connecting(parts: DomainParts) -> list[Grant]:
+    """Return what lets a persona work with the repositories that the connection of the domain reaches."""
+    verbs = ("GetConnection", "GetConnectionToken", "UseConnection")
+    return [
+        Grant(
+            sid="UseRepositories",
+            actions=[f"{service}:{verb}" for service in ("codeconnections", "codestar-connections") for verb in verbs],
+            resources=[parts.connection_arn],
+        )
+    ]
+
+
+def launching() -> list[Grant]:
+    """Return what lets a persona launch products; the portfolio decides which ones.
+
+    The actions are those of an end user in AWSServiceCatalogEndUserFullAccess. The launch role makes the resources.
+    """
+    return [
+        Grant(
+            sid="FindProducts",
+            actions=[
+                "servicecatalog:DescribeProductView",
+                "servicecatalog:DescribeProvisionedProduct",
+                "servicecatalog:DescribeRecord",
+                "servicecatalog:GetProvisionedProductOutputs",
+                "servicecatalog:ListRecordHistory",
+                "servicecatalog:ScanProvisionedProducts",
+                "servicecatalog:SearchProducts",
+                "servicecatalog:SearchProvisionedProducts",
+            ],
+            resources=["*"],
+            because=_NO_RESOURCES,
+        ),
+        Grant(
+            sid="LaunchProducts",
+            actions=[
+                "servicecatalog:DescribeProduct",
+                "servicecatalog:DescribeProvisioningArtifact",
+                "servicecatalog:DescribeProvisioningParameters",
+                "servicecatalog:ListLaunchPaths",
+                "servicecatalog:ListProvisioningArtifacts",
+                "servicecatalog:ProvisionProduct",
+            ],
+            resources=["arn:${AWS::Partition}:catalog:${AWS::Region}:*:product/*"],
+            because="Products belong to the hub, which numbers them; the portfolio's principals decide who sees which.",
+        ),
+        Grant(
+            sid="ChangeWhatTheRoleLaunched",
+            actions=["servicecatalog:TerminateProvisionedProduct", "servicecatalog:UpdateProvisionedProduct"],
+            resources=["*"],
+            conditions={"StringEquals": {"servicecatalog:roleLevel": "self"}},
+            because="These actions have no resources; the condition keeps it to products launched with the same role.",
+        ),
+    ]
+
+
+def running() -> list[Grant]:
+    """Return what lets a persona start and stop the pipelines of projects."""
+    return [
+        Grant(
+            sid="RunPipelines",
+            actions=[
+                "sagemaker:RetryPipelineExecution",
+                "sagemaker:StartPipelineExecution",
+                "sagemaker:StopPipelineExecution",
+            ],
+            resources=[_PIPELINES],
+            because=_BY_PROJECT_ID,
+        ),
+        Grant(
+            sid="BuildAgain",
+            actions=["codepipeline:RetryStageExecution", "codepipeline:StartPipelineExecution"],
+            resources=[template.arn("codepipeline", "mlp-p-*")],
+            because=_BY_PROJECT_ID,
+        ),
+    ]
+
+
+def building() -> list[Grant]:
+    """Return what makes a data scientist: creating projects, running jobs with a project's role, registering models."""
+    jobs = [template.arn("sagemaker", f"{kind}-job/*") for kind in ("processing", "training")]
+    return [
+        Grant(
+            sid="ManageProjects",
+            actions=["sagemaker:AddTags", "sagemaker:CreateProject", "sagemaker:DeleteProject"],
+            resources=[_PROJECTS],
+            because="Data scientists name their projects.",
+        ),
+        Grant(
+            sid="RunJobs",
+            actions=[
+                "sagemaker:AddTags",
+                "sagemaker:CreateProcessingJob",
+                "sagemaker:CreateTrainingJob",
+                "sagemaker:StopProcessingJob",
+                "sagemaker:StopTrainingJob",
+            ],
+            resources=jobs,
+            because="Data scientists name the jobs that they start by hand.",
+        ),
+        Grant(
+            sid="PassProjectRoles",
+            actions=["iam:PassRole"],
+            resources=[template.arn("iam", f"role{names.PROJECT_ROLE_PATH}*")],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+            because="Only roles of projects have this path, and of these only pipeline roles trust SageMaker.",
+        ),
+        Grant(
+            sid="Register",
+            actions=["sagemaker:CreateModelPackage"],
+            resources=[_GROUPS, _PACKAGES],
+            conditions=PENDING,
+            because=_BY_PROJECT_ID,
+        ),
+    ]
+
+
+def approving() -> list[Grant]:
+    """Return what makes a lead: deciding on registered models."""
+    return [
+        Grant(
+            sid="DecideOnModels",
+            actions=["sagemaker:UpdateModelPackage"],
+            resources=[_PACKAGES],
+            because=_BY_PROJECT_ID,
+        )
+    ]
+
+
+def grants(persona: str, parts: DomainParts) -> Sequence[Grant]:
+    """Return everything that a persona may do.
+
+    Raises:
+        KeyError: The persona is unknown.
+    """
+    own = {
+        "lead-data-scientist": [*connecting(parts), *launching(), *running(), *approving()],
+        "data-scientist": [*connecting(parts), *launching(), *running(), *building()],
+        "ml-engineer": [],
+    }
+    return [*studio(parts), *reading(), *own[persona]]
