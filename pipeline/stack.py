@@ -24,7 +24,7 @@ from aws_cdk import (
 )
 
 from foundation.alerts import AlertTopic
-from foundation.findings import acknowledge
+from foundation.findings import acknowledge, acknowledge_lint
 from pipeline.releases import load_catalog
 from pipeline.stages import FoundationStage, PortfoliosStage, tag_resources
 from products.shared import names
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from aws_cdk import CfnElement, Environment
+    from aws_cdk import CfnElement, CfnResource, Environment
     from constructs import Construct
 
     from pipeline.settings import HubSettings
@@ -260,6 +260,13 @@ class PipelineStack(Stack):
                 **{f"AwsSolutions-IAM5[Action::kms:{a}*]": f"{own_key}." for a in ("GenerateDataKey", "ReEncrypt")},
                 f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/*]": f"{own_bucket}; the star stands for their keys.",
                 "AwsSolutions-S1": "Holds copies of the repository and the cloud assembly, both kept elsewhere.",
+            },
+        )
+        acknowledge_lint(
+            cast("CfnResource", pipeline.node.default_child),
+            {
+                "W3005": "The construct depends on its role as well as on the role's policy; naming both does no harm.",
+                "E3703": "Takes a Fn::Join in a RoleArn for an error; rule I1022 calls it a matter of taste.",
             },
         )
         acknowledge(

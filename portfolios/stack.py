@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aws_cdk import (
     Annotations,
@@ -25,7 +25,7 @@ from aws_cdk import aws_servicecatalog as sc
 from constructs import Construct
 
 from foundation.alerts import AlertTopic
-from foundation.findings import acknowledge
+from foundation.findings import acknowledge, acknowledge_lint
 from pipeline.bundling import asset_key
 from portfolios.catalog import PORTFOLIOS, PROVIDER, PortfolioSpec
 from products.shared import names
@@ -33,7 +33,7 @@ from products.shared import names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aws_cdk import Environment
+    from aws_cdk import CfnResource, Environment
 
     from pipeline.releases import Catalog, ReleasedProduct
     from pipeline.settings import HubSettings, Support
@@ -166,6 +166,10 @@ class CatalogPublisher(Construct):
         acknowledge(
             self.function,
             {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
+        )
+        acknowledge_lint(
+            cast("CfnResource", self.function.node.default_child),
+            {"W3005": "The construct depends on its role as well as on the role's policy; naming both does no harm."},
         )
         tasks.grant_send_messages(role)
         self.function.add_event_source(aws_lambda_event_sources.SqsEventSource(tasks, batch_size=1))
