@@ -5,8 +5,8 @@ Reads ``input/model/model.tar.gz`` and the splits ``input/train``, ``input/valid
 * ``output/evaluation``: ``evaluation.json`` (metrics as in SageMaker model quality reports, ``baseline``, ``champion``
   and ``gate``), curves as PNG, ``feature_importance.json`` and ``predictions.csv``;
 * ``output/baseline``: ``statistics.json`` and ``constraints.json`` for Model Monitor;
-* ``output/samples``: held-out raw records (``records.jsonl``, ``records.csv``) and, in the same order, what the endpoint
-  has to answer and what was observed (``expected.jsonl``).
+* ``output/samples``: held-out raw records (``records.jsonl``, ``records.csv``) and, in the same order, what the
+  endpoint has to answer and what was observed (``expected.jsonl``).
 """
 
 import csv
@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics as sk
 
-from champion import download_champion
 from tabular import curves, gate, metrics, monitoring
+from tabular.champion import download_champion
 from tabular.comparison import Champion, compare
 from tabular.config import Config
 from tabular.jobs import Folders, processing_arguments, run, write_json
@@ -132,14 +131,13 @@ def confusion_matrix(model: Model, truth: Scores, scores: Scores) -> dict[str, d
 
 def curve_points(truth: Scores, scores: Scores) -> dict[str, Any]:
     """Return the points of both curves, as many as a picture needs."""
-    false_positives, true_positives, _ = sk.roc_curve(truth, scores)
-    precisions, recalls, _ = sk.precision_recall_curve(truth, scores)
+    ranking = metrics.Ranking.of(truth, scores)
     return {
         "receiver_operating_characteristic_curve": {
-            "false_positive_rates": thinned(false_positives),
-            "true_positive_rates": thinned(true_positives),
+            "false_positive_rates": thinned(ranking.false_positive_rates),
+            "true_positive_rates": thinned(ranking.true_positive_rates),
         },
-        "precision_recall_curve": {"precisions": thinned(precisions), "recalls": thinned(recalls)},
+        "precision_recall_curve": {"precisions": thinned(ranking.precisions), "recalls": thinned(ranking.recalls)},
     }
 
 

@@ -36,15 +36,9 @@ from tabular.splits import load_split
 
 OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
 
-# What early stopping watches; for metrics of labels it is the log loss of the probabilities behind them.
-WATCHED = {
-    ("binary", "auc"): "auc",
-    ("binary", "pr_auc"): "aucpr",
-    ("binary", "log_loss"): "logloss",
-    ("multiclass", "log_loss"): "mlogloss",
-    ("regression", "mae"): "mae",
-}
-WATCHED_OTHERWISE = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
+# What early stopping watches. The log loss uses every record of the validation split, so with few records of the rare
+# class it is far steadier than the AUC or a metric of labels.
+WATCHED = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
 LOG_EVERY_ROUNDS = 25
 
 
@@ -132,15 +126,13 @@ def parameters(schema: Schema, config: Config) -> dict[str, Any]:
     tuned = asdict(config.hyperparameters)
     for name in ("num_round", "early_stopping_rounds", "max_categories"):
         del tuned[name]
-    metric = config.metric_for(schema.problem_type)
     problem = {"num_class": len(schema.classes)} if schema.problem_type == "multiclass" else {}
-    watched = WATCHED.get((schema.problem_type, metric), WATCHED_OTHERWISE[schema.problem_type])
     return (
         tuned
         | problem
         | {
             "objective": OBJECTIVES[schema.problem_type],
-            "eval_metric": watched,
+            "eval_metric": WATCHED[schema.problem_type],
             "tree_method": "hist",
             "seed": config.seed,
         }

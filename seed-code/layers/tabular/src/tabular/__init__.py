@@ -21,5 +21,5 @@ script           reads                                                  writes
 ===============  =====================================================  ==========================================
 
 ``evaluate.py`` also takes ``--model-package-group NAME``: the latest approved package of that group is scored on the
-same test records. Only that (`champion.py`) calls AWS.
+same test records. Only that (`tabular.champion`) calls AWS.
 """

@@ -53,7 +53,7 @@ class Hyperparameters:
     num_round: int = 500
     early_stopping_rounds: int = 40
     eta: float = 0.05
-    max_depth: int = 4
+    max_depth: int = 3
     min_child_weight: float = 3.0
     subsample: float = 0.8
     colsample_bytree: float = 0.8
@@ -169,12 +169,13 @@ class Config:
         return config
 
     @classmethod
-    def load(cls, path: Path = CONFIG_PATH) -> Self:
+    def load(cls, path: Path | None = None) -> Self:
         """Read the configuration from a JSON file. Default: ``config.json`` beside the job scripts.
 
         Raises:
             ConfigError: The file is missing, is not JSON, or holds values that cannot be used.
         """
+        path = path or CONFIG_PATH
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as err:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn import metrics as sk
 
-from tabular.metrics import Numbers
+from tabular.metrics import Numbers, Ranking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,16 +19,16 @@ CALIBRATION_BINS = 10
 
 def draw_binary(folder: Path, truth: Numbers, scores: Numbers) -> None:
     """Draw ROC, precision-recall and calibration curves."""
-    false_positives, true_positives, _ = sk.roc_curve(truth, scores)
+    ranking = Ranking.of(truth, scores)
     axes = _axes("ROC curve", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="chance")
-    axes.plot(false_positives, true_positives, color=BLUE, label=f"AUC {sk.roc_auc_score(truth, scores):.3f}")
+    axes.plot(ranking.false_positive_rates, ranking.true_positive_rates, color=BLUE, label=f"AUC {ranking.auc:.3f}")
     _save(axes, folder / "roc.png")
 
-    precision, recall, _ = sk.precision_recall_curve(truth, scores)
     axes = _axes("Precision and recall", "recall", "precision")
     axes.axhline(truth.mean(), color=GREY, linestyle="--", label="always positive")
-    axes.step(recall, precision, where="post", color=BLUE, label=f"AP {sk.average_precision_score(truth, scores):.3f}")
+    label = f"average precision {ranking.average_precision:.3f}"
+    axes.step(ranking.recalls, ranking.precisions, where="pre", color=BLUE, label=label)
     _save(axes, folder / "precision_recall.png")
 
     predicted, observed = _calibration(truth, scores)
@@ -86,7 +85,7 @@ def _calibration(truth: Numbers, scores: Numbers) -> tuple[list[float], list[flo
 
 def _axes(title: str, x_label: str, y_label: str) -> "Axes":
     """Return empty axes. Matplotlib is imported here, because most jobs draw nothing and it takes long to import."""
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     axes = Figure(figsize=(6, 4.5), dpi=110, layout="constrained").add_subplot()
     axes.set_title(title)

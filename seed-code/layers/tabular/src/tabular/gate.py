@@ -71,8 +71,8 @@ def decide(
         misses.append(f"not better than predicting the prior, which reaches {baseline:.4f}")
     elif not better_than_prior:
         misses.append(
-            f"better than predicting the prior ({baseline:.4f}), but in {chance:.0%} of resamples of the test records it "
-            f"is not, more than {HIGHEST_CHANCE:.0%}: more test records are needed to tell"
+            f"better than predicting the prior ({baseline:.4f}), but in {chance:.0%} of resamples of the test records "
+            f"it is not, more than {HIGHEST_CHANCE:.0%}: more test records are needed to tell"
         )
     meets_threshold = threshold is None or not is_better(metric, threshold, value)
     if not meets_threshold:

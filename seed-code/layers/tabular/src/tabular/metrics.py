@@ -5,10 +5,11 @@ numbers of the classes (or values), see `tabular.model`.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn import metrics as sk
 
 from tabular.config import LOWER_IS_BETTER
 from tabular.errors import DataError
@@ -22,6 +23,60 @@ SECTIONS = {
 }
 BOOTSTRAP_ROUNDS = 200
 BOOTSTRAP_ROWS = 20_000  # drawing more takes longer and only makes the spread look a little smaller
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What is called positive when the line is drawn below each score in turn, from the highest to the lowest.
+
+    Attributes:
+        thresholds: The different scores, in descending order.
+        hits: Positive records with at least that score.
+        false_alarms: Negative records with at least that score.
+    """
+
+    thresholds: Numbers
+    hits: Numbers
+    false_alarms: Numbers
+
+    @classmethod
+    def of(cls, truth: Numbers, scores: Numbers) -> Self:
+        """Rank the records of a binary problem by their scores."""
+        order = np.argsort(-scores, kind="stable")
+        ordered = scores[order]
+        last_of_equals = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+        hits = np.cumsum(truth[order])[last_of_equals]
+        return cls(ordered[last_of_equals], hits, last_of_equals + 1 - hits)
+
+    @property
+    def true_positive_rates(self) -> Numbers:
+        """Share of the positive records found, from 0 to 1; nothing can be found without any."""
+        return np.concatenate([[0.0], self.hits / max(self.hits[-1], 1)])
+
+    @property
+    def false_positive_rates(self) -> Numbers:
+        """Share of the negative records called positive, from 0 to 1."""
+        return np.concatenate([[0.0], self.false_alarms / max(self.false_alarms[-1], 1)])
+
+    @property
+    def recalls(self) -> Numbers:
+        """The same as the true positive rates."""
+        return self.true_positive_rates
+
+    @property
+    def precisions(self) -> Numbers:
+        """Share of positive records among those called positive; 1 before the first."""
+        return np.concatenate([[1.0], self.hits / (self.hits + self.false_alarms)])
+
+    @property
+    def auc(self) -> float:
+        """Area under the ROC curve."""
+        return float(np.trapezoid(self.true_positive_rates, self.false_positive_rates))
+
+    @property
+    def average_precision(self) -> float:
+        """Precision averaged over the recall gained."""
+        return float(np.sum(np.diff(self.recalls) * self.precisions[1:]))
 
 
 def compute(problem_type: str, truth: Numbers, scores: Numbers, threshold: float = 0.5) -> dict[str, float]:
@@ -61,14 +116,13 @@ def baseline(problem_type: str, prior: Numbers, truth: Numbers) -> dict[str, flo
 
 def decision_threshold(truth: Numbers, scores: Numbers) -> float:
     """Return the least score to call positive that gives the best F1; 0.5 where nothing can be told."""
-    precision, recall, thresholds = sk.precision_recall_curve(truth, scores)
-    with np.errstate(invalid="ignore"):
-        f1 = np.nan_to_num(2 * precision * recall / (precision + recall))[:-1]
-    return float(thresholds[f1.argmax()]) if f1.size and f1.max() > 0 else 0.5
+    ranking = Ranking.of(truth, scores)
+    f1 = 2 * ranking.hits / (ranking.hits + ranking.false_alarms + ranking.hits[-1])
+    return float(ranking.thresholds[f1.argmax()]) if f1.max() > 0 else 0.5
 
 
 def resamples(truth: Numbers, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield positions of records drawn with replacement (bootstrap), those left out on which nothing can be measured."""
+    """Yield positions of records drawn with replacement (bootstrap), without draws on which nothing can be measured."""
     random = np.random.default_rng(seed)
     for _ in range(BOOTSTRAP_ROUNDS):
         sample = random.integers(len(truth), size=min(len(truth), BOOTSTRAP_ROWS))
@@ -97,6 +151,7 @@ def check_variety(problem_type: str, truth: Numbers, split: str) -> None:
 
 def _binary(truth: Numbers, scores: Numbers, threshold: float) -> dict[str, float]:
     """Return the metrics of a binary problem."""
+    ranking = Ranking.of(truth, scores)
     positive = scores >= threshold
     hits, false_alarms = float(np.sum(positive & (truth == 1))), float(np.sum(positive & (truth == 0)))
     missed, rejected = float(np.sum(~positive & (truth == 1))), float(np.sum(~positive & (truth == 0)))
@@ -105,8 +160,8 @@ def _binary(truth: Numbers, scores: Numbers, threshold: float) -> dict[str, floa
     specificity = rejected / (rejected + false_alarms) if rejected else 0.0
     certain = np.clip(scores, 1e-15, 1 - 1e-15)
     return {
-        "auc": float(sk.roc_auc_score(truth, scores)),
-        "pr_auc": float(sk.average_precision_score(truth, scores)),
+        "auc": ranking.auc,
+        "pr_auc": ranking.average_precision,
         "f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
         "accuracy": (hits + rejected) / len(truth),
         "balanced_accuracy": (recall + specificity) / 2,

@@ -1,7 +1,7 @@
 """Baselines for SageMaker Model Monitor: what the inputs of the endpoint should look like.
 
-The two documents follow the schemas in the SageMaker developer guide, "Schema for Statistics (statistics.json file)" and
-"Schema for Constraints (constraints.json file)". They describe the training records without the label.
+The two documents follow the schemas in the SageMaker developer guide, "Schema for Statistics (statistics.json file)"
+and "Schema for Constraints (constraints.json file)". They describe the training records without the label.
 """
 
 from collections import Counter

@@ -24,8 +24,8 @@ def download_champion(group: str, folder: Path) -> tuple[str, Path] | None:
         ConfigError: The registry or the archive cannot be read.
     """
     # Imported here so that an evaluation without registry needs no AWS library.
-    import boto3  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
 
     session = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
     try:
@@ -46,9 +46,9 @@ def download_champion(group: str, folder: Path) -> tuple[str, Path] | None:
     return arn, archive
 
 
-def _latest_approved(client: Any, group: str) -> str | None:  # noqa: ANN401 - boto3 clients have no static type
+def _latest_approved(client: Any, group: str) -> str | None:
     """Return the ARN of the newest approved package of a group."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415
+    from botocore.exceptions import ClientError
 
     pages = client.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=group, ModelApprovalStatus="Approved", SortBy="CreationTime", SortOrder="Descending"
