@@ -10,6 +10,7 @@ from ministack import app
 from ministack.core import iam_actions
 
 from rehearsal.cloud import core
+from rehearsal.cloud.shapes import check_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ async def _handle(service: str, headers: Mapping[str, str], body: bytes) -> core
     operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
     try:
         request = json.loads(body or b"{}")
+        check_request(service, operation, request)
         return core.reply(await asyncio.to_thread(core.call, service, operation, request))
     except core.ServiceError as error:
         return core.fail(error)

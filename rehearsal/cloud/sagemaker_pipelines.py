@@ -1,0 +1,510 @@
+"""SageMaker Pipelines: definitions are kept, and an execution really runs its definition in a process.
+
+The process is the seed code's own runner (``ml_pipelines.runner``) with the credentials of the pipeline's role; it
+appends what happens to a file, from which the states shown here are read.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import datetime
+import json
+import os
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import eventbridge
+
+from rehearsal.cloud import core, processes
+from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
+from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRINCIPAL: Final = "sagemaker.amazonaws.com"
+EXECUTION_EVENT: Final = "SageMaker Model Building Pipeline Execution Status Change"
+STEP_EVENT: Final = "SageMaker Model Building Pipeline Execution Step Status Change"
+
+Target: TypeAlias = Any
+"""A target of an EventBridge rule, or what MiniStack passes around with it."""
+
+_STEP_METADATA: Final = "metadata"
+_pipelines: Final = Records()
+_executions: Final = Records()
+_tokens: Final = Records()
+
+
+def reset() -> None:
+    """Forget everything and end what runs."""
+    for execution in _executions._data.values():
+        execution.stop()
+    for records in (_pipelines, _executions, _tokens):
+        records._data.clear()
+
+
+@dataclass(kw_only=True)
+class Step:
+    """One step of an execution."""
+
+    name: str
+    status: str
+    started: float
+    ended: float | None = None
+    failure_reason: str | None = None
+    metadata: Json = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Execution:
+    """One execution of a pipeline: a process, and what it has reported so far."""
+
+    arn: str
+    pipeline: str
+    definition: str
+    parameters: list[Json]
+    details: Json
+    work: Path
+    started: float
+    changed: float
+    created_by: Json
+    status: str = "Executing"
+    failure_reason: str | None = None
+    process: subprocess.Popen[Any] | None = None
+    steps: dict[str, Step] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    read: int = 0
+
+    @property
+    def events(self) -> Path:
+        """File to which the runner appends."""
+        return self.work / "events.jsonl"
+
+    def update(self) -> list[tuple[str, Step]]:
+        """Read what the runner has reported since the last call, and return the steps that changed, in order."""
+        changed = []
+        with self.lock:
+            if not self.events.exists():
+                return []
+            with self.events.open("rb") as file:
+                file.seek(self.read)
+                for line in file:
+                    if not line.endswith(b"\n"):  # being written
+                        break
+                    self.read += len(line)
+                    event = json.loads(line)
+                    if "step" in event:
+                        changed.append(self._note(event))
+                    elif event.get("failure_reason"):
+                        self.failure_reason = event["failure_reason"]
+        return changed
+
+    def _note(self, event: Json) -> tuple[str, Step]:
+        moment = datetime.datetime.fromisoformat(event["time"]).timestamp()
+        step = self.steps.get(event["step"])
+        before = step.status if step else "Starting"
+        if step is None:
+            step = self.steps[event["step"]] = Step(name=event["step"], status="Starting", started=moment)
+        step.status = event["status"]
+        step.metadata = event.get(_STEP_METADATA, step.metadata)
+        step.failure_reason = event.get("failure_reason", step.failure_reason)
+        if step.status != "Executing":
+            step.ended = moment
+        self.changed = time.time()
+        return before, step
+
+    def stop(self) -> None:
+        """End the process, if it still runs."""
+        if self.process and self.process.poll() is None:
+            self.status = "Stopping"
+            processes.kill(self.process)
+
+
+# ---- pipelines ------------------------------------------------------------------------------------------------------
+
+
+def _definition(request: Json) -> str | None:
+    """Return the definition a request brings, by value or from S3, after a look at its form."""
+    text: str | None = request.get("PipelineDefinition")
+    location = request.get("PipelineDefinitionS3Location")
+    if location:
+        found = core.client("s3").get_object(Bucket=location["Bucket"], Key=location["ObjectKey"])
+        text = found["Body"].read().decode()
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
+        names = [step["Name"] for step in content["Steps"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceError("ValidationException", f"Unable to parse pipeline definition. {error!r}") from error
+    if not names or len(set(names)) < len(names):
+        raise ServiceError("ValidationException", "A pipeline definition needs steps with names of their own.")
+    return text
+
+
+def _find(name: str) -> Json:
+    """Return a pipeline of the current account by name or ARN."""
+    pipeline: Json | None = _pipelines.get(name.rsplit("/", 1)[-1])
+    if pipeline is None:
+        raise ServiceError("ResourceNotFound", f"Pipeline '{core.arn(SERVICE, f'pipeline/{name}')}' does not exist.")
+    return pipeline
+
+
+@overlay(SERVICE, "CreatePipeline")
+def create_pipeline(request: Json) -> Json:
+    """Create a pipeline, for a caller who may pass its role; the same request with the same token is no error."""
+    authorize_pass_role(request["RoleArn"], PRINCIPAL)
+    name, token = request["PipelineName"], request.get("ClientRequestToken")
+    arn = core.arn(SERVICE, f"pipeline/{name}")
+    if name in _pipelines:
+        if token and _pipelines[name]["token"] == token:
+            return {"PipelineArn": arn}
+        raise ServiceError(
+            "ValidationException", f"Pipeline names must be unique within an AWS account and region. {name} exists."
+        )
+    definition = _definition(request)
+    if definition is None:
+        raise ServiceError("ValidationException", "PipelineDefinition or PipelineDefinitionS3Location is required.")
+    keys = ("PipelineDisplayName", "PipelineDescription", "ParallelismConfiguration")
+    detail: Json = {
+        "PipelineDisplayName": name,
+        **{key: request[key] for key in keys if key in request},
+        "PipelineArn": arn,
+        "PipelineName": name,
+        "PipelineDefinition": definition,
+        "RoleArn": request["RoleArn"],
+        "PipelineStatus": "Active",
+        "CreationTime": time.time(),
+        "LastModifiedTime": time.time(),
+        "CreatedBy": user_context(),
+        "LastModifiedBy": user_context(),
+    }
+    _pipelines[name] = {"detail": detail, "token": token}
+    set_tags(arn, request.get("Tags"))
+    return {"PipelineArn": arn}
+
+
+@overlay(SERVICE, "UpdatePipeline")
+def update_pipeline(request: Json) -> Json:
+    """Change what the request names of a pipeline; a role has to be passed by the caller."""
+    detail = _find(request["PipelineName"])["detail"]
+    if "RoleArn" in request:
+        authorize_pass_role(request["RoleArn"], PRINCIPAL)
+    definition = _definition(request)
+    keys = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
+    detail.update({key: request[key] for key in keys if key in request})
+    detail["PipelineDefinition"] = definition or detail["PipelineDefinition"]
+    detail.update({"LastModifiedTime": time.time(), "LastModifiedBy": user_context()})
+    return {"PipelineArn": detail["PipelineArn"]}
+
+
+@overlay(SERVICE, "DescribePipeline")
+def describe_pipeline(request: Json) -> Json:
+    """Describe a pipeline, its definition included."""
+    detail: Json = _find(request["PipelineName"])["detail"]
+    runs = [e.started for e in _executions.values() if e.pipeline == detail["PipelineName"]]
+    return detail | ({"LastRunTime": max(runs)} if runs else {})
+
+
+@overlay(SERVICE, "DeletePipeline")
+def delete_pipeline(request: Json) -> Json:
+    """Delete a pipeline of which nothing is running."""
+    detail = _find(request["PipelineName"])["detail"]
+    running = [e for e in _executions.values() if e.pipeline == detail["PipelineName"] and e.status == "Executing"]
+    if running:
+        raise ServiceError(
+            "ConflictException", f"Pipeline {detail['PipelineArn']} has {len(running)} running executions."
+        )
+    del _pipelines[detail["PipelineName"]]
+    drop_tags(detail["PipelineArn"])
+    return {"PipelineArn": detail["PipelineArn"]}
+
+
+@overlay(SERVICE, "ListPipelines")
+def list_pipelines(request: Json) -> Json:
+    """List the account's pipelines, newest first unless the request says otherwise."""
+    keys = ("PipelineArn", "PipelineName", "PipelineDisplayName", "PipelineDescription", "RoleArn", "CreationTime")
+    found = [
+        {key: pipeline["detail"][key] for key in (*keys, "LastModifiedTime") if key in pipeline["detail"]}
+        for name, pipeline in _pipelines.items()
+        if name.startswith(request.get("PipelineNamePrefix", ""))
+    ]
+    fields = {"CreationTime": "CreationTime", "Name": "PipelineName"}
+    return page(request, "PipelineSummaries", sort(request, found, fields, order="Descending"))
+
+
+# ---- executions -----------------------------------------------------------------------------------------------------
+
+
+@overlay(SERVICE, "StartPipelineExecution")
+def start_pipeline_execution(request: Json) -> Json:
+    """Start an execution; the same token starts it once."""
+    pipeline = _find(request["PipelineName"])["detail"]
+    token = (pipeline["PipelineArn"], request.get("ClientRequestToken"))
+    if token[1] and token in _tokens:
+        return {"PipelineExecutionArn": _tokens[token]}
+    parameters = request.get("PipelineParameters", [])
+    _check_parameters(pipeline, parameters)
+    arn = f"{pipeline['PipelineArn']}/execution/{random_id(12)}"
+    work = core.organization().work_dir / "pipelines" / arn.rsplit("/", 1)[-1]
+    work.mkdir(parents=True)
+    keys = ("PipelineExecutionDisplayName", "PipelineExecutionDescription", "ParallelismConfiguration")
+    execution = Execution(
+        arn=arn,
+        pipeline=pipeline["PipelineName"],
+        definition=pipeline["PipelineDefinition"],
+        parameters=parameters,
+        details={key: request[key] for key in keys if key in request},
+        work=work,
+        started=time.time(),
+        changed=time.time(),
+        created_by=user_context(),
+    )
+    _run(execution, pipeline["RoleArn"])
+    _executions[arn] = execution
+    if token[1]:
+        _tokens[token] = arn
+    return {"PipelineExecutionArn": arn}
+
+
+def _check_parameters(pipeline: Json, parameters: list[Json]) -> None:
+    """Check that every parameter is declared once, and that those without default have a value."""
+    declared = {item["Name"]: item for item in json.loads(pipeline["PipelineDefinition"]).get("Parameters", [])}
+    given = {item["Name"] for item in parameters}
+    unknown = sorted(given - declared.keys())
+    missing = sorted(name for name, item in declared.items() if "DefaultValue" not in item and name not in given)
+    if unknown or missing:
+        raise ServiceError(
+            "ValidationException",
+            f"Pipeline {pipeline['PipelineName']} declares the parameters {sorted(declared)}: "
+            f"unknown are {unknown}, without value are {missing}.",
+        )
+
+
+def _run(execution: Execution, role_arn: str) -> None:
+    """Start the runner as the pipeline's role, and a thread that watches it."""
+    organization = core.organization()
+    definition = execution.work / "definition.json"
+    definition.write_text(execution.definition)
+    credentials = assume_as_service(role_arn, PRINCIPAL, "SageMaker")
+    command = [organization.seed_python, "-m", "ml_pipelines.runner", "--aws"]
+    command += ["--definition", str(definition), "--events", str(execution.events)]
+    command += ["--work", str(execution.work / "jobs"), "--pipeline-name", execution.pipeline]
+    command += ["--execution-arn", execution.arn]
+    command += ["--parameters", json.dumps({item["Name"]: item["Value"] for item in execution.parameters})]
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    environment = {
+        **kept,
+        "PYTHONPATH": organization.seed_runner_path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "AWS_ENDPOINT_URL": organization.endpoint,
+        "AWS_DEFAULT_REGION": get_region(),
+        "AWS_REGION": get_region(),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **credentials.environment(),
+    }
+    with (execution.work / "runner.log").open("wb") as log:
+        execution.process = processes.start(
+            command, env=environment, cwd=execution.work, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    _announce(execution, "Starting", "Executing")
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(_watch, execution, execution.process), daemon=True).start()
+
+
+def _watch(execution: Execution, process: subprocess.Popen[Any]) -> None:
+    """Report steps as they change, and the end of the process, in the account and region of the execution."""
+    while process.poll() is None:
+        _announce_steps(execution)
+        time.sleep(0.1)
+    status = processes.finish(process)
+    _announce_steps(execution)
+    before = execution.status
+    if before == "Stopping":
+        ended = "Stopped"
+    elif status == 0:
+        ended = "Succeeded"
+    else:
+        ended = "Failed"
+        execution.failure_reason = execution.failure_reason or _log_tail(execution)
+    execution.changed = time.time()
+    execution.status = ended
+    _announce(execution, before, ended)
+
+
+def _log_tail(execution: Execution) -> str:
+    lines = (execution.work / "runner.log").read_text(errors="replace").strip().splitlines()
+    return "\n".join(lines[-5:])[-1024:]
+
+
+def _time(moment: float) -> str:
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _announce(execution: Execution, before: str, status: str) -> None:
+    """Put the change of an execution's status on the default bus.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+    """
+    detail = {
+        "pipelineExecutionDisplayName": execution.details.get("PipelineExecutionDisplayName"),
+        "pipelineExecutionDescription": execution.details.get("PipelineExecutionDescription"),
+        "currentPipelineExecutionStatus": status,
+        "previousPipelineExecutionStatus": before,
+        "executionStartTime": _time(execution.started),
+        "executionEndTime": None if status == "Executing" else _time(execution.changed),
+    }
+    _emit(execution, EXECUTION_EVENT, detail)
+
+
+def _announce_steps(execution: Execution) -> None:
+    for before, step in execution.update():
+        detail = {
+            "stepName": step.name,
+            "previousStepStatus": before,
+            "currentStepStatus": step.status,
+            "failureReason": step.failure_reason,
+            "metadata": step.metadata,
+            "stepStartTime": _time(step.started),
+            "stepEndTime": _time(step.ended) if step.ended else None,
+        }
+        _emit(execution, STEP_EVENT, detail)
+
+
+def _emit(execution: Execution, detail_type: str, detail: Json) -> None:
+    pipeline_arn = execution.arn.split("/execution/")[0]
+    given = {key: value for key, value in detail.items() if value is not None}
+    arns = {"pipelineArn": pipeline_arn, "pipelineExecutionArn": execution.arn}
+    core.emit(get_account_id(), get_region(), "aws.sagemaker", detail_type, given | arns, [pipeline_arn, execution.arn])
+
+
+def _execution(arn: str) -> Execution:
+    execution: Execution | None = _executions.get(arn)
+    if execution is None:
+        raise ServiceError("ResourceNotFound", f"Pipeline execution {arn} does not exist.")
+    return execution
+
+
+@overlay(SERVICE, "DescribePipelineExecution")
+def describe_pipeline_execution(request: Json) -> Json:
+    """Describe an execution."""
+    execution = _execution(request["PipelineExecutionArn"])
+    described = {
+        **execution.details,
+        "PipelineArn": execution.arn.split("/execution/")[0],
+        "PipelineExecutionArn": execution.arn,
+        "PipelineExecutionStatus": execution.status,
+        "CreationTime": execution.started,
+        "LastModifiedTime": execution.changed,
+        "CreatedBy": execution.created_by,
+        "LastModifiedBy": execution.created_by,
+    }
+    return described | ({"FailureReason": execution.failure_reason} if execution.status == "Failed" else {})
+
+
+@overlay(SERVICE, "ListPipelineExecutions")
+def list_pipeline_executions(request: Json) -> Json:
+    """List the executions of a pipeline, newest first unless the request says otherwise."""
+    name = _find(request["PipelineName"])["detail"]["PipelineName"]
+    found: list[Json] = [
+        {
+            "PipelineExecutionArn": execution.arn,
+            "StartTime": execution.started,
+            "PipelineExecutionStatus": execution.status,
+            **{k: v for k, v in execution.details.items() if k != "ParallelismConfiguration"},
+            **({"PipelineExecutionFailureReason": execution.failure_reason} if execution.status == "Failed" else {}),
+        }
+        for execution in _executions.values()
+        if execution.pipeline == name
+    ]
+    fields = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
+    return page(request, "PipelineExecutionSummaries", sort(request, found, fields, order="Descending"))
+
+
+@overlay(SERVICE, "ListPipelineExecutionSteps")
+def list_pipeline_execution_steps(request: Json) -> Json:
+    """List the steps of an execution that have started, newest first unless the request says otherwise."""
+    execution = _execution(request["PipelineExecutionArn"])
+    steps: list[Json] = [
+        {
+            "StepName": step.name,
+            "StepStatus": step.status,
+            "StartTime": step.started,
+            **({"EndTime": step.ended} if step.ended else {}),
+            **({"FailureReason": step.failure_reason} if step.failure_reason else {}),
+            "Metadata": step.metadata,
+            "AttemptCount": 1,
+        }
+        for step in list(execution.steps.values())
+    ]
+    if request.get("SortOrder", "Descending") == "Descending":
+        steps.reverse()
+    return page(request, "PipelineExecutionSteps", steps, size=100)
+
+
+@overlay(SERVICE, "ListPipelineParametersForExecution")
+def list_pipeline_parameters_for_execution(request: Json) -> Json:
+    """List the parameters of an execution: those given and the defaults of the others."""
+    execution = _execution(request["PipelineExecutionArn"])
+    declared = json.loads(execution.definition).get("Parameters", [])
+    values = {item["Name"]: item["DefaultValue"] for item in declared if "DefaultValue" in item}
+    values |= {item["Name"]: item["Value"] for item in execution.parameters}
+    found: list[Json] = [{"Name": name, "Value": str(value)} for name, value in values.items()]
+    return page(request, "PipelineParameters", found, size=100)
+
+
+@overlay(SERVICE, "DescribePipelineDefinitionForExecution")
+def describe_pipeline_definition_for_execution(request: Json) -> Json:
+    """Return the definition that an execution runs."""
+    execution = _execution(request["PipelineExecutionArn"])
+    return {"PipelineDefinition": execution.definition, "CreationTime": execution.started}
+
+
+@overlay(SERVICE, "StopPipelineExecution")
+def stop_pipeline_execution(request: Json) -> Json:
+    """Stop an execution."""
+    execution = _execution(request["PipelineExecutionArn"])
+    execution.stop()
+    return {"PipelineExecutionArn": execution.arn}
+
+
+# ---- started by EventBridge -----------------------------------------------------------------------------------------
+
+
+def _start_from_rule(target: Target, spec: Target) -> None:
+    """Start a pipeline as the role of a rule's target, with the parameters that the target names.
+
+    Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_SageMakerPipelineParameters.html
+    """
+    with core.as_account(spec.account_id, spec.region):
+        credentials = assume_as_service(target["RoleArn"], "events.amazonaws.com", "events")
+        core.client(SERVICE, credentials=credentials).start_pipeline_execution(
+            PipelineName=spec.resource.split("/", 1)[1],
+            PipelineParameters=target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", []),
+        )
+
+
+def install() -> None:
+    """Let rules of EventBridge start pipelines: MiniStack does not know this kind of target."""
+    invoke_target = eventbridge._invoke_target
+
+    def invoke(target: Target, event: Target, rule: Target, view: Target = None) -> None:
+        spec = eventbridge.parse_arn(target.get("Arn", "")) if ":sagemaker:" in target.get("Arn", "") else None
+        if spec is None:
+            invoke_target(target, event, rule, view)
+            return
+
+        def start() -> None:
+            try:
+                _start_from_rule(target, spec)
+            except Exception:
+                eventbridge.logger.exception("EventBridge: target %s was not started", target["Arn"])
+
+        threading.Thread(target=contextvars.copy_context().run, args=(start,), daemon=True).start()
+
+    eventbridge._invoke_target = invoke

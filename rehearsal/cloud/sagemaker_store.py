@@ -1,0 +1,110 @@
+"""What the parts of SageMaker share here: tags, pages of lists, and who made something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rehearsal.cloud import core
+from rehearsal.cloud.callers import caller
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SERVICE: Final = "sagemaker"
+PAGE: Final = 10
+"""Items of a list page unless the request says otherwise, as the API reference documents for most lists."""
+
+_tags: Final = Records()
+
+
+def reset() -> None:
+    """Forget all tags."""
+    _tags._data.clear()
+
+
+def set_tags(arn: str, tags: Sequence[Json] | None) -> None:
+    """Give a new resource its tags."""
+    _tags[arn] = {tag["Key"]: tag["Value"] for tag in tags or []}
+
+
+def drop_tags(arn: str) -> None:
+    """Forget the tags of a deleted resource."""
+    _tags.pop(arn, None)
+
+
+def change_tags(arn: str, old: Json, new: Json) -> None:
+    """Change the tags that a template gives a resource; tags from elsewhere stay."""
+    tags = _tags[arn]
+    for tag in old.get("Tags", []):
+        tags.pop(tag["Key"], None)
+    tags.update({tag["Key"]: tag["Value"] for tag in new.get("Tags", [])})
+
+
+def _listed(arn: str) -> list[Json]:
+    return [{"Key": key, "Value": value} for key, value in _tags[arn].items()]
+
+
+@overlay(SERVICE, "AddTags")
+def add_tags(request: Json) -> Json:
+    """Add tags to a resource kept here; what moto keeps (jobs, models, endpoints) is tagged there."""
+    arn = request["ResourceArn"]
+    if arn not in _tags:
+        return core.moto(SERVICE, "AddTags", request)
+    _tags[arn].update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
+    return {"Tags": _listed(arn)}
+
+
+@overlay(SERVICE, "ListTags")
+def list_tags(request: Json) -> Json:
+    """List the tags of a resource."""
+    arn = request["ResourceArn"]
+    if arn not in _tags:
+        return core.moto(SERVICE, "ListTags", request)
+    return page(request, "Tags", _listed(arn), size=50)
+
+
+@overlay(SERVICE, "DeleteTags")
+def delete_tags(request: Json) -> Json:
+    """Remove tags from a resource."""
+    arn = request["ResourceArn"]
+    if arn not in _tags:
+        return core.moto(SERVICE, "DeleteTags", request)
+    for key in request["TagKeys"]:
+        _tags[arn].pop(key, None)
+    return {}
+
+
+def page(request: Json, key: str, items: list[Json], *, size: int = PAGE) -> Json:
+    """Return one page of a list; the token is the position of the next item."""
+    size = int(request.get("MaxResults") or size)
+    start = int(request.get("NextToken") or 0)
+    response: Json = {key: items[start : start + size]}
+    if start + size < len(items):
+        response["NextToken"] = str(start + size)
+    return response
+
+
+def sort(request: Json, items: list[Json], fields: dict[str, str], *, order: str = "Ascending") -> list[Json]:
+    """Return items in the order a request asks for.
+
+    Args:
+        request: With ``SortBy`` and ``SortOrder``, both optional.
+        items: What to sort.
+        fields: Field of an item by value of ``SortBy``; the first one is the default.
+        order: Default of ``SortOrder``.
+    """
+    by = fields[request.get("SortBy") or next(iter(fields))]
+    descending = request.get("SortOrder", order) == "Descending"
+    return sorted(items, key=lambda item: item[by], reverse=descending)
+
+
+def user_context() -> Json:
+    """Return the caller as the API shows who made or changed something."""
+    who = caller()
+    return {"IamIdentity": {"Arn": who.session_arn, "PrincipalId": who.session_arn.rsplit("/", 1)[-1]}}
+
+
+def not_found(kind: str, arn: str) -> ServiceError:
+    """Return the error with which the model registry answers for what is not there."""
+    return ServiceError("ValidationException", f"{kind} {arn} does not exist.")
