@@ -124,18 +124,18 @@ def diff_(root: Path, product: str, *, as_json: bool) -> None:
     """
     from pipeline.diff import compare
     from pipeline.freezing import base_of
-    from pipeline.synthesis import synthesise_apart
+    from pipeline.synthesis import candidate_of_working_tree
 
     catalog = load_catalog(root)
     catalog.check_known(product)
     base = base_of(catalog.products.get(product))
     with _working(f"synthesising {product}"):
-        candidate = synthesise_apart(root, product)
+        candidate = candidate_of_working_tree(root, product)
     if base is None:
         if as_json:
             return _print_json({"product": product, "base": None, "step": None, "next": None, "changes": []})
         sections = {name: len(candidate.template.get(name, {})) for name in ("Parameters", "Resources", "Outputs")}
-        counts = ", ".join(f"{count} {name.lower()}" for name, count in sections.items())
+        counts = ", ".join(_count(count, name.lower().removesuffix("s")) for name, count in sections.items())
         click.echo(f"{product} has no release yet, so everything is new: {counts}.")
         click.echo(f'Any version may be its first, e.g. `portfolio release {product} 1.0.0 -m "First version"`.')
         return None
@@ -216,10 +216,9 @@ def verify(root: Path, against: str | None, *, as_json: bool) -> None:
         for problem in problems:
             click.echo(problem, err=True)
         files = sum(len(entry.files) for entry in releases)
-        since = f" and against {against}" if against else ""
-        counted = f"{_count(len(releases), 'release')}, {_count(files, 'file')}"
-        outcome = "as released" if not problems else _count(len(problems), "problem")
-        click.echo(f"Verified {counted}{since}: {outcome}.")
+        since = f", nothing rewritten since {against}" if against else ""
+        outcome = _count(len(problems), "problem") if problems else f"all as released{since}"
+        click.echo(f"{_count(len(releases), 'release')} with {_count(files, 'file')}: {outcome}.")
     if problems:
         sys.exit(1)
 
@@ -401,10 +400,10 @@ def _print_diff(product: str, base: Release, diff: Diff) -> None:
         click.echo("\nNothing has changed, so there is nothing to release.")
         return
     reasons = diff.reasons
-    more = f" (and {len(reasons) - 1} more {diff.step} changes)" if len(reasons) > 1 else ""
+    more = f" (and {_count(len(reasons) - 1, f'more {diff.step} change')})" if len(reasons) > 1 else ""
     following = base.version.after(diff.step)
     click.secho(f"\nSmallest step: {diff.step}, so at least {following}.", bold=True)
-    click.echo(f"Because of {reasons[0]}{more}")
+    click.echo(f"Reason: {reasons[0]}{more}")
 
 
 def _version_json(release: Release, root: Path) -> dict[str, Any]:

@@ -7,13 +7,11 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.diff import Change, Diff, compare
-from pipeline.git import export_head, head_date, uncommitted
+from pipeline.git import head_date, uncommitted
 from pipeline.releases import (
     ARCHIVE,
     RECORD,
@@ -31,10 +29,11 @@ from pipeline.releases import (
     template_key,
 )
 from pipeline.semver import Step, Version, VersionError
-from pipeline.synthesis import Candidate, synthesise_apart, template_bytes
+from pipeline.synthesis import Candidate, candidate_of_head, template_bytes
 from pipeline.verification import foreign_literals
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Mapping
 
 CHANGELOG: Final = "CHANGELOG.md"
@@ -117,7 +116,7 @@ def base_of(product: ReleasedProduct | None) -> Release | None:
 def plan_release(catalog: Catalog, product_id: str, version_text: str, description: str) -> ReleasePlan:
     """Decide whether a product may be released now, from the commit that is checked out.
 
-    Only committed files get in: they are exported to a temporary folder and synthesised there.
+    Only committed files get in.
 
     Args:
         catalog: The catalog of the repository.
@@ -139,10 +138,7 @@ def plan_release(catalog: Catalog, product_id: str, version_text: str, descripti
     folder = product_folder(catalog.root, product_id).relative_to(catalog.root).as_posix()
     own = (folder, f":(exclude){folder}/releases", f":(exclude){folder}/{CHANGELOG}")
     _check_committed(catalog.root, product_id, (*own, *_COMMON_INPUTS))
-    with tempfile.TemporaryDirectory() as export:
-        checkout = Path(export).resolve()
-        export_head(catalog.root, checkout)
-        candidate = synthesise_apart(checkout, product_id)
+    candidate = candidate_of_head(catalog.root, product_id)
     _check_committed(catalog.root, product_id, candidate.seed_code_inputs)
     files = _files(candidate, version, description.strip(), head_date(catalog.root))
     _check_template(candidate, files)

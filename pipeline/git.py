@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import zipfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.releases import ReleaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+_NO_RELEASES: Final = (".", ":(exclude)products/*/releases")
 
 
 def git(root: Path, *arguments: str) -> bytes:
@@ -49,9 +52,18 @@ def uncommitted(root: Path, paths: Iterable[str]) -> tuple[str, ...]:
 
 def export_head(root: Path, folder: Path) -> None:
     """Write the committed tree without its releases to `folder`: no edited, ignored or untracked file gets in."""
-    archive = git(root, "archive", "--format=zip", "HEAD", "--", ".", ":(exclude)products/*/releases")
+    archive = git(root, "archive", "--format=zip", "HEAD", "--", *_NO_RELEASES)
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         files.extractall(folder)
+
+
+def export_working_tree(root: Path, folder: Path) -> None:
+    """Write to `folder` what `export_head` would write if everything was committed: ignored files stay out."""
+    listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_NO_RELEASES).decode()
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():  # a tracked file may have been deleted
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, folder / name, follow_symlinks=False)
 
 
 def files_at(root: Path, revision: str, path: str) -> dict[str, str]:

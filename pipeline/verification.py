@@ -61,6 +61,7 @@ _FOREIGN: Final = (
     ("the placeholder version", re.compile(re.escape(UNRELEASED)), "release it with `portfolio release`"),
 )
 _BUCKET_IN_TEXT: Final = re.compile(r"(?::s3:::|s3://)([^/\"\s]+)")
+_PROSE: Final = ("AllowedPattern", "ConstraintDescription", "Description")
 _BUILT: Final = ("${", "{{resolve:", "*")
 
 
@@ -146,7 +147,7 @@ def foreign_literals(template: Mapping[str, Any]) -> Iterator[str]:
         for what, pattern, remedy in _FOREIGN:
             for match in pattern.finditer(value):
                 yield f"{spelt} holds {what} {match.group()!r}: it works in one place only. Instead, {remedy}."
-        is_prose = place[-1] in ("Description", "ConstraintDescription") or place[0] == "Metadata"
+        is_prose = place[-1] in _PROSE or place[0] == "Metadata"
         buckets = [] if is_prose else [match.group(1) for match in _BUCKET_IN_TEXT.finditer(value)]
         if "Properties" in place and place[-1].endswith(("Bucket", "BucketName")) and value != place[-1]:
             buckets.append(value)
