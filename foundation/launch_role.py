@@ -8,7 +8,7 @@ do not cover stops the synthesis with the name of the table to extend.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +16,12 @@ from aws_cdk import CfnCondition, CfnTag, Fn
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from foundation.findings import acknowledge
 from foundation.handler_permissions import handler_permissions, resource_kinds
 from products.shared import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 PRODUCTS: Final = Path(__file__).resolve().parent.parent / "products"
 
@@ -34,68 +35,100 @@ BASELINE_TAG: Final = "ml-platform:component"
 BASELINE_TAG_VALUE: Final = "baseline"
 """Tag on every resource of the baseline."""
 
-_OWN: Final = "arn:${AWS::Partition}:%s:*:${AWS::AccountId}:%s"
-
 BOUNDARY_ARN: Final = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{names.BOUNDARY_POLICY}"
 
-_ROLES: Final = (
-    f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{names.PROJECT_ROLE_PATH}*",
-    f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{names.PREFIX}/persona/*",
-)
 
-SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
-    # Names begin with mlp- wherever the service lets a template choose them (products/shared/names.py).
-    "codebuild:project": (_OWN % ("codebuild", "project/mlp-*"),),
-    "codeconnections:connection": (_OWN % ("codeconnections", "connection/*"),),  # ids are generated
-    "codepipeline:pipeline": (_OWN % ("codepipeline", "mlp-*"),),
-    "codepipeline:stage": (_OWN % ("codepipeline", "mlp-*/*"),),
-    "codestar-connections:connection": (_OWN % ("codestar-connections", "connection/*"),),
-    "ec2:security-group": (_OWN % ("ec2", "security-group/*"),),
-    "ec2:security-group-rule": (_OWN % ("ec2", "security-group-rule/*"),),
-    "ec2:vpc": (_OWN % ("ec2", "vpc/*"),),
-    "elasticfilesystem:file-system": (_OWN % ("elasticfilesystem", "file-system/*"),),
-    "events:rule-on-default-event-bus": (_OWN % ("events", "rule/mlp-*"),),
-    "iam:role": _ROLES,
-    # Directories live in the organisation's management account.
-    "identitystore:identitystore": ("arn:${AWS::Partition}:identitystore::*:identitystore/*",),
-    "identitystore:user": ("arn:${AWS::Partition}:identitystore:::user/*",),
-    "kms:alias": (_OWN % ("kms", "alias/mlp-*"),),
-    "kms:key": (_OWN % ("kms", "key/*"),),
-    "logs:log-group": (_OWN % ("logs", "log-group:/aws/codebuild/mlp-*"),),
-    "s3:bucket": ("arn:${AWS::Partition}:s3:::mlp-*",),
-    "sagemaker:app": (_OWN % ("sagemaker", "app/*"),),
-    "sagemaker:domain": (_OWN % ("sagemaker", "domain/*"),),
-    "sagemaker:image": (_OWN % ("sagemaker", "image/*"),),
-    "sagemaker:image-version": (_OWN % ("sagemaker", "image-version/*"),),
-    "sagemaker:model-package-group": (_OWN % ("sagemaker", "model-package-group/*-p-*"),),
-    "sagemaker:studio-lifecycle-config": (_OWN % ("sagemaker", "studio-lifecycle-config/mlp-*"),),
-    "sagemaker:user-profile": (_OWN % ("sagemaker", "user-profile/*"),),
-    "scheduler:schedule": (_OWN % ("scheduler", "schedule/default/mlp-*"),),
-    "sqs:queue": (_OWN % ("sqs", "mlp-*"),),
-    "sso:instance": ("arn:${AWS::Partition}:sso:::instance/*",),
-    # Not needed by handlers but by the extras below.
-    "cloudformation:stack": (_OWN % ("cloudformation", "stack/SC-*"),),  # how Service Catalog names its stacks
-    "cloudformation:changeset": (_OWN % ("cloudformation", "changeSet/*"),),
-    "lambda:function": tuple(
-        _OWN % ("lambda", f"function:{name}")
-        for name in (
-            names.SEED_CHECKIN_FUNCTION,
-            names.BUCKET_EMPTIER_FUNCTION,
-            names.ENABLE_PROJECTS_FUNCTION,
-            names.PREFLIGHT_FUNCTION,
-        )
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Resources of one kind on which the role may act.
+
+    Attributes:
+        arns: ARNs as text for ``Fn::Sub``.
+        because: Why they hold a ``*``.
+    """
+
+    arns: tuple[str, ...]
+    because: str
+
+
+_NAMED: Final = "Names of what products make begin with mlp- (products/shared/names.py)."
+_GENERATED: Final = "The service generates the ids of what products make."
+_ROLE_PATHS: Final = "Products put their roles below these paths; each carries the boundary."
+_READ_ONLY: Final = "Read only: a product may name any of them."
+
+
+def _own(service: str, resource: str, because: str) -> Scope:
+    return Scope(arns=(f"arn:${{AWS::Partition}}:{service}:*:${{AWS::AccountId}}:{resource}",), because=because)
+
+
+ANYTHING: Final = Scope(arns=("*",), because="These actions have no resource level.")
+
+
+def _iam(*resources: str) -> tuple[str, ...]:
+    return tuple(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:{resource}" for resource in resources)
+
+
+SCOPES: Final[Mapping[str, Scope]] = {
+    "codebuild:project": _own("codebuild", "project/mlp-*", _NAMED),
+    "codeconnections:connection": _own("codeconnections", "connection/*", _GENERATED),
+    "codepipeline:pipeline": _own("codepipeline", "mlp-*", _NAMED),
+    "codepipeline:stage": _own("codepipeline", "mlp-*/*", _NAMED),
+    "codestar-connections:connection": _own("codestar-connections", "connection/*", _GENERATED),
+    "ec2:security-group": _own("ec2", "security-group/*", _GENERATED),
+    "ec2:security-group-rule": _own("ec2", "security-group-rule/*", _GENERATED),
+    "ec2:vpc": _own("ec2", "vpc/*", "A person chooses the VPC; CreateSecurityGroup is the only action on it."),
+    "elasticfilesystem:file-system": _own("elasticfilesystem", "file-system/*", _GENERATED),
+    "events:rule-on-default-event-bus": _own("events", "rule/mlp-*", _NAMED),
+    "iam:role": Scope(
+        arns=_iam(f"role{names.PROJECT_ROLE_PATH}*", f"role/{names.PREFIX}/persona/*"), because=_ROLE_PATHS
     ),
-    "ssm:parameter": (_OWN % ("ssm", f"parameter/{names.PREFIX}/*"),),
+    "identitystore:identitystore": Scope(
+        arns=("arn:${AWS::Partition}:identitystore::*:identitystore/*",),
+        because="Read only: the directory lives in the organisation's management account, whose id is not known here.",
+    ),
+    "identitystore:user": Scope(arns=("arn:${AWS::Partition}:identitystore:::user/*",), because=_READ_ONLY),
+    "kms:alias": _own("kms", "alias/mlp-*", _NAMED),
+    "kms:key": _own("kms", "key/*", _GENERATED),
+    "logs:log-group": _own("logs", "log-group:/aws/codebuild/mlp-*", _NAMED),
+    "s3:bucket": Scope(arns=("arn:${AWS::Partition}:s3:::mlp-*",), because=_NAMED),
+    "sagemaker:app": _own("sagemaker", "app/*", _GENERATED),
+    "sagemaker:domain": _own("sagemaker", "domain/*", _GENERATED),
+    "sagemaker:image": _own("sagemaker", "image/*", _READ_ONLY),
+    "sagemaker:image-version": _own("sagemaker", "image-version/*", _READ_ONLY),
+    "sagemaker:model-package-group": _own(
+        "sagemaker", "model-package-group/*-p-*", "Groups are named <project name>-<project id>; ids begin with p-."
+    ),
+    "sagemaker:studio-lifecycle-config": _own("sagemaker", "studio-lifecycle-config/mlp-*", _NAMED),
+    "sagemaker:user-profile": _own("sagemaker", "user-profile/*", _GENERATED),
+    "scheduler:schedule": _own("scheduler", "schedule/default/mlp-*", _NAMED),
+    "sqs:queue": _own("sqs", "mlp-*", _NAMED),
+    "sso:instance": Scope(arns=("arn:${AWS::Partition}:sso:::instance/*",), because=_READ_ONLY),
+    # Needed by the extras below only.
+    "cloudformation:changeset": _own("cloudformation", "changeSet/*", _GENERATED),
+    "cloudformation:stack": _own("cloudformation", "stack/SC-*", "Service Catalog names its stacks SC-<account>-pp-…."),
+    "lambda:function": Scope(
+        arns=tuple(
+            f"arn:${{AWS::Partition}}:lambda:*:${{AWS::AccountId}}:function:{name}"
+            for name in (
+                names.SEED_CHECKIN_FUNCTION,
+                names.BUCKET_EMPTIER_FUNCTION,
+                names.ENABLE_PROJECTS_FUNCTION,
+                names.PREFLIGHT_FUNCTION,
+            )
+        ),
+        because="The same function in every region of the account.",
+    ),
+    "ssm:parameter": _own("ssm", f"parameter/{names.PREFIX}/*", "Values of the contract and of the network."),
 }
-"""On which resources the role may act: IAM's kind of resource (service:kind) and the ARNs of that kind."""
+"""On which resources the role may act, by IAM's kind of resource (service:kind)."""
 
-ACTION_SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
+ACTION_SCOPES: Final[Mapping[str, Scope]] = {
     # Tags are set on what products make, although the action works on every kind of resource in EC2.
     "ec2:CreateTags": SCOPES["ec2:security-group"],
     "ec2:DeleteTags": SCOPES["ec2:security-group"],
-    # The first domain of an account needs AWSServiceRoleForAmazonSageMakerNotebooks.
-    "iam:CreateServiceLinkedRole": (
-        "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/aws-service-role/sagemaker.amazonaws.com/*",
+    "iam:CreateServiceLinkedRole": Scope(
+        arns=_iam("role/aws-service-role/sagemaker.amazonaws.com/*"),
+        because="The first domain of an account needs AWSServiceRoleForAmazonSageMakerNotebooks.",
     ),
 }
 """Single actions that act on other resources than the rest of their kind."""
@@ -129,7 +162,17 @@ CONDITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "iam:PassRole": _TO_SERVICES,
     "iam:CreateServiceLinkedRole": {"StringEquals": {"iam:AWSServiceName": "sagemaker.amazonaws.com"}},
     # Ids of keys are generated, so names cannot tell products' keys from the baseline's: its tag does.
-    **{key: {"StringNotEquals": {f"aws:ResourceTag/{BASELINE_TAG}": BASELINE_TAG_VALUE}} for key in ("kms:DisableKey", "kms:DisableKeyRotation", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource")},
+    **{
+        action: {"StringNotEquals": {f"aws:ResourceTag/{BASELINE_TAG}": BASELINE_TAG_VALUE}}
+        for action in (
+            "kms:DisableKey",
+            "kms:DisableKeyRotation",
+            "kms:PutKeyPolicy",
+            "kms:ScheduleKeyDeletion",
+            "kms:TagResource",
+            "kms:UntagResource",
+        )
+    },
     "kms:CreateGrant": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
     "elasticfilesystem:DeleteFileSystem": _OF_SAGEMAKER,
     "elasticfilesystem:DeleteMountTarget": _OF_SAGEMAKER,
@@ -234,15 +277,15 @@ class Extra:
 
     Attributes:
         actions: Actions.
-        resources: ARNs as text for ``Fn::Sub``; empty: those of SCOPES.
-        conditions: IAM conditions.
         reason: Why, with the source.
+        scope: On what, when `SCOPES` does not say it.
+        conditions: IAM conditions. Default: none.
     """
 
     actions: tuple[str, ...]
     reason: str
-    resources: tuple[str, ...] = ()
-    conditions: Mapping[str, Any] | None = None
+    scope: Scope | None = None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def extras(hub_account_id: str) -> tuple[Extra, ...]:
@@ -253,8 +296,7 @@ def extras(hub_account_id: str) -> tuple[Extra, ...]:
     """
     return (
         Extra(
-            reason="Service Catalog makes and changes its stacks with the launch role (administrator guide, "
-            "constraints-launch)",
+            reason="Service Catalog makes and changes its stacks with it (administrator guide, constraints-launch).",
             actions=(
                 "cloudformation:CreateChangeSet",
                 "cloudformation:CreateStack",
@@ -274,39 +316,46 @@ def extras(hub_account_id: str) -> tuple[Extra, ...]:
             ),
         ),
         Extra(
-            reason="reads a template before there is a stack; both actions then have no resource",
+            reason="A template is read before there is a stack, so that neither action has a resource then.",
             actions=("cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate"),
-            resources=("*",),
+            scope=ANYTHING,
         ),
         Extra(
-            reason="Service Catalog's own copy of a template, marked by this tag (administrator guide, "
-            "getstarted-launchrole)",
+            reason="Service Catalog's own copy of a template carries this tag (guide, getstarted-launchconstraint).",
             actions=("s3:GetObject",),
-            resources=("arn:${AWS::Partition}:s3:::*",),
+            scope=Scope(
+                arns=("arn:${AWS::Partition}:s3:::*",),
+                because="The bucket belongs to Service Catalog; the condition admits templates marked by it only.",
+            ),
             conditions={"StringEquals": {"s3:ExistingObjectTag/servicecatalog:provisioning": "true"}},
         ),
         Extra(
-            reason="the released template in the hub's artifact bucket",
+            reason="The released template in the hub's artifact bucket.",
             actions=("s3:GetObject",),
-            resources=(f"arn:${{AWS::Partition}}:s3:::{names.PREFIX}-artifacts-{hub_account_id}-*/releases/*",),
+            scope=Scope(
+                arns=(f"arn:${{AWS::Partition}}:s3:::{names.PREFIX}-artifacts-{hub_account_id}-*/releases/*",),
+                because="One bucket per region, one folder per release.",
+            ),
         ),
         Extra(
-            reason="the key of the hub's artifact bucket, through S3 only",
+            reason="The key of the hub's artifact bucket.",
             actions=("kms:Decrypt",),
-            resources=(f"arn:${{AWS::Partition}}:kms:*:{hub_account_id}:key/*",),
+            scope=Scope(
+                arns=(f"arn:${{AWS::Partition}}:kms:*:{hub_account_id}:key/*",),
+                because="The key's id is not known in this account; the condition admits its use through S3 only.",
+            ),
             conditions={"StringLike": {"kms:ViaService": "s3.*.${AWS::URLSuffix}"}},
         ),
         Extra(
-            reason="values of the contract: dynamic references and parameters of type AWS::SSM::Parameter::Value",
+            reason="Values of the contract: dynamic references and parameters of type AWS::SSM::Parameter::Value.",
             actions=("ssm:GetParameters",),
         ),
         Extra(
-            reason="custom resources: CloudFormation invokes their functions in the name of whoever launches",
+            reason="Custom resources: CloudFormation invokes their functions in the name of whoever launches.",
             actions=("lambda:InvokeFunction",),
         ),
         Extra(
-            reason="CodePipeline with a connection whose ARN has the service's new name; the schema names the "
-            "old one only",
+            reason="A pipeline with a connection that has the service's new name; the schema knows the old one only.",
             actions=("codeconnections:PassConnection",),
         ),
     )
@@ -346,15 +395,9 @@ def statements(types: Iterable[str], hub_account_id: str) -> list[dict[str, Any]
         SchemaError: A type has no usable schema.
     """
     grouped: dict[tuple[tuple[str, ...], str], set[str]] = {}
-
-    def allow(action: str, resources: tuple[str, ...], conditions: Mapping[str, Any] | None) -> None:
-        grouped.setdefault((resources, json.dumps(conditions or {}, sort_keys=True)), set()).add(action)
-
-    for action, users in needed_actions(types).items():
-        allow(action, resources_of(action, sorted(users)), CONDITIONS.get(action))
-    for extra in extras(hub_account_id):
-        for action in extra.actions:
-            allow(action, extra.resources or resources_of(action, ["Service Catalog"]), extra.conditions)
+    for action, scopes, conditions in _grants(types, hub_account_id):
+        arns = tuple(sorted({arn for scope in scopes for arn in scope.arns}))
+        grouped.setdefault((arns, json.dumps(conditions, sort_keys=True)), set()).add(action)
     return [
         {
             "Effect": "Allow",
@@ -366,8 +409,17 @@ def statements(types: Iterable[str], hub_account_id: str) -> list[dict[str, Any]
     ]
 
 
-def resources_of(action: str, users: Sequence[str]) -> tuple[str, ...]:
-    """Return the ARNs on which the role may use an action; ``*`` only for actions without resource level.
+def _grants(types: Iterable[str], hub_account_id: str) -> Iterator[tuple[str, tuple[Scope, ...], Mapping[str, Any]]]:
+    for action, users in needed_actions(types).items():
+        yield action, scopes_of(action, sorted(users)), CONDITIONS.get(action, {})
+    for extra in extras(hub_account_id):
+        for action in extra.actions:
+            scopes = (extra.scope,) if extra.scope else scopes_of(action, ["Service Catalog"])
+            yield action, scopes, extra.conditions
+
+
+def scopes_of(action: str, users: Sequence[str]) -> tuple[Scope, ...]:
+    """Return on what the role may use an action; `ANYTHING` only for actions without resource level.
 
     Args:
         action: E.g. ``iam:CreateRole``.
@@ -377,25 +429,23 @@ def resources_of(action: str, users: Sequence[str]) -> tuple[str, ...]:
         LaunchRoleError: IAM knows no such action, or no kind of its resources is in `SCOPES`.
     """
     if action in ACTION_SCOPES:
-        return ACTION_SCOPES[action]
+        return (ACTION_SCOPES[action],)
     service = action.partition(":")[0]
     kinds = resource_kinds(action)
     if kinds is None:
         raise LaunchRoleError(
             f"{action} is needed for {', '.join(users)}, but IAM knows no such action: add it to RENAMED (other "
-            f"spelling) or "
-            f"EXCEPTIONS (with the reason) in foundation/launch_role.py."
+            f"spelling) or EXCEPTIONS (with the reason) in foundation/launch_role.py."
         )
     if not kinds:
-        return ("*",)
-    arns = sorted({arn for kind in kinds for arn in SCOPES.get(f"{service}:{kind}", ())})
-    if not arns:
+        return (ANYTHING,)
+    scopes = tuple(SCOPES[f"{service}:{kind}"] for kind in sorted(kinds) if f"{service}:{kind}" in SCOPES)
+    if not scopes:
         raise LaunchRoleError(
-            f"{action} is needed for {', '.join(users)} and works on {', '.join(sorted(kinds))} of {service}: say "
-            f"in SCOPES of "
-            f"foundation/launch_role.py on which, or in EXCEPTIONS why the role does not get it."
+            f"{action} is needed for {', '.join(users)} and works on {', '.join(sorted(kinds))} of {service}: say in "
+            f"SCOPES of foundation/launch_role.py on which, or in EXCEPTIONS why the role does not get it."
         )
-    return tuple(arns)
+    return scopes
 
 
 def documents(allow: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -444,6 +494,7 @@ class LaunchRole(Construct):
         self, scope: Construct, id_: str, *, types: Iterable[str], hub_account_id: str, condition: CfnCondition
     ) -> None:
         super().__init__(scope, id_)
+        types = frozenset(types)
         policies = [
             iam.CfnManagedPolicy(
                 self,
@@ -475,6 +526,20 @@ class LaunchRole(Construct):
         )
         for resource in (*policies, role):
             resource.cfn_options.condition = condition
+        findings = {
+            wildcard_finding(arn): scope.because
+            for _, scopes, _ in _grants(types, hub_account_id)
+            for scope in scopes
+            for arn in scope.arns
+            if "*" in arn
+        }
+        for policy in policies:
+            acknowledge(policy, findings)
+
+
+def wildcard_finding(arn: str) -> str:
+    """Return the id of cdk-nag's finding for an ARN with a star; the ARN is text for ``Fn::Sub``."""
+    return f"AwsSolutions-IAM5[Resource::{arn.replace('${', '<').replace('}', '>')}]"
 
 
 def substituted(value: Any) -> Any:  # noqa: ANN401 - a policy document is JSON of any shape
