@@ -160,7 +160,7 @@ def for_aws(path: Path = ROOT / "config.yaml", environment: Mapping[str, str] = 
     if missing:
         raise ConfigError(
             f"The variables {', '.join(missing)} are not set, so it is unknown where the pipeline belongs. "
-            f"The project's build sets them; to publish from elsewhere, copy them from its CodeBuild project in the console. "
+            f"The project's build sets them; to publish from elsewhere, copy them from its CodeBuild project. "
             f"To try the pipeline without AWS, use `make local`."
         )
     data_uri, job, machines = read_settings(path, environment)

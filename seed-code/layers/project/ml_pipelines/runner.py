@@ -31,7 +31,7 @@ from typing import Any
 
 from ml_pipelines.expressions import DefinitionError, Scope, as_text, holds, referenced_steps, resolve
 from ml_pipelines.sandbox import ROOT, Sandbox
-from ml_pipelines.stores import FolderStore, MissingObjectError, S3Store, Store
+from ml_pipelines.stores import FolderStore, S3Store, Store, StoreError
 
 _METRICS_SHOWN = 3
 _REASON_LENGTH = 1024  # FailureReason of DescribeTrainingJob
@@ -116,7 +116,7 @@ class PipelineRunner:
         started = _now()
         property_files: dict[tuple[str, str], str] = {}
         scope = Scope(
-            parameters=_parameters(definition, execution.parameters),
+            parameters={},
             execution={
                 "PipelineExecutionId": execution.id,
                 "PipelineExecutionArn": execution.arn,
@@ -127,10 +127,10 @@ class PipelineRunner:
             },
             read_property_file=lambda step, name: self._read_property_file(property_files, step, name),
         )
-        run = _Run(execution, scope, property_files)
         try:
-            self._run_steps(definition["Steps"], run)
-        except StepFailedError as err:
+            scope.parameters = _parameters(definition, execution.parameters)
+            self._run_steps(definition["Steps"], _Run(execution, scope, property_files))
+        except (StepFailedError, DefinitionError) as err:
             self._on_event({"execution": "Failed", "failure_reason": str(err)})
             return Outcome(False, str(err), scope.steps)
         self._on_event({"execution": "Succeeded"})
@@ -173,7 +173,7 @@ class PipelineRunner:
                     known = ", ".join(["Condition", *self._actions()])
                     raise StepFailedError(f"steps of type {kind} cannot be run on this machine, only {known}")
                 result, metadata, detail = action(step, resolve(step["Arguments"], run.scope), run)
-        except (StepFailedError, DefinitionError, MissingObjectError, TimeoutError) as err:
+        except (StepFailedError, DefinitionError, StoreError, TimeoutError, ValueError) as err:
             reason = str(err)
             finish(
                 "Failed", failure_reason=reason, metadata={"Fail": {"ErrorMessage": reason}} if kind == "Fail" else {}
@@ -362,7 +362,7 @@ class PipelineRunner:
         """Download what is at or below a URI; of N shards, the one with the given index gets every Nth object."""
         objects = self._store.list(uri)
         if not objects:
-            raise MissingObjectError(f"there is nothing at {uri}")
+            raise StoreError(f"there is nothing at {uri}")
         target.mkdir(parents=True, exist_ok=True)
         base = uri.rstrip("/")
         index, count = shard

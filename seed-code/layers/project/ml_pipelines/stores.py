@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 
-class MissingObjectError(Exception):
-    """There is nothing at a URI."""
+class StoreError(Exception):
+    """Objects cannot be listed, read or written; the message says which and why."""
 
 
 class Store(Protocol):
@@ -64,39 +64,49 @@ class FolderStore:
         try:
             return self.path(uri).read_bytes()
         except FileNotFoundError as err:
-            raise MissingObjectError(f"nothing at {uri} ({self.path(uri)})") from err
+            raise StoreError(f"nothing at {uri} ({self.path(uri)})") from err
 
 
 class S3Store:
     """S3, with the credentials and the endpoint of the environment."""
 
     def __init__(self, client: Any, *, threads: int = 8) -> None:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
         self._client = client
         self._threads = threads
+        self._errors = (Boto3Error, BotoCoreError, ClientError)
 
     def list(self, uri: str) -> list[str]:
         """Return the URIs of the object at a URI, or of all objects below it, sorted."""
         bucket, key = split_uri(uri)
         folder = key if key.endswith("/") or not key else f"{key}/"
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+            keys = sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+        except self._errors as err:
+            raise StoreError(f"cannot list {uri}: {err}") from err
         # The console marks folders with empty objects whose key ends in a slash.
-        return [
-            f"s3://{bucket}/{k}" for k in sorted(keys) if (k == key or k.startswith(folder)) and not k.endswith("/")
-        ]
+        return [f"s3://{bucket}/{k}" for k in keys if (k == key or k.startswith(folder)) and not k.endswith("/")]
 
     def download(self, uri: str, target: Path) -> None:
         """Write one object into a file."""
-        bucket, key = split_uri(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._client.download_file(bucket, key, str(target))
+        try:
+            self._client.download_file(*split_uri(uri), str(target))
+        except self._errors as err:
+            raise StoreError(f"cannot read {uri}: {err}") from err
 
     def upload(self, files: Iterable[tuple[Path, str]], kms_key_id: str | None = None) -> None:
         """Store files, each under its URI, encrypted with the given key or as the bucket is configured."""
         extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else None
 
         def put(item: tuple[Path, str]) -> None:
-            self._client.upload_file(str(item[0]), *split_uri(item[1]), ExtraArgs=extra)
+            try:
+                self._client.upload_file(str(item[0]), *split_uri(item[1]), ExtraArgs=extra)
+            except self._errors as err:
+                raise StoreError(f"cannot write {item[1]}: {err}") from err
 
         with ThreadPoolExecutor(self._threads) as pool:
             list(pool.map(put, files))  # the list makes an exception of a thread come up here
@@ -106,8 +116,8 @@ class S3Store:
         bucket, key = split_uri(uri)
         try:
             return bytes(self._client.get_object(Bucket=bucket, Key=key)["Body"].read())
-        except self._client.exceptions.NoSuchKey as err:
-            raise MissingObjectError(f"nothing at {uri}") from err
+        except self._errors as err:
+            raise StoreError(f"cannot read {uri}: {err}") from err
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -1,0 +1,87 @@
+"""What config.yaml and the platform decide together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ml_pipelines.config import ROOT, ConfigError, for_aws, for_this_machine, read_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_what_is_null_comes_from_the_platform(build: dict[str, str]) -> None:
+    config = for_aws(ROOT / "config.yaml", build)
+    assert (config.data_uri, config.job.label, config.job.problem_type) == ("s3://lake/churn/", "churned", "auto")
+    assert config.commit == build["CODEBUILD_RESOLVED_SOURCE_VERSION"]
+    assert config.tags == {"sagemaker:project-name": "churn", "sagemaker:project-id": "p-abc123"}
+
+
+def test_the_file_wins_over_the_platform(tmp_path: Path, build: dict[str, str]) -> None:
+    path = write(tmp_path, "label: left\ndata_uri: s3://other/place\nproblem_type: binary\n")
+    config = for_aws(path, build)
+    assert (config.data_uri, config.job.label, config.job.problem_type) == ("s3://other/place", "left", "binary")
+
+
+def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, str]) -> None:
+    text = """
+        data_uri: lake/churn
+        splits: {train: 0.9, validation: 0.2, test: 0.1}
+        treshold: 0.8
+        pipeline:
+          processing_instance_count: 0
+          training_instance_type: m5.large
+          volume_gb: 30
+          subnets: [subnet-1]
+          tags: {cost-center: 4711}
+    """
+    with pytest.raises(ConfigError) as caught:
+        for_aws(write(tmp_path, text), build)
+    message = str(caught.value)
+    for part in (
+        "data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/; found 'lake/churn'",
+        "splits must add up to 1",
+        "treshold is not a known key; did you mean threshold?",
+        "pipeline.processing_instance_count must be a whole number of at least 1, found 0",
+        "pipeline.training_instance_type: 'm5.large' is no SageMaker instance type such as ml.m5.xlarge",
+        "pipeline.volume_gb is not a known key; did you mean volume_gib?",
+        "pipeline.subnets and pipeline.security_group_ids go together",
+        "put numbers in quotes",
+    ):
+        assert part in message
+    assert message.startswith("config.yaml cannot be used:\n- ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label: [", "not valid YAML"),
+        ("- label", "must hold keys and values"),
+        ("label: a\npipeline: fast", "pipeline must be a mapping"),
+        ("label: a\npipeline: {subnets: subnet-1}", "pipeline.subnets must be a list, e.g. [a, b]; found 'subnet-1'"),
+        ("label: a\npipeline: {inference_instance_types: []}", "inference_instance_types must not be empty"),
+        ("", "label must name a column"),
+    ],
+)
+def test_a_malformed_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings(write(tmp_path, text), {})
+    assert message in str(caught.value)
+
+
+def test_publishing_without_the_variables_of_the_build_names_them_and_the_way_out(build: dict[str, str]) -> None:
+    del build["PIPELINE_NAME"], build["ARTIFACT_BUCKET"]
+    with pytest.raises(ConfigError, match=r"PIPELINE_NAME, ARTIFACT_BUCKET are not set.*make local"):
+        for_aws(ROOT / "config.yaml", build)
+
+
+def test_on_this_machine_the_label_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABEL", raising=False)
+    assert for_this_machine(label="churned").job.label == "churned"
+    with pytest.raises(ConfigError, match="label must name a column"):
+        for_this_machine()
