@@ -33,8 +33,8 @@ from pipeline.synthesis import Candidate, candidate_of_head, template_bytes
 from pipeline.verification import foreign_literals
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Mapping
+    from pathlib import Path
 
 CHANGELOG: Final = "CHANGELOG.md"
 DESCRIPTION_MAX: Final = 8192
