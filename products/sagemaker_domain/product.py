@@ -220,7 +220,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             description="ARN of an available CodeConnection of this account, as the Developer Tools console shows it "
             "(…:connection/…). Blank creates one, whose handshake a person finishes in the console.",
             default="",
-            pattern=r"^$|^arn:[a-z0-9-]+:(codeconnections|codestar-connections):[a-z0-9-]+:[0-9]{12}:connection/[a-z0-9-]+$",
+            pattern=r"^$|^arn:[a-z0-9-]+:(codeconnections|codestar-connections):[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]{36}$",
             problem="Blank, or the ARN of a CodeConnection (…:connection/ and its id)",
         )
         return provider.value_as_string, existing.value_as_string
@@ -285,6 +285,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             {
                 "VpcId": vpc_id,
                 "SubnetIds": subnet_ids,
+                "NetworkAccess": cdk.Fn.ref("NetworkAccess"),
                 "AuthMode": auth_mode,
                 "DomainName": name,
                 "ConnectionArn": existing_connection,

@@ -15,7 +15,7 @@ from products.shared import names, template
 from products.shared.roles import Grant, ServiceRole, pass_role, use_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from products.shared.storage import ProjectStorage
 
@@ -40,6 +40,7 @@ class Delivery(Construct):
         repository: ``owner/name``.
         branch: Branch whose commits start the pipeline.
         pipeline_role: Role with which the SageMaker pipeline runs.
+        look_at_data: What lets the build find out whether the data changed, without reading it.
         environment: What the build tells the seed code, besides bucket, key and role.
 
     Attributes:
@@ -56,6 +57,7 @@ class Delivery(Construct):
         repository: str,
         branch: str,
         pipeline_role: iam.IRole,
+        look_at_data: Sequence[Grant],
         environment: Mapping[str, str],
     ) -> None:
         super().__init__(scope, id_)
@@ -99,6 +101,7 @@ class Delivery(Construct):
                     resources=[_PIPELINE_ARN],
                 ),
                 pass_role(pipeline_role.role_arn, "sagemaker"),
+                *look_at_data,
             ],
         ).role
         variables = {
@@ -228,6 +231,8 @@ class Delivery(Construct):
             "Pipeline",
             name=template.sub(_NAME),
             pipeline_type="V2",
+            # Of commits and triggers that pile up behind a running build, only the newest is built.
+            execution_mode="SUPERSEDED",
             role_arn=role.role_arn,
             artifact_store=action.ArtifactStoreProperty(
                 type="S3",

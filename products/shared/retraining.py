@@ -1,4 +1,4 @@
-"""What starts a project's SageMaker pipeline besides a commit: a schedule, new data, or nothing."""
+"""What trains again besides a commit: a schedule, new data, or nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from products.shared.roles import Grant, ServiceRole
 
 NONE, SCHEDULE, NEW_DATA = "None", "Schedule", "NewData"
 CHOICES = (SCHEDULE, NEW_DATA)
-_PIPELINE_ARN = template.arn("sagemaker", f"pipeline/{names.PROJECT_PIPELINE}")
+_PIPELINE_ARN = template.arn("codepipeline", names.project_resource("build"))
 
 
 class Retraining(Construct):
-    """EventBridge rules that start the SageMaker pipeline of a project, each made only when it was asked for.
+    """EventBridge rules that start the CodePipeline of a project, each made only when it was asked for.
+
+    They start the CodePipeline, not the SageMaker pipeline behind it, for two reasons. The build looks at the data and
+    names its version, so that a training on unchanged data is answered from the step cache and one on changed data
+    never is. And of many starts at once, as when a thousand objects arrive, CodePipeline runs the first and the last.
 
     A start that fails for a day (EventBridge tries again until then) is kept in a dead-letter queue for two weeks.
 
@@ -52,9 +56,9 @@ class Retraining(Construct):
             "Role",
             service="events",
             path=names.PROJECT_ROLE_PATH,
-            purpose="Starts the SageMaker pipeline of one project",
+            purpose="Starts the training of one project",
             grants=[
-                Grant(sid="Start", actions=["sagemaker:StartPipelineExecution"], resources=[_PIPELINE_ARN]),
+                Grant(sid="Start", actions=["codepipeline:StartPipelineExecution"], resources=[_PIPELINE_ARN]),
             ],
         ).role
         dead_letters = sqs.Queue(
@@ -85,7 +89,7 @@ class Retraining(Construct):
                 if isinstance(node, cdk.CfnResource):
                     node.cfn_options.condition = asked_for
         target = events.CfnRule.TargetProperty(
-            id="SageMakerPipeline",
+            id="CodePipeline",
             arn=template.sub(_PIPELINE_ARN),
             role_arn=role.role_arn,
             dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=dead_letters.queue_arn),

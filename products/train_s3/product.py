@@ -28,6 +28,9 @@ PROJECT, DATA, SOURCE, RETRAINING, COSTS = (
     "When to train again",
     "Costs",
 )
+# The seed-code check-in accepts the same names.
+REPOSITORY_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_.][A-Za-z0-9._-]*){1,5}(?<!\.git)$"
+BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
 SCHEDULE_PATTERN = r"^rate\((1 (hour|day)|[1-9][0-9]* (hours|days))\)$|^cron\([^ )]+( [^ )]+){5}\)$"
 
 
@@ -62,7 +65,8 @@ class TrainS3Product(servicecatalog.ProductStack):
         )
         storage = ProjectStorage(self, "Storage")
         registry = ModelGroup(self, "Registry")
-        pipeline_role = PipelineRole(self, "PipelineRole", storage=storage, data=self._data_grants(data_uri, data_key))
+        read_data, look_at_data = self._data_grants(data_uri, data_key)
+        pipeline_role = PipelineRole(self, "PipelineRole", storage=storage, data=read_data)
         archive = hashlib.sha256(seed_code.archive("train-s3")).hexdigest()
         seed = custom_resources.seed_code(
             self,
@@ -79,6 +83,7 @@ class TrainS3Product(servicecatalog.ProductStack):
             repository=repository,
             branch=branch,
             pipeline_role=pipeline_role.role,
+            look_at_data=look_at_data,
             environment={"DATA_URI": data_uri, "LABEL": label, "PROBLEM_TYPE": problem_type},
         )
         # CodePipeline starts once when it is created; by then the commit and the group must be there.
@@ -179,9 +184,9 @@ class TrainS3Product(servicecatalog.ProductStack):
             label="Empty repository",
             description="Repository that receives the seed code, as owner/name. Create it empty, without a README. "
             "E.g. acme-ml/churn.",
-            pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$",
+            pattern=REPOSITORY_PATTERN,
             longest=200,
-            problem="owner/name as in the address of the repository, e.g. acme-ml/churn (GitLab: group/subgroup/name)",
+            problem="owner/name as in the address of the repository, without .git, e.g. acme-ml/churn",
         )
         branch = form.ask(
             "Branch",
@@ -189,8 +194,9 @@ class TrainS3Product(servicecatalog.ProductStack):
             label="Branch",
             description="Branch that is created, and whose commits train. E.g. main.",
             default="main",
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$",
-            problem="A branch name of letters, digits and _./- beginning with a letter or digit, e.g. main",
+            pattern=BRANCH_PATTERN,
+            longest=100,
+            problem="A branch name of letters, digits and _.- with inner slashes, e.g. main",
         )
         connection = form.ask(
             "ConnectionArn",
@@ -229,7 +235,7 @@ class TrainS3Product(servicecatalog.ProductStack):
             group=RETRAINING,
             label="Only objects ending in (optional)",
             description="For NewData: start only for objects whose name ends like this, e.g. _SUCCESS, which Spark and "
-            "Glue write last. Blank starts one training per object.",
+            "Glue write last. Blank starts for every object.",
             default="",
             pattern=r"^[A-Za-z0-9_.=-]{0,64}$",
             problem="Up to 64 letters, digits or _.=-, e.g. _SUCCESS or .parquet",
@@ -249,17 +255,12 @@ class TrainS3Product(servicecatalog.ProductStack):
         return trigger, schedule, suffix
 
     @staticmethod
-    def _data_grants(data_uri: str, data_key: str) -> list[Grant]:
+    def _data_grants(data_uri: str, data_key: str) -> tuple[list[Grant], list[Grant]]:
+        """Return what lets a role read the data, and what lets it see only which files there are."""
         bucket = cdk.Fn.join("", ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket(data_uri)])
         objects = cdk.Fn.join("", ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket_and_prefix(data_uri), "*"])
         prefix = s3_uri.prefix(data_uri)
-        return [
-            Grant(
-                sid="ReadData",
-                actions=["s3:GetObject"],
-                resources=[objects],
-                because="The data set is every object below one prefix; their names are the owner's.",
-            ),
+        look = [
             Grant(
                 sid="ListData",
                 actions=["s3:ListBucket"],
@@ -267,8 +268,17 @@ class TrainS3Product(servicecatalog.ProductStack):
                 conditions={"StringLike": {"s3:prefix": [prefix, cdk.Fn.join("", [prefix, "*"])]}},
             ),
             Grant(sid="LocateData", actions=["s3:GetBucketLocation"], resources=[bucket]),
+        ]
+        read = [
+            Grant(
+                sid="ReadData",
+                actions=["s3:GetObject"],
+                resources=[objects],
+                because="The data set is every object below one prefix; their names are the owner's.",
+            ),
             Grant(sid="DecryptData", actions=["kms:Decrypt", "kms:DescribeKey"], resources=[data_key]),
         ]
+        return [*look, *read], look
 
     def _tell(self, seed: cdk.CustomResource, storage: ProjectStorage, delivery: Delivery) -> None:
         console = template.Console(self)
