@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
     from rehearsal.console import Terminal
 
-LEAD_ROLE: Final = f"aws-reserved/sso.amazonaws.com/{REGION}/AWSReservedSSO_LeadDataScientist_0123456789abcdef"
+_SSO: Final = f"aws-reserved/sso.amazonaws.com/{REGION}/AWSReservedSSO"
+LEAD_ROLE: Final = f"{_SSO}_LeadDataScientist_0123456789abcdef"
+DATA_SCIENTIST_ROLE: Final = f"{_SSO}_DataScientist_fedcba9876543210"
 DOMAIN_NAME: Final = "claims-lab"
 PROJECT_NAME: Final = "first-model"
 DATA_BUCKET: Final = f"data-lake-{DEV}-{REGION}"
@@ -106,11 +108,10 @@ class Step:
 
 def start_organization(world: World) -> str:
     """Begin the synthesis, start the accounts while it runs, and vend what the platform expects of an account."""
-    context = {"hub": hub_context()}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     environment |= {
         "CDK_OUTDIR": str(world.assembly),
-        "CDK_CONTEXT_JSON": json.dumps(_cdk_context() | context),
+        "CDK_CONTEXT_JSON": json.dumps({"hub": hub_context()}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
     }
     log = (world.work / "synth.log").open("w", encoding="utf-8")
@@ -119,14 +120,9 @@ def start_organization(world: World) -> str:
     )
     world.organization.__enter__()
     _vend_network(world)
-    _vend_lead(world)
+    _vend_people(world)
     _bootstrap_hub(world)
     return f"{len(ACCOUNTS)} accounts on {world.organization.endpoint}, IAM enforced"
-
-
-def _cdk_context() -> dict[str, Any]:
-    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
-    return context
 
 
 def _vend_network(world: World) -> None:
@@ -150,17 +146,17 @@ def _vend_network(world: World) -> None:
     ssm.put_parameter(Name=names.SUBNET_IDS_PARAMETER, Type="StringList", Value=",".join(subnets))
 
 
-def _vend_lead(world: World) -> None:
-    """Create the role that Identity Center would create for the permission set of lead data scientists."""
+def _vend_people(world: World) -> None:
+    """Create the roles that Identity Center would create for the permission sets of the people in the dev account."""
     owner = Credentials.administrator(DEV)
     iam = world.client("iam", owner)
-    path, name = f"/{LEAD_ROLE.rsplit('/', 1)[0]}/", LEAD_ROLE.rsplit("/", 1)[1]
     trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{DEV}:root"}, "Action": "sts:AssumeRole"}
-    iam.create_role(
-        Path=path, RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    )
-    policy = (ROOT / "docs/policies/lead-data-scientist.json").read_text(encoding="utf-8")
-    iam.put_role_policy(RoleName=name, PolicyName="PermissionSet", PolicyDocument=policy)
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    for role, permission_set in ((LEAD_ROLE, "lead-data-scientist"), (DATA_SCIENTIST_ROLE, "data-scientist")):
+        path, name = role.rsplit("/", 1)
+        iam.create_role(Path=f"/{path}/", RoleName=name, AssumeRolePolicyDocument=document)
+        policy = (ROOT / f"docs/policies/{permission_set}.json").read_text(encoding="utf-8")
+        iam.put_role_policy(RoleName=name, PolicyName="PermissionSet", PolicyDocument=policy)
     world.lead = world.organization.assume(DEV, LEAD_ROLE, session="lena", caller=owner)
 
 
@@ -359,7 +355,9 @@ def connect_git(world: World) -> str:
     """Finish the handshake of the domain's connection, as a person does once in the console."""
     connections = world.client("codeconnections", Credentials.administrator(DEV))
     (connection,) = connections.list_connections()["Connections"]
-    world.organization.control("complete-connection", {"ConnectionArn": connection["ConnectionArn"]})
+    if world.lead is None:
+        raise RehearsalError("the lead data scientist, who finishes the handshake, is not signed in")
+    world.organization.connect(connection["ConnectionArn"], caller=world.lead)
     status = connections.get_connection(ConnectionArn=connection["ConnectionArn"])["Connection"]["ConnectionStatus"]
     bare = world.work / "git" / f"{REPOSITORY}.git"
     bare.parent.mkdir(parents=True, exist_ok=True)
@@ -399,8 +397,12 @@ def create_project(world: World) -> str:
     """Create a SageMaker project in Studio: Service Catalog launches the product and seeds the repository."""
     if world.domain is None:
         raise RehearsalError("there is no domain to create a project in")
-    role = world.domain.outputs["DataScientistRoleArn"]
-    world.data_scientist = world.organization.assume_as_service("sagemaker", role)
+    signed_in = world.organization.assume(
+        DEV, DATA_SCIENTIST_ROLE, session="dan", caller=Credentials.administrator(DEV)
+    )
+    world.data_scientist = world.organization.open_studio(
+        world.domain.outputs["DomainId"], "data-scientist", caller=signed_in
+    )
     catalog = world.client("servicecatalog", world.data_scientist)
     product = _find_product(catalog, "train-s3")
     version = _default_version(catalog, product["ProductId"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -12,9 +13,13 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import botocore.credentials
 from botocore.config import Config
+
+from rehearsal.cloud.handshake import complete_handshake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +65,7 @@ def hub_context() -> dict[str, Any]:
         "workloads_ou_id": WORKLOADS_OU,
         "workloads_ou_path": org_path(WORKLOADS_OU),
         "deployment_ou_id": DEPLOYMENT_OU,
+        "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_LeadDataScientist_*"]},
     }
 
 
@@ -100,7 +106,7 @@ class Organization:
         temporary.mkdir(parents=True)
         config = self.work / "organization.json"
         config.write_text(json.dumps(self._config(port), indent=1), encoding="utf-8")
-        log = (self.work / "cloud.log").open("w", encoding="utf-8")
+        log = (self.work / "stderr.log").open("w", encoding="utf-8")
         # A clean environment: no credentials, proxies or AWS settings of the person reach the emulator or what it runs.
         environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -176,10 +182,10 @@ class Organization:
             ready = json.loads(lines[0])
         except (IndexError, json.JSONDecodeError):
             process.kill()
-            tail = (self.work / "cloud.log").read_text(encoding="utf-8")[-1500:]
+            tail = (self.work / "stderr.log").read_text(encoding="utf-8")[-1500:]
             raise RehearsalError(
                 f"the emulated organisation did not start within {BOOT_TIMEOUT_S:.0f} s; "
-                f"nothing was deployed. Its log ({self.work / 'cloud.log'}) ends with:\n{tail}"
+                f"nothing was deployed. Its output ({self.work / 'stderr.log'}) ends with:\n{tail}"
             ) from None
         return str(ready["endpoint"])
 
@@ -203,6 +209,29 @@ class Organization:
         arn = f"arn:aws:iam::{account}:role/{role_path_and_name.lstrip('/')}"
         found = sts.assume_role(RoleArn=arn, RoleSessionName=session)["Credentials"]
         return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], account)
+
+    def open_studio(self, domain_id: str, profile: str, *, caller: Credentials) -> Credentials:
+        """Return the credentials of Studio's applications for a user profile, as a person gets who opens Studio.
+
+        Args:
+            domain_id: e.g. ``d-abc``.
+            profile: Name of the user profile.
+            caller: Somebody who may ``sagemaker:CreatePresignedDomainUrl`` for the profile.
+        """
+        sagemaker = self.client("sagemaker", caller)
+        url = sagemaker.create_presigned_domain_url(DomainId=domain_id, UserProfileName=profile)["AuthorizedUrl"]
+        session = json.loads(base64.urlsafe_b64decode(parse_qs(urlsplit(url).query)["token"][0]))
+        return Credentials(
+            session["AWS_ACCESS_KEY_ID"],
+            session["AWS_SECRET_ACCESS_KEY"],
+            session["AWS_SESSION_TOKEN"],
+            caller.account,
+        )
+
+    def connect(self, connection_arn: str, *, caller: Credentials) -> None:
+        """Finish the handshake of a CodeConnections connection, as a person does in the console."""
+        keys = botocore.credentials.Credentials(caller.key_id, caller.secret, caller.token)
+        complete_handshake(self.endpoint, REGION, keys, connection_arn)
 
     def environment(self, credentials: Credentials) -> dict[str, str]:
         """Return the environment of a process of ours that acts in this organisation as `credentials`."""

@@ -5,6 +5,8 @@ They are records: no file system, network interface or application is created.
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import Final
 
@@ -12,7 +14,7 @@ from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
 from rehearsal.cloud import core
-from rehearsal.cloud.callers import authorize_pass_role, require_trust
+from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, require_trust
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort
 
@@ -251,10 +253,18 @@ def list_user_profiles(request: Json) -> Json:
 
 @overlay(SERVICE, "CreatePresignedDomainUrl")
 def create_presigned_domain_url(request: Json) -> Json:
-    """Return a link into Studio; it has the right form, but no Studio runs behind it."""
-    _find_profile(request)
+    """Return a link into Studio.
+
+    On AWS the token opens Studio, whose applications run as the execution role of the profile. No Studio runs here: the
+    token is that role's session itself, as JSON in base64, for the driver to act as the person would inside of Studio.
+    """
+    profile = _find_profile(request)
     domain = find_domain(request["DomainId"])
-    return {"AuthorizedUrl": f"{domain['Url']}/auth?token={random_id(64)}"}
+    settings = profile.get("UserSettings", {})
+    role = settings.get("ExecutionRole") or domain["DefaultUserSettings"]["ExecutionRole"]
+    session = assume_as_service(role, PRINCIPAL, "SageMaker")
+    token = base64.urlsafe_b64encode(json.dumps(session.environment()).encode()).decode()
+    return {"AuthorizedUrl": f"{domain['Url']}/auth?token={token}"}
 
 
 # ---- projects in Studio ---------------------------------------------------------------------------------------------
