@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import io
 import os
 import shutil
 import sys
@@ -50,7 +51,7 @@ def start(
     *,
     environment: list[Json] | None = None,
     overrides: Json | None = None,
-    source: Path | None = None,
+    source: tuple[str, str] | None = None,
     source_version: str = "",
     initiator: str = "",
     on_end: Callable[[Json], None] | None = None,
@@ -61,7 +62,7 @@ def start(
         project_name: The project.
         environment: Variables that replace the project's or are added: name, value, type.
         overrides: Further members of StartBuild: ``buildspecOverride``, ``timeoutInMinutesOverride``.
-        source: Zip file with the source, for builds of a pipeline. Default: the build has no source.
+        source: Bucket and key of a zip file with the source, for builds of a pipeline. Default: no source.
         source_version: Commit that the source is.
         initiator: Who started it.
         on_end: Called with the build's record when it has ended.
@@ -184,7 +185,9 @@ def _batch_get_builds(request: Json) -> Reply:
 # ---- performing -----------------------------------------------------------------------------------------------------
 
 
-def _perform(build: Json, credentials: Credentials, source: Path | None, on_end: Callable[[Json], None] | None) -> None:
+def _perform(
+    build: Json, credentials: Credentials, source: tuple[str, str] | None, on_end: Callable[[Json], None] | None
+) -> None:
     folder = core.organization().work_dir / "builds" / build["id"].replace(":", "-")
     log = folder / "build.log"
     try:
@@ -223,14 +226,13 @@ class _BuildError(Exception):
         self.phase = phase
 
 
-def _run_phases(build: Json, credentials: Credentials, source: Path | None, folder: Path, log: Path) -> str:
+def _run_phases(build: Json, credentials: Credentials, source: tuple[str, str] | None, folder: Path, log: Path) -> str:
     _phase(build, "QUEUED", "SUCCEEDED")
     _create_log_stream(build, credentials)
     _phase(build, "PROVISIONING", "SUCCEEDED")
     sources = folder / "src"
     if source:
-        with zipfile.ZipFile(source) as archive:
-            _extract(archive, sources)
+        _download(source, sources, credentials)
     buildspec = _read_buildspec(build, sources)
     environment = _environment(build, buildspec, credentials, folder)
     _phase(build, "DOWNLOAD_SOURCE", "SUCCEEDED")
@@ -257,11 +259,18 @@ def _run_phases(build: Json, credentials: Credentials, source: Path | None, fold
     return status
 
 
-def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
-    for entry in archive.infolist():
-        path = Path(archive.extract(entry, folder))
-        if not entry.is_dir() and entry.external_attr >> 16:
-            path.chmod(entry.external_attr >> 16 & 0o777)
+def _download(source: tuple[str, str], folder: Path, credentials: Credentials) -> None:
+    """Read the source, with the role of the project, and unpack it."""
+    bucket, key = source
+    try:
+        content = core.client("s3", credentials=credentials).get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        raise _BuildError("DOWNLOAD_SOURCE", f"CLIENT_ERROR: {error} for primary source {bucket}/{key}") from error
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for entry in archive.infolist():
+            path = Path(archive.extract(entry, folder))
+            if not entry.is_dir() and entry.external_attr >> 16:
+                path.chmod(entry.external_attr >> 16 & 0o777)
 
 
 def _read_buildspec(build: Json, sources: Path) -> Buildspec:

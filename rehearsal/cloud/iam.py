@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import get_region
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import codebuild, iam, tagging
 
 from rehearsal.cloud import core
@@ -225,20 +225,22 @@ def _install_tags() -> None:
     TAGS.setdefault("sagemaker", _sagemaker_tags)
 
 
-def may(credentials: Credentials, action: str, resource_arn: str, context: Mapping[str, str] | None = None) -> bool:
-    """Whether a role session may do something, for what a service does on behalf of the role.
+def may(
+    credentials: Credentials | str, action: str, resource_arn: str, context: Mapping[str, Value] | None = None
+) -> bool:
+    """Whether somebody may do something, for what a service does on their behalf.
 
     Args:
-        credentials: The session.
+        credentials: A role session, or an access key.
         action: e.g. ``codeconnections:UseConnection``.
         resource_arn: What it is done to.
         context: Condition keys, e.g. ``{"codeconnections:FullRepositoryId": "team/churn"}``.
     """
     service = action.split(":", 1)[0]
-    account = iam_evaluator._account_from_arn(resource_arn)
-    principal = iam_evaluator.resolve_principal(credentials.access_key, account or "")
-    if isinstance(principal, iam_evaluator.AuthError) or principal.policies is None:
-        return not isinstance(principal, iam_evaluator.AuthError)
+    access_key = credentials if isinstance(credentials, str) else credentials.access_key
+    principal = iam_evaluator.resolve_principal(access_key, get_account_id())
+    if isinstance(principal, iam_evaluator.AuthError):
+        return False
     keys: dict[str, Value] = {key.lower(): value for key, value in (context or {}).items()}
     for name, value in (tagging.resource_tags(resource_arn) or {}).items():
         keys.setdefault(f"aws:resourcetag/{name}".lower(), value)
@@ -252,7 +254,13 @@ def may(credentials: Credentials, action: str, resource_arn: str, context: Mappi
         service_context=keys,
         principal_keys=principal.keys,
     )
-    result = iam_evaluator.evaluate(evaluated, principal.policies, *principal.limits)
+    # An account's root has every permission there, and elsewhere what a resource policy gives it.
+    everything = [
+        iam_evaluator.parse_policy_document({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
+    ]
+    result = iam_evaluator.evaluate(
+        evaluated, everything if principal.policies is None else principal.policies, *principal.limits
+    )
     found = iam_evaluator._resource_policy(service, resource_arn)
     if found is not None:
         required = service in iam_evaluator._POLICY_REQUIRED

@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 
 MODULES: Final = (
     "iam",
+    "s3",
+    "events",
     "bridge",
     "resources",
     "cloudformation",
     "stacksets",
     "codeconnections",
     "codebuild",
+    "codepipeline",
     "servicecatalog_launch",
     "servicecatalog_resources",
+    "sagemaker_pipelines",
+    "sagemaker_resources",
+    "projects",
 )
 """Modules of this package with an ``install()``, in the order in which they are installed."""
 
