@@ -93,8 +93,10 @@ def _install_handler() -> None:
         answer: Reply = await original(method, path, headers, body, query)
         if method == "GET" and key and answer[0] < 300 and not any(name in query for name in _SUBRESOURCES):
             owner = s3._bucket_owner_account(bucket)
-            # What the object says about its key, or else (MiniStack does not keep it) what its bucket says.
-            used = owner and _customer_key(bucket, owner, {name.lower(): value for name, value in answer[1].items()})
+            given = {name.lower(): value for name, value in answer[1].items()}
+            # What the object says about its key, or else what its bucket says: MiniStack answers AES256 for an object
+            # that was encrypted by the bucket's default.
+            used = given.get(_KEY) or (_customer_key(bucket, owner, {}) if owner else None)
             if owner and used:
                 return _denied("kms:Decrypt", used, owner) or answer
         return answer
