@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import iam
+from ministack.services import iam as roles
 
 from rehearsal.cloud.core import Credentials, ServiceError, role_session
+from rehearsal.cloud.iam import may
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,31 +51,23 @@ def principal_arn(session_arn: str) -> str:
         return session_arn
     account = session_arn.split(":")[4]
     role_name = session_arn.split("/")[1]
-    role = iam._roles.get_scoped(account, None, role_name)
+    role = roles._roles.get_scoped(account, None, role_name)
     return str(role["Arn"]) if role else f"arn:aws:iam::{account}:role/{role_name}"
 
 
-def authorize(
-    action: str, resource_arn: str, *, service: str = "iam", context: Mapping[str, Any] | None = None
-) -> None:
+def authorize(action: str, resource_arn: str, *, context: Mapping[str, Any] | None = None) -> None:
     """Check that the caller may do one thing more than the request itself, such as passing a role.
 
     Args:
         action: e.g. ``iam:PassRole``.
         resource_arn: What it is done to.
-        service: Service whose action it is.
         context: Condition keys of this check, e.g. ``{"iam:PassedToService": "sagemaker.amazonaws.com"}``.
 
     Raises:
         ServiceError: The caller's policies deny it or do not allow it.
     """
-    signed = iam_evaluator._signed_request.get()
-    if signed is None:  # root: allowed everything
-        return
-    denied = iam_evaluator.enforce(
-        signed.access_key_id, action, service, get_region(), resource_arn=resource_arn, service_context=context
-    )
-    if denied:
+    access_key = iam_evaluator._verified_key.get()
+    if access_key and not may(access_key, action, resource_arn, context):  # no key to verify: root
         raise ServiceError(
             "AccessDeniedException",
             f"User: {iam_evaluator.caller_arn()} is not authorized to perform: {action} on resource: {resource_arn}"
@@ -112,7 +105,7 @@ def require_trust(role_arn: str, service: str) -> None:
         ServiceError: The role does not exist or does not trust the service.
     """
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
-    role = iam._roles.get_scoped(account, None, name)
+    role = roles._roles.get_scoped(account, None, name)
     if role is None or role["Arn"] != role_arn:
         raise ServiceError("ValidationException", f"Role {role_arn} does not exist in account {account}.")
     document = role["AssumeRolePolicyDocument"]

@@ -48,7 +48,6 @@ def create_project(request: Json) -> Json:
     authorize(
         "servicecatalog:ProvisionProduct",
         core.arn("catalog", f"product/{details['ProductId']}"),
-        service="servicecatalog",
     )
     project_id = f"p-{random_id(12)}"
     arn = core.arn(SERVICE, f"project/{name}")
@@ -151,7 +150,7 @@ def update_project(request: Json) -> Json:
     if "ProjectDescription" in request:
         project["ProjectDescription"] = request["ProjectDescription"]
     if "ServiceCatalogProvisioningUpdateDetails" in request:
-        authorize("servicecatalog:UpdateProvisionedProduct", "*", service="servicecatalog")
+        authorize("servicecatalog:UpdateProvisionedProduct", "*")
         details = request["ServiceCatalogProvisioningUpdateDetails"]
         changes = {item["Key"]: item for item in details.get("ProvisioningParameters", [])}
         kept = servicecatalog_launch.PROVISIONED[project["provisioned"]].parameters
@@ -174,7 +173,7 @@ def delete_project(request: Json) -> Json:
     """Delete a project: terminate its provisioned product."""
     project = _find(request["ProjectName"])
     _require_idle(project)
-    authorize("servicecatalog:TerminateProvisionedProduct", "*", service="servicecatalog")
+    authorize("servicecatalog:TerminateProvisionedProduct", "*")
     project["record"] = servicecatalog_launch.terminate_provisioned_product(
         {"ProvisionedProductId": project["provisioned"], "TerminateToken": random_id(32)}
     )["RecordDetail"]["RecordId"]

@@ -14,10 +14,9 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge
 
 from rehearsal.cloud import core, processes
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 PRINCIPAL: Final = "sagemaker.amazonaws.com"
 EXECUTION_EVENT: Final = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT: Final = "SageMaker Model Building Pipeline Execution Step Status Change"
-
-Target: TypeAlias = Any
-"""A target of an EventBridge rule, or what MiniStack passes around with it."""
 
 _STEP_METADATA: Final = "metadata"
 _pipelines: Final = Records()
@@ -473,38 +469,5 @@ def stop_pipeline_execution(request: Json) -> Json:
     return {"PipelineExecutionArn": execution.arn}
 
 
-# ---- started by EventBridge -----------------------------------------------------------------------------------------
-
-
-def _start_from_rule(target: Target, spec: Target) -> None:
-    """Start a pipeline as the role of a rule's target, with the parameters that the target names.
-
-    Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_SageMakerPipelineParameters.html
-    """
-    with core.as_account(spec.account_id, spec.region):
-        credentials = assume_as_service(target["RoleArn"], "events.amazonaws.com", "events")
-        core.client(SERVICE, credentials=credentials).start_pipeline_execution(
-            PipelineName=spec.resource.split("/", 1)[1],
-            PipelineParameters=target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", []),
-        )
-
-
 def install() -> None:
-    """Let rules of EventBridge start pipelines: MiniStack does not know this kind of target."""
-    invoke_target = eventbridge._invoke_target
-
-    def invoke(target: Target, event: Target, rule: Target, view: Target = None) -> None:
-        spec = eventbridge.parse_arn(target.get("Arn", "")) if ":sagemaker:" in target.get("Arn", "") else None
-        if spec is None:
-            invoke_target(target, event, rule, view)
-            return
-
-        def start() -> None:
-            try:
-                _start_from_rule(target, spec)
-            except Exception:
-                eventbridge.logger.exception("EventBridge: target %s was not started", target["Arn"])
-
-        threading.Thread(target=contextvars.copy_context().run, args=(start,), daemon=True).start()
-
-    eventbridge._invoke_target = invoke
+    """Nothing to patch: the operations above are registered when this module is imported."""
