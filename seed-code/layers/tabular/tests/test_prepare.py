@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tabular_jobs import Project, shop_config, shop_records
+
+from tabular.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+def prepared(folder: Path, files: dict[str, pd.DataFrame], hosts: int = 1, **config: object) -> dict[str, set[str]]:
+    """Return the customers in each split after preparing files on some instances."""
+    folder.mkdir(parents=True, exist_ok=True)
+    project = Project(folder, shop_config("binary", **config))
+    for name, records in files.items():
+        if name.endswith(".parquet"):
+            records.to_parquet(project.data / name, index=False)
+        else:
+            project.add_csv(name, records)
+    project.validate()
+    return {split: set(members["customer"]) for split, members in project.prepare(hosts).items()}
+
+
+@pytest.mark.parametrize("record_key", [["customer"], []])
+def test_splits_do_not_depend_on_files_formats_column_order_or_instances(tmp_path: Path, record_key: list[str]) -> None:
+    records = shop_records()
+    shuffled = records.sample(frac=1, random_state=1)[sorted(records.columns)]
+    one = prepared(tmp_path / "one", {"all.csv": records}, record_key=record_key)
+    many = prepared(
+        tmp_path / "many",
+        {"a.csv.gz": shuffled[:100], "b.parquet": shuffled[100:700], "c.csv": shuffled[700:]},
+        hosts=2,
+        record_key=record_key,
+    )
+    assert one == many
+    assert sum(len(members) for members in one.values()) == len(records)
+
+
+def test_shares_are_as_configured(tmp_path: Path) -> None:
+    splits = prepared(tmp_path, {"all.csv": shop_records()}, splits={"train": 0.5, "validation": 0.3, "test": 0.2})
+    for split, share in (("train", 0.5), ("validation", 0.3), ("test", 0.2)):
+        assert len(splits[split]) == pytest.approx(1500 * share, rel=0.15)
+
+
+def test_another_seed_gives_other_splits_of_the_same_size(tmp_path: Path) -> None:
+    first = prepared(tmp_path / "a", {"all.csv": shop_records()})
+    second = prepared(tmp_path / "b", {"all.csv": shop_records()}, seed=1)
+    assert first["test"] != second["test"]
+
+
+def test_a_record_stays_in_its_split_when_others_come_and_go(tmp_path: Path) -> None:
+    records = shop_records()
+    less = prepared(tmp_path / "less", {"all.csv": records[:1000]})
+    more = prepared(tmp_path / "more", {"all.csv": records})
+    for split in SPLITS:
+        assert less[split] <= more[split]
+
+
+def test_records_of_one_key_and_equal_records_never_part(tmp_path: Path) -> None:
+    records = shop_records()
+    repeated = pd.concat([records, records.assign(visits=records["visits"] + 1)])
+    by_key = prepared(tmp_path / "key", {"all.csv": repeated})
+    by_row = prepared(tmp_path / "row", {"a.csv": records, "b.csv": records}, record_key=[])
+    for splits in (by_key, by_row):
+        assert sum(len(members) for members in splits.values()) == len(records)
+
+
+def test_rows_without_key_are_spread_over_the_splits(tmp_path: Path) -> None:
+    project = Project(tmp_path, shop_config("binary"))
+    project.add_csv("all.csv", shop_records().assign(customer=[None] * 1490 + ["c1"] * 10))
+    project.validate()
+    assert all(len(members) > 100 for members in project.prepare().values())
+
+
+def test_records_keep_their_columns_and_exact_values(tmp_path: Path) -> None:
+    project = Project(tmp_path, shop_config("regression", record_key=["big"]))
+    records = shop_records().assign(big=[2**60 + number for number in range(1500)], late="9999-12-31", code="007")
+    records.loc[0, "late"] = "1969-07-20T20:17:40Z"
+    project.add_csv("all.csv", records)
+    project.validate()
+    written = pd.concat(project.prepare().values()).sort_values("big").reset_index(drop=True)
+    assert list(written.columns) == list(records.columns)
+    assert written["big"].tolist() == records["big"].tolist()
+    assert written["spent"].equals(records["spent"])
+    assert written["code"].unique().tolist() == ["007"]
+    assert written["note"].tolist() == records["note"].tolist()
+    assert written["region"].isna().sum() == records["region"].isna().sum()
+    assert str(written["late"][0]) == "1969-07-20 20:17:40"
+
+
+def test_an_instance_without_files_writes_nothing(tmp_path: Path) -> None:
+    splits = prepared(tmp_path, {"all.csv": shop_records()}, hosts=3)
+    assert sum(len(members) for members in splits.values()) == 1500
+
+
+def test_files_of_one_name_in_several_folders_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    records = shop_records()
+    project = Project(tmp_path, shop_config("binary"))
+    project.add_csv("day=1/part.csv", records[:700])
+    project.add_csv("day=2/part.csv", records[700:])
+    project.validate()
+    assert sum(len(members) for members in project.prepare().values()) == 1500
+
+
+def test_data_that_changed_after_validation_is_refused_with_the_place(tmp_path: Path) -> None:
+    project = Project(tmp_path, shop_config("binary"))
+    project.add_csv("all.csv", shop_records())
+    project.validate()
+    changed = shop_records().astype({"visits": object})
+    changed.loc[3, "visits"] = "many"
+    project.add_csv("all.csv", changed)
+    with pytest.raises(
+        DataError, match=r"all\.csv, line 5, column 'visits': 'many' is no number.*start the pipeline again"
+    ):
+        project.prepare()
