@@ -106,6 +106,7 @@ class PipelineStack(Stack):
         self._add_portfolios(source, root)
         self.pipeline.build_pipeline()
         self._acknowledge_generated_policies()
+        self._acknowledge_asset_role()
         for project in (synth.project, self.pipeline.self_mutation_project, *(step.project for step, _ in self._steps)):
             self._acknowledge_build_policies(project)
         for step, wildcards in self._steps:
@@ -279,6 +280,29 @@ class PipelineStack(Stack):
                 f"AwsSolutions-IAM5[Resource::arn:*:iam::{self.account}:role/*]": (
                     "Written by CDK Pipelines: AssumeRole, and a condition admits only roles that carry the tag of the "
                     "bootstrap stack."
+                ),
+            },
+        )
+
+    def _acknowledge_asset_role(self) -> None:
+        """Accept the wildcards in the role with which CDK Pipelines publishes file assets, when there are any."""
+        assets = self.pipeline.node.try_find_child("Assets")
+        role = assets.node.try_find_child("FileRole") if assets else None
+        if role is None:
+            return
+        place = f"{self.region}:{self.account}"
+        builds = "Written by CDK Pipelines before the name of the build that uses the role is known"
+        acknowledge(
+            role,
+            {
+                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:logs:{place}:log-group:/aws/codebuild/*]": (
+                    f"{builds}: writing logs of builds."
+                ),
+                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:codebuild:{place}:report-group/*]": (
+                    f"{builds}: writing test reports of builds."
+                ),
+                "AwsSolutions-IAM5[Resource::*]": (
+                    "Written by CDK Pipelines: starting and stopping builds; the hub has those of this pipeline only."
                 ),
             },
         )

@@ -151,26 +151,32 @@ class ShareOptions:
     tag_options: bool
 
 
-def first_task(request: Request, current: ShareOptions | None, *, now: float) -> Task | None:
+def first_task(request: Request, *, exists: bool, now: float) -> Task | None:
     """Return what a request asks for; None when nothing has to be done.
+
+    It goes by the request and not by the share's present options: a repeated invocation of the same request would find
+    them as it wants them while Service Catalog is still at work, and answer too early.
 
     Args:
         request: Request for a ``Custom::PortfolioShare``.
-        current: The wanted share as it is now; None when it does not exist (or for a Delete, where it does not matter).
+        exists: Whether the wanted share is there (for an Update in place; otherwise it does not matter).
         now: Unix time.
     """
-    address, former = request.address, request.physical_id or NOT_CREATED
+    former = request.physical_id or NOT_CREATED
+    operation: Operation = "share"
+    share: Share | None
     if request.kind == "Delete":
-        share = Share.existing(former)
-        operation: Operation = "unshare"
+        operation, share = "unshare", Share.existing(former)
+        if share is None:
+            return None
     else:
         share = Share.wanted(request)
-        operation = "share" if current is None else "update"
-        if current is not None and options_agree(share, current):
-            return None
-    if share is None:
-        return None
-    return Task(operation=operation, share=share, address=address, former_id=former, deadline=now + DEADLINE_S)
+        if exists and former == share.physical_id:
+            operation = "update"
+            names = ("SharePrincipals", "ShareTagOptions")
+            if all(request.properties.get(name) == request.old_properties.get(name) for name in names):
+                return None
+    return Task(operation=operation, share=share, address=request.address, former_id=former, deadline=now + DEADLINE_S)
 
 
 def options_agree(share: Share, current: ShareOptions) -> bool:

@@ -70,11 +70,10 @@ def carry_out(request: Request, use: Services) -> Success | None:
             f"{request.resource_type} is not for this function, which does Custom::PortfolioShare and "
             f"Custom::ProductVersions. Correct the ServiceToken or the type."
         )
-    current = None if request.kind == "Delete" else use.catalog.options(core.Share.wanted(request))
-    task = core.first_task(request, current, now=time.time())
+    exists = request.kind == "Update" and use.catalog.options(core.Share.wanted(request)) is not None
+    task = core.first_task(request, exists=exists, now=time.time())
     if task is None:
-        unchanged = request.physical_id if request.kind == "Delete" else core.Share.wanted(request).physical_id
-        return Success(physical_id=str(unchanged))
+        return Success(physical_id=str(request.physical_id))
     _finish(task, use)
     return None
 
