@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -37,19 +38,28 @@ def _key_record(key: str, account: str) -> Json | None:
         return found
 
 
-def _denied(action: str, key: str, owner: str) -> Reply | None:
+@dataclass(frozen=True)
+class _Caller:
+    access_key: str
+    account: str
+    arn: str
+
+
+def _caller() -> _Caller:
+    signed = iam_evaluator._signed_request.get()  # None for the root of an account
+    account = get_account_id()
+    return _Caller(signed.access_key_id if signed else account, account, iam_evaluator.caller_arn())
+
+
+def _denied(caller: _Caller, action: str, key: str, owner: str) -> Reply | None:
     """Return the refusal when the caller may not use the key of a bucket owner's object, else None."""
     record = _key_record(key, owner)
-    signed = iam_evaluator._signed_request.get()
-    caller = signed.access_key_id if signed else get_account_id()
-    context = {
-        "kms:ViaService": f"s3.{get_region()}.amazonaws.com",
-        "kms:CallerAccount": get_account_id(),
-    }
     arn = record["Arn"] if record else key
-    if record and iam.may(caller, action, arn, context | _aliases(record, owner)):
-        return None
-    body = _DENIED.format(caller=iam_evaluator.caller_arn(), action=action, key=arn)
+    context = {"kms:ViaService": f"s3.{get_region()}.amazonaws.com", "kms:CallerAccount": caller.account}
+    with core.as_account(caller.account):
+        if record and iam.may(caller.access_key, action, arn, context | _aliases(record, owner)):
+            return None
+    body = _DENIED.format(caller=caller.arn, action=action, key=arn)
     return 403, {"Content-Type": "application/xml"}, body.encode()
 
 
@@ -68,7 +78,9 @@ def _customer_key(bucket: str, owner: str, headers: Mapping[str, str]) -> str | 
     return defaults.get(_KEY) if defaults.get(_ALGORITHM) == "aws:kms" else None
 
 
-def _refused_write(method: str, bucket: str, headers: Mapping[str, str], query: Mapping[str, Any]) -> Reply | None:
+def _refused_write(
+    caller: _Caller, method: str, bucket: str, headers: Mapping[str, str], query: Mapping[str, Any]
+) -> Reply | None:
     owner = s3._bucket_owner_account(bucket)
     creates = method == "PUT" or (method == "POST" and "uploads" in query)
     completes = method == "POST" and "uploadId" in query
@@ -78,7 +90,7 @@ def _refused_write(method: str, bucket: str, headers: Mapping[str, str], query: 
     if key is None:
         return None
     # Parts of an upload are decrypted again when they are put together.
-    return _denied("kms:Decrypt" if completes else "kms:GenerateDataKey", key, owner)
+    return _denied(caller, "kms:Decrypt" if completes else "kms:GenerateDataKey", key, owner)
 
 
 def _install_handler() -> None:
@@ -88,7 +100,8 @@ def _install_handler() -> None:
         method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
     ) -> Reply:
         bucket, _, key = unquote(path).lstrip("/").partition("/")
-        if key and (refused := _refused_write(method, bucket, headers, query)):
+        caller = _caller()  # before MiniStack goes on as the owner of the bucket
+        if key and (refused := _refused_write(caller, method, bucket, headers, query)):
             return refused
         answer: Reply = await original(method, path, headers, body, query)
         if method == "GET" and key and answer[0] < 300 and not any(name in query for name in _SUBRESOURCES):
@@ -98,7 +111,7 @@ def _install_handler() -> None:
             # that was encrypted by the bucket's default.
             used = given.get(_KEY) or (_customer_key(bucket, owner, {}) if owner else None)
             if owner and used:
-                return _denied("kms:Decrypt", used, owner) or answer
+                return _denied(caller, "kms:Decrypt", used, owner) or answer
         return answer
 
     app.SERVICE_HANDLERS["s3"] = handler
