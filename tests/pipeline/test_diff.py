@@ -27,7 +27,7 @@ def resource(before: dict[str, Any] | None, after: dict[str, Any] | None) -> lis
     return list(compare_templates(old, new))
 
 
-def with_(resource_: dict[str, Any], **properties: Any) -> dict[str, Any]:  # noqa: ANN401 (properties of any type)
+def with_(resource_: dict[str, Any], **properties: object) -> dict[str, Any]:
     return {**resource_, "Properties": {**resource_["Properties"], **properties}}
 
 

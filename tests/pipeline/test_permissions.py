@@ -7,7 +7,7 @@ import pytest
 from pipeline.permissions import wider
 
 
-def template(*statements: dict[str, Any], trust: str = "sagemaker.amazonaws.com", **role: Any) -> dict[str, Any]:  # noqa: ANN401 (properties of any type)
+def template(*statements: dict[str, Any], trust: str = "sagemaker.amazonaws.com", **role: object) -> dict[str, Any]:
     """Return a template with one role that has these statements."""
     trusted = {"Effect": "Allow", "Principal": {"Service": trust}, "Action": "sts:AssumeRole"}
     properties = {"AssumeRolePolicyDocument": {"Statement": [trusted]}, **role}
@@ -20,7 +20,7 @@ def template(*statements: dict[str, Any], trust: str = "sagemaker.amazonaws.com"
     }
 
 
-def allow(action: str | list[str], resource: Any = "*", **more: Any) -> dict[str, Any]:  # noqa: ANN401 (template values)
+def allow(action: str | list[str], resource: object = "*", **more: object) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,29 +21,38 @@ from pipeline.verification import problems_of_catalog, problems_since
 from products.shared.names import UNRELEASED
 from tests.pipeline.product_repository import ROOT, ProductRepository
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 TEMPLATE: dict[str, Any] = {
     "Parameters": {"Name": {"Type": "String"}},
     "Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": UNRELEASED}}},
 }
 
 
-def candidate(**changes: Any) -> Candidate:  # noqa: ANN401 (fields of any type)
-    """Return a candidate of the product ``tiny`` without seed code."""
-    plain = Candidate(
+def candidate(
+    *,
+    template: Mapping[str, Any] = TEMPLATE,
+    title: str = "Tiny project",
+    seed_code: str | None = None,
+    seed_code_inputs: tuple[str, ...] = (),
+    archive: bytes | None = None,
+) -> Candidate:
+    """Return a candidate of the product ``tiny``. Default: without seed code."""
+    return Candidate(
         product="tiny",
-        title="Tiny project",
+        title=title,
         summary="Tiny.",
         contract=1,
         tools={"aws-cdk-lib": "2.0.0"},
-        seed_code=None,
-        seed_code_inputs=(),
-        template=TEMPLATE,
-        archive=None,
+        seed_code=seed_code,
+        seed_code_inputs=seed_code_inputs,
+        template=template,
+        archive=archive,
     )
-    return dataclasses.replace(plain, **changes)
 
 
-def with_parameter(**parameter: Any) -> dict[str, Any]:  # noqa: ANN401 (attributes of any type)
+def with_parameter(**parameter: object) -> dict[str, Any]:
     return {**TEMPLATE, "Parameters": {**TEMPLATE["Parameters"], "More": {"Type": "String", **parameter}}}
 
 
