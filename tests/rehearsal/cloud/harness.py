@@ -160,7 +160,7 @@ def configuration(folder: Path, port: int) -> Path:
         "region": REGION,
         "git_root": str(folder / "git"),
         "seed_python": str(PYTHON),
-        "seed_runner_path": str(ROOT),
+        "seed_runner_path": str(ROOT / "seed-code/layers/project"),
     }
     path = folder / "cloud.json"
     path.write_text(json.dumps(content))
