@@ -46,9 +46,9 @@ class _Caller:
 
 
 def _caller() -> _Caller:
-    signed = iam_evaluator._signed_request.get()  # None for the root of an account
     account = get_account_id()
-    return _Caller(signed.access_key_id if signed else account, account, iam_evaluator.caller_arn())
+    verified = iam_evaluator._verified_key.get()  # empty for the root of an account
+    return _Caller(verified or account, account, iam_evaluator.caller_arn())
 
 
 def _denied(caller: _Caller, action: str, key: str, owner: str) -> Reply | None:
