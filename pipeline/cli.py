@@ -270,7 +270,10 @@ def upload(root: Path, bucket: str, region: str | None, *, as_json: bool) -> Non
         config = Config(max_pool_connections=WORKERS, retries={"mode": "standard"})
         outcomes = upload_all(boto3.client("s3", region_name=region, config=config), bucket, wanted, done=advance)
     if as_json:
-        return _print_json({"bucket": bucket, "objects": outcomes})
+        keys = {
+            state: [key for key, outcome in outcomes.items() if outcome == state] for state in ("uploaded", "present")
+        }
+        return _print_json({"bucket": bucket, **keys})
     new = [entry for entry in wanted if outcomes[entry.key] == "uploaded"]
     for entry in new:
         click.echo(f"  {entry.key}  {entry.what}  {_size(len(entry.content))}")

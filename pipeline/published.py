@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipeline.releases import Catalog, Release, ReleasedProduct
     from portfolios.catalog import PortfolioSpec
+
+
+PERMISSIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "*": ("ListConstraintsForPortfolio", "ListPortfolios", "SearchProductsAsAdmin"),
+    "portfolio/*": ("DescribePortfolioShares", "ListPrincipalsForPortfolio"),
+    "product/*": ("ListProvisioningArtifacts",),
+}
+"""What the check calls, by the resource part of the ARN; those under ``*`` have no resource level."""
 
 
 class ServiceCatalogClient(Protocol):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import cli
-from pipeline.published import Published, check_published
+from pipeline.published import PERMISSIONS, Published, check_published
 from pipeline.releases import Catalog, Guidance, Release, ReleasedProduct
 from pipeline.semver import Version
 from portfolios.catalog import PortfolioSpec
@@ -76,6 +76,8 @@ class Account:
         ]
     )
 
+    called: set[str] = field(default_factory=set)
+
     def client(self) -> Client:
         client = boto3.client(
             "servicecatalog", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b"
@@ -86,6 +88,7 @@ class Account:
     def _answer(self, model: Client, params: dict[str, Any], **_: object) -> tuple[Any, dict[str, Any]]:
         request = json.loads(params["body"])
         operation = model.name
+        self.called.add(operation)
         key, items = {
             "ListPortfolios": ("PortfolioDetails", self.portfolios),
             "DescribePortfolioShares": ("PortfolioShareDetails", self.shares),
@@ -121,6 +124,12 @@ def test_an_account_as_the_repository_says_has_no_deviation() -> None:
         ("1.1.0", "hidden", True),
         ("2.0.0", "supported", True),
     ]
+
+
+def test_the_check_calls_what_its_permissions_name() -> None:
+    account = Account()
+    check(account)
+    assert account.called == {action for actions in PERMISSIONS.values() for action in actions}
 
 
 def test_a_recipient_given_as_an_arn_is_recognised_among_others() -> None:
