@@ -28,6 +28,7 @@ MODULES: Final = (
     "resources",
     "cloudformation",
     "stacksets",
+    "ec2",
     "codeconnections",
     "codebuild",
     "codepipeline",
