@@ -59,7 +59,7 @@ class _Group(click.Group):
     epilog=_examples(
         "portfolio diff train-s3                          what would change, and the smallest version step",
         'portfolio release train-s3 1.4.0 -m "Adds …"     write the release; then commit and push it',
-        'portfolio retire train-s3 1.0.0 --reason "Use …" advise against an old version',
+        'portfolio retire train-s3 1.0.0 --reason "Use …" allow no new launches of an old version',
     ),
 )
 @click.option(
@@ -230,19 +230,19 @@ def verify(root: Path, against: str | None, *, as_json: bool) -> None:
 @click.argument("product")
 @click.argument("version")
 @click.option("--reason", required=True, metavar="TEXT", help="Why, and what to use instead.")
-@click.option("--hide", is_flag=True, help="Allow no new launches at all.")
+@click.option("--hide", is_flag=True, help="Let nobody see the version any more: no launches, no updates to it.")
 @click.pass_obj
 def retire(root: Path, product: str, version: str, reason: str, *, hide: bool) -> None:
-    """Advise against VERSION of PRODUCT (deprecate it), or allow no new launches of it (--hide).
+    """Deprecate VERSION of PRODUCT: no new launches, but what was launched before can still be updated to it.
 
-    Writes products/PRODUCT/releases/status.json; the release itself stays as it is, and what was launched from it goes
-    on working. To take it back, revert the change of that file.
+    With --hide nobody sees it any more. Writes products/PRODUCT/releases/status.json; the release itself stays as it
+    is, and what was launched from it goes on working. To take it back, revert the change of that file.
     """
     from pipeline.freezing import retire as retire_
 
     path = retire_(load_catalog(root), product, version, hide=hide, reason=reason)
-    effect = "can no longer be launched" if hide else "is deprecated but can still be launched"
-    click.echo(f"{product} {version} {effect} once {path.relative_to(root)} is committed and published.")
+    effect = "will be hidden from everybody" if hide else "will be deprecated: no new launches, updates to it go on"
+    click.echo(f"{product} {version} {effect}. Commit {path.relative_to(root)} and push.")
 
 
 @portfolio.command(

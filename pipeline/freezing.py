@@ -161,7 +161,7 @@ def plan_release(catalog: Catalog, product_id: str, version_text: str, descripti
 
 
 def retire(catalog: Catalog, product_id: str, version: str, *, hide: bool, reason: str) -> Path:
-    """Deprecate a released version, or hide it from new launches, and return the file that says so.
+    """Deprecate or hide a released version, and return the file that says so.
 
     The release folder stays as it is; whatever was launched from the version goes on working.
 
@@ -169,7 +169,7 @@ def retire(catalog: Catalog, product_id: str, version: str, *, hide: bool, reaso
         catalog: The catalog of the repository.
         product_id: Its product.
         version: The version, e.g. ``1.0.0``.
-        hide: True: it can no longer be launched. False: it can, but Service Catalog advises against it.
+        hide: False: nothing new can be launched from it. True: nothing can be updated to it either.
         reason: Why, for whoever wonders.
 
     Raises:
@@ -182,7 +182,7 @@ def retire(catalog: Catalog, product_id: str, version: str, *, hide: bool, reaso
     release = product.release(version)
     if not reason.strip():
         raise ReleaseError("the reason is empty. Say with --reason why, and what to use instead.")
-    if hide and product.supported == (release,):
+    if product.launchable == (release,):
         raise ReleaseError(
             f"{product_id} {version} is the only version that can be launched; without it the product is of no use. "
             f"Release a newer version first, or take the product out of portfolios/catalog.py."

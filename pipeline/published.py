@@ -195,9 +195,9 @@ def _version(release: Release, found: list[Mapping[str, Any]]) -> Iterator[str]:
     is_active, guidance = artifact.get("Active", True), artifact.get("Guidance", "DEFAULT")
     if is_active != release.active:
         yield (
-            "it is hidden, so it cannot be launched, but the repository supports it."
+            "it is hidden from users, but the repository supports it."
             if release.active
-            else f"it can still be launched, but the repository hides it: {release.reason}"
+            else f"users still see it, but the repository hides it: {release.reason}"
         )
     if guidance != release.guidance:
         yield f"its guidance is {guidance}, but the repository says {release.guidance}."

@@ -1,7 +1,7 @@
 """The released versions of every product, read from the files of the repository: what gets published.
 
 A release is a folder ``products/<folder>/releases/<version>/`` that never changes. What may change later (a version
-gets deprecated, or hidden from new launches) stands beside it in ``products/<folder>/releases/status.json``.
+gets deprecated or hidden) stands beside it in ``products/<folder>/releases/status.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Guidance = Literal["DEFAULT", "DEPRECATED"]
-"""Guidance of a provisioning artifact, as Service Catalog names it (UpdateProvisioningArtifact)."""
+"""Guidance of a provisioning artifact. What was launched from a ``DEPRECATED`` version can still be updated to it, but
+nothing new can be launched from it (API reference, UpdateProvisioningArtifact)."""
 
 TEMPLATE: Final = "template.json"
 RECORD: Final = "release.json"
@@ -68,8 +69,8 @@ class Release:
         version: The version; its text is the name of the provisioning artifact.
         description: What is new in it, written by whoever released it.
         date: Committer date of the released commit, UTC, ISO 8601.
-        guidance: What Service Catalog tells users of this version now.
-        active: Whether it can be launched now; False hides it from new launches.
+        guidance: Its guidance now; ``DEPRECATED`` allows no new launches.
+        active: Whether users see it now; nothing can be launched from or updated to an inactive version.
         reason: Why it is deprecated or hidden; empty otherwise.
         contract: Version of the contract with the workload baseline that its template needs.
         seed_code: Seed-code template it was assembled from; None when it carries no seed code.
@@ -133,8 +134,13 @@ class ReleasedProduct:
 
     @property
     def supported(self) -> tuple[Release, ...]:
-        """The releases that can be launched, oldest first."""
+        """The releases that users can launch or at least update to, oldest first."""
         return tuple(release for release in self.versions if release.active)
+
+    @property
+    def launchable(self) -> tuple[Release, ...]:
+        """The releases that can be launched, oldest first."""
+        return tuple(release for release in self.supported if release.guidance == "DEFAULT")
 
     def release(self, version: str) -> Release:
         """Return one release.

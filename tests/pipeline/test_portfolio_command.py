@@ -146,7 +146,7 @@ def test_the_list_shows_versions_newest_first_with_state_and_portfolio(story: St
     story.repository.write("portfolios/catalog.py", portfolios)
     story.repository.write("products/later/product.py", "")
     retired = story.repository.portfolio("retire", "tiny", "1.0.0", "--reason", "Use 2.0.0.")
-    assert "tiny 1.0.0 is deprecated but can still be launched" in retired.stdout
+    assert "tiny 1.0.0 will be deprecated: no new launches" in retired.stdout
     lines = story.repository.portfolio("list").stdout.splitlines()
     assert [line.split() for line in lines] == [
         ["PRODUCT", "VERSION", "STATE", "RELEASED", "PORTFOLIO"],

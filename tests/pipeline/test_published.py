@@ -170,7 +170,7 @@ def share(**changes: object) -> Callable[[Account], None]:
         (lambda account: account.artifacts.pop(), "version 2.0.0: it does not exist", ["2.0.0"]),
         (artifact(1, Name="2.0.0"), "version 2.0.0: it exists 2 times (pa-2, pa-3)", ["1.1.0", "2.0.0"]),
         (artifact(2, Active=False), "version 2.0.0: it is hidden", ["2.0.0"]),
-        (artifact(1, Active=True), "but the repository hides it: It loses data.", ["1.1.0"]),
+        (artifact(1, Active=True), "users still see it, but the repository hides it: It loses data.", ["1.1.0"]),
         (artifact(0, Guidance="DEFAULT"), "its guidance is DEFAULT, but the repository says DEPRECATED", ["1.0.0"]),
         (
             lambda account: account.artifacts.append({"Id": "pa-4", "Name": "by hand"}),

@@ -354,20 +354,27 @@ def test_a_retired_version_keeps_its_folder_and_changes_its_state(releases: Rele
     files = releases.repository.contents("1.0.0")
     root = releases.repository.root
     retire(load_catalog(root), "tiny", "1.0.0", hide=False, reason="Use 1.0.1.")
-    first, second = load_catalog(root).products["tiny"].versions
+    product = load_catalog(root).products["tiny"]
+    first, second = product.versions
+    assert (product.supported, product.launchable) == ((first, second), (second,))
     assert (first.guidance, first.active, first.reason) == ("DEPRECATED", True, "Use 1.0.1.")
     assert (second.guidance, second.active, second.reason) == ("DEFAULT", True, "")
     retire(load_catalog(root), "tiny", "1.0.0", hide=True, reason="Broken.")
     product = load_catalog(root).products["tiny"]
     assert [str(release.version) for release in product.supported] == ["1.0.1"]
+    assert product.launchable == product.supported
     assert releases.repository.contents("1.0.0") == files
     assert list(problems_since(load_catalog(root), "HEAD")) == []
 
 
-def test_the_last_version_that_can_be_launched_cannot_be_hidden(releases: Releases) -> None:
+@pytest.mark.parametrize("hide", [False, True])
+def test_the_last_version_that_can_be_launched_cannot_be_retired(releases: Releases, *, hide: bool) -> None:
     releases.release("1.0.0", candidate())
+    releases.release("1.0.1", candidate(title="Other"))
+    root = releases.repository.root
+    retire(load_catalog(root), "tiny", "1.0.0", hide=False, reason="Old.")
     with pytest.raises(ReleaseError, match="the only version that can be launched"):
-        retire(load_catalog(releases.repository.root), "tiny", "1.0.0", hide=True, reason="Broken.")
+        retire(load_catalog(root), "tiny", "1.0.1", hide=hide, reason="Broken.")
 
 
 @pytest.mark.parametrize(
