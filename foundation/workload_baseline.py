@@ -294,7 +294,7 @@ class BaselineTemplate(sc.ProductStack):
         acknowledge(
             result,
             {
-                "AwsSolutions-L1": "Python 3.13 is in support, and is what the functions of this catalog are written for."
+                "AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."
             },
         )
         resource = result.node.default_child
