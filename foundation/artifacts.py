@@ -85,7 +85,6 @@ class ArtifactsStack(Stack):
             "AccessLogs",
             encryption=aws_s3.BucketEncryption.S3_MANAGED,  # S3's log delivery does not take customer keys
             enforce_ssl=True,
-            minimum_tls_version=1.2,
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(_ACCESS_LOG_DAYS))],
             removal_policy=RemovalPolicy.RETAIN,
@@ -99,7 +98,6 @@ class ArtifactsStack(Stack):
             bucket_key_enabled=True,
             versioned=True,
             enforce_ssl=True,
-            minimum_tls_version=1.2,
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             server_access_logs_bucket=self.access_logs,

@@ -20,6 +20,8 @@ from aws_cdk import (
     aws_events,
     aws_events_targets,
     aws_iam,
+    aws_kms,
+    aws_s3,
     pipelines,
 )
 
@@ -91,8 +93,9 @@ class PipelineStack(Stack):
             synth=synth,
             cli_version=cdk_version,
             cdk_assets_cli_version=CDK_ASSETS_VERSION,
-            cross_account_keys=True,  # customer keys for the pipeline's own buckets
-            enable_key_rotation=True,
+            artifact_bucket=self._transit_bucket(),
+            # With keys that CDK makes for the buckets of further regions it would grant the use of every key ("*").
+            cross_account_keys=False,
             publish_assets_in_parallel=False,
             use_change_sets=False,  # one action per stack; nobody reviews the change sets
             code_build_defaults=pipelines.CodeBuildOptions(
@@ -138,6 +141,27 @@ class PipelineStack(Stack):
                 CfnRuleAssertion(assert_=Fn.condition_equals(parameter, "0"), assert_description=advice),
             ],
         )
+
+    def _transit_bucket(self) -> aws_s3.Bucket:
+        """Return the bucket through which the actions of the pipeline hand each other files."""
+        key = aws_kms.Key(
+            self, "TransitKey", description="Files in transit through the catalog's pipeline", enable_key_rotation=True
+        )
+        bucket = aws_s3.Bucket(
+            self,
+            "Transit",
+            encryption=aws_s3.BucketEncryption.KMS,
+            encryption_key=key,
+            bucket_key_enabled=True,
+            enforce_ssl=True,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(30))],
+        )
+        acknowledge(
+            bucket,
+            {"AwsSolutions-S1": "Holds copies of the repository and the cloud assembly for 30 days."},
+        )
+        return bucket
 
     def _source(self) -> pipelines.CodePipelineSource:
         source = self._settings.source
@@ -198,18 +222,23 @@ class PipelineStack(Stack):
             check = self._portfolio_step(
                 f"CheckPublished-{region}",
                 source,
-                f"check-published --region {region}",
+                f"check-published --region {region} --ou {self._settings.workloads_ou_id}",
                 [
-                    _allow(["*"], "servicecatalog:ListPortfolios", "servicecatalog:SearchProductsAsAdmin"),
-                    _allow([f"{arn}:portfolio/*"], "servicecatalog:DescribePortfolioShares"),
                     _allow(
-                        [f"{arn}:product/*"],
-                        "servicecatalog:DescribeProductAsAdmin",
-                        "servicecatalog:ListProvisioningArtifacts",
+                        ["*"],
+                        "servicecatalog:ListConstraintsForPortfolio",
+                        "servicecatalog:ListPortfolios",
+                        "servicecatalog:SearchProductsAsAdmin",
                     ),
+                    _allow(
+                        [f"{arn}:portfolio/*"],
+                        "servicecatalog:DescribePortfolioShares",
+                        "servicecatalog:ListPrincipalsForPortfolio",
+                    ),
+                    _allow([f"{arn}:product/*"], "servicecatalog:ListProvisioningArtifacts"),
                 ],
                 {
-                    "*": "ListPortfolios and SearchProductsAsAdmin only, which have no resource level.",
+                    "*": "Two lists and a search of the catalog, which have no resource level.",
                     f"{arn_shown}:portfolio/*": "It checks every portfolio of the catalog, and only reads.",
                     f"{arn_shown}:product/*": "It checks every product of the catalog, and only reads.",
                 },
@@ -247,6 +276,7 @@ class PipelineStack(Stack):
         """Accept the wildcards in the policies that CDK Pipelines writes for its roles."""
         pipeline = self.pipeline.pipeline
         bucket = self.get_logical_id(cast("CfnElement", pipeline.artifact_bucket.node.default_child))
+        copies = pipeline.cross_region_support.values()
         own_bucket = (
             "Granted by CDK Pipelines on the pipeline's own artifact bucket, which holds its files in transit only"
         )
@@ -260,9 +290,19 @@ class PipelineStack(Stack):
                 **{f"AwsSolutions-IAM5[Action::s3:{action}*]": f"{own_bucket}." for action in s3_actions},
                 **{f"AwsSolutions-IAM5[Action::kms:{a}*]": f"{own_key}." for a in ("GenerateDataKey", "ReEncrypt")},
                 f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/*]": f"{own_bucket}; the star stands for their keys.",
-                "AwsSolutions-S1": "Holds copies of the repository and the cloud assembly, both kept elsewhere.",
+                **{
+                    f"AwsSolutions-IAM5[Resource::{self.resolve(copy.replication_bucket.bucket_arn)}/*]": (
+                        f"{own_bucket}; the star stands for their keys."
+                    )
+                    for copy in copies
+                },
             },
         )
+        for copy in copies:
+            acknowledge(
+                copy.replication_bucket,
+                {"AwsSolutions-S1": "Holds copies of the cloud assembly for a further region, kept elsewhere."},
+            )
         acknowledge_lint(
             cast("CfnResource", pipeline.node.default_child),
             {

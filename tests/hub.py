@@ -1,0 +1,82 @@
+"""The hub's app, synthesised once per test run."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import app
+from pipeline.settings import SAMPLE
+
+ACCOUNT: Final = "210987654321"
+REGION: Final = "eu-central-1"
+OTHER_REGION: Final = "us-east-1"
+ORGANIZATION: Final = "o-tests012345"
+OU: Final = "ou-te01-workload1"
+OU_PATH: Final = f"{ORGANIZATION}/r-te01/ou-te01-parent01/{OU}/"
+
+SETTINGS: Final[dict[str, Any]] = {
+    **SAMPLE,
+    "account_id": ACCOUNT,
+    "regions": [REGION],
+    "organization_id": ORGANIZATION,
+    "root_id": "r-te01",
+    "workloads_ou_id": OU,
+    "workloads_ou_path": OU_PATH,
+    "deployment_ou_id": "ou-te01-deployme",
+    "source": {"provider": "GitHub", "repository": "a-team/catalog", "branch": "main"},
+    "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_MLLead_*"]},
+    "notification_emails": ["platform@tests.invalid", "second@tests.invalid"],
+    "support": {"email": "help@tests.invalid", "url": "https://tests.invalid/help"},
+}
+"""Settings of a hub that is not the sample."""
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A synthesised app.
+
+    Attributes:
+        folder: The cloud assembly.
+        templates: Template of each stack by stack name, those of the stages included.
+        report: The validation report.
+    """
+
+    folder: Path
+    templates: dict[str, dict[str, Any]]
+    report: dict[str, Any]
+
+
+@cache
+def hub_assembly() -> Assembly:
+    """Return the assembly of a hub with one region."""
+    return synthesise(SETTINGS)
+
+
+def synthesise(settings: dict[str, Any]) -> Assembly:
+    """Return the assembly for some settings."""
+    folder = Path(tempfile.mkdtemp(prefix="hub-assembly-"))
+    app.build(hub=settings, outdir=str(folder)).synth()
+    templates = {}
+    for manifest in (folder / "manifest.json", *sorted(folder.glob("assembly-*/manifest.json"))):
+        for artifact in json.loads(manifest.read_text())["artifacts"].values():
+            if artifact["type"] == "aws:cloudformation:stack":
+                region = artifact["environment"].rsplit("/", 1)[-1]
+                name = artifact["properties"].get("stackName") or artifact["displayName"]
+                template = json.loads((manifest.parent / artifact["properties"]["templateFile"]).read_text())
+                templates[name if region == settings["regions"][0] else f"{name} in {region}"] = template
+    report = json.loads((folder / "validation-report.json").read_text())
+    return Assembly(folder=folder, templates=templates, report=report)
+
+
+def resources(template: dict[str, Any], type_: str) -> dict[str, dict[str, Any]]:
+    """Return the properties of the resources of a type, unresolved, by logical id."""
+    return {
+        id_: resource.get("Properties", {})
+        for id_, resource in template["Resources"].items()
+        if resource["Type"] == type_
+    }
