@@ -65,6 +65,7 @@ class Organization:
         git_root: Folder of bare repositories, ``<owner>/<name>.git``.
         seed_python: Interpreter of the seed code's environment.
         seed_runner_path: PYTHONPATH for the pipeline runner.
+        share_seconds: How long sharing a portfolio with an organization node takes. Default: no time at all.
     """
 
     port: int
@@ -79,6 +80,7 @@ class Organization:
     git_root: Path
     seed_python: str
     seed_runner_path: str
+    share_seconds: float = 0
 
     @property
     def endpoint(self) -> str:
@@ -109,6 +111,7 @@ class Organization:
             git_root=Path(raw["git_root"]),
             seed_python=raw["seed_python"],
             seed_runner_path=raw["seed_runner_path"],
+            share_seconds=float(raw.get("share_seconds", 0)),
         )
 
     def accounts_in(self, target: str) -> tuple[str, ...]:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from rehearsal.cloud.callers import Caller
 
-SHARE_SECONDS: Final = 0.2
-"""How long sharing with an organization node takes here; on AWS it is asynchronous too, and takes a minute or so."""
-
 
 def catalog_arn(kind: str, identifier: str, account: str, region: str) -> str:
     """Return the ARN of a portfolio, product or provisioned product (its service name is ``catalog``).
@@ -223,12 +220,12 @@ def settle_shares() -> None:
 
 
 def begin_share_operation(portfolio: Portfolio, node: str, apply: Callable[[], None]) -> ShareOperation:
-    """Start a change of shares and return it; it takes effect after `SHARE_SECONDS`."""
+    """Start a change of shares and return it; as on AWS it takes effect later, here after `share_seconds`."""
     operation = ShareOperation(
         token=f"share-{random_id()}",
         portfolio=portfolio.id,
         node=node,
-        ready_at=time.time() + SHARE_SECONDS,
+        ready_at=time.time() + core.organization().share_seconds,
         apply=apply,
     )
     SHARE_OPERATIONS[operation.token] = operation

@@ -160,6 +160,7 @@ def configuration(folder: Path, port: int) -> Path:
         "region": REGION,
         "git_root": str(folder / "git"),
         "seed_python": str(PYTHON),
+        "share_seconds": 0.2,
         "seed_runner_path": str(ROOT / "seed-code/layers/project"),
     }
     path = folder / "cloud.json"
