@@ -398,7 +398,8 @@ def _print_diff(product: str, base: Release, diff: Diff) -> None:
             click.secho(f"\n{_HEADINGS[area]}", bold=True)
         step = click.style(f"{change.step!s:5}", fg=_COLOURS[str(change.step)])
         detail = f": {change.detail}" if change.detail else ""
-        click.echo(f"  {step}  {_SIGNS[change.kind]} {change.name}{'' if area == 'iam' else f' {change.kind}'}{detail}")
+        happened = f" {change.kind}" if change.kind in ("added", "removed", "replaced") else ""
+        click.echo(f"  {step}  {_SIGNS[change.kind]} {change.name}{happened}{detail}")
     if not diff.changes:
         click.echo("\nNothing has changed, so there is nothing to release.")
         return

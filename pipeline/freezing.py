@@ -306,7 +306,9 @@ def _changelog(path: Path, record: Mapping[str, Any], diff: Diff | None) -> str:
 
 
 def _concerns_users(change: Change) -> bool:
-    return change.area in _LISTED_AREAS or change.kind == "replaced" or change.step is Step.MAJOR
+    if change.area in _LISTED_AREAS:
+        return change.step > Step.PATCH
+    return change.kind == "replaced" or change.step is Step.MAJOR
 
 
 def _for_users(change: Change) -> str:

@@ -141,7 +141,7 @@ def _statements(value: object) -> Iterator[Mapping[str, Any]]:
 
 def _grants(subject: str, statement: Mapping[str, Any]) -> Iterator[Grant]:
     conditions = frozenset(
-        f"{operator} {key} {json.dumps(sorted(map(text, _listed(values))))}"
+        f"{operator} {key} {' | '.join(sorted(map(text, _listed(values))))}"
         for operator, tests in statement.get("Condition", {}).items()
         for key, values in tests.items()
     )

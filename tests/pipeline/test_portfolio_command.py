@@ -98,7 +98,7 @@ def test_the_same_commit_gives_the_same_bytes_in_another_folder(
 def test_a_diff_shows_each_change_and_the_smallest_step(story: Story) -> None:
     lines = story.said["diff"].stdout.splitlines()
     assert lines[0] == "tiny: changes since 1.0.0"
-    assert "  major  ~ Name changed: pattern ^[a-z]{1,10}$ becomes ^[a-z]{1,9}$: values in use may be refused" in lines
+    assert "  major  ~ Name: pattern ^[a-z]{1,10}$ becomes ^[a-z]{1,9}$: values in use may be refused" in lines
     assert "  minor  + more.txt added" in lines
     assert "Smallest step: major, so at least 2.0.0." in lines
     assert lines[-1].startswith("Reason: parameter Name changed")
