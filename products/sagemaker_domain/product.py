@@ -217,11 +217,12 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             "ExistingConnectionArn",
             group=SOURCE,
             label="Existing connection (optional)",
-            description="ARN of an available CodeConnection of this account, as the Developer Tools console shows it "
-            "(…:connection/…). Blank creates one, whose handshake a person finishes in the console.",
+            description="ARN of an available CodeConnection of this account, as the Developer Tools console shows it; "
+            "it ends in e.g. connection/1234abcd-12ab-34cd-56ef-1234567890ab. Blank creates one, whose handshake "
+            "a person finishes in the console.",
             default="",
             pattern=r"^$|^arn:[a-z0-9-]+:(codeconnections|codestar-connections):[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]{36}$",
-            problem="Blank, or the ARN of a CodeConnection (…:connection/ and its id)",
+            problem="Blank, or the ARN of a CodeConnection, which ends in connection/ and its id",
         )
         return provider.value_as_string, existing.value_as_string
 

@@ -109,7 +109,7 @@ class PipelineRole(Construct):
                     actions=["cloudwatch:PutMetricData"],
                     resources=["*"],
                     conditions={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
-                    because="PutMetricData has no resources; the condition keeps it to SageMaker's namespaces.",
+                    because="Metrics have no ARNs; the condition keeps it to SageMaker's namespaces.",
                 ),
                 Grant(
                     sid="PullImages",

@@ -31,7 +31,7 @@ PROJECT, DATA, SOURCE, RETRAINING, COSTS = (
 # The seed-code check-in accepts the same names.
 REPOSITORY_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_.][A-Za-z0-9._-]*){1,5}(?<!\.git)$"
 BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
-SCHEDULE_PATTERN = r"^rate\((1 (hour|day)|[1-9][0-9]* (hours|days))\)$|^cron\([^ )]+( [^ )]+){5}\)$"
+SCHEDULE_PATTERN = r"^rate\((1 (hour|day)|([2-9]|[1-9][0-9]+) (hours|days))\)$|^cron\([^ )]+( [^ )]+){5}\)$"
 
 
 class TrainS3Product(servicecatalog.ProductStack):
@@ -145,8 +145,8 @@ class TrainS3Product(servicecatalog.ProductStack):
             "DataKeyArn",
             group=DATA,
             label="KMS key of the data (optional)",
-            description="ARN of the customer key that encrypts the data set, as KMS shows it (it ends in "
-            "key/1234abcd-12ab-34cd-56ef-1234567890ab). Leave blank when S3's own keys do.",
+            description="ARN of the customer key that encrypts the data set, as KMS shows it; it ends in e.g. "
+            "key/1234abcd-12ab-34cd-56ef-1234567890ab. Leave blank when S3's own keys do.",
             default="",
             pattern=r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$",
             problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
@@ -228,7 +228,7 @@ class TrainS3Product(servicecatalog.ProductStack):
             description="For Schedule only, times in UTC. E.g. rate(7 days), or cron(0 5 ? * MON *) for Mondays at 5.",
             default="rate(7 days)",
             pattern=SCHEDULE_PATTERN,
-            problem="rate(…) in hours or days, e.g. rate(7 days), or cron(…) with six fields, e.g. cron(0 5 ? * MON *)",
+            problem="A rate in hours or days, e.g. rate(7 days), or a cron with six fields, e.g. cron(0 5 ? * MON *)",
         ).value_as_string
         suffix = form.ask(
             "NewDataSuffix",
