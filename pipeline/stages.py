@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import Environment, Stage, Tags
 
 from foundation.artifacts import ArtifactsStack
+from foundation.workload_baseline import WorkloadBaselineStack
 from portfolios.stack import PortfoliosStack
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class FoundationStage(Stage):
 
     Attributes:
         artifacts: Bucket of the releases.
+        baseline: The StackSet with what accounts need; its functions' code comes from the bucket, once it is filled.
     """
 
     def __init__(self, scope: Construct, id_: str, *, region: str, settings: HubSettings) -> None:
@@ -38,6 +40,15 @@ class FoundationStage(Stage):
             stack_name="ml-platform-artifacts",
             tags=settings.tags,
         )
+        self.baseline = WorkloadBaselineStack(
+            self,
+            "WorkloadBaseline",
+            settings=settings,
+            env=environment,
+            stack_name="ml-platform-workload-baseline",
+            tags=settings.tags,
+        )
+        self.baseline.add_dependency(self.artifacts, "the code of the baseline's functions is read from the bucket")
         tag_resources(self, settings)
 
 
