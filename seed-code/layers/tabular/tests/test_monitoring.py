@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from tabular_jobs import evaluated
+
+from tabular.monitoring import SKETCH_ITEMS, quantile_sketch
+
+
+def test_statistics_describe_the_training_records_without_the_label() -> None:
+    project = evaluated("binary")
+    training = project.split("train")
+    statistics = project.json("baseline", "statistics.json")
+    features = {feature["name"]: feature for feature in statistics["features"]}
+    assert statistics["dataset"]["item_count"] == len(training)
+    assert list(features) == ["spent", "visits", "region", "member", "joined", "note"]
+    spent = features["spent"]["numerical_statistics"]
+    assert spent["common"] == {
+        "num_present": int(training["spent"].notna().sum()),
+        "num_missing": int(training["spent"].isna().sum()),
+    }
+    assert spent["mean"] == pytest.approx(training["spent"].mean())
+    assert (spent["min"], spent["max"]) == (training["spent"].min(), training["spent"].max())
+    buckets = spent["distribution"]["kll"]["buckets"]
+    assert len(buckets) == 10
+    assert sum(bucket["count"] for bucket in buckets) == spent["common"]["num_present"]
+    region = features["region"]["string_statistics"]
+    counted = {bucket["value"]: bucket["count"] for bucket in region["distribution"]["categorical"]["buckets"]}
+    assert counted == training["region"].value_counts().to_dict()
+    assert region["distinct_count"] == 4
+
+
+def test_constraints_tell_types_completeness_and_domains() -> None:
+    project = evaluated("binary")
+    constraints = project.json("baseline", "constraints.json")
+    features = {feature["name"]: feature for feature in constraints["features"]}
+    types = {name: feature["inferred_type"] for name, feature in features.items()}
+    assert (types["spent"], types["visits"], types["region"], types["member"]) == (
+        "Fractional",
+        "Integral",
+        "String",
+        "String",
+    )
+    assert features["visits"]["num_constraints"] == {"is_non_negative": True}
+    assert features["spent"]["completeness"] == pytest.approx(project.split("train")["spent"].notna().mean())
+    assert features["region"]["string_constraints"]["domains"] == ["east", "north", "south", "wést"]
+    assert "string_constraints" not in features["note"]  # too many different values to be a domain
+    assert constraints["monitoring_config"]["evaluate_constraints"] == "Enabled"
+
+
+@pytest.mark.parametrize("count", [1, 2048, 2049, 5000, 100_001])
+def test_the_sketch_stands_for_all_numbers_and_keeps_the_median(count: int) -> None:
+    numbers = np.random.default_rng(1).normal(size=count)
+    levels = quantile_sketch(numbers)
+    assert sum(len(items) << level for level, items in enumerate(levels)) == count
+    assert max(len(items) for items in levels) <= SKETCH_ITEMS
+    weighted = np.concatenate([np.repeat(items, 1 << level) for level, items in enumerate(levels) if items])
+    assert np.median(weighted) == pytest.approx(np.median(numbers), abs=0.01)
