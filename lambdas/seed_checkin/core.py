@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # nothing may look like an option or a path that leaves its folder.
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _ASSET_KEY: Final = re.compile(r"assets/(?P<digest>[0-9a-f]{64})\.zip")
-_VERSION: Final = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}")
+_VERSION: Final = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}(?:-[0-9A-Za-z.-]{1,40})?")
 _PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _BRANCH_MAX: Final = 100
 

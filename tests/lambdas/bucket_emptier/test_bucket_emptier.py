@@ -17,6 +17,8 @@ from tests.lambdas.cloudformation import AnswerBox, Context
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.lambdas.aws import Answers
+
 TYPE = "Custom::BucketContents"
 ACCOUNT = "123456789012"  # the account of moto
 NAME = f"mlp-p-abc123-{ACCOUNT}-eu-west-1"
@@ -99,7 +101,7 @@ def endless(_: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_bucket_too_big_for_one_run_is_handed_over_with_the_same_request(box: AnswerBox) -> None:
-    answers = {
+    answers: Answers = {
         "s3:ListMultipartUploads": {},
         "s3:ListObjectVersions": endless,
         "s3:DeleteObjects": {},
@@ -123,7 +125,7 @@ def test_the_run_that_finishes_answers(bucket: Any, box: AnswerBox) -> None:  # 
 
 
 def test_runs_are_bounded_and_the_last_one_says_how_to_go_on(box: AnswerBox) -> None:
-    answers = {"s3:ListMultipartUploads": {}, "s3:ListObjectVersions": endless, "s3:DeleteObjects": {}}
+    answers: Answers = {"s3:ListMultipartUploads": {}, "s3:ListObjectVersions": endless, "s3:DeleteObjects": {}}
     with answering(answers) as calls:
         delete(box, Context(900, 30), RoundsBefore=core.MAX_ROUNDS - 1)
     assert "lambda:Invoke" not in calls.operations
@@ -133,7 +135,7 @@ def test_runs_are_bounded_and_the_last_one_says_how_to_go_on(box: AnswerBox) -> 
 
 def test_a_protected_object_is_named(box: AnswerBox) -> None:
     refused = {"Errors": [{"Key": "locked", "Code": "AccessDenied", "Message": "object lock"}]}
-    answers = {"s3:ListMultipartUploads": {}, "s3:ListObjectVersions": endless, "s3:DeleteObjects": refused}
+    answers: Answers = {"s3:ListMultipartUploads": {}, "s3:ListObjectVersions": endless, "s3:DeleteObjects": refused}
     with answering(answers):
         delete(box)
     assert box.only["Status"] == "FAILED"
@@ -143,7 +145,7 @@ def test_a_protected_object_is_named(box: AnswerBox) -> None:
 
 def test_an_upload_that_ended_meanwhile_does_not_matter() -> None:
     pages = iter([{"Uploads": [{"Key": "big", "UploadId": "u"}]}, {}])
-    answers = {
+    answers: Answers = {
         "s3:ListMultipartUploads": lambda _: next(pages),
         "s3:AbortMultipartUpload": client_error("NoSuchUpload"),
         "s3:ListObjectVersions": {},
@@ -157,7 +159,7 @@ def test_an_upload_that_ended_meanwhile_does_not_matter() -> None:
 @pytest.mark.parametrize("index", range(6))
 def test_whichever_call_fails_there_is_exactly_one_answer(box: AnswerBox, index: int) -> None:
     uploads = iter([{"Uploads": [{"Key": "big", "UploadId": "u"}]}, {}, {}])
-    answers = {
+    answers: Answers = {
         "s3:ListMultipartUploads": lambda _: next(uploads),
         "s3:AbortMultipartUpload": {},
         "s3:ListObjectVersions": endless,

@@ -1,0 +1,281 @@
+"""Custom::Preflight: every problem of a launch in one answer, in words that say what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from lambdas.preflight import handler
+from lambdas.preflight.account import Account
+from lambdas.preflight.core import CHECKS, VPC_ONLY_SERVICES, Endpoint, Subnet, Vpc, subnet_problems, vpc_problems
+from tests.lambdas.aws import answering, client_error
+from tests.lambdas.cloudformation import AnswerBox, Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lambdas.aws import Answers
+
+TYPE = "Custom::Preflight"
+CONNECTION = "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0000-4000-8000-000000000001"
+PROPERTIES = {
+    "Checks": list(CHECKS),
+    "VpcId": "vpc-1",
+    "SubnetIds": ["subnet-a", "subnet-b"],
+    "AuthMode": "SSO",
+    "DomainName": "team-a",
+    "ConnectionArn": CONNECTION,
+    "Repository": "data-science/churn",
+}
+
+
+def good_account() -> dict[str, Any]:
+    """Answers of an account in which everything is right; network traffic goes through a NAT gateway."""
+    subnet = {"VpcId": "vpc-1"}
+    return {
+        "ec2:DescribeVpcs": {"Vpcs": [{"VpcId": "vpc-1", "InstanceTenancy": "default"}]},
+        "ec2:DescribeVpcAttribute": {"EnableDnsSupport": {"Value": True}, "EnableDnsHostnames": {"Value": True}},
+        "ec2:DescribeSubnets": {
+            "Subnets": [
+                {"SubnetId": "subnet-a", "AvailabilityZone": "eu-west-1a", **subnet},
+                {"SubnetId": "subnet-b", "AvailabilityZone": "eu-west-1b", **subnet},
+            ]
+        },
+        "ec2:DescribeRouteTables": {
+            "RouteTables": [
+                {
+                    "RouteTableId": "rtb-1",
+                    "VpcId": "vpc-1",
+                    "Associations": [{"Main": True}],
+                    "Routes": [
+                        {"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local", "State": "active"},
+                        {"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "active"},
+                    ],
+                }
+            ]
+        },
+        "ec2:DescribeVpcEndpoints": {"VpcEndpoints": []},
+        "sso-admin:ListInstances": {"Instances": [{"InstanceArn": "arn:aws:sso:::instance/ssoins-1"}]},
+        "sagemaker:ListDomains": {"Domains": [{"DomainName": "team-b"}]},
+        "codeconnections:GetConnection": {"Connection": {"ConnectionStatus": "AVAILABLE"}},
+    }
+
+
+def check(box: AnswerBox, answers: Answers, kind: str = "Create", **properties: Any) -> str:  # noqa: ANN401
+    with answering(answers):
+        event = box.event(kind, TYPE, PROPERTIES | properties, old_properties=PROPERTIES)
+        handler.lambda_handler(event, Context())
+    return str(box.only.get("Reason", box.only["Status"]))
+
+
+def test_an_account_in_which_all_is_right_passes(box: AnswerBox) -> None:
+    assert check(box, good_account()) == "SUCCESS"
+
+
+def test_all_problems_are_told_in_one_answer(box: AnswerBox) -> None:
+    wrong = good_account() | {
+        "ec2:DescribeVpcs": {"Vpcs": []},
+        "ec2:DescribeSubnets": {"Subnets": []},
+        "sso-admin:ListInstances": {"Instances": []},
+        "sagemaker:ListDomains": {"Domains": [{"DomainName": "Team-A"}]},
+        "codeconnections:GetConnection": {"Connection": {"ConnectionStatus": "PENDING"}},
+    }
+    reason = check(box, wrong, Repository="churn")
+    assert box.only["Status"] == "FAILED"
+    assert reason.startswith("7 problems to solve before the launch.")
+    for part in (
+        "VPC vpc-1 does not exist",
+        "Subnet subnet-a does not exist",
+        "Subnet subnet-b does not exist",
+        "AuthMode is SSO",
+        "domain named 'team-a' exists",
+        "is PENDING",
+        "Repository is 'churn'",
+    ):
+        assert part in reason
+
+
+def test_only_the_checks_that_are_asked_for_are_made(box: AnswerBox) -> None:
+    assert check(box, {}, Checks=["repository"]) == "SUCCESS"
+
+
+def test_an_unknown_check_is_refused_rather_than_skipped(box: AnswerBox) -> None:
+    assert "does not know the checks quota; it knows vpc, subnets" in check(box, {}, Checks=["quota"])
+
+
+def test_iam_sign_in_needs_no_identity_center(box: AnswerBox) -> None:
+    assert check(box, {}, Checks=["identity-center"], AuthMode="IAM") == "SUCCESS"
+
+
+def test_a_domain_may_keep_its_own_name_when_it_is_updated(box: AnswerBox) -> None:
+    assert check(box, {}, "Update", Checks=["domain-name"]) == "SUCCESS"
+
+
+def test_a_domains_new_name_must_be_free(box: AnswerBox) -> None:
+    pages = iter([{"Domains": [], "NextToken": "1"}, {"Domains": [{"DomainName": "team-b"}]}])
+    answers: Answers = {"sagemaker:ListDomains": lambda _: next(pages)}
+    assert "'team-b' exists" in check(box, answers, "Update", Checks=["domain-name"], DomainName="team-b")
+
+
+@pytest.mark.parametrize(
+    ("arn", "answer", "told"),
+    [
+        ("arn:aws:s3:::x", {}, "is not the ARN of a CodeConnection"),
+        (CONNECTION, client_error("ResourceNotFoundException"), "does not exist"),
+        (CONNECTION, {"Connection": {"ConnectionStatus": "ERROR"}}, "is ERROR"),
+    ],
+)
+def test_a_connection_that_cannot_be_used_is_told(
+    box: AnswerBox, arn: str, answer: dict[str, Any] | Exception, told: str
+) -> None:
+    answers: Answers = {"codeconnections:GetConnection": answer}
+    assert told in check(box, answers, Checks=["connection"], ConnectionArn=arn)
+
+
+def test_deletion_asks_nothing(box: AnswerBox) -> None:
+    assert check(box, {}, "Delete") == "SUCCESS"
+
+
+@pytest.mark.parametrize("index", range(9))
+def test_whichever_call_fails_the_answer_names_the_check_and_all_others_are_made(box: AnswerBox, index: int) -> None:
+    with answering(good_account(), failing=index) as calls:
+        handler.lambda_handler(box.event("Create", TYPE, PROPERTIES), Context())
+    assert box.only["Status"] == "FAILED"
+    assert box.only["Reason"].startswith("1 problem to solve before the launch. The check '")
+    assert calls.operations[-1] == "codeconnections:GetConnection", "the last check is made as well"
+
+
+# ---- what is right about a network ----
+
+
+def vpc(**changes: Any) -> Vpc:  # noqa: ANN401 - fields of Vpc
+    values: dict[str, Any] = {"id": "vpc-1", "tenancy": "default", "dns_support": True, "dns_hostnames": True}
+    return Vpc(**values | changes)
+
+
+def subnet(**changes: Any) -> Subnet:  # noqa: ANN401 - fields of Subnet
+    values: dict[str, Any] = {
+        "id": "subnet-a",
+        "vpc_id": "vpc-1",
+        "zone": "eu-west-1a",
+        "route_table_id": "rtb-1",
+        "default_route": None,
+    }
+    return Subnet(**values | changes)
+
+
+def problems_of(one: Subnet, *endpoints: Endpoint, vpc_only: bool = True) -> list[str]:
+    return subnet_problems("vpc-1", [one.id], [one], endpoints, vpc_only=vpc_only)
+
+
+ALL_ENDPOINTS = [
+    Endpoint(service=s, is_gateway=s == "s3", route_table_ids={"rtb-1"} if s == "s3" else set())
+    for s in VPC_ONLY_SERVICES
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"dns_support": False}, "switch on enableDnsSupport"),
+        ({"dns_hostnames": False}, "switch on enableDnsHostnames"),
+        ({"tenancy": "dedicated"}, "dedicated tenancy"),
+    ],
+)
+def test_a_vpc_that_studio_cannot_use_is_told(changes: dict[str, Any], told: str) -> None:
+    (problem,) = vpc_problems("vpc-1", vpc(**changes))
+    assert told in problem
+
+
+def test_a_subnet_with_all_endpoints_or_a_nat_route_is_fine() -> None:
+    assert problems_of(subnet(), *ALL_ENDPOINTS) == []
+    assert problems_of(subnet(default_route="nat-1")) == []
+    assert problems_of(subnet(default_route="tgw-1")) == []
+
+
+def test_the_missing_endpoints_are_listed() -> None:
+    without = [endpoint for endpoint in ALL_ENDPOINTS if endpoint.service not in ("sagemaker.api", "sts")]
+    (problem,) = problems_of(subnet(), *without)
+    assert "no way to sagemaker.api, sts:" in problem
+
+
+def test_a_gateway_endpoint_of_another_route_table_does_not_count() -> None:
+    (problem,) = problems_of(subnet(route_table_id="rtb-2"), *ALL_ENDPOINTS)
+    assert "no way to s3:" in problem
+
+
+def test_a_public_subnet_is_refused_in_vpc_only_mode_and_only_there() -> None:
+    (problem,) = problems_of(subnet(default_route="igw-1"), *ALL_ENDPOINTS)
+    assert "is public" in problem
+    assert problems_of(subnet(default_route="igw-1"), vpc_only=False) == []
+
+
+def test_a_subnet_of_another_vpc_is_told() -> None:
+    (problem,) = problems_of(subnet(vpc_id="vpc-2", default_route="nat-1"))
+    assert "belongs to VPC vpc-2, not to vpc-1" in problem
+
+
+def test_no_subnet_at_all_is_told() -> None:
+    (problem,) = subnet_problems("vpc-1", [], [], [], vpc_only=True)
+    assert "No subnet is given" in problem
+
+
+def test_one_zone_only_is_a_warning_in_the_log(box: AnswerBox, caplog: pytest.LogCaptureFixture) -> None:
+    answers = good_account()
+    answers["ec2:DescribeSubnets"]["Subnets"].pop()
+    assert check(box, answers, Checks=["subnets"], SubnetIds=["subnet-a"], NetworkAccess="VpcOnly") == "SUCCESS"
+    assert "all subnets are in eu-west-1a" in caplog.text
+
+
+# ---- what the account says, against an emulated EC2 ----
+
+
+@pytest.fixture
+def ec2() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("ec2")
+
+
+def test_a_vpc_is_read_with_its_dns_settings(ec2: Any) -> None:  # noqa: ANN401 - a client of boto3
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc_id, EnableDnsHostnames={"Value": True})
+    assert Account().vpc(vpc_id) == vpc(id=vpc_id)
+    assert Account().vpc("vpc-0123") is None
+
+
+def test_subnets_are_read_with_the_route_that_applies_to_them(ec2: Any) -> None:  # noqa: ANN401
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    plain = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    public = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+    table = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    ec2.associate_route_table(RouteTableId=table, SubnetId=public)
+    found = {s.id: s for s in Account().subnets([plain, public, "subnet-0123"])}
+    assert set(found) == {plain, public}
+    assert found[plain].default_route is None, "the main table, which has no default route"
+    assert (found[public].default_route, found[public].route_table_id) == (gateway, table)
+    assert Account().subnets(["subnet-0123"]) == []
+
+
+def test_endpoints_are_read_by_the_name_of_their_service(ec2: Any) -> None:  # noqa: ANN401
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    table = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+    ec2.create_vpc_endpoint(
+        VpcId=vpc_id,
+        ServiceName="com.amazonaws.eu-west-1.s3",
+        VpcEndpointType="Gateway",
+        RouteTableIds=[table],
+    )
+    ec2.create_vpc_endpoint(
+        VpcId=vpc_id, ServiceName="com.amazonaws.eu-west-1.sagemaker.api", VpcEndpointType="Interface"
+    )
+    found = {endpoint.service: endpoint for endpoint in Account().endpoints(vpc_id)}
+    assert set(found) == {"s3", "sagemaker.api"}
+    assert found["s3"].is_gateway
+    assert table in found["s3"].route_table_ids
+    assert not found["sagemaker.api"].is_gateway
