@@ -84,6 +84,13 @@ def studio(parts: DomainParts) -> list[Grant]:
             because="Studio names apps; the condition keeps it to private spaces that the person owns.",
         ),
         Grant(
+            sid="SharedApps",
+            actions=["sagemaker:CreateApp", "sagemaker:DeleteApp"],
+            resources=[template.arn("sagemaker", "app/${!sagemaker:DomainId}/*")],
+            conditions={"StringEquals": {"sagemaker:SpaceSharingType": ["Shared"]}},
+            because="Studio names apps; the condition keeps it to spaces that their owners share.",
+        ),
+        Grant(
             sid="TagSpacesAndApps",
             actions=["sagemaker:AddTags"],
             resources=[template.arn("sagemaker", "space/*"), template.arn("sagemaker", "app/*")],
@@ -297,7 +304,12 @@ def building() -> list[Grant]:
     return [
         Grant(
             sid="ManageProjects",
-            actions=["sagemaker:AddTags", "sagemaker:CreateProject", "sagemaker:DeleteProject"],
+            actions=[
+                "sagemaker:AddTags",
+                "sagemaker:CreateProject",
+                "sagemaker:DeleteProject",
+                "sagemaker:UpdateProject",
+            ],
             resources=[_PROJECTS],
             because="Data scientists name their projects.",
         ),

@@ -124,10 +124,18 @@ def pass_role(role_arn: str, service: str) -> Grant:
 
 
 def use_key(key_arn: str) -> Grant:
-    """Return the grant to read and write data under a KMS key, and to let AWS services do so for a job's volumes."""
+    """Return the grant to read and write data under a KMS key."""
     return Grant(
         sid="UseKey",
-        actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom"],
+        actions=[
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+        ],
         resources=[key_arn],
     )
 

@@ -198,6 +198,9 @@ def test_people_open_and_stop_only_what_is_their_own(may: Callable[..., bool], p
         assert may(persona, f"sagemaker:{action}", resource, own)
         assert not may(persona, f"sagemaker:{action}", resource, foreign)
         assert not may(persona, f"sagemaker:{action}", resource.replace("d-abc", "d-xyz"), own)
+    shared = foreign | {"sagemaker:SpaceSharingType": "Shared"}
+    assert may(persona, "sagemaker:CreateApp", app, shared)
+    assert not may(persona, "sagemaker:DeleteSpace", space, shared)
     assert may(persona, "sagemaker:CreatePresignedDomainUrl", arn("sagemaker", "user-profile/d-abc/ana"), STUDIO)
     assert not may(persona, "sagemaker:CreatePresignedDomainUrl", arn("sagemaker", "user-profile/d-abc/bob"), STUDIO)
 
