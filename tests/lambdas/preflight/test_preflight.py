@@ -115,7 +115,7 @@ def test_a_domain_may_keep_its_own_name_when_it_is_updated(box: AnswerBox) -> No
 
 
 def test_a_domains_new_name_must_be_free(box: AnswerBox) -> None:
-    pages = iter([{"Domains": [], "NextToken": "1"}, {"Domains": [{"DomainName": "team-b"}]}])
+    pages: Iterator[dict[str, Any]] = iter([{"Domains": [], "NextToken": "1"}, {"Domains": [{"DomainName": "team-b"}]}])
     answers: Answers = {"sagemaker:ListDomains": lambda _: next(pages)}
     assert "'team-b' exists" in check(box, answers, "Update", Checks=["domain-name"], DomainName="team-b")
 

@@ -1,0 +1,348 @@
+"""The launch role can do what released products need, in both directions, and never more than the boundary allows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from foundation import boundary, launch_role
+from foundation.handler_permissions import SchemaError, handler_permissions, resource_kinds, resource_types
+from foundation.launch_role import EXCEPTIONS, RENAMED, LaunchRoleError
+from foundation.workload_baseline import FIRST_TYPES, launchable_types
+from tests.policy import allows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HUB = "999988887777"
+ACCOUNT = "111122223333"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/ml-platform-boundary"
+PROJECT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/project/mlp-p-abc-pipeline"
+LEAD_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/lead-data-scientist/lead"
+SCIENTIST_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/data-scientist/scientist"
+REGIONAL = f"eu-west-1:{ACCOUNT}"
+
+
+def filled(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Fill in what CloudFormation would."""
+    text = json.dumps(value)
+    for name, text_value in (("Partition", "aws"), ("AccountId", ACCOUNT), ("URLSuffix", "amazonaws.com")):
+        text = text.replace(f"${{AWS::{name}}}", text_value)
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def launch() -> list[dict[str, Any]]:
+    """Statements of the role for the products in this repository."""
+    statements: list[dict[str, Any]] = filled(launch_role.statements(launchable_types(), HUB))
+    return statements
+
+
+@pytest.fixture(scope="module")
+def ceiling() -> list[dict[str, Any]]:
+    """Statements of the boundary."""
+    statements: list[dict[str, Any]] = filled(boundary.document())["Statement"]
+    return statements
+
+
+# ---- proven against the schemas, both ways ----
+
+
+def test_nothing_is_missing(launch: list[dict[str, Any]]) -> None:
+    granted = {action for statement in launch for action in statement["Action"]}
+    needed = {
+        RENAMED.get(action, action)
+        for resource_type in launchable_types()
+        for action in handler_permissions(resource_type)
+        if action not in EXCEPTIONS
+    }
+    assert needed - granted == set()
+
+
+def test_nothing_is_idle(launch: list[dict[str, Any]]) -> None:
+    granted = {action for statement in launch for action in statement["Action"]}
+    needed = {
+        RENAMED.get(action, action)
+        for resource_type in launchable_types()
+        for action in handler_permissions(resource_type)
+    }
+    extra = {action for entry in launch_role.extras(HUB) for action in entry.actions}
+    assert granted - needed - extra == set()
+
+
+def test_every_exception_concerns_a_schema_and_gives_a_reason() -> None:
+    in_schemas = {a for t in FIRST_TYPES | launchable_types() for a in handler_permissions(t)}
+    managed = handler_permissions("AWS::IAM::ManagedPolicy")
+    assert {action for action in EXCEPTIONS if action not in in_schemas | managed} == set()
+    assert all(len(reason) > 20 for reason in EXCEPTIONS.values())
+
+
+def test_every_action_is_one_that_iam_knows(launch: list[dict[str, Any]]) -> None:
+    assert [a for statement in launch for a in statement["Action"] if resource_kinds(a) is None] == []
+
+
+def test_every_resource_is_named_where_iam_lets_it_be(launch: list[dict[str, Any]]) -> None:
+    anything = [statement for statement in launch if statement["Resource"] == ["*"]]
+    without_resource_level = {a for statement in anything for a in statement["Action"] if not resource_kinds(a)}
+    others = {a for statement in anything for a in statement["Action"]} - without_resource_level
+    assert others == {"cloudformation:GetTemplateSummary"}, "asked before a stack exists"
+
+
+def test_no_statement_allows_a_whole_service(launch: list[dict[str, Any]], ceiling: list[dict[str, Any]]) -> None:
+    actions = [a for s in [*launch, *ceiling] if s["Effect"] == "Allow" for a in launch_actions(s)]
+    assert [a for a in actions if a == "*" or a.endswith(":*")] == []
+    assert [a for s in launch for a in s["Action"] if "*" in a] == []
+
+
+def launch_actions(statement: dict[str, Any]) -> list[str]:
+    action = statement["Action"]
+    return action if isinstance(action, list) else [action]
+
+
+def test_the_documents_fit_into_iams_limits() -> None:
+    documents = launch_role.documents(launch_role.statements(launchable_types(), HUB))
+    assert len(documents) <= launch_role.ATTACHED_POLICIES_MAX
+    for document in [*documents, boundary.document()]:
+        assert len(json.dumps(document, separators=(",", ":"))) <= launch_role.MANAGED_POLICY_MAX
+
+
+def test_a_new_resource_type_is_covered_as_soon_as_a_release_holds_it(tmp_path: Path) -> None:
+    release = tmp_path / "train_s3" / "releases" / "1.0.0"
+    release.mkdir(parents=True)
+    resources = {
+        "Queue": {"Type": "AWS::SQS::Queue"},
+        "Seed": {"Type": "Custom::SeedCode"},
+        "Meta": {"Type": "AWS::CDK::Metadata"},
+    }
+    (release / "template.json").write_text(json.dumps({"Resources": resources}))
+    assert launchable_types(tmp_path) == {"AWS::SQS::Queue"}
+    assert launchable_types(tmp_path / "none") == FIRST_TYPES
+    assert resource_types([]) == frozenset()
+
+
+def test_a_type_that_nobody_scoped_stops_the_synthesis_with_what_to_do() -> None:
+    with pytest.raises(LaunchRoleError, match=r"is needed for AWS::EC2::Instance.*SCOPES"):
+        launch_role.statements(["AWS::EC2::Instance"], HUB)
+    with pytest.raises(SchemaError, match="no schema for 'AWS::No::Such'"):
+        launch_role.statements(["AWS::No::Such"], HUB)
+
+
+def test_an_action_that_iam_does_not_know_must_be_renamed_or_excepted() -> None:
+    with pytest.raises(LaunchRoleError, match="RENAMED"):
+        launch_role.scopes_of("s3:REST.PUT.OBJECT", ["AWS::Logs::LogGroup"])
+
+
+def test_too_many_statements_for_one_role_are_refused() -> None:
+    big = [{"Effect": "Allow", "Action": ["x" * 5000], "Resource": ["*"]}] * 11
+    with pytest.raises(LaunchRoleError, match="needs 11 managed policies"):
+        launch_role.documents(big)
+    with pytest.raises(LaunchRoleError, match="split its entry"):
+        launch_role.documents([{"Effect": "Allow", "Action": ["x" * 7000], "Resource": ["*"]}])
+
+
+# ---- what a launch does ----
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("s3:CreateBucket", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-eu-west-1"),
+        ("s3:PutBucketPolicy", f"arn:aws:s3:::mlp-d-team-a-1a2b3c4d-{ACCOUNT}-eu-west-1"),
+        ("codebuild:CreateProject", f"arn:aws:codebuild:{REGIONAL}:project/mlp-p-abc-build"),
+        ("codepipeline:CreatePipeline", f"arn:aws:codepipeline:{REGIONAL}:mlp-p-abc"),
+        ("events:PutRule", f"arn:aws:events:{REGIONAL}:rule/mlp-p-abc-source"),
+        ("sqs:CreateQueue", f"arn:aws:sqs:{REGIONAL}:mlp-p-abc-dead-letters"),
+        ("logs:CreateLogGroup", f"arn:aws:logs:{REGIONAL}:log-group:/aws/codebuild/mlp-p-abc-build"),
+        ("sagemaker:CreateModelPackageGroup", f"arn:aws:sagemaker:{REGIONAL}:model-package-group/churn-p-abc"),
+        ("sagemaker:CreateDomain", f"arn:aws:sagemaker:{REGIONAL}:domain/d-abc"),
+        ("kms:CreateKey", "*"),
+        ("cloudformation:CreateStack", f"arn:aws:cloudformation:{REGIONAL}:stack/SC-{ACCOUNT}-pp-abc/1"),
+        ("ssm:GetParameters", f"arn:aws:ssm:{REGIONAL}:parameter/ml-platform/v1/boundary-arn"),
+        ("s3:GetObject", f"arn:aws:s3:::ml-platform-artifacts-{HUB}-eu-west-1/releases/train-s3/1.0.0/template.json"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-seed-checkin"),
+    ],
+)
+def test_a_launch_may(launch: list[dict[str, Any]], action: str, resource: str) -> None:
+    assert allows(launch, action, resource)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("s3:CreateBucket", "arn:aws:s3:::payroll"),
+        ("s3:PutBucketPolicy", f"arn:aws:s3:::ml-platform-artifacts-{HUB}-eu-west-1"),
+        ("s3:GetObject", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-eu-west-1/model.tar.gz"),
+        ("s3:GetObject", "arn:aws:s3:::payroll/salaries.csv"),
+        ("s3:PutAccountPublicAccessBlock", "*"),
+        ("codebuild:UpdateProject", f"arn:aws:codebuild:{REGIONAL}:project/ml-platform-seed-checkin"),
+        ("codebuild:StartBuild", f"arn:aws:codebuild:{REGIONAL}:project/mlp-p-abc-build"),
+        ("events:PutRule", f"arn:aws:events:{REGIONAL}:rule/payroll"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGIONAL}:function:payroll"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-seed-checkin-completion"),
+        ("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-seed-checkin"),
+        ("ssm:PutParameter", f"arn:aws:ssm:{REGIONAL}:parameter/ml-platform/v1/boundary-arn"),
+        ("ssm:GetParameters", f"arn:aws:ssm:{REGIONAL}:parameter/payroll/password"),
+        ("cloudformation:DeleteStack", f"arn:aws:cloudformation:{REGIONAL}:stack/StackSet-ml-platform-baseline-1/1"),
+        ("ec2:CreateTags", f"arn:aws:ec2:{REGIONAL}:vpc/vpc-1"),
+        ("ec2:RunInstances", f"arn:aws:ec2:{REGIONAL}:instance/*"),
+        ("organizations:LeaveOrganization", "*"),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
+    ],
+)
+def test_a_launch_may_not(launch: list[dict[str, Any]], action: str, resource: str) -> None:
+    assert not allows(launch, action, resource)
+
+
+# ---- ways to more rights ----
+
+
+def test_a_role_is_made_with_the_boundary_or_not_at_all(launch: list[dict[str, Any]]) -> None:
+    assert allows(launch, "iam:CreateRole", PROJECT_ROLE, **{"iam:PermissionsBoundary": BOUNDARY})
+    assert not allows(launch, "iam:CreateRole", PROJECT_ROLE)
+    other = f"arn:aws:iam::{ACCOUNT}:policy/something-wider"
+    assert not allows(launch, "iam:CreateRole", PROJECT_ROLE, **{"iam:PermissionsBoundary": other})
+
+
+@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "iam:DeleteRolePolicy"])
+def test_policies_go_only_into_roles_that_have_the_boundary(launch: list[dict[str, Any]], action: str) -> None:
+    assert allows(launch, action, PROJECT_ROLE, **{"iam:PermissionsBoundary": BOUNDARY})
+    assert not allows(launch, action, PROJECT_ROLE)
+
+
+def test_a_boundary_is_never_taken_off_or_changed(launch: list[dict[str, Any]]) -> None:
+    context = {"iam:PermissionsBoundary": BOUNDARY}
+    assert not allows(launch, "iam:DeleteRolePermissionsBoundary", PROJECT_ROLE, **context)
+    other = {"iam:PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/something-wider"}
+    assert not allows(launch, "iam:PutRolePermissionsBoundary", PROJECT_ROLE, **other)
+    for action in (
+        "iam:CreatePolicyVersion",
+        "iam:SetDefaultPolicyVersion",
+        "iam:DeletePolicy",
+        "iam:DeletePolicyVersion",
+    ):
+        assert not allows(launch, action, BOUNDARY, **context)
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        f"arn:aws:iam::{ACCOUNT}:role/Admin",
+        f"arn:aws:iam::{ACCOUNT}:role/ml-platform-launch",
+        f"arn:aws:iam::{ACCOUNT}:role/ml-platform/baseline/SeedCheckinRole",
+    ],
+)
+@pytest.mark.parametrize(
+    "action", ["iam:CreateRole", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:DeleteRole", "iam:PassRole"]
+)
+def test_roles_that_are_no_products_are_out_of_reach(launch: list[dict[str, Any]], role: str, action: str) -> None:
+    context = {"iam:PermissionsBoundary": BOUNDARY, "iam:PassedToService": "sagemaker.amazonaws.com"}
+    assert not allows(launch, action, role, **context)
+
+
+def test_no_managed_policy_of_aws_can_be_attached(launch: list[dict[str, Any]]) -> None:
+    context = {
+        "iam:PermissionsBoundary": BOUNDARY,
+        "iam:PolicyARN": "arn:aws:iam::aws:policy/AdministratorAccess",
+    }
+    assert not allows(launch, "iam:AttachRolePolicy", PROJECT_ROLE, **context)
+
+
+def test_roles_are_passed_to_the_services_of_products_only(launch: list[dict[str, Any]]) -> None:
+    assert allows(launch, "iam:PassRole", PROJECT_ROLE, **{"iam:PassedToService": "sagemaker.amazonaws.com"})
+    assert not allows(launch, "iam:PassRole", PROJECT_ROLE, **{"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not allows(launch, "iam:PassRole", PROJECT_ROLE)
+
+
+def test_users_groups_and_policies_are_out_of_reach(launch: list[dict[str, Any]]) -> None:
+    for action in (
+        "iam:CreateUser",
+        "iam:PutUserPolicy",
+        "iam:PutGroupPolicy",
+        "iam:CreateAccessKey",
+        "iam:CreatePolicy",
+    ):
+        assert not allows(launch, action, f"arn:aws:iam::{ACCOUNT}:user/x", **{"iam:PermissionsBoundary": BOUNDARY})
+
+
+def test_the_key_of_the_baseline_cannot_be_deleted_or_opened(launch: list[dict[str, Any]]) -> None:
+    key = f"arn:aws:kms:{REGIONAL}:key/1"
+    for action in ("kms:ScheduleKeyDeletion", "kms:PutKeyPolicy", "kms:DisableKey", "kms:UntagResource"):
+        assert not allows(launch, action, key, **{"aws:ResourceTag/ml-platform:component": "baseline"})
+        assert allows(launch, action, key)
+
+
+def test_file_systems_are_deleted_only_when_sagemaker_made_them(launch: list[dict[str, Any]]) -> None:
+    system = f"arn:aws:elasticfilesystem:{REGIONAL}:file-system/fs-1"
+    made_by = {"aws:ResourceTag/ManagedByAmazonSageMakerResource": f"arn:aws:sagemaker:{REGIONAL}:domain/d-1"}
+    assert allows(launch, "elasticfilesystem:DeleteFileSystem", system, **made_by)
+    assert not allows(launch, "elasticfilesystem:DeleteFileSystem", system)
+
+
+# ---- the boundary ----
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("iam:CreateRole", PROJECT_ROLE),
+        ("iam:PutRolePolicy", PROJECT_ROLE),
+        ("iam:DeleteRolePermissionsBoundary", PROJECT_ROLE),
+        ("iam:CreatePolicyVersion", BOUNDARY),
+        ("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/x"),
+        ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-launch"),
+        ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-launch"),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/baseline/SeedCheckinRole"),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
+        ("organizations:LeaveOrganization", "*"),
+        ("ssm:PutParameter", f"arn:aws:ssm:{REGIONAL}:parameter/ml-platform/v1/boundary-arn"),
+        ("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-seed-checkin"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-bucket-emptier"),
+        ("codebuild:StartBuild", f"arn:aws:codebuild:{REGIONAL}:project/ml-platform-seed-checkin"),
+        ("dynamodb:PutItem", f"arn:aws:dynamodb:{REGIONAL}:table/ledger"),
+        ("s3:PutBucketPolicy", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-eu-west-1"),
+        ("s3:PutAccountPublicAccessBlock", "*"),
+        ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{REGIONAL}:key/1"),
+        ("ec2:RunInstances", f"arn:aws:ec2:{REGIONAL}:instance/*"),
+        ("servicecatalog:CreatePortfolioShare", "*"),
+        ("cloudformation:UpdateStack", f"arn:aws:cloudformation:{REGIONAL}:stack/StackSet-ml-platform-baseline-1/1"),
+    ],
+)
+def test_no_role_of_a_product_can_ever(ceiling: list[dict[str, Any]], action: str, resource: str) -> None:
+    assert not allows(ceiling, action, resource)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("sagemaker:CreateTrainingJob", f"arn:aws:sagemaker:{REGIONAL}:training-job/pipelines-1"),
+        ("sagemaker:StartPipelineExecution", f"arn:aws:sagemaker:{REGIONAL}:pipeline/churn-p-abc"),
+        ("s3:GetObject", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-eu-west-1/model.tar.gz"),
+        ("s3:PutObject", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-eu-west-1/model.tar.gz"),
+        ("iam:PassRole", PROJECT_ROLE),
+        ("codebuild:StartBuild", f"arn:aws:codebuild:{REGIONAL}:project/mlp-p-abc-build"),
+        ("servicecatalog:ProvisionProduct", "*"),
+        ("kms:Decrypt", f"arn:aws:kms:{REGIONAL}:key/1"),
+        ("codeconnections:UseConnection", f"arn:aws:codeconnections:{REGIONAL}:connection/1"),
+    ],
+)
+def test_the_boundary_leaves_room_for_ml_work(ceiling: list[dict[str, Any]], action: str, resource: str) -> None:
+    assert allows(ceiling, action, resource)
+
+
+@pytest.mark.parametrize("action", ["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"])
+def test_only_people_who_decide_may_approve(ceiling: list[dict[str, Any]], action: str) -> None:
+    package = f"arn:aws:sagemaker:{REGIONAL}:model-package/churn-p-abc/1"
+    approved = {"sagemaker:ModelApprovalStatus": "Approved"}
+    pending = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
+    assert allows(ceiling, action, package, **{"aws:PrincipalArn": LEAD_ROLE}, **approved)
+    for role in (PROJECT_ROLE, SCIENTIST_ROLE):
+        assert not allows(ceiling, action, package, **{"aws:PrincipalArn": role}, **approved)
+        assert allows(ceiling, action, package, **{"aws:PrincipalArn": role}, **pending)
+
+
+def test_the_key_of_the_baseline_opens_nothing_for_products(ceiling: list[dict[str, Any]]) -> None:
+    tag = {"aws:ResourceTag/ml-platform:component": "baseline"}
+    assert not allows(ceiling, "kms:Decrypt", f"arn:aws:kms:{REGIONAL}:key/1", **tag)
