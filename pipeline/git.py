@@ -52,7 +52,9 @@ def uncommitted(root: Path, paths: Iterable[str]) -> tuple[str, ...]:
 
 def export_head(root: Path, folder: Path) -> None:
     """Write the committed tree without its releases to `folder`: no edited, ignored or untracked file gets in."""
-    archive = git(root, "archive", "--format=zip", "HEAD", "--", *_NO_RELEASES)
+    # Whatever a person's configuration says about line ends must not reach the bytes of a release.
+    as_committed = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
+    archive = git(root, *as_committed, "archive", "--format=zip", "HEAD", "--", *_NO_RELEASES)
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         files.extractall(folder)
 

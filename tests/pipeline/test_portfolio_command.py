@@ -90,6 +90,7 @@ def test_the_same_commit_gives_the_same_bytes_in_another_folder(
 ) -> None:
     clone = ProductRepository(tmp_path_factory.mktemp("elsewhere") / "deeper" / "clone", origin=story.repository)
     clone.git("checkout", "-q", "HEAD~3")
+    clone.git("config", "core.autocrlf", "true")
     assert not clone.releases.exists()
     assert clone.portfolio("release", "tiny", "1.0.0", "-m", "First version.").exit_code == 0
     assert clone.contents("1.0.0") == story.first
