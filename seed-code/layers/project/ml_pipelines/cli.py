@@ -59,7 +59,7 @@ def start(options: argparse.Namespace) -> int:
 
 def definition(options: argparse.Namespace) -> int:
     """Print the definition of the pipeline, built without AWS."""
-    config = for_this_machine(label=options.label, problem_type=options.problem_type)
+    config = for_this_machine(options.config, label=options.label, problem_type=options.problem_type)
     text = _define(config, ROOT / "build" / "definition")
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +81,13 @@ def local(options: argparse.Namespace) -> int:
     label = options.label
     if options.data is None and label is None and not os.environ.get("LABEL"):
         label = sample.LABEL
-    config = for_this_machine(label=label, problem_type=options.problem_type)
-    build = ROOT / "build" / "local"
+    config = for_this_machine(options.config, label=label, problem_type=options.problem_type)
+    build = options.output.resolve()
     shutil.rmtree(build, ignore_errors=True)
     store = build / "store"
     if options.data is None:
         sample.write(build / "sample" / "customers.csv")
-        print(f"No data given: using a made-up sample, {build / 'sample' / 'customers.csv'}")
+        print(f"No data given: using a made-up sample, {_short(build / 'sample' / 'customers.csv')}")
     data_source.copy_local(options.data or build / "sample", store / "local" / "data")
     print("Building the definition of the pipeline")
     text = _define(config, store)
@@ -145,11 +145,16 @@ def _summarise(folder: Path, package: Path, seconds: float) -> None:
         print(_metrics_line(content))
         print(f"gate        {content['gate']['reason']}")
         pictures = ", ".join(picture.name for picture in sorted(folder.glob("*.png")))
-        print(f"pictures    {folder.relative_to(ROOT)}/: {pictures}")
+        print(f"pictures    {_short(folder)}/: {pictures}")
     if package.is_file():
-        print(f"registered  nothing, this is no AWS; {package.relative_to(ROOT)} is what the registry would get")
-    print(f"logs        {(package.parent / 'jobs').relative_to(ROOT)}/<job>/algo-1/log.txt")
+        print(f"registered  nothing, this is no AWS; {_short(package)} is what the registry would get")
+    print(f"logs        {_short(package.parent / 'jobs')}/<job>/algo-1/log.txt")
     print(f"time        {seconds:.1f} s")
+
+
+def _short(path: Path) -> str:
+    """Return a path as people write it: relative to where they are."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _metrics_line(report: dict[str, Any]) -> str:
@@ -226,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.set_defaults(command=command)
         if name in ("local", "definition"):
+            sub.add_argument("--config", type=Path, default=ROOT / "config.yaml", help="default: config.yaml")
             sub.add_argument("--label", help="column to predict, where config.yaml says null")
             sub.add_argument(
                 "--problem-type", help="auto, binary, multiclass or regression, where config.yaml says null"
@@ -239,6 +245,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "definition":
             sub.add_argument("--output", type=Path, help="file to write; default: standard output")
         if name == "local":
+            sub.add_argument(
+                "--output", type=Path, default=ROOT / "build" / "local", help="folder for the results; emptied first"
+            )
             sub.add_argument(
                 "--data", type=Path, help="CSV or Parquet file, or a folder of them; default: a made-up sample"
             )

@@ -229,7 +229,7 @@ class _Steps:
         # train.py prints "validation:<metric>=<value>"; SageMaker keeps what these find with the job.
         metrics = [
             MetricDefinition(name=f"validation:{name}", regex=f"validation:{name}=([0-9.eE+-]+)")
-            for name in sorted(set().union(*METRICS.values()))
+            for name in dict.fromkeys(name for names in METRICS.values() for name in names)
         ]
         trainer = trainer.with_metric_definitions(metrics)
         channels = {

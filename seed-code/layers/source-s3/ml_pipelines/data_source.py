@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
 from sagemaker.core.shapes import ProcessingInput, ProcessingS3Input
 from sagemaker.core.workflow import ParameterString
 
@@ -46,21 +48,29 @@ def data_input(data_uri: ParameterString, *, shard: bool) -> ProcessingInput:
 def version(data_uri: str, s3: Any) -> str:
     """Return a fingerprint of the files below a prefix: it changes when one is added, removed or written anew.
 
+    Whoever may not list the prefix gets the time instead, with which no step is taken from the cache.
+
     Args:
         data_uri: ``s3://bucket/prefix``.
         s3: boto3 client.
 
     Raises:
-        ConfigError: There is no file.
+        ConfigError: There is no file, or no such bucket.
     """
     bucket, prefix = split_uri(data_uri)
     found = hashlib.sha256()
     count = 0
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", []):
-            if item["Size"]:  # the console marks folders with empty objects
-                found.update(f"{item['Key']}\0{item['Size']}\0{item['ETag']}\n".encode())
-                count += 1
+    try:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                if item["Size"]:  # the console marks folders with empty objects
+                    found.update(f"{item['Key']}\0{item['Size']}\0{item['ETag']}\n".encode())
+                    count += 1
+    except ClientError as err:
+        if err.response["Error"]["Code"] in ("AccessDenied", "403"):
+            print(f"{data_uri} may not be listed from here, so all steps run, whether the data changed or not")
+            return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        raise ConfigError(f"The data at {data_uri} cannot be listed: {err}. Correct data_uri in config.yaml.") from err
     if not count:
         raise ConfigError(
             f"There are no files at {data_uri}, so there is nothing to train on. Put CSV or Parquet files there, or "

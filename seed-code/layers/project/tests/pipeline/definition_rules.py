@@ -1,6 +1,6 @@
 """Checks a pipeline definition as the service would: every request against the API's own shapes.
 
-The JSON schema that AWS publishes for definitions rejects what the SDK writes; botocore's model is what the service uses.
+The JSON schema that AWS publishes for definitions rejects what the SDK writes; botocore's model is the service's own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ def problems(definition: dict[str, Any]) -> list[str]:
         report = ParamValidator().validate(request, shape)
         if report.has_errors():
             found.append(f"{step['Name']}: {report.generate_report()}")
-        found += [f"{step['Name']}: unknown {path}" for path in _unknown(request, shape, "")]
         # botocore does not know that an input has exactly one source.
         found += [
             f"{step['Name']}: input {item['InputName']} needs either S3Input or DatasetDefinition"
@@ -65,16 +64,3 @@ def _filled(value: Any, shape: Any) -> Any:
     if isinstance(value, list):
         return [_filled(item, getattr(shape, "member", None)) for item in value]
     return value
-
-
-def _unknown(value: Any, shape: Any, path: str) -> Iterator[str]:
-    """Yield the paths of the keys that the shape does not have."""
-    if isinstance(value, dict) and shape is not None and shape.type_name == "structure":
-        for key, item in value.items():
-            if key in shape.members:
-                yield from _unknown(item, shape.members[key], f"{path}.{key}")
-            else:
-                yield f"{path}.{key}"
-    elif isinstance(value, list) and shape is not None and shape.type_name == "list":
-        for item in value:
-            yield from _unknown(item, shape.member, f"{path}[]")
