@@ -164,7 +164,7 @@ def _parse_json(text: str, what: str) -> object:
         raise BadRequestError(f"{what} is not JSON: {err}.") from err
 
 
-def _json_records(content: object) -> Records:
+def _json_records(content: Any) -> Records:
     """Return the records of a JSON request."""
     if isinstance(content, dict) and isinstance(content.get("instances"), list):
         content = content["instances"]

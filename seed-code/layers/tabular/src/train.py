@@ -159,7 +159,7 @@ def class_weights(target: Scores, schema: Schema, config: Config, cluster: Clust
     weight = np.array(
         [counts.total() / (len(schema.classes) * counts[number]) for number in range(len(schema.classes))]
     )
-    return weight[target.astype(int)]
+    return np.asarray(weight[target.astype(int)])
 
 
 def save(model: Model, folder: Path) -> None:

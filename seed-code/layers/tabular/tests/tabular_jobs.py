@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+# The models of the tests are small: more threads would wait for each other longer than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import evaluate
 import numpy as np
 import pandas as pd

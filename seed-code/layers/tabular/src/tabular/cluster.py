@@ -35,7 +35,7 @@ class Cluster:
         """Return what every instance has handed in, in the order of their ranks."""
         if self.size == 1:
             return [part]
-        return [collective.broadcast(part if self.rank == root else None, root) for root in range(self.size)]
+        return [collective.broadcast(part, root) for root in range(self.size)]
 
 
 @contextmanager

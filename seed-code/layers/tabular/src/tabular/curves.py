@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BLUE, GREY, RED = "#2a6fbb", "#9aa0a6", "#c0392b"
 MOST_BARS = 20
+MOST_NUMBERED_CLASSES = 20
 MOST_POINTS = 5_000
 CALIBRATION_BINS = 10
 
@@ -47,7 +48,7 @@ def draw_confusion(folder: Path, counts: Sequence[Sequence[int]], classes: Seque
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
-    for (row, column), count in np.ndenumerate(matrix):
+    for (row, column), count in np.ndenumerate(matrix) if len(classes) <= MOST_NUMBERED_CLASSES else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     _save(axes, folder / "confusion_matrix.png", legend=False)
@@ -84,8 +85,8 @@ def _calibration(truth: Numbers, scores: Numbers) -> tuple[list[float], list[flo
 
 
 def _axes(title: str, x_label: str, y_label: str) -> "Axes":
-    """Return empty axes. Matplotlib is imported here, because most jobs draw nothing and it takes long to import."""
-    from matplotlib.figure import Figure
+    """Return the axes of a new picture."""
+    from matplotlib.figure import Figure  # takes long to import, and most jobs draw nothing
 
     axes = Figure(figsize=(6, 4.5), dpi=110, layout="constrained").add_subplot()
     axes.set_title(title)

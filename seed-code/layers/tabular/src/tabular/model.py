@@ -137,6 +137,6 @@ def targets(records: pd.DataFrame, schema: Schema) -> Scores:
     """Return what is to be predicted: the number of the class in the order of the schema, or the value itself."""
     column = records[schema.label]
     if schema.problem_type == "regression":
-        return column.to_numpy(dtype=np.float64)
+        return np.asarray(column, dtype=np.float64)
     numbers = {name: float(number) for number, name in enumerate(schema.classes)}
     return np.array([numbers[text] for text in canonical(column) if text is not None])

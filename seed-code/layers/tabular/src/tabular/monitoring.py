@@ -123,7 +123,7 @@ def quantile_sketch(numbers: Numbers) -> list[list[float]]:
 
 def _finite(values: pd.Series) -> Numbers:
     """Return the finite numbers among values."""
-    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers: Numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     return numbers[np.isfinite(numbers)]
 
 

@@ -270,7 +270,7 @@ def _resolve(profiles: dict[str, ColumnProfile], files: list[DataFile], config: 
     label_kind = _label_kind(label, config)
     problem_type = _problem_type(label, label_kind, config)
     unlabelled = _check_labelled_rows(label, label_kind, rows, config)
-    counts = _class_rows(label, label_kind, problem_type) if problem_type != "regression" else {}
+    counts = _class_rows(label, label_kind, problem_type) if problem_type != "regression" else Counter[str]()
     columns = [_describe(profile, label_kind, config) for profile in profiles.values()]
     if not any(column.role == FEATURE for column in columns):
         raise DataError("No column is left to learn from besides label, record_key and drop.")

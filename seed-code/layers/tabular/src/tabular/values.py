@@ -200,7 +200,7 @@ def convert(texts: Sequence[str | None], kind: str, *, whole: bool = False, form
     known: dict[str | None, Any] = {None: None}
     parsed = []
     for position, text in enumerate(texts):
-        if text not in known:
+        if text is not None and text not in known:
             try:
                 known[text] = None if is_missing(text, kind) else parse(text)
             except ValueError as err:
@@ -227,13 +227,12 @@ def _whole(number: float) -> int:
 
 def _moment_text(moment: date | np.datetime64) -> str | None:
     """Return a date or a moment as ISO text in UTC, without the time of day at midnight."""
-    if isinstance(moment, np.datetime64):
-        moment = moment.astype("datetime64[us]").item()
-    if not isinstance(moment, datetime):
-        return moment.isoformat() if moment else None
-    moment = _naive_utc(moment)
-    midnight = (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
-    return moment.date().isoformat() if midnight else moment.isoformat()
+    plain: date | None = moment.astype("datetime64[us]").item() if isinstance(moment, np.datetime64) else moment
+    if not isinstance(plain, datetime):
+        return plain.isoformat() if plain else None
+    plain = _naive_utc(plain)
+    midnight = (plain.hour, plain.minute, plain.second, plain.microsecond) == (0, 0, 0, 0)
+    return plain.date().isoformat() if midnight else plain.isoformat()
 
 
 def _naive_utc(moment: datetime) -> datetime:
