@@ -41,7 +41,7 @@ class Grant:
             actions=list(self.actions),
             resources=[template.sub(text) for text in self.resources],
             conditions={
-                operator: {template.sub(key): _filled(value) for key, value in keys.items()}
+                operator: {key: _filled(value) for key, value in keys.items()}
                 for operator, keys in self.conditions.items()
             },
         )

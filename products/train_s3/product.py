@@ -206,8 +206,6 @@ class TrainS3Product(servicecatalog.ProductStack):
             "The domain of this account wrote the default.",
             default=names.contract_parameter("connection-arn"),
             type_="AWS::SSM::Parameter::Value<String>",
-            pattern=r"^/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$",
-            problem=f"Name of an SSM parameter, e.g. {names.contract_parameter('connection-arn')}",
         )
         return repository.value_as_string, branch.value_as_string, connection.value_as_string
 
