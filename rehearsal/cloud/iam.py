@@ -28,6 +28,9 @@ Tags: TypeAlias = Mapping[str, str]
 TAGS: Final[dict[str, Callable[[str], Tags]]] = {}
 """Tags of the resource with an ARN, for ``aws:ResourceTag/…``: service of the ARN -> function of the ARN."""
 
+POLICIES: Final[dict[str, Callable[[str], tuple[str, str] | None]]] = {}
+"""Policy and owner of the resource with an ARN, where `may` must know more than MiniStack: service -> function."""
+
 _SAGEMAKER_MEMBERS: Final = {
     "ModelPackageName": "model-package",
     "PipelineName": "pipeline",
@@ -261,7 +264,8 @@ def may(
     result = iam_evaluator.evaluate(
         evaluated, everything if principal.policies is None else principal.policies, *principal.limits
     )
-    found = iam_evaluator._resource_policy(service, resource_arn)
+    look_up = POLICIES.get(service)
+    found = look_up(resource_arn) if look_up else iam_evaluator._resource_policy(service, resource_arn)
     if found is not None:
         required = service in iam_evaluator._POLICY_REQUIRED
         result = iam_evaluator.combine_resource_policy(

@@ -117,6 +117,20 @@ def _install_handler() -> None:
     app.SERVICE_HANDLERS["s3"] = handler
 
 
+def key_of(bucket: str, owner: str) -> str | None:
+    """Return the ARN of the customer key with which a bucket encrypts by default, or None."""
+    key = _customer_key(bucket, owner, {})
+    record = _key_record(key, owner) if key else None
+    return str(record["Arn"]) if record else None
+
+
+def _bucket_policy(resource_arn: str) -> tuple[str, str] | None:
+    """Return the policy of a bucket and its owner, whoever that is."""
+    bucket = resource_arn.removeprefix("arn:aws:s3:::").split("/", 1)[0]
+    owner = s3._bucket_owner_account(bucket)
+    return (s3._bucket_policies.get_scoped(owner, None, bucket) or "", owner) if owner else None
+
+
 def _install_key_policies() -> None:
     """Find the policy of a key of another account: MiniStack looks only in the caller's."""
 
@@ -130,5 +144,6 @@ def _install_key_policies() -> None:
 
 def install() -> None:
     """Ask for the permission to use a key."""
+    iam.POLICIES["s3"] = _bucket_policy
     _install_key_policies()
     _install_handler()

@@ -24,6 +24,7 @@ MODULES: Final = (
     "iam",
     "s3",
     "events",
+    "functions",
     "bridge",
     "resources",
     "cloudformation",
