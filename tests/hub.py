@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -60,6 +62,7 @@ def hub_assembly() -> Assembly:
 def synthesise(settings: dict[str, Any]) -> Assembly:
     """Return the assembly for some settings."""
     folder = Path(tempfile.mkdtemp(prefix="hub-assembly-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     app.build(hub=settings, outdir=str(folder)).synth()
     templates = {}
     for manifest in (folder / "manifest.json", *sorted(folder.glob("assembly-*/manifest.json"))):
