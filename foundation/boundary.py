@@ -108,6 +108,7 @@ WORK: Final = (
     "s3:Get*",
     "s3:List*",
     "s3:PutObject",
+    "s3:PutObjectAcl",
     "s3:PutObjectTagging",
     "sagemaker:Add*",
     "sagemaker:Batch*",

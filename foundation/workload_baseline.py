@@ -59,6 +59,8 @@ FIRST_TYPES: Final = frozenset(
         "AWS::CodeConnections::Connection",
         "AWS::CodePipeline::Pipeline",
         "AWS::EC2::SecurityGroup",
+        "AWS::EC2::SecurityGroupEgress",
+        "AWS::EC2::SecurityGroupIngress",
         "AWS::Events::Rule",
         "AWS::IAM::Policy",
         "AWS::IAM::Role",
@@ -293,9 +295,7 @@ class BaselineTemplate(sc.ProductStack):
         )
         acknowledge(
             result,
-            {
-                "AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."
-            },
+            {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
         )
         resource = result.node.default_child
         if isinstance(resource, lambda_.CfnFunction):

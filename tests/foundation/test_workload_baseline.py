@@ -1,0 +1,349 @@
+"""The workload baseline as it lands in an account, and the StackSet that brings it there."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Environment
+from cdk_nag import AwsSolutionsChecks
+
+from foundation.boundary import document
+from foundation.launch_role import released_templates
+from foundation.workload_baseline import WorkloadBaselineStack
+from pipeline.bundling import asset_key, bundles
+from pipeline.settings import SAMPLE, HubSettings
+from pipeline.synthesis import synthesise
+from products.catalog import PRODUCTS
+from products.shared import names
+from tests.policy import Launch, allows
+
+ACCOUNT = "444455556666"
+HOME, AWAY = "eu-west-1", "eu-central-1"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Baseline:
+    """The hub's stack with the StackSet, synthesised once."""
+
+    def __init__(self, outdir: Path) -> None:
+        context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+        app = App(context=context, outdir=str(outdir), tree_metadata=False, analytics_reporting=False)
+        self.settings = HubSettings.parse({**SAMPLE, "regions": [HOME, AWAY]})
+        environment = Environment(account=self.settings.account_id, region=HOME)
+        self.stack = WorkloadBaselineStack(app, "WorkloadBaseline", settings=self.settings, env=environment)
+        self.findings = [
+            violation.rule_name for violation in AwsSolutionsChecks().validate_scope(self.stack).violations
+        ]
+        self.assembly = app.synth()
+        (self.template_file,) = outdir.glob("*.product.template.json")
+        self.template: dict[str, Any] = json.loads(self.template_file.read_text(encoding="utf-8"))
+        hub_file = outdir / "WorkloadBaseline.template.json"
+        self.hub_template: dict[str, Any] = json.loads(hub_file.read_text(encoding="utf-8"))
+
+    def landed(self, region: str = HOME, partition: str = "aws") -> Launch:
+        return Launch(self.template, {}, account=ACCOUNT, region=region, partition=partition)
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    return Baseline(tmp_path_factory.mktemp("baseline"))
+
+
+def statements(landed: Launch, function: str) -> list[Any]:
+    """Statements of the role of a function, by the function's name."""
+    functions = landed.template["Resources"]
+    (role,) = (
+        functions[i]["Properties"]["Role"]["Fn::GetAtt"][0]
+        for i, p in landed.resources("AWS::Lambda::Function").items()
+        if p["FunctionName"] == function
+    )
+    return landed.roles()[role]
+
+
+# ---- the StackSet ----
+
+
+def test_every_account_of_the_workloads_ou_gets_the_baseline_also_later(baseline: Baseline) -> None:
+    (stack_set,) = baseline.hub_template["Resources"].values()
+    properties = stack_set["Properties"]
+    assert stack_set["Type"] == "AWS::CloudFormation::StackSet"
+    assert properties["PermissionModel"] == "SERVICE_MANAGED"
+    assert properties["CallAs"] == "DELEGATED_ADMIN"
+    assert properties["AutoDeployment"]["Enabled"] is True
+    (group,) = properties["StackInstancesGroup"]
+    assert group["DeploymentTargets"] == {"OrganizationalUnitIds": [baseline.settings.workloads_ou_id]}
+    assert group["Regions"] == [HOME]
+    assert properties["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
+
+
+def test_the_template_is_an_asset_that_the_stackset_points_to(baseline: Baseline) -> None:
+    (stack_set,) = baseline.hub_template["Resources"].values()
+    url = json.dumps(stack_set["Properties"]["TemplateURL"])
+    assets = json.loads((Path(baseline.assembly.directory) / "WorkloadBaseline.assets.json").read_text())["files"]
+    (key,) = (
+        destination["objectKey"]
+        for asset in assets.values()
+        if asset["source"]["path"] == baseline.template_file.name
+        for destination in asset["destinations"].values()
+    )
+    assert key in url
+    assert baseline.template_file.stat().st_size < 460_800, "the largest template a StackSet takes by URL"
+
+
+def test_the_template_is_no_stack_of_its_own_in_the_hub(baseline: Baseline) -> None:
+    assert [stack.stack_name for stack in baseline.assembly.stacks] == ["WorkloadBaseline"]
+
+
+def test_there_is_no_unacknowledged_finding(baseline: Baseline) -> None:
+    assert baseline.findings == []
+
+
+def test_two_syntheses_give_the_same_bytes(baseline: Baseline, tmp_path: Path) -> None:
+    again = Baseline(tmp_path)
+    assert again.template_file.read_bytes() == baseline.template_file.read_bytes()
+
+
+# ---- the contract ----
+
+
+def test_the_contract_is_written_down_in_every_region(baseline: Baseline) -> None:
+    for region in (HOME, AWAY):
+        parameters = baseline.landed(region).resources("AWS::SSM::Parameter").values()
+        values = {properties["Name"]: properties["Value"] for properties in parameters}
+        assert values == {
+            "/ml-platform/v1/hub-account-id": SAMPLE["account_id"],
+            "/ml-platform/v1/artifact-bucket": f"ml-platform-artifacts-{SAMPLE['account_id']}-{region}",
+            "/ml-platform/v1/boundary-arn": f"arn:aws:iam::{ACCOUNT}:policy/ml-platform-boundary",
+        }
+
+
+def test_the_functions_of_the_contract_run_the_bundled_code(baseline: Baseline) -> None:
+    functions = {
+        properties["FunctionName"]: properties
+        for properties in baseline.landed().resources("AWS::Lambda::Function").values()
+    }
+    expected = {
+        names.SEED_CHECKIN_FUNCTION: "lambdas.seed_checkin.handler.lambda_handler",
+        names.SEED_CHECKIN_COMPLETION_FUNCTION: "lambdas.seed_checkin.completion.lambda_handler",
+        names.BUCKET_EMPTIER_FUNCTION: "lambdas.bucket_emptier.handler.lambda_handler",
+        names.ENABLE_PROJECTS_FUNCTION: "lambdas.enable_projects.handler.lambda_handler",
+        names.PREFLIGHT_FUNCTION: "lambdas.preflight.handler.lambda_handler",
+    }
+    assert {name: properties["Handler"] for name, properties in functions.items()} == expected
+    for properties in functions.values():
+        folder = properties["Handler"].split(".")[1]
+        assert properties["Code"] == {
+            "S3Bucket": f"ml-platform-artifacts-{SAMPLE['account_id']}-{HOME}",
+            "S3Key": asset_key(folder),
+        }
+        assert (
+            f"{properties['Handler'].replace('.lambda_handler', '').replace('.', '/')}.py".encode() in bundles()[folder]
+        )
+
+
+def test_no_function_is_lost_without_a_trace(baseline: Baseline) -> None:
+    landed = baseline.landed()
+    resources = landed.resources()
+    configured = landed.resources("AWS::Lambda::EventInvokeConfig").values()
+    assert len(configured) == len(landed.resources("AWS::Lambda::Function"))
+    for properties in configured:
+        assert (properties["MaximumRetryAttempts"], properties["MaximumEventAgeInSeconds"]) == (2, 3600)
+    (queue,) = landed.resources("AWS::SQS::Queue").values()
+    queue_arn = f"arn:aws:sqs:{HOME}:{ACCOUNT}:{queue['QueueName']}"
+    for name, properties in landed.resources("AWS::Lambda::Function").items():
+        assert properties["DeadLetterConfig"]["TargetArn"] == queue_arn, name
+        assert properties["Timeout"] > 3, "not the default"
+        assert allows(statements(landed, properties["FunctionName"]), "sqs:SendMessage", queue_arn)
+    assert any(p.get("MetricName") == "ApproximateNumberOfMessagesVisible" for p in resources.values())
+
+
+def test_every_end_of_a_check_in_reaches_its_completion(baseline: Baseline) -> None:
+    landed = baseline.landed()
+    (rule,) = landed.resources("AWS::Events::Rule").values()
+    assert rule["EventPattern"] == {
+        "source": ["aws.codebuild"],
+        "detail-type": ["CodeBuild Build State Change"],
+        "detail": {
+            "project-name": [names.SEED_CHECKIN_BUILD],
+            "build-status": ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"],
+        },
+    }
+    (permission,) = landed.resources("AWS::Lambda::Permission").values()
+    assert permission["Principal"] == "events.amazonaws.com"
+
+
+def test_a_claim_outlasts_the_function_that_holds_it(baseline: Baseline) -> None:
+    from lambdas.seed_checkin.ledger import LEASE_S  # noqa: PLC0415 - imports boto3, which the synthesis does without
+
+    (completion,) = (
+        properties
+        for properties in baseline.landed().resources("AWS::Lambda::Function").values()
+        if properties["FunctionName"] == names.SEED_CHECKIN_COMPLETION_FUNCTION
+    )
+    assert completion["Timeout"] <= LEASE_S
+
+
+def test_the_check_in_ends_before_cloudformation_stops_waiting(baseline: Baseline) -> None:
+    (project,) = baseline.landed().resources("AWS::CodeBuild::Project").values()
+    assert project["TimeoutInMinutes"] + project["QueuedTimeoutInMinutes"] < 30, "ServiceTimeout of Custom::SeedCode"
+    assert project["Source"]["BuildSpec"] == (ROOT / "foundation" / "seed_checkin_buildspec.yml").read_text()
+
+
+def test_iam_has_no_regions_so_its_names_are_made_at_home_only(baseline: Baseline) -> None:
+    named = ("AWS::IAM::ManagedPolicy",)
+    assert len(baseline.landed(HOME).resources(*named)) >= 2
+    assert baseline.landed(AWAY).resources(*named) == {}
+    launch_roles = [p for p in baseline.landed(HOME).resources("AWS::IAM::Role").values() if "RoleName" in p]
+    assert [role["RoleName"] for role in launch_roles] == ["ml-platform-launch"]
+    assert not any("RoleName" in p for p in baseline.landed(AWAY).resources("AWS::IAM::Role").values())
+    assert len(baseline.landed(AWAY).resources("AWS::Lambda::Function")) == 5
+
+
+def test_the_launch_role_is_for_service_catalog_only(baseline: Baseline) -> None:
+    (role,) = (p for p in baseline.landed().resources("AWS::IAM::Role").values() if "RoleName" in p)
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "servicecatalog.amazonaws.com"}
+    assert len(role["ManagedPolicyArns"]) <= 10
+
+
+def test_the_template_works_in_every_partition(baseline: Baseline) -> None:
+    assert "arn:aws:" not in baseline.template_file.read_text(encoding="utf-8")
+    for policy in baseline.landed(partition="aws-cn").resources("AWS::IAM::ManagedPolicy").values():
+        assert "arn:aws:" not in json.dumps(policy)
+
+
+# ---- least privilege ----
+
+
+def test_roles_of_the_baseline_are_below_its_path(baseline: Baseline) -> None:
+    roles = [p for p in baseline.landed().resources("AWS::IAM::Role").values() if "RoleName" not in p]
+    assert {role["Path"] for role in roles} == {names.BASELINE_ROLE_PATH}
+    assert not any(role.get("ManagedPolicyArns") for role in roles)
+
+
+def test_every_log_is_encrypted_and_kept_for_a_year(baseline: Baseline) -> None:
+    groups = baseline.landed().resources("AWS::Logs::LogGroup").values()
+    assert len(groups) == 6
+    assert all(group["RetentionInDays"] == 365 and group["KmsKeyId"] for group in groups)
+
+
+def test_the_emptier_reaches_product_buckets_of_its_account_and_region_only(baseline: Baseline) -> None:
+    allowed = statements(baseline.landed(), names.BUCKET_EMPTIER_FUNCTION)
+    assert allows(allowed, "s3:DeleteObjectVersion", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-{HOME}/model.tar.gz")
+    for bucket in ("payroll", f"mlp-p-abc-{ACCOUNT}-{AWAY}", f"mlp-p-abc-111111111111-{HOME}"):
+        assert not allows(allowed, "s3:DeleteObjectVersion", f"arn:aws:s3:::{bucket}/model.tar.gz")
+    assert not allows(allowed, "s3:DeleteBucket", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-{HOME}")
+    assert not allows(allowed, "s3:GetObject", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-{HOME}/model.tar.gz")
+
+
+def test_enabling_projects_may_write_one_parameter(baseline: Baseline) -> None:
+    allowed = statements(baseline.landed(), names.ENABLE_PROJECTS_FUNCTION)
+    prefix = f"arn:aws:ssm:{HOME}:{ACCOUNT}:parameter/ml-platform/v1"
+    assert allows(allowed, "ssm:PutParameter", f"{prefix}/connection-arn")
+    assert not allows(allowed, "ssm:PutParameter", f"{prefix}/boundary-arn")
+
+
+def test_the_preflight_only_reads(baseline: Baseline) -> None:
+    actions = {
+        action
+        for statement in statements(baseline.landed(), names.PREFLIGHT_FUNCTION)
+        if statement.get("Sid") not in ("WriteLog", "KeepDeadLetters", "UseKey")
+        for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]])
+    }
+    assert all(action.split(":")[1].startswith(("Describe", "List", "Get")) for action in actions)
+
+
+# Which operations a function calls is written in its modules; the names below are those of the API.
+CALLS = {
+    names.SEED_CHECKIN_FUNCTION: (
+        ("codeconnections:GetConnection", f"arn:aws:codeconnections:{HOME}:{ACCOUNT}:connection/1"),
+        ("codeconnections:GetHost", f"arn:aws:codeconnections:{HOME}:{ACCOUNT}:host/1"),
+        ("codebuild:StartBuild", f"arn:aws:codebuild:{HOME}:{ACCOUNT}:project/ml-platform-seed-checkin"),
+    ),
+    names.SEED_CHECKIN_COMPLETION_FUNCTION: (
+        ("codebuild:BatchGetBuilds", f"arn:aws:codebuild:{HOME}:{ACCOUNT}:project/ml-platform-seed-checkin"),
+    ),
+    names.BUCKET_EMPTIER_FUNCTION: (
+        ("s3:ListBucketVersions", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-{HOME}"),
+        ("s3:ListBucketMultipartUploads", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-{HOME}"),
+        ("s3:AbortMultipartUpload", f"arn:aws:s3:::mlp-p-abc-{ACCOUNT}-{HOME}/big"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:ml-platform-bucket-emptier"),
+    ),
+    names.ENABLE_PROJECTS_FUNCTION: (
+        ("sagemaker:EnableSagemakerServicecatalogPortfolio", "*"),
+        ("servicecatalog:ListAcceptedPortfolioShares", "*"),
+        ("servicecatalog:AssociatePrincipalWithPortfolio", f"arn:aws:catalog:{HOME}:{ACCOUNT}:portfolio/port-1"),
+        ("servicecatalog:DisassociatePrincipalFromPortfolio", f"arn:aws:catalog:{HOME}:{ACCOUNT}:portfolio/port-1"),
+        ("ssm:GetParameter", f"arn:aws:ssm:{HOME}:{ACCOUNT}:parameter/ml-platform/v1/connection-arn"),
+        ("ssm:DeleteParameter", f"arn:aws:ssm:{HOME}:{ACCOUNT}:parameter/ml-platform/v1/connection-arn"),
+    ),
+    names.PREFLIGHT_FUNCTION: (
+        ("ec2:DescribeVpcs", "*"),
+        ("ec2:DescribeVpcAttribute", f"arn:aws:ec2:{HOME}:{ACCOUNT}:vpc/vpc-1"),
+        ("ec2:DescribeSubnets", "*"),
+        ("ec2:DescribeRouteTables", "*"),
+        ("ec2:DescribeVpcEndpoints", "*"),
+        ("sso:ListInstances", "*"),
+        ("sagemaker:ListDomains", "*"),
+        ("codeconnections:GetConnection", f"arn:aws:codeconnections:{HOME}:{ACCOUNT}:connection/1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("function", sorted(CALLS))
+def test_a_function_may_do_what_it_calls(baseline: Baseline, function: str) -> None:
+    allowed = statements(baseline.landed(), function)
+    assert [action for action, resource in CALLS[function] if not allows(allowed, action, resource)] == []
+
+
+def test_the_check_in_reads_seed_code_and_no_other_object(baseline: Baseline) -> None:
+    landed = baseline.landed()
+    (project,) = landed.template["Resources"][_build(landed)]["Properties"]["ServiceRole"]["Fn::GetAtt"][:1]
+    allowed = landed.roles()[project]
+    bucket = f"arn:aws:s3:::ml-platform-artifacts-{SAMPLE['account_id']}-{HOME}"
+    assert allows(allowed, "s3:GetObject", f"{bucket}/assets/{'a' * 64}.zip")
+    assert not allows(allowed, "s3:GetObject", f"{bucket}/releases/train-s3/1.0.0/template.json")
+    assert allows(allowed, "codeconnections:UseConnection", f"arn:aws:codeconnections:{HOME}:{ACCOUNT}:connection/1")
+
+
+def _build(landed: Launch) -> str:
+    (logical_id,) = landed.resources("AWS::CodeBuild::Project")
+    return logical_id
+
+
+# ---- products fit in ----
+
+
+def test_every_action_that_a_product_grants_is_inside_the_boundary() -> None:
+    ceiling = [
+        action.lower()
+        for statement in document()["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    ]
+    templates = [json.loads(path.read_text(encoding="utf-8")) for path in released_templates()]
+    templates += [synthesise(product) for product in PRODUCTS]
+    granted = {
+        action
+        for template in templates
+        for resource in template["Resources"].values()
+        for policy in _identity_policies(resource)
+        for statement in policy["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    assert len(granted) > 50
+    assert {a for a in granted if not any(fnmatchcase(a.lower(), pattern) for pattern in ceiling)} == set()
+
+
+def _identity_policies(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    properties = resource.get("Properties", {})
+    if resource["Type"] == "AWS::IAM::Role":
+        return [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    if resource["Type"] in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+        return [properties["PolicyDocument"]]
+    return []
