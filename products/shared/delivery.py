@@ -184,6 +184,8 @@ class Delivery(Construct):
                     actions=["codeconnections:UseConnection", "codestar-connections:UseConnection"],
                     resources=[connection_arn],
                 ),
+                # Bucket and object actions as in the minimum policy of
+                # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html.
                 Grant(
                     sid="StoreSource",
                     actions=["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"],
@@ -192,7 +194,7 @@ class Delivery(Construct):
                 ),
                 Grant(
                     sid="LookAtBucket",
-                    actions=["s3:GetBucketLocation", "s3:GetBucketVersioning"],
+                    actions=["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"],
                     resources=[template.bucket_arn(names.PROJECT_BUCKET)],
                 ),
                 use_key(self._storage.key.key_arn),
@@ -203,10 +205,10 @@ class Delivery(Construct):
                 ),
             ],
         ).role
-        stage, action = codepipeline.CfnPipeline.StageDeclarationProperty, codepipeline.CfnPipeline
-        source = action.ActionDeclarationProperty(
+        pipeline = codepipeline.CfnPipeline
+        source = pipeline.ActionDeclarationProperty(
             name="Source",
-            action_type_id=action.ActionTypeIdProperty(
+            action_type_id=pipeline.ActionTypeIdProperty(
                 category="Source", owner="AWS", provider="CodeStarSourceConnection", version="1"
             ),
             configuration={
@@ -216,15 +218,15 @@ class Delivery(Construct):
                 "OutputArtifactFormat": "CODE_ZIP",
                 "DetectChanges": "true",
             },
-            output_artifacts=[action.OutputArtifactProperty(name="Source")],
+            output_artifacts=[pipeline.OutputArtifactProperty(name="Source")],
         )
-        build = action.ActionDeclarationProperty(
+        build = pipeline.ActionDeclarationProperty(
             name="UpsertAndStart",
-            action_type_id=action.ActionTypeIdProperty(
+            action_type_id=pipeline.ActionTypeIdProperty(
                 category="Build", owner="AWS", provider="CodeBuild", version="1"
             ),
             configuration={"ProjectName": project.ref},
-            input_artifacts=[action.InputArtifactProperty(name="Source")],
+            input_artifacts=[pipeline.InputArtifactProperty(name="Source")],
         )
         return codepipeline.CfnPipeline(
             self,
@@ -234,10 +236,13 @@ class Delivery(Construct):
             # Of commits and triggers that pile up behind a running build, only the newest is built.
             execution_mode="SUPERSEDED",
             role_arn=role.role_arn,
-            artifact_store=action.ArtifactStoreProperty(
+            artifact_store=pipeline.ArtifactStoreProperty(
                 type="S3",
                 location=self._storage.bucket.bucket_name,
-                encryption_key=action.EncryptionKeyProperty(type="KMS", id=self._storage.key.key_arn),
+                encryption_key=pipeline.EncryptionKeyProperty(type="KMS", id=self._storage.key.key_arn),
             ),
-            stages=[stage(name="Source", actions=[source]), stage(name="Train", actions=[build])],
+            stages=[
+                pipeline.StageDeclarationProperty(name="Source", actions=[source]),
+                pipeline.StageDeclarationProperty(name="Train", actions=[build]),
+            ],
         )
