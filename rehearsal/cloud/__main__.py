@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "TZ", "COVERAGE_PROCESS_START")
+_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "TZ", "UV_CACHE_DIR")
 
 
 def clean_environment(config: dict[str, Any]) -> None:
@@ -28,6 +28,8 @@ def clean_environment(config: dict[str, Any]) -> None:
     folders = {name: work_dir / name for name in ("tmp", "home", "state")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
+    kept.setdefault("UV_CACHE_DIR", str(cache))  # builds install from what is downloaded already
     os.environ.clear()
     os.environ.update(kept)
     os.environ.update(

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_MINUTES: Final = 60
 IDEMPOTENCY_S: Final = 300
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_UV: Final = _ROOT / ".tools/uv"
+_SEED_LOCK: Final = _ROOT / "seed-code/layers/project/uv.lock"
+"""What `make` installed the seed code's environment from."""
+_programs_lock: Final = threading.Lock()
 _tokens: Final[dict[tuple[str, str, str, str | None], tuple[str, float]]] = {}
 _tokens_lock: Final = threading.Lock()
 _running: Final[dict[str, Shell]] = {}
@@ -203,7 +208,8 @@ def _perform(
     finally:
         _running.pop(build["id"], None)
         _stopping.discard(build["id"])
-        shutil.rmtree(folder / "src", ignore_errors=True)
+        for name in ("src", "environment"):
+            shutil.rmtree(folder / name, ignore_errors=True)
     try:
         _write_logs(build, credentials, log)
     except (ClientError, OSError) as error:
@@ -307,7 +313,7 @@ def _environment(build: Json, buildspec: Buildspec, credentials: Credentials, fo
     home.mkdir()
     return (
         variables
-        | _machine(home)
+        | _machine(home, folder / "src")
         | credentials.environment()
         | codeconnections.git_environment(credentials)
         | {
@@ -328,32 +334,38 @@ def _environment(build: Json, buildspec: Buildspec, credentials: Credentials, fo
     )
 
 
-def _machine(home: Path) -> dict[str, str]:
+def _machine(home: Path, sources: Path) -> dict[str, str]:
     """Return the variables that stand for the standard image: where programs are, a home, no terminal."""
     programs = core.organization().work_dir / "programs"
+    with _programs_lock:
+        if not programs.exists():
+            programs.mkdir()
+            stand_in = Path(__file__).with_name("aws_cli.py")
+            (programs / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
+            (programs / "aws").chmod(0o755)
+            if _UV.exists():  # CodeBuild's image has none; buildspecs take the one they find, or install one
+                (programs / "uv").symlink_to(_UV)
     python = Path(core.organization().seed_python)
-    if not programs.exists():
-        partial = programs.with_name(f"programs-{uuid.uuid4()}")
-        partial.mkdir()
-        stand_in = Path(__file__).with_name("aws_cli.py")
-        (partial / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
-        (partial / "aws").chmod(0o755)
-        try:
-            partial.rename(programs)
-        except OSError:  # another build was first
-            shutil.rmtree(partial)
     return {
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PATH": os.pathsep.join([str(programs), str(python.parent), os.environ["PATH"]]),
         "TMPDIR": os.environ["TMPDIR"],
-        # The environment of the seed code is the one the build would install, and there is no network.
-        "UV_PROJECT_ENVIRONMENT": str(python.parent.parent),
-        "VIRTUAL_ENV": str(python.parent.parent),
-        "UV_OFFLINE": "1",
-        "PIP_NO_INDEX": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "UV_CACHE_DIR": os.environ["UV_CACHE_DIR"],
+        **_project_environment(sources, python),
     }
+
+
+def _project_environment(sources: Path, python: Path) -> dict[str, str]:
+    """Let a build use the seed code's environment when it locks the same packages; installing them takes a minute.
+
+    A build that locks others gets an environment of its own: it must not change the one that everybody uses.
+    """
+    lock = sources / "uv.lock"
+    if lock.exists() and _SEED_LOCK.exists() and lock.read_bytes() == _SEED_LOCK.read_bytes():
+        return {"UV_PROJECT_ENVIRONMENT": str(python.parent.parent), "UV_OFFLINE": "1"}
+    return {"UV_PROJECT_ENVIRONMENT": str(sources.parent / "environment")}
 
 
 # ---- what a build shows ---------------------------------------------------------------------------------------------
