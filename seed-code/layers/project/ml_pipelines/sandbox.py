@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = "/opt/ml"
+# Its own mounts, and its own process tree, which ends when its first process ends, which ends when this process ends.
+_NAMESPACES = ["setpriv", "--pdeathsig", "KILL", "unshare", "-Urmp", "--kill-child"]
 _MOUNT = 'mount -t tmpfs none /opt && mkdir /opt/ml && mount --bind "$0" /opt/ml && exec "$@"'
 _TEXT_FILES = frozenset({".sh", ".py", ".json", ".env"})
 _AWS_VARIABLES = ("AWS_", "BOTO")  # credentials and endpoint: a container on SageMaker gets those of the job's role
@@ -29,9 +31,8 @@ def has_namespaces() -> bool:
     if not sys.platform.startswith("linux") or any(path.startswith("/opt/") for path in needed):
         return False
     try:
-        probe = subprocess.run(
-            ["unshare", "-Urm", "bash", "-c", "mount -t tmpfs none /opt"], capture_output=True, timeout=10, check=False
-        )
+        command = [*_NAMESPACES, "bash", "-c", "mount -t tmpfs none /opt"]
+        probe = subprocess.run(command, capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return probe.returncode == 0
@@ -74,7 +75,7 @@ class Sandbox:
         """
         variables = self._environment(environment)
         if self._namespaces:
-            arguments = ["unshare", "-Urm", "bash", "-c", _MOUNT, str(ml), *command]
+            arguments = [*_NAMESPACES, "bash", "-c", _MOUNT, str(ml), *command]
         else:
             _replace_root(ml)
             arguments = [part.replace(ROOT, str(ml)) for part in command]
@@ -94,20 +95,13 @@ class Sandbox:
                     process.wait()
 
     def _environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if self._aws and name.startswith(_AWS_VARIABLES)}
-        isolation = (
-            {} if self._aws else {"AWS_EC2_METADATA_DISABLED": "true"}
-        )  # no search for credentials that are not there
-        return {
-            "HOME": os.environ.get("HOME", "/tmp"),
-            "LANG": "C.UTF-8",
-            "MPLBACKEND": "agg",
-            "PYTHONUNBUFFERED": "1",
-            **isolation,
-            **own,
-            **environment,
-            "PATH": self._path,
-        }
+        if self._aws:
+            aws = {name: value for name, value in os.environ.items() if name.startswith(_AWS_VARIABLES)}
+        else:
+            aws = {"AWS_EC2_METADATA_DISABLED": "true"}  # do not look for credentials that are not there
+        kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
+        fixed = {"LANG": "C.UTF-8", "MPLBACKEND": "agg", "PYTHONUNBUFFERED": "1"}
+        return {**kept, **fixed, **aws, **environment, "PATH": self._path}
 
 
 def _make_tools(folder: Path) -> Path:

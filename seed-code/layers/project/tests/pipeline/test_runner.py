@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ml_pipelines.config import ROOT
 from ml_pipelines.runner import Events, Execution, Outcome, PipelineRunner, main, write_registration
 from ml_pipelines.sandbox import Sandbox, has_namespaces
 from ml_pipelines.stores import FolderStore
@@ -351,3 +356,47 @@ def test_events_are_on_disk_at_once(tmp_path: Path) -> None:
     events = Events(tmp_path / "deep" / "events.jsonl")
     events({"step": "A"})
     assert (tmp_path / "deep" / "events.jsonl").read_text() == '{"step": "A"}\n'
+
+
+@pytest.mark.skipif(not has_namespaces(), reason="no mount namespaces here")
+def test_a_runner_that_is_killed_takes_its_jobs_with_it(tmp_path: Path) -> None:
+    mark = f"31.{int(time.time() * 1000) % 100000}"  # a duration that no other process sleeps
+    definition = tmp_path / "definition.json"
+    definition.write_text(json.dumps({"Steps": [processing("Slow", f"sleep {mark} & wait")]}))
+    options = [
+        "--pipeline-name",
+        "demo",
+        "--execution-arn",
+        ARN,
+        "--store",
+        str(tmp_path),
+        "--work",
+        str(tmp_path / "w"),
+    ]
+    command = [sys.executable, "-m", "ml_pipelines.runner", "--definition", str(definition), *options]
+    runner = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        assert soon(lambda: is_running(mark))
+    finally:
+        runner.kill()
+        runner.wait()
+    assert soon(lambda: not is_running(mark))
+
+
+def is_running(mark: str) -> bool:
+    """Return whether any process has the mark as an argument."""
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended in the meantime
+            if arguments.read_bytes().split(b"\0")[:2] == [b"sleep", mark.encode()]:
+                return True
+    return False
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    """Wait up to 20 seconds for something to become true."""
+    end = time.monotonic() + 20
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

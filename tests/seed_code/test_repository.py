@@ -1,0 +1,118 @@
+"""The generated repository as a whole: complete, clean, independent of this one, and working."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from products.shared import seed_code
+
+from .conftest import ROOT, Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DISTRIBUTIONS = {"pyyaml": "yaml", "scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
+COMES_WITH_SDK = {"boto3", "botocore", "jsonschema"}
+ONLY_IN_THE_IMAGE = {"sagemaker_inference"}
+
+
+@pytest.mark.seed
+def test_its_own_tests_pass(repository: Repository) -> None:
+    run = repository.run("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+def test_its_style_is_clean(repository: Repository) -> None:
+    ruff = [str(ROOT / ".venv" / "bin" / "ruff")]
+    for command in (["check"], ["format", "--check"]):
+        arguments = [*ruff, *command, "--no-cache", "."]
+        run = subprocess.run(arguments, cwd=repository.folder, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.seed
+def test_two_checkouts_give_the_same_definition_to_the_byte(repository: Repository, other_checkout: Repository) -> None:
+    first, second = (
+        checkout.run("-m", "ml_pipelines", "definition", "--label", "fraud")
+        for checkout in (repository, other_checkout)
+    )
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    assert len(json.loads(first.stdout)["Steps"]) == 5
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the top-level names of everything that Python code imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.split(".")[0]
+
+
+def test_it_imports_nothing_that_it_does_not_bring_or_install() -> None:
+    files = seed_code.assemble("train-s3")
+    project = tomllib.loads(files["pyproject.toml"].decode())
+    listed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    names = {re.split(r"[=<>; ]", requirement)[0] for requirement in listed}
+    installed = {DISTRIBUTIONS.get(name, name) for name in names} | COMES_WITH_SDK | ONLY_IN_THE_IMAGE
+    own = {path.split("/")[-2] if path.endswith("__init__.py") else path.split("/")[-1][:-3] for path in files}
+    for path, content in files.items():
+        if path.endswith(".py"):
+            foreign = set(imported(content.decode())) - installed - own - sys.stdlib_module_names
+            assert not foreign, f"{path} imports {foreign}"
+
+
+def test_it_says_nothing_of_the_repository_it_comes_from() -> None:
+    for path, content in seed_code.assemble("train-s3").items():
+        if path != "uv.lock":
+            found = re.findall(r"ml-platform|portfolio|seed-code|products/|rehears|MiniStack|moto\b", content.decode())
+            assert not found, f"{path} mentions {found}"
+
+
+def test_it_is_complete() -> None:
+    files = set(seed_code.assemble("train-s3"))
+    assert files >= {
+        ".gitignore",
+        "Makefile",
+        "README.md",
+        "buildspec.yml",
+        "config.yaml",
+        "ml_pipelines/data_source.py",
+        "ml_pipelines/pipeline.py",
+        "notebooks/explore.ipynb",
+        "pyproject.toml",
+        "requirements-build.txt",
+        "src/evaluate.py",
+        "src/inference.py",
+        "src/prepare.py",
+        "src/tabular/config.py",
+        "src/train.py",
+        "src/validate.py",
+        "uv.lock",
+    }
+
+
+@pytest.mark.seed
+def test_a_setting_that_is_left_out_means_what_the_file_shows(repository: Repository) -> None:
+    code = """
+import yaml
+from ml_pipelines.config import JobConfig, Machines
+values = yaml.safe_load(open("config.yaml"))
+del values["data_uri"]
+machines = {key: tuple(value) if isinstance(value, list) else value for key, value in values.pop("pipeline").items()}
+assert Machines(**machines) == Machines(), machines
+shown = JobConfig.from_dict(values | {"label": "a", "problem_type": "auto"})
+assert shown == JobConfig.from_dict({"label": "a"}), shown
+assert set(values) == set(shown.to_dict()), set(values) ^ set(shown.to_dict())
+"""
+    run = repository.run("-c", code)
+    assert run.returncode == 0, run.stderr
