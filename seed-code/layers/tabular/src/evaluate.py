@@ -150,10 +150,12 @@ def thinned(points: Scores) -> list[float]:
 def importance(model: Model) -> dict[str, float]:
     """Return the share of each column in the gain of all splits, greatest first; the parts of a date are added."""
     gains = model.booster.get_score(importance_type="total_gain")
-    columns = {
-        encoder.column: float(sum(np.sum(gains.get(feature, 0.0)) for feature in encoder.features))
-        for encoder in model.encoders.encoders
-    }
+    columns: dict[str, float] = {}
+    position = 0
+    for encoder in model.encoders.encoders:
+        names = [f"f{position + part}" for part in range(len(encoder.features))]  # XGBoost's names for positions
+        columns[encoder.column] = float(sum(np.sum(gains.get(name, 0.0)) for name in names))
+        position += len(names)
     total = sum(columns.values()) or 1.0
     return {name: columns[name] / total for name in sorted(columns, key=lambda name: (-columns[name], name))}
 

@@ -16,13 +16,13 @@ from unittest import mock
 # The models of the tests are small: more threads would wait for each other longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import evaluate
 import numpy as np
 import pandas as pd
+
+import evaluate
 import prepare
 import train
 import validate
-
 from tabular.config import Config
 from tabular.model import Model
 from tabular.schema import Schema

@@ -132,3 +132,23 @@ def test_the_reported_metric_can_be_recomputed_from_the_model(problem_type: str)
     else:
         labels = np.array([model.schema.classes.index(label) for label in model.labels(scores)])
         assert report["accuracy"]["value"] == pytest.approx(np.mean(labels == truth))
+
+
+def test_any_name_of_columns_and_classes_is_fine(tmp_path: Path) -> None:
+    names = {
+        "spent": "spent [$/€] <net>",
+        "visits": "a.year",
+        "joined": "a",
+        "region": 'the "region", $x_',
+        "member": "f0",
+    }
+    label = {"no": "$stays$ _^", "yes": "leaves <soon>"}
+    project = Project(tmp_path, shop_config("binary", positive="leaves <soon>"))
+    records = shop_records()
+    project.add_csv("shop.csv", records.assign(churned=records["churned"].map(label)).rename(columns=names))
+    project.validate()
+    project.prepare()
+    project.train()
+    report = project.evaluate()
+    assert report["gate"]["value"] > 0.7
+    assert set(project.json("evaluation", "feature_importance.json")) == set(names.values())

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import inference
 import numpy as np
 import pytest
 from tabular_jobs import Project, evaluated
+
+import inference
 
 PROBLEM_TYPES = ["binary", "multiclass", "regression"]
 

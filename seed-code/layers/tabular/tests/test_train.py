@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import train
 from tabular_jobs import Project, evaluated, shop_config, shop_records
 
+import train
 from tabular.errors import ConfigError, DataError
 from tabular.model import Model, targets
 from tabular.splits import load_split

@@ -46,8 +46,9 @@ def draw_confusion(folder: Path, counts: Sequence[Sequence[int]], classes: Seque
     axes = _axes("Confusion matrix", "predicted", "actual")
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    names = [_plain(name) for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), names)
     for (row, column), count in np.ndenumerate(matrix) if len(classes) <= MOST_NUMBERED_CLASSES else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
@@ -74,8 +75,13 @@ def draw_importance(folder: Path, importance: Mapping[str, float]) -> None:
     """Draw what the most important columns contribute."""
     names = list(importance)[:MOST_BARS][::-1]
     axes = _axes("Importance of the columns", "share of the gain", "")
-    axes.barh(names, [importance[name] for name in names], color=BLUE)
+    axes.barh([_plain(name) for name in names], [importance[name] for name in names], color=BLUE)
     _save(axes, folder / "feature_importance.png", legend=False)
+
+
+def _plain(text: str) -> str:
+    """Return text that Matplotlib shows as it is, instead of taking dollar signs for the marks of a formula."""
+    return text.replace("$", r"\$")
 
 
 def _calibration(truth: Numbers, scores: Numbers) -> tuple[list[float], list[float]]:

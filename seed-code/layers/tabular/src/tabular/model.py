@@ -122,10 +122,12 @@ def unpack(archive: Path, folder: Path) -> Path:
 def feature_matrix(
     encoders: Encoders, records: pd.DataFrame, *, label: Scores | None = None, weight: Scores | None = None
 ) -> xgb.DMatrix:
-    """Return the features of typed records as XGBoost takes them, for training with label and weights."""
+    """Return the features of typed records as XGBoost takes them, for training with label and weights.
+
+    Features are known by their position, because XGBoost does not accept every name a column may have.
+    """
     return xgb.DMatrix(
         encoders.encode(records),
-        feature_names=encoders.features,
         feature_types=encoders.feature_types,
         enable_categorical=True,
         label=label,
