@@ -238,8 +238,10 @@ class BaselineTemplate(sc.ProductStack):
         )
 
     def _use_key(self) -> iam.PolicyStatement:
+        # What DynamoDB, SQS and Lambda do with table, queue and environment variables in the name of a role.
+        actions = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
         return iam.PolicyStatement(
-            sid="UseKey", actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[self._key.key_arn]
+            sid="UseKey", actions=[f"kms:{action}" for action in actions], resources=[self._key.key_arn]
         )
 
     def _function(self, id_: str, function: _Function) -> lambda_.Function:
@@ -532,7 +534,8 @@ class BaselineTemplate(sc.ProductStack):
 
     def _add_enable_projects(self) -> None:
         parameter = names.contract_parameter("connection-arn")
-        portfolios = self._arn("catalog", "portfolio/*")
+        # A portfolio that is shared keeps the account of its owner in its ARN.
+        portfolios = f"arn:{Aws.PARTITION}:catalog:{Aws.REGION}:*:portfolio/*"
         (portfolio,) = (spec for spec in PORTFOLIOS if spec.id == "sagemaker-projects")
         self._function(
             "EnableProjects",
@@ -553,8 +556,8 @@ class BaselineTemplate(sc.ProductStack):
                     ),
                     iam.PolicyStatement(
                         sid="AcceptSageMakerPortfolio",
-                        # SageMaker imports its own portfolio in the name of the caller (developer guide,
-                        # sagemaker-projects-studio-updates).
+                        # Enabling imports SageMaker's own portfolio in the name of the caller; AWS's samples of such a
+                        # function (aws-samples/amazon-sagemaker-secure-mlops) have this permission for it.
                         actions=["servicecatalog:AcceptPortfolioShare"],
                         resources=[portfolios],
                     ),

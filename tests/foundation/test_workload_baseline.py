@@ -276,8 +276,8 @@ CALLS = {
     names.ENABLE_PROJECTS_FUNCTION: (
         ("sagemaker:EnableSagemakerServicecatalogPortfolio", "*"),
         ("servicecatalog:ListAcceptedPortfolioShares", "*"),
-        ("servicecatalog:AssociatePrincipalWithPortfolio", f"arn:aws:catalog:{HOME}:{ACCOUNT}:portfolio/port-1"),
-        ("servicecatalog:DisassociatePrincipalFromPortfolio", f"arn:aws:catalog:{HOME}:{ACCOUNT}:portfolio/port-1"),
+        ("servicecatalog:AssociatePrincipalWithPortfolio", f"arn:aws:catalog:{HOME}:999988887777:portfolio/port-1"),
+        ("servicecatalog:DisassociatePrincipalFromPortfolio", f"arn:aws:catalog:{HOME}:999988887777:portfolio/port-1"),
         ("ssm:GetParameter", f"arn:aws:ssm:{HOME}:{ACCOUNT}:parameter/ml-platform/v1/connection-arn"),
         ("ssm:DeleteParameter", f"arn:aws:ssm:{HOME}:{ACCOUNT}:parameter/ml-platform/v1/connection-arn"),
     ),
