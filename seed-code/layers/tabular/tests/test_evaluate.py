@@ -152,3 +152,18 @@ def test_any_name_of_columns_and_classes_is_fine(tmp_path: Path) -> None:
     report = project.evaluate()
     assert report["gate"]["value"] > 0.7
     assert set(project.json("evaluation", "feature_importance.json")) == set(names.values())
+
+
+def test_infinite_and_enormous_numbers_are_learned_from_and_reported(tmp_path: Path) -> None:
+    project = Project(tmp_path, shop_config("binary"))
+    records = shop_records()
+    enormous = np.where(records["churned"] == "yes", 1e300, -np.inf)
+    project.add_csv("shop.csv", records.assign(visits=np.where(records.index % 5, enormous, records["visits"])))
+    project.validate()
+    project.prepare()
+    project.train()
+    assert project.evaluate()["gate"]["value"] > 0.9
+    features = {feature["name"]: feature for feature in project.json("baseline", "statistics.json")["features"]}
+    assert features["visits"]["numerical_statistics"]["max"] == 1e30
+    sent = (project.output("samples") / "records.jsonl").read_text(encoding="utf-8")
+    assert {"-inf", 1e300} <= {json.loads(line)["visits"] for line in sent.splitlines()}

@@ -114,9 +114,10 @@ def test_days_that_do_not_exist_are_no_dates(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [
-        ("0042", ["number", "code", "whole"]),
-        ("1", ["boolean", "bit", "number", "whole"]),
-        ("18446744073709551616", ["number", "whole", "huge"]),
+        ("0042", ["number", "finite number", "code", "whole"]),
+        ("1", ["boolean", "bit", "number", "finite number", "whole"]),
+        ("18446744073709551616", ["number", "finite number", "whole", "huge"]),
+        ("-inf", ["number"]),
         ("2024-01-02", ["date"]),
         ("13/02/2024", ["%d/%m/%Y"]),
         ("01/02/2024", ["%m/%d/%Y", "%d/%m/%Y"]),

@@ -135,6 +135,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(tmp_path: Path) -
         ([2, 1], "binary", ("1", "2")),
         (["0.0", "1.0"], "binary", ("0", "1")),
         ([True, False], "binary", ("False", "True")),
+        (["b", "a"], "binary", ("a", "b")),
         (["stays", "leaves", "stays"], "binary", ("stays", "leaves")),
         (["a", "b", "c"], "multiclass", ("a", "b", "c")),
         ([10, 9, 2], "multiclass", ("2", "9", "10")),
@@ -199,7 +200,11 @@ BAD_DATA = {
     ),
     "text to regress": (
         csv_text(["x", "y"], [(n, n) for n in range(5)] + rows_of(120)), {"problem_type": "regression"},
-        "data.csv, line 7, column 'y': 'a' is no number",
+        "data.csv, line 7, column 'y': 'a' is no finite number",
+    ),
+    "infinite label": (
+        csv_text(["x", "y"], [(n, n / 7) for n in range(120)] + [(1, "-inf")]), {},
+        "data.csv, line 122, column 'y': '-inf' is no finite number",
     ),
     "identifier label": (csv_text(["x", "y"], [(n, f"i{n}") for n in range(150)]), {}, "more than 100 different"),
     "wrong positive": (csv_text(["x", "y"], rows_of(120)), {"positive": "yes"}, "'yes', but the label 'y' is 'a', 'b'"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabular.encoders import LARGEST
 from tabular.metrics import Numbers
 from tabular.schema import Column, Schema
 from tabular.values import canonical
@@ -122,9 +123,9 @@ def quantile_sketch(numbers: Numbers) -> list[list[float]]:
 
 
 def _finite(values: pd.Series) -> Numbers:
-    """Return the finite numbers among values."""
+    """Return the finite numbers among values, those that the model cannot tell from infinity as it takes them."""
     numbers: Numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    return numbers[np.isfinite(numbers)]
+    return np.clip(numbers[np.isfinite(numbers)], -LARGEST, LARGEST)
 
 
 def _text_counts(values: pd.Series) -> Counter[str]:

@@ -4,6 +4,7 @@ Memory is bounded: of every column, only counts and at most `MOST_DISTINCT` diff
 """
 
 import difflib
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ from tabular.values import (
     to_number,
 )
 
+FINITE = "finite number"
 MOST_DISTINCT = 10_000
 MOST_CLASSES = 100
 MOST_NUMERIC_CLASSES = 20
@@ -86,7 +88,7 @@ class ColumnProfile:
             fitting = kinds_of(text)
             self.fits.update(dict.fromkeys(fitting, count))
             kinds = {"date" if fit in DATE_FORMATS else fit for fit in fitting}
-            for kind in {"number", "boolean", "date"} - kinds - self.misfit.keys():
+            for kind in {"number", FINITE, "boolean", "date"} - kinds - self.misfit.keys():
                 self.misfit[kind] = (chunk.place(texts.index(text), self.name), text)
 
     def missing(self, kind: str) -> int:
@@ -164,7 +166,7 @@ class ColumnProfile:
 def kinds_of(text: str) -> list[str]:
     """Return the kinds that one text fits, with finer distinctions.
 
-    ``bit`` is 0 or 1, ``whole`` a whole number, ``huge`` one beyond 64 bits, ``code`` has a leading zero; a date is
+    `FINITE` numbers are those that are not infinite, ``bit`` is 0 or 1, ``whole`` a whole number, ``huge`` one beyond 64 bits, ``code`` has a leading zero; a date is
     ``date`` when it is ISO 8601, else every one of `DATE_FORMATS` that it fits.
     """
     kinds = []
@@ -176,7 +178,7 @@ def kinds_of(text: str) -> list[str]:
     except ValueError:
         pass
     else:
-        kinds.append("number")
+        kinds += ["number", FINITE] if math.isfinite(number) else ["number"]
         if LEADING_ZERO.fullmatch(text):
             kinds.append("code")
         if number.is_integer():
@@ -306,7 +308,7 @@ def _describe(profile: ColumnProfile, label_kind: str, config: Config) -> Column
 def _label_kind(label: ColumnProfile, config: Config) -> str:
     """Return ``number`` or ``category``; a label is never a date, and Yes and No stay the classes they are."""
     if config.problem_type == "regression":
-        label.check("number")
+        label.check(FINITE)
         return "number"
     guess = config.types.get(label.name)
     if guess is None:
@@ -314,7 +316,7 @@ def _label_kind(label: ColumnProfile, config: Config) -> str:
         guess = "number" if numeric and label.fits["boolean"] in (0, label.fits["bit"]) else "category"
         if guess == "category" and config.problem_type == "auto" and len(label.counts) > MOST_CLASSES:
             label.guess()  # names the value that keeps a column of numbers from being one
-    label.check(guess)
+    label.check(FINITE if guess == "number" else guess)
     return "number" if guess == "number" else "category"
 
 
@@ -400,7 +402,7 @@ def _positive(classes: list[str], counts: Counter[str], kind: str, config: Confi
     meaning_yes = [name for name in classes if name.lower() in TRUE_WORDS]
     if len(meaning_yes) == 1:
         return meaning_yes[0]
-    return min(classes, key=lambda name: (counts[name], name))
+    return min(reversed(classes), key=lambda name: counts[name])
 
 
 def _configured_positive(classes: Iterable[str], config: Config) -> str:
