@@ -1,0 +1,96 @@
+"""The policies with which CloudFormation deploys to the hub, in place of AdministratorAccess."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from foundation.handler_permissions import handler_permissions, resource_kinds, resource_types
+from pipeline import execution_policy
+from pipeline.execution_policy import HUB_TYPES, RESOURCES, UNUSED, documents
+from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, synthesise
+from tests.policy import allows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OF_RELEASES: Final = {
+    "AWS::ServiceCatalog::CloudFormationProduct",
+    "AWS::ServiceCatalog::LaunchRoleConstraint",
+    "AWS::ServiceCatalog::PortfolioProductAssociation",
+}
+"""Types that the hub has as soon as there is a release."""
+
+
+@pytest.fixture(scope="module")
+def statements() -> list[dict[str, Any]]:
+    return [s for document in documents(ACCOUNT, "aws") for s in document["Statement"]]
+
+
+def test_the_policies_cover_the_types_of_the_hubs_stacks_and_no_others() -> None:
+    folder = synthesise({**SETTINGS, "regions": [REGION, OTHER_REGION]}).folder
+    # The template of the StackSet is deployed to other accounts, by another role.
+    templates = [p for p in folder.rglob("*.template.json") if not p.name.endswith(".product.template.json")]
+    assert resource_types(templates) | OF_RELEASES == HUB_TYPES
+
+
+def test_every_action_of_the_handlers_is_granted_or_named_as_unused(statements: list[dict[str, Any]]) -> None:
+    granted = {action for s in statements for action in s["Action"]}
+    needed = {a for type_ in HUB_TYPES for a in handler_permissions(type_) if resource_kinds(a) is not None}
+    unused = {a for a in needed if UNUSED & {a, a.split(":")[0]}}
+    assert needed - unused - granted == set()
+    beyond = {"lambda:InvokeFunction", "ssm:GetParameters", "organizations:ListDelegatedAdministrators"}
+    assert granted - needed == beyond
+    assert all(entry in unused or any(a.startswith(f"{entry}:") for a in unused) for entry in UNUSED), "nothing idle"
+    assert set(RESOURCES) == {a.split(":")[0] for a in needed - unused if resource_kinds(a)}
+
+
+def test_only_actions_without_a_resource_level_are_granted_on_everything(statements: list[dict[str, Any]]) -> None:
+    everywhere = {a for s in statements if s["Resource"] == ["*"] for a in s["Action"]}
+    assert {a for a in everywhere if resource_kinds(a)} == set()
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("s3:CreateBucket", f"arn:aws:s3:::ml-platform-artifacts-{ACCOUNT}-{REGION}", True),
+        ("s3:PutBucketPolicy", "arn:aws:s3:::somebody-elses", False),
+        ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-launch", True),
+        ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/Administrator", False),
+        ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-{REGION}", False),
+        ("iam:PutUserPolicy", f"arn:aws:iam::{ACCOUNT}:user/somebody", False),
+        ("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:other", False),
+        ("servicecatalog:CreatePortfolio", f"arn:aws:catalog:{REGION}:{ACCOUNT}:portfolio/new", True),
+        ("ec2:RunInstances", "*", False),
+        ("organizations:RegisterDelegatedAdministrator", "*", False),
+    ],
+)
+def test_cloudformation_may_touch_the_catalogs_resources_and_no_others(
+    statements: list[dict[str, Any]], action: str, resource: str, allowed: bool
+) -> None:
+    assert allows(statements, action, resource) is allowed
+
+
+def test_every_policy_fits_a_managed_policy_and_there_are_few(statements: list[dict[str, Any]]) -> None:
+    found = documents(ACCOUNT, "aws")
+    assert len(found) <= 10, "IAM attaches ten managed policies to a role"
+    assert all(len(json.dumps(document, separators=(",", ":"))) <= 6144 for document in found)
+    assert not any(action.endswith("*") for s in statements for action in s["Action"])
+
+
+def test_the_command_writes_the_policies_and_prints_what_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execution_policy.main([str(tmp_path)])
+    *creations, bootstrap = capsys.readouterr().out.splitlines()
+    written = sorted(tmp_path.iterdir())
+    assert [f"file://{path}" in line for path, line in zip(written, creations, strict=True)] == [True] * len(written)
+    assert all(f"policy/{path.stem}" in bootstrap for path in written)
+    assert bootstrap.startswith("npx cdk bootstrap aws://111122223333/eu-west-1 --cloudformation-execution-policies")
+
+
+def test_the_command_explains_itself_without_a_folder() -> None:
+    with pytest.raises(SystemExit, match="Usage"):
+        execution_policy.main([])
