@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from ministack import app
@@ -14,6 +15,8 @@ from rehearsal.cloud.shapes import check_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_log: Final = logging.getLogger(__name__)
 
 SERVICES: Final = ("sagemaker", "servicecatalog", "codepipeline", "codeconnections")
 """Signing names of the bridged services; all of them speak JSON over POST / with an ``X-Amz-Target`` header."""
@@ -29,6 +32,9 @@ async def _handle(service: str, headers: Mapping[str, str], body: bytes) -> core
         return core.fail(error)
     except ValueError as error:
         return core.fail(core.ServiceError("ValidationException", str(error)))
+    except Exception as error:
+        _log.exception("%s %s failed", service, operation)
+        return core.fail(core.ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
 
 def bridge(service: str) -> None:

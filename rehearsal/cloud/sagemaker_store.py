@@ -15,6 +15,9 @@ SERVICE: Final = "sagemaker"
 PAGE: Final = 10
 """Items of a list page unless the request says otherwise, as the API reference documents for most lists."""
 
+_KINDS: Final = ("domain", "user-profile", "model-package-group", "model-package", "pipeline", "project")
+"""Resource types kept here; the others (jobs, models, endpoints) moto keeps, tags included."""
+
 _tags: Final = Records()
 
 
@@ -41,15 +44,22 @@ def change_tags(arn: str, old: Json, new: Json) -> None:
     tags.update({tag["Key"]: tag["Value"] for tag in new.get("Tags", [])})
 
 
+def _is_here(arn: str) -> bool:
+    """Whether the tags of a resource are kept here; one of a type kept here that does not exist is an error."""
+    if arn not in _tags and arn.split(":", 5)[-1].partition("/")[0] in _KINDS:
+        raise not_found("Resource", arn)
+    return arn in _tags
+
+
 def _listed(arn: str) -> list[Json]:
     return [{"Key": key, "Value": value} for key, value in _tags[arn].items()]
 
 
 @overlay(SERVICE, "AddTags")
 def add_tags(request: Json) -> Json:
-    """Add tags to a resource kept here; what moto keeps (jobs, models, endpoints) is tagged there."""
+    """Add tags to a resource."""
     arn = request["ResourceArn"]
-    if arn not in _tags:
+    if not _is_here(arn):
         return core.moto(SERVICE, "AddTags", request)
     _tags[arn].update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
     return {"Tags": _listed(arn)}
@@ -59,7 +69,7 @@ def add_tags(request: Json) -> Json:
 def list_tags(request: Json) -> Json:
     """List the tags of a resource."""
     arn = request["ResourceArn"]
-    if arn not in _tags:
+    if not _is_here(arn):
         return core.moto(SERVICE, "ListTags", request)
     return page(request, "Tags", _listed(arn), size=50)
 
@@ -68,7 +78,7 @@ def list_tags(request: Json) -> Json:
 def delete_tags(request: Json) -> Json:
     """Remove tags from a resource."""
     arn = request["ResourceArn"]
-    if arn not in _tags:
+    if not _is_here(arn):
         return core.moto(SERVICE, "DeleteTags", request)
     for key in request["TagKeys"]:
         _tags[arn].pop(key, None)
