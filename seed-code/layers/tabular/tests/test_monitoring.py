@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 from tabular_jobs import evaluated
 
-from tabular.monitoring import SKETCH_ITEMS, quantile_sketch
+from tabular.monitoring import SKETCH_ITEMS, quantile_sketch, statistics
+from tabular.schema import Column, Schema
 
 
 def test_statistics_describe_the_training_records_without_the_label() -> None:
@@ -44,6 +46,16 @@ def test_constraints_tell_types_completeness_and_domains() -> None:
     assert features["region"]["string_constraints"]["domains"] == ["east", "north", "south", "wést"]
     assert "string_constraints" not in features["note"]  # too many different values to be a domain
     assert constraints["monitoring_config"]["evaluate_constraints"] == "Enabled"
+
+
+@pytest.mark.parametrize("values", [[5, 5, 5], [2**62, 2**62 + 1, 2**62 + 2000], [-1e30, 0, 1e30], [1]])
+def test_extreme_ranges_still_fill_ten_buckets(values: list[float]) -> None:
+    schema = Schema("y", "regression", (), (), (Column("c", "number"),), len(values), 0, ())
+    (feature,) = statistics(pd.DataFrame({"c": np.array(values, dtype=float)}), schema)["features"]
+    described = feature["numerical_statistics"]
+    buckets = described["distribution"]["kll"]["buckets"]
+    assert [len(buckets), sum(bucket["count"] for bucket in buckets)] == [10, len(values)]
+    assert (buckets[0]["lower_bound"], buckets[-1]["upper_bound"]) == (described["min"], described["max"])
 
 
 @pytest.mark.parametrize("count", [1, 2048, 2049, 5000, 100_001])

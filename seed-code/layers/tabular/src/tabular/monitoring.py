@@ -86,7 +86,9 @@ def _number_statistics(numbers: Numbers) -> dict[str, Any]:
     """Describe the distribution of numbers."""
     if not numbers.size:
         return {}
-    counts, edges = np.histogram(numbers, bins=BUCKETS)
+    edges = np.linspace(numbers.min(), numbers.max(), BUCKETS + 1)
+    # Each number belongs to the last bucket that starts at or below it; equal bounds leave the others empty.
+    counts = np.bincount(np.searchsorted(edges[1:-1], numbers, side="right"), minlength=BUCKETS)
     buckets = [
         {"lower_bound": float(low), "upper_bound": float(high), "count": float(count)}
         for low, high, count in zip(edges, edges[1:], counts, strict=False)

@@ -166,8 +166,9 @@ class ColumnProfile:
 def kinds_of(text: str) -> list[str]:
     """Return the kinds that one text fits, with finer distinctions.
 
-    `FINITE` numbers are those that are not infinite, ``bit`` is 0 or 1, ``whole`` a whole number, ``huge`` one beyond 64 bits, ``code`` has a leading zero; a date is
-    ``date`` when it is ISO 8601, else every one of `DATE_FORMATS` that it fits.
+    `FINITE` numbers are those that are not infinite, ``bit`` is 0 or 1, ``whole`` a whole number, ``huge`` one beyond
+    64 bits, ``code`` has a leading zero; a date is ``date`` when it is ISO 8601, else every one of `DATE_FORMATS` that
+    it fits.
     """
     kinds = []
     lowered = text.lower()
