@@ -35,7 +35,7 @@ _MAY_STAY: Final = frozenset({"regions", "source.provider", "source.branch", "co
 
 _EXAMPLES: Final[dict[str, object]] = {
     "connection_arn": "arn:aws:codeconnections:eu-west-1:111122223333:connection/aEXAMPLE-8aad-4d5d-8878-dfcab0bc441f",
-    "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_MLLead_*"]},
+    "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLLead_*"]},
 }
 """Examples of right values where the sample has none to show."""
 

@@ -31,7 +31,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "workloads_ou_path": OU_PATH,
     "deployment_ou_id": "ou-te01-deployme",
     "source": {"provider": "GitHub", "repository": "a-team/catalog", "branch": "main"},
-    "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_MLLead_*"]},
+    "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLLead_*"]},
     "notification_emails": ["platform@tests.invalid", "second@tests.invalid"],
     "support": {"email": "help@tests.invalid", "url": "https://tests.invalid/help"},
 }

@@ -156,7 +156,7 @@ def test_every_released_product_is_in_a_portfolio_and_every_product_of_a_portfol
     [
         (
             "ML Admin",
-            {"ml-platform/persona/lead-data-scientist/*", "aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_MLLead_*"},
+            {"ml-platform/persona/lead-data-scientist/*", "aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLLead_*"},
         ),
         ("SageMaker Projects", {"ml-platform/persona/data-scientist/*"}),
     ],
