@@ -377,6 +377,7 @@ def role_session(role_arn: str, session_name: str) -> Credentials:
 
 
 _client_lock: Final = threading.Lock()
+_session: Final = boto3.session.Session()  # one, because a session reads the model of a service once
 
 
 def client(service: str, *, credentials: Credentials | None = None, region: str | None = None) -> AwsClient:
@@ -385,8 +386,8 @@ def client(service: str, *, credentials: Credentials | None = None, region: str 
     Never call it on the event loop: the server could not answer. Overlays, resource types and threads are safe.
     """
     keys = credentials or Credentials(access_key=get_account_id(), secret_key=ROOT_SECRET)
-    with _client_lock:  # creating a session is not thread-safe
-        return boto3.session.Session().client(
+    with _client_lock:  # creating a client is not thread-safe
+        return _session.client(
             service,
             endpoint_url=organization().endpoint,
             region_name=region or get_region(),
