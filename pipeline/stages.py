@@ -48,7 +48,7 @@ class FoundationStage(Stage):
             stack_name="ml-platform-workload-baseline",
             tags=settings.tags,
         )
-        self.baseline.add_stack_dependency(self.artifacts, "the code of the baseline's functions is read from the bucket")
+        self.baseline.add_stack_dependency(self.artifacts, "its functions' code comes from the bucket")
         tag_resources(self, settings)
 
 
