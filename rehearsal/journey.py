@@ -236,8 +236,8 @@ def _portfolio_command(world: World, *arguments: str) -> str:
 
 def publish_releases(world: World) -> str:
     """Create the artifact bucket and upload every released file."""
-    artifacts = next(s for s in deployment.stacks(_stage_folders(world)[0]) if s.name.endswith("Artifacts"))
-    _deploy(world, artifacts)
+    first, *_ = deployment.stacks(_stage_folders(world)[0])
+    _deploy(world, first)
     world.doing("portfolio upload")
     bucket = names.artifact_bucket(HUB, REGION)
     uploaded = json.loads(_portfolio_command(world, "upload", "--bucket", bucket, "--region", REGION, "--json"))
@@ -246,9 +246,9 @@ def publish_releases(world: World) -> str:
 
 def roll_out_baseline(world: World) -> str:
     """Deploy the StackSet, and with it the baseline of every account of the workloads OU."""
-    for stack in deployment.stacks(_stage_folders(world)[0]):
-        if not stack.name.endswith("Artifacts"):
-            _deploy(world, stack)
+    _, *rest = deployment.stacks(_stage_folders(world)[0])
+    for stack in rest:
+        _deploy(world, stack)
     ssm = world.client("ssm", Credentials.administrator(DEV))
     found = ssm.get_parameters_by_path(Path=f"/{names.PREFIX}/v{names.CONTRACT}/", Recursive=True)["Parameters"]
     role = world.client("iam", Credentials.administrator(DEV)).get_role(RoleName=names.LAUNCH_ROLE)["Role"]["RoleName"]
@@ -260,7 +260,9 @@ def publish_portfolios(world: World) -> str:
     for stack in deployment.stacks(_stage_folders(world)[1]):
         _deploy(world, stack)
     world.doing("portfolio check-published")
-    checked = json.loads(_portfolio_command(world, "check-published", "--region", REGION, "--json"))
+    checked = json.loads(
+        _portfolio_command(world, "check-published", "--region", REGION, "--ou", WORKLOADS_OU, "--json")
+    )
     world.facts.catalog = report.read_catalog(world.client("servicecatalog", Credentials.administrator(HUB)))
     versions = sum(len(product.versions) for product in world.facts.catalog)
     if not checked["ok"]:
@@ -359,9 +361,7 @@ def connect_git(world: World) -> str:
         raise RehearsalError("the lead data scientist, who finishes the handshake, is not signed in")
     world.organization.connect(connection["ConnectionArn"], caller=world.lead)
     status = connections.get_connection(ConnectionArn=connection["ConnectionArn"])["Connection"]["ConnectionStatus"]
-    bare = world.work / "git" / f"{REPOSITORY}.git"
-    bare.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True)
+    world.organization.make_repository(REPOSITORY)
     if status != "AVAILABLE":
         raise RehearsalError(f"connection {connection['ConnectionName']} is {status} after its handshake")
     return f"{connection['ConnectionName']} {status}, empty repository {REPOSITORY}"
@@ -457,7 +457,7 @@ def _await_project(world: World, sagemaker: Any) -> dict[str, Any]:  # noqa: ANN
 
 def inspect_seed(world: World) -> str:
     """Read what was checked in, as the data scientist who clones the repository."""
-    bare = str(world.work / "git" / f"{REPOSITORY}.git")
+    bare = str(world.organization.repository(REPOSITORY))
     listed = subprocess.run(
         ["git", "--git-dir", bare, "ls-tree", "-r", "--name-only", "main"], capture_output=True, text=True, check=True
     ).stdout.split()

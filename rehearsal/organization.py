@@ -233,6 +233,16 @@ class Organization:
         keys = botocore.credentials.Credentials(caller.key_id, caller.secret, caller.token)
         complete_handshake(self.endpoint, REGION, keys, connection_arn)
 
+    def repository(self, name: str) -> Path:
+        """Return the folder of the bare repository ``owner/name``."""
+        return self.work / "git" / f"{name}.git"
+
+    def make_repository(self, name: str) -> None:
+        """Create the empty repository ``owner/name`` at the Git provider, as a person does."""
+        bare = self.repository(name)
+        bare.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True)
+
     def environment(self, credentials: Credentials) -> dict[str, str]:
         """Return the environment of a process of ours that acts in this organisation as `credentials`."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
