@@ -13,15 +13,11 @@ from rehearsal.cloud.callers import authorize
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
 from rehearsal.cloud.sagemaker import is_portfolio_enabled
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
+from rehearsal.cloud.shapes import refuse_others
 
 _STATUS: Final = {"PROVISION_PRODUCT": "Create", "UPDATE_PROVISIONED_PRODUCT": "Update"}
 _OPEN: Final = ("CREATED", "IN_PROGRESS", "IN_PROGRESS_IN_ERROR")
 _projects: Final = Records()
-
-
-def reset() -> None:
-    """Forget everything."""
-    _projects._data.clear()
 
 
 def _own_tags(name: str, project_id: str) -> list[Json]:
@@ -150,7 +146,7 @@ def update_project(request: Json) -> Json:
     if "ProjectDescription" in request:
         project["ProjectDescription"] = request["ProjectDescription"]
     if "ServiceCatalogProvisioningUpdateDetails" in request:
-        authorize("servicecatalog:UpdateProvisionedProduct", "*")
+        _authorize("UpdateProvisionedProduct", project)
         details = request["ServiceCatalogProvisioningUpdateDetails"]
         changes = {item["Key"]: item for item in details.get("ProvisioningParameters", [])}
         kept = servicecatalog_launch.PROVISIONED[project["provisioned"]].parameters
@@ -173,11 +169,17 @@ def delete_project(request: Json) -> Json:
     """Delete a project: terminate its provisioned product."""
     project = _find(request["ProjectName"])
     _require_idle(project)
-    authorize("servicecatalog:TerminateProvisionedProduct", "*")
+    _authorize("TerminateProvisionedProduct", project)
     project["record"] = servicecatalog_launch.terminate_provisioned_product(
         {"ProvisionedProductId": project["provisioned"], "TerminateToken": random_id(32)}
     )["RecordDetail"]["RecordId"]
     return {}
+
+
+def _authorize(operation: str, project: Json) -> None:
+    """Check that the caller may do something with the project's provisioned product."""
+    keys = servicecatalog_launch.level_keys({"ProvisionedProductId": project["provisioned"]})
+    authorize(f"servicecatalog:{operation}", "*", context=keys)
 
 
 def _require_idle(project: Json) -> None:
@@ -189,4 +191,5 @@ def _require_idle(project: Json) -> None:
 
 
 def install() -> None:
-    """Nothing to patch: the operations above are registered when this module is imported."""
+    """Refuse operations on what is kept here that are not emulated."""
+    refuse_others(SERVICE, "Domain", "UserProfile", "ModelPackage", "Pipeline", "Project", "Search")

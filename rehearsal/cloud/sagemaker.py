@@ -25,12 +25,6 @@ _profiles: Final = Records()
 _portfolio_enabled: Final = Records()
 
 
-def reset() -> None:
-    """Forget everything."""
-    for records in (_domains, _profiles, _portfolio_enabled):
-        records._data.clear()
-
-
 # ---- domains --------------------------------------------------------------------------------------------------------
 
 _DOMAIN_FIELDS: Final = (

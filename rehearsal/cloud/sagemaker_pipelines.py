@@ -36,14 +36,6 @@ _executions: Final = Records()
 _tokens: Final = Records()
 
 
-def reset() -> None:
-    """Forget everything and end what runs."""
-    for execution in _executions._data.values():
-        execution.stop()
-    for records in (_pipelines, _executions, _tokens):
-        records._data.clear()
-
-
 @dataclass(kw_only=True)
 class Step:
     """One step of an execution."""

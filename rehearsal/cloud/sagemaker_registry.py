@@ -45,12 +45,6 @@ _groups: Final = Records()
 _tokens: Final = Records()
 
 
-def reset() -> None:
-    """Forget everything."""
-    _groups._data.clear()
-    _tokens._data.clear()
-
-
 # ---- finding and permitting -----------------------------------------------------------------------------------------
 
 

@@ -21,11 +21,6 @@ _KINDS: Final = ("domain", "user-profile", "model-package-group", "model-package
 _tags: Final = Records()
 
 
-def reset() -> None:
-    """Forget all tags."""
-    _tags._data.clear()
-
-
 def set_tags(arn: str, tags: Sequence[Json] | None) -> None:
     """Give a new resource its tags."""
     _tags[arn] = {tag["Key"]: tag["Value"] for tag in tags or []}

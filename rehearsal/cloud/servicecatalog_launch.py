@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/servicecatalog/latest/adminguide/constraints-launch.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import threading
@@ -26,6 +27,8 @@ from rehearsal.cloud.servicecatalog import choose_path, path_id
 from rehearsal.cloud.servicecatalog_templates import check_parameters, load_template
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rehearsal.cloud.servicecatalog_store import Artifact, Portfolio, Product
 
 Client: TypeAlias = Any
@@ -42,7 +45,7 @@ _SYSTEM_TAG: Final = "aws:servicecatalog:"
 
 @dataclass(kw_only=True)
 class Record:
-    """One operation on a provisioned product and what came of it."""
+    """One operation on a provisioned product and what came of it; `undo` takes back what a failed update changed."""
 
     id: str
     type: str
@@ -58,6 +61,7 @@ class Record:
     created: float
     updated: float
     status: str = "CREATED"
+    undo: Callable[[], None] | None = None
     errors: list[Json] = field(default_factory=list)
     outputs: list[Json] = field(default_factory=list)
 
@@ -104,13 +108,6 @@ PROVISIONED: Final[dict[str, ProvisionedProduct]] = {}
 RECORDS: Final[dict[str, Record]] = {}
 _TOKENS: Final[dict[tuple[str, str], str]] = {}
 _lock: Final = threading.Lock()
-
-
-def reset() -> None:
-    """Forget everything."""
-    PROVISIONED.clear()
-    RECORDS.clear()
-    _TOKENS.clear()
 
 
 # ---- shapes of the API ----------------------------------------------------------------------------------------------
@@ -209,9 +206,14 @@ def _start(provisioned: ProvisionedProduct, operation: str, who: Caller) -> None
         if unchanged:  # Service Catalog ends such an update successfully
             _finish(provisioned, "SUCCEEDED", "AVAILABLE")
             return
-        message = error.message if isinstance(error, ServiceError) else error.response["Error"]["Message"]
-        code = error.code if isinstance(error, ServiceError) else error.response["Error"]["Code"]
-        _finish(provisioned, "FAILED", "ERROR" if provisioned.stack_id is None else "TAINTED", code, message)
+        _finish(provisioned, "FAILED", "ERROR" if provisioned.stack_id is None else "TAINTED", *_reason(error))
+
+
+def _reason(error: ServiceError | ClientError) -> tuple[str, str]:
+    """Return code and message of an error."""
+    if isinstance(error, ServiceError):
+        return error.code, error.message
+    return error.response["Error"]["Code"], error.response["Error"]["Message"]
 
 
 def _finish(
@@ -220,6 +222,8 @@ def _finish(
     record = provisioned.records[-1]
     record.status, record.updated = record_status, time.time()
     provisioned.status, provisioned.status_message = status, message
+    if record_status == "FAILED" and record.undo:
+        record.undo()
     if message:
         record.errors = [{"Code": code, "Description": message}]
 
@@ -234,8 +238,12 @@ def refresh(provisioned: ProvisionedProduct) -> None:
     if not record.is_open:
         return
     with core.as_account(provisioned.account, provisioned.region):
-        cloudformation = _cloudformation(provisioned, record.who)
-        stack = cloudformation.describe_stacks(StackName=provisioned.stack_id)["Stacks"][0]
+        try:
+            cloudformation = _cloudformation(provisioned, record.who)
+            stack = cloudformation.describe_stacks(StackName=provisioned.stack_id)["Stacks"][0]
+        except (ServiceError, ClientError) as error:  # the launch role is gone, or may not look at its stack
+            _finish(provisioned, "FAILED", "ERROR", *_reason(error))
+            return
         state = str(stack["StackStatus"])
         if state.endswith("IN_PROGRESS"):
             record.status = "IN_PROGRESS_IN_ERROR" if "ROLLBACK" in state else "IN_PROGRESS"
@@ -414,18 +422,29 @@ def update_provisioned_product(request: Json) -> Json:
         artifact = store.active_artifact(product, provisioned.artifact.id if keeps_version else wanted[0], wanted[1])
         portfolio = choose_path(product, {"PathId": path_id(provisioned.portfolio), **request})
         parameters = _updated_parameters(provisioned, request.get("ProvisioningParameters", []))
-        if "Tags" in request:
-            provisioned.tags = _tags(request, product, portfolio, who.account)
-        provisioned.product, provisioned.artifact, provisioned.portfolio = product, artifact, portfolio
-        provisioned.parameters = parameters
-        provisioned.launch_role = _launch_role(product, portfolio, who.account)
+        changes = {
+            "product": product,
+            "artifact": artifact,
+            "portfolio": portfolio,
+            "parameters": parameters,
+            "launch_role": _launch_role(product, portfolio, who.account),
+            "tags": _tags(request, product, portfolio, who.account) if "Tags" in request else provisioned.tags,
+        }
+        before = {name: getattr(provisioned, name) for name in changes}
+        _set(provisioned, changes)
         record = _new_record(provisioned, "UPDATE_PROVISIONED_PRODUCT", who)
+        record.undo = functools.partial(_set, provisioned, before)
         provisioned.records.append(record)
         provisioned.status = "UNDER_CHANGE"
         _TOKENS[who.account, request["UpdateToken"]] = record.id
     response = {"RecordDetail": _record_detail(record)}
     _start(provisioned, "update_stack", who)
     return response
+
+
+def _set(provisioned: ProvisionedProduct, values: Json) -> None:
+    for name, value in values.items():
+        setattr(provisioned, name, value)
 
 
 def _updated_parameters(provisioned: ProvisionedProduct, changes: list[Json]) -> dict[str, str]:
@@ -463,7 +482,7 @@ def terminate_provisioned_product(request: Json) -> Json:
     try:
         _cloudformation(provisioned, who).delete_stack(StackName=provisioned.stack_id)
     except (ServiceError, ClientError) as error:
-        _finish(provisioned, "FAILED", "ERROR", "DELETE_FAILED", str(error))
+        _finish(provisioned, "FAILED", "ERROR", *_reason(error))
     if request.get("IgnoreErrors"):
         del PROVISIONED[provisioned.id]
     return response
@@ -593,7 +612,7 @@ def is_within(who: Caller, level: str) -> bool:
 # ---- condition keys -------------------------------------------------------------------------------------------------
 
 
-def _level_keys(request: Json) -> dict[str, str]:
+def level_keys(request: Json) -> dict[str, str]:
     """Return the condition keys that say whose provisioned products a request is about.
 
     ``servicecatalog:userLevel``, ``roleLevel`` and ``accountLevel`` are ``self`` when what it is about was made by
@@ -618,7 +637,7 @@ def _install_level_keys() -> None:
 
     def context(service: str, action: str, body: bytes, query: Json) -> Json:
         keys: Json = original(service, action, body, query)
-        return keys | _level_keys(json.loads(body)) if service == _SERVICE and body[:1] == b"{" else keys
+        return keys | level_keys(json.loads(body)) if service == _SERVICE and body[:1] == b"{" else keys
 
     iam_actions.request_tag_context = context
 

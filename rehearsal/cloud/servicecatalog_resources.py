@@ -14,6 +14,7 @@ from ministack.services.cloudformation import provisioners
 from rehearsal.cloud import servicecatalog as api
 from rehearsal.cloud import servicecatalog_store as store
 from rehearsal.cloud.resources import resource_type
+from rehearsal.cloud.shapes import refuse_others
 
 if TYPE_CHECKING:
     from rehearsal.cloud.core import Json, Operation
@@ -181,7 +182,8 @@ def _by_properties(delete: Operation) -> Delete:
 
 
 def install() -> None:
-    """Register the types."""
+    """Register the types, and refuse operations that are not emulated."""
+    refuse_others("servicecatalog")
     prefix = "AWS::ServiceCatalog::"
     resource_type(
         f"{prefix}Portfolio",

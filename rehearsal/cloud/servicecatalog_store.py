@@ -185,13 +185,6 @@ TAG_OPTION_LINKS: Final[list[tuple[str, str]]] = []
 SHARE_OPERATIONS: Final[dict[str, ShareOperation]] = {}
 
 
-def reset() -> None:
-    """Forget everything."""
-    for store in (PORTFOLIOS, PRODUCTS, CONSTRAINTS, TAG_OPTIONS, SHARE_OPERATIONS):
-        store.clear()
-    TAG_OPTION_LINKS.clear()
-
-
 def node_accounts(node_type: str, node: str) -> tuple[str, ...]:
     """Return the accounts of an organization node (or the one account of an account share).
 

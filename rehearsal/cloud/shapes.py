@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import botocore.session
 from botocore.model import ListShape, MapShape, StringShape, StructureShape
 
-from rehearsal.cloud.core import Json, ServiceError
+from rehearsal.cloud.core import OPERATIONS, Json, Operation, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,25 @@ _SHOWN: Final = 10
 @functools.cache
 def _model(service: str) -> ServiceModel:
     return botocore.session.get_session().get_service_model(service)
+
+
+def refuse_others(service: str, *words: str) -> None:
+    """Refuse the operations of a service that nobody registered, so that moto does not answer from records of its own.
+
+    Args:
+        service: Name of the service in botocore.
+        *words: Only operations with one of these words in their name. Default: all.
+    """
+
+    def refusal(operation: str) -> Operation:
+        def refuse(request: Json) -> Json:
+            raise ServiceError("UnknownOperationException", f"{service}:{operation} is not emulated here.")
+
+        return refuse
+
+    for operation in _model(service).operation_names:
+        if (service, operation) not in OPERATIONS and (not words or any(word in operation for word in words)):
+            OPERATIONS[service, operation] = refusal(operation)
 
 
 def check_request(service: str, operation: str, request: Json) -> None:

@@ -545,6 +545,11 @@ def test_an_update_changes_version_and_parameters_in_place_and_reports_a_rollbac
     changed = lead.describe_provisioned_product(Name="changing")["ProvisionedProductDetail"]
     assert changed["Status"] == "TAINTED"
     assert changed["StatusMessage"] == "Parameter 'Delay' must be a number not greater than 900"
+    again = lead.update_provisioned_product(
+        ProvisionedProductName="changing",
+        ProvisioningParameters=[{"Key": key, "UsePreviousValue": True} for key in ("QueueName", "Delay")],
+    )["RecordDetail"]["RecordId"]
+    assert catalog.record(again)["RecordDetail"]["Status"] == "SUCCEEDED"
 
 
 def test_a_resource_that_fails_is_named_in_the_record(catalog: Catalog) -> None:
@@ -612,6 +617,11 @@ def test_a_policy_may_limit_a_person_to_their_own_provisioned_products(catalog: 
     assert error_of(refused.value) == "AccessDeniedException"
     mine = colleague.search_provisioned_products(AccessLevelFilter={"Key": "User", "Value": "self"})
     assert mine["ProvisionedProducts"] == []
+
+
+def test_what_is_not_emulated_is_refused_by_name(cloud: Cloud) -> None:
+    with pytest.raises(ClientError, match="servicecatalog:ListServiceActions is not emulated here"):
+        cloud.client("servicecatalog", HUB).list_service_actions()
 
 
 # ---- taking it back -------------------------------------------------------------------------------------------------
