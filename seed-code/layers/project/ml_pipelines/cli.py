@@ -132,6 +132,7 @@ class _Progress:
             return
         start = "\r" if self._is_terminal else ""
         detail = event["detail"] if event["status"] == "Succeeded" else "failed"
+        detail = "see below" if event["type"] == "RegisterModel" else detail
         line = f"  {event['step']:<10} {event['seconds']:5.1f} s  {detail}"
         print(start + line, flush=True)
 

@@ -22,7 +22,8 @@ SOURCE = ROOT / "src"  # what the jobs run
 
 # Keys of config.yaml that are null until someone decides, and the variables of the build with the platform's values.
 _FROM_PLATFORM = {"data_uri": "DATA_URI", "label": "LABEL", "problem_type": "PROBLEM_TYPE"}
-_DATA_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()/=:@+,& -]*)?")
+# Of the characters that S3 allows in a key, those that the metadata of a model package allows too.
+_DATA_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./=:@+ -]*)?")
 _INSTANCE_TYPE = re.compile(r"ml(\.[a-z0-9-]+){2,3}")
 
 
@@ -131,7 +132,10 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[str | Non
     problems: list[str] = []
     data_uri = values.pop("data_uri")
     if data_uri is not None and not _DATA_URI.fullmatch(str(data_uri)):
-        problems.append(f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/; found {data_uri!r}.")
+        problems.append(
+            f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and _ . / = : @ + -; "
+            f"found {data_uri!r}."
+        )
     machines = _machines(values.pop("pipeline", None) or {}, problems)
     if values["label"] is None:
         values["label"] = ""  # reported by the jobs' own rules, which know what a label is

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -339,7 +340,7 @@ class _Steps:
         data_uri, data_version = self._parameters.data
         job = self._config.job
         return {
-            "label": job.label,
+            "label": _metadata_text(job.label),
             "problem_type": self._evaluated("problem_type"),
             "metric": self._evaluated("gate.metric"),
             "metric_value": _text(self._evaluated("gate.value")),
@@ -513,6 +514,11 @@ def _json_file(folder: Any, name: str) -> MetricsSource:
 def _text(number: JsonGet) -> Join:
     """Return a number as text: metadata of a model package is text only."""
     return Join(on="", values=[number])
+
+
+def _metadata_text(text: str) -> str:
+    """Return a text as the metadata of a model package may hold it; CreateModelPackage refuses other characters."""
+    return re.sub(r"[^\w\s.:/=+@-]", "_", text)[:256]
 
 
 def _call_retry() -> StepRetryPolicy:

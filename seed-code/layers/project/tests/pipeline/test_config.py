@@ -44,7 +44,8 @@ def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, 
         for_aws(write(tmp_path, text), build)
     message = str(caught.value)
     for part in (
-        "data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/; found 'lake/churn'",
+        "data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and",
+        "found 'lake/churn'",
         "splits must add up to 1",
         "treshold is not a known key; did you mean threshold?",
         "pipeline.processing_instance_count must be a whole number of at least 1, found 0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from conftest import define
 from definition_rules import problems, steps
 
 from ml_pipelines.config import SOURCE, Machines, ProjectConfig
+from ml_pipelines.expressions import Scope, resolve
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +25,13 @@ CACHE_KEYS = {
     "Processing": ("AppSpecification", "Environment", "ProcessingInputs"),
     "Training": ("AlgorithmSpecification", "Environment", "HyperParameters", "InputDataConfig"),
 }
+
+
+DURING_EXECUTION = Scope(
+    parameters={"DataUri": "s3://lake/churn/", "DataVersion": "1"},
+    execution={"PipelineExecutionArn": "arn"},
+    read_property_file=lambda *_: {"gate": {"metric": "auc", "value": 0.5}},
+)
 
 
 def step(definition: dict[str, Any], name: str) -> dict[str, Any]:
@@ -165,6 +174,15 @@ def test_a_model_is_registered_as_pending_with_what_is_known_of_it(
     (container,) = request["InferenceSpecification"]["Containers"]
     assert container["Environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
     assert not [item for item in steps(definition) if "Repack" in item["Name"]]
+
+
+def test_any_name_of_a_label_can_be_registered(config: ProjectConfig, tmp_path: Path) -> None:
+    label = 'left "us"? (yes/no)'
+    request = step(define(replace(config, job=replace(config.job, label=label)), tmp_path), "Register")["Arguments"]
+    # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html: CustomerMetadataProperties
+    assert re.fullmatch(r"[\w\s.:/=+@-]{1,256}", request["CustomerMetadataProperties"]["label"])
+    card = resolve(request["ModelCard"]["ModelCardContent"], DURING_EXECUTION)
+    assert label in json.loads(card)["intended_uses"]["purpose_of_model"]
 
 
 def test_names_stay_within_what_the_service_allows(config: ProjectConfig, tmp_path: Path) -> None:
