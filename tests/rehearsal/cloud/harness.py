@@ -24,6 +24,8 @@ AwsClient: TypeAlias = Any
 Option: TypeAlias = Any
 """A further argument, passed on as it is."""
 
+SESSION = boto3.session.Session()  # one for all clients: a session reads the model of a service only once
+
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = ROOT / ".venv-rehearsal/bin/python"
 
@@ -56,7 +58,7 @@ class Cloud:
     def client(self, service: str, account: str, credentials: dict[str, str] | None = None) -> AwsClient:
         """Return a client as root of an account, or with credentials of STS."""
         keys = credentials or {"AccessKeyId": account, "SecretAccessKey": "test"}
-        return boto3.session.Session().client(
+        return SESSION.client(
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,
