@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from ministack import app
@@ -51,13 +50,7 @@ def bridge(service: str) -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE[service] = service
 
 
-def _warm_up() -> None:
-    """Load moto's SageMaker before somebody waits for it: its first answer takes a second."""
-    core.moto("sagemaker", "ListModelPackageGroups", {})
-
-
 def install() -> None:
     """Bridge every service."""
     for service in SERVICES:
         bridge(service)
-    threading.Thread(target=_warm_up, daemon=True, name="warm-up").start()

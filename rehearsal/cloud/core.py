@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib
 import json
+import logging
 import secrets
 import threading
 import time
@@ -23,8 +26,6 @@ from ministack.core.responses import (
     set_request_region,
 )
 from ministack.services import eventbridge, iam, sts
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.test import Client
 
 Json: TypeAlias = dict[str, Any]
 Reply: TypeAlias = tuple[int, dict[str, str], bytes]
@@ -263,7 +264,7 @@ def call(service: str, operation: str, request: Json) -> Json:
 
 # ---- moto -----------------------------------------------------------------------------------------------------------
 
-_moto_app: Final = DomainDispatcherApplication(create_backend_app)
+_log: Final = logging.getLogger(__name__)
 TARGET_PREFIXES: Final = {
     "codeconnections": "com.amazonaws.codeconnections.CodeConnections_20231201",
     "codepipeline": "CodePipeline_20150709",
@@ -273,6 +274,14 @@ TARGET_PREFIXES: Final = {
 """What precedes the operation in the ``X-Amz-Target`` header (``targetPrefix`` of botocore's models)."""
 
 
+@functools.cache
+def _moto_client() -> Any:  # noqa: ANN401 - moto and werkzeug have no types in the environment that checks them
+    """Load moto when something first needs it: that takes a second, and most rehearsals never do."""
+    server = importlib.import_module("moto.moto_server.werkzeug_app")
+    application = server.DomainDispatcherApplication(server.create_backend_app)
+    return functools.partial(importlib.import_module("werkzeug.test").Client, application)
+
+
 def moto(service: str, operation: str, request: Json) -> Json:
     """Let moto perform a JSON operation in the account and region of the current request.
 
@@ -280,8 +289,9 @@ def moto(service: str, operation: str, request: Json) -> Json:
         ServiceError: moto refused it or does not know it.
     """
     region, account = get_region(), get_account_id()
+    _log.info("moto answers %s %s for %s", service, operation, account)
     scope = f"{account}/20260101/{region}/{service}/aws4_request"
-    answer = Client(_moto_app).post(
+    answer = _moto_client()().post(
         "/",
         data=json.dumps(request, default=str),
         headers={

@@ -25,8 +25,19 @@ def _start_codepipeline(target: Json) -> None:
     core.call("codepipeline", "StartPipelineExecution", {"name": target["Arn"].rsplit(":", 1)[1]})
 
 
+def _start_sagemaker_pipeline(target: Json) -> None:
+    settings = target.get("SageMakerPipelineParameters") or {}
+    request = {
+        "PipelineName": target["Arn"].rsplit("/", 1)[1],
+        "PipelineParameters": settings.get("PipelineParameterList", []),
+        "ClientRequestToken": core.random_id(32),
+    }
+    core.call("sagemaker", "StartPipelineExecution", request)
+
+
 _TARGETS: Final[Mapping[str, tuple[str, Deliver]]] = {
     ":codepipeline:": ("codepipeline:StartPipelineExecution", _start_codepipeline),
+    ":sagemaker:": ("sagemaker:StartPipelineExecution", _start_sagemaker_pipeline),
 }
 """Part of a target's ARN -> what EventBridge needs permission for there, and what it does.
 
