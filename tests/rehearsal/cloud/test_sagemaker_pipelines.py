@@ -217,41 +217,6 @@ def test_a_role_is_passed_to_a_pipeline_only_by_who_may_pass_it(cloud: Cloud, ro
     assert allowed.describe_pipeline(PipelineName="passed")["RoleArn"] == role
 
 
-def test_a_rule_starts_a_pipeline_with_parameters_as_the_targets_role(
-    cloud: Cloud, sagemaker: AwsClient, role: str
-) -> None:
-    arn = pipeline(sagemaker, "triggered", role)
-    events = cloud.client("events", DEV)
-    starter = cloud.role(
-        DEV,
-        "starts-pipelines",
-        [{"Effect": "Allow", "Action": "sagemaker:StartPipelineExecution", "Resource": arn}],
-    )
-    events.put_rule(Name="start-pipeline", EventPattern=json.dumps({"source": ["test.data"]}))
-    parameters = [{"Name": "Note", "Value": "triggered"}, {"Name": "Score", "Value": "0.95"}]
-    events.put_targets(
-        Rule="start-pipeline",
-        Targets=[
-            {
-                "Id": "pipeline",
-                "Arn": arn,
-                "RoleArn": starter,
-                "SageMakerPipelineParameters": {"PipelineParameterList": parameters},
-            }
-        ],
-    )
-
-    events.put_events(Entries=[{"Source": "test.data", "DetailType": "Landed", "Detail": "{}"}])
-
-    (summary,) = eventually(
-        lambda: sagemaker.list_pipeline_executions(PipelineName="triggered")["PipelineExecutionSummaries"]
-    )
-    execution = summary["PipelineExecutionArn"]
-    assert ended(sagemaker, execution)["PipelineExecutionStatus"] == "Succeeded"
-    given = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=execution)["PipelineParameters"]
-    assert {item["Name"]: item["Value"] for item in given} == {"Note": "triggered", "Score": "0.95"}
-
-
 def test_a_running_execution_can_be_stopped(sagemaker: AwsClient, role: str) -> None:
     pipeline(sagemaker, "stopped", role)
     execution = start(sagemaker, "stopped")
