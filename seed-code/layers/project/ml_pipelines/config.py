@@ -138,7 +138,8 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[str | Non
         )
     machines = _machines(values.pop("pipeline", None) or {}, problems)
     if values["label"] is None:
-        values["label"] = ""  # reported by the jobs' own rules, which know what a label is
+        problems.append("label is not set: enter the column to predict in config.yaml, or give it as LABEL=column.")
+        values["label"] = "unknown"
     if values["problem_type"] is None:
         values["problem_type"] = "auto"
     job: JobConfig | None = None

@@ -66,7 +66,8 @@ def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, 
         ("label: a\npipeline: fast", "pipeline must be a mapping"),
         ("label: a\npipeline: {subnets: subnet-1}", "pipeline.subnets must be a list, e.g. [a, b]; found 'subnet-1'"),
         ("label: a\npipeline: {inference_instance_types: []}", "inference_instance_types must not be empty"),
-        ("", "label must name a column"),
+        ("", "label is not set: enter the column to predict in config.yaml, or give it as LABEL=column."),
+        ("label: 7", "label must name a column"),
     ],
 )
 def test_a_malformed_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
@@ -84,5 +85,5 @@ def test_publishing_without_the_variables_of_the_build_names_them_and_the_way_ou
 def test_on_this_machine_the_label_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LABEL", raising=False)
     assert for_this_machine(label="churned").job.label == "churned"
-    with pytest.raises(ConfigError, match="label must name a column"):
+    with pytest.raises(ConfigError, match="label is not set"):
         for_this_machine()
