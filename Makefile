@@ -7,6 +7,8 @@ DATA ?=
 LABEL ?=
 FAULTS ?=
 export UV_PYTHON_DOWNLOADS := never
+# Compiled once when installed: otherwise every start of Python compiles the CDK again where bytecode is not written.
+export UV_COMPILE_BYTECODE := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # jsii caches its kernel per package digest: the second synth starts faster.
 export JSII_RUNTIME_PACKAGE_CACHE := enabled

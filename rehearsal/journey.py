@@ -74,6 +74,13 @@ class World:
     project: report.Launched | None = None
     facts: report.Facts = field(default_factory=report.Facts)
 
+    def close(self) -> None:
+        """Stop everything that was started."""
+        self.organization.__exit__(None, None, None)
+        if self.synth and self.synth.poll() is None:
+            self.synth.kill()
+            self.synth.wait()
+
     @property
     def assembly(self) -> Path:
         """Cloud assembly of the hub."""
@@ -114,10 +121,10 @@ def start_organization(world: World) -> str:
         "CDK_CONTEXT_JSON": json.dumps({"hub": hub_context()}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
     }
-    log = (world.work / "synth.log").open("w", encoding="utf-8")
-    world.synth = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log, text=True
-    )
+    with (world.work / "synth.log").open("w", encoding="utf-8") as log:
+        world.synth = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log, text=True
+        )
     world.organization.__enter__()
     _vend_network(world)
     _vend_people(world)
@@ -309,7 +316,7 @@ def launch_domain(world: World) -> str:
 
 
 def _find_product(catalog: Any, product_id: str) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
-    released = json.loads(_newest_release(product_id).read_text(encoding="utf-8"))
+    released = json.loads(newest_release(product_id).read_text(encoding="utf-8"))
     pages = catalog.search_products()["ProductViewSummaries"]
     found = [p for p in pages if p["Name"] == released["title"]]
     if len(found) != 1:
@@ -320,7 +327,8 @@ def _find_product(catalog: Any, product_id: str) -> dict[str, Any]:  # noqa: ANN
     return dict(found[0])
 
 
-def _newest_release(product_id: str) -> Path:
+def newest_release(product_id: str) -> Path:
+    """Return the path of ``release.json`` of a product's newest version."""
     folder = ROOT / "products" / product_id.replace("-", "_") / "releases"
     versions = sorted(
         folder.glob("*/release.json"), key=lambda p: [int(n) for n in p.parent.name.split("-")[0].split(".")]
@@ -395,64 +403,73 @@ def _rows(path: Path) -> int:
 
 def create_project(world: World) -> str:
     """Create a SageMaker project in Studio: Service Catalog launches the product and seeds the repository."""
+    open_studio(world)
+    world.project = launch_project(world, PROJECT_NAME, REPOSITORY)
+    world.facts.launched.append(world.project)
+    project_id = world.project.parameters["SageMakerProjectId"]
+    return f"{world.project.product} {world.project.version}: project {project_id}"
+
+
+def open_studio(world: World) -> None:
+    """Sign the data scientist in and open Studio, whose applications act as the persona's role."""
     if world.domain is None:
-        raise RehearsalError("there is no domain to create a project in")
-    signed_in = world.organization.assume(
-        DEV, DATA_SCIENTIST_ROLE, session="dan", caller=Credentials.administrator(DEV)
-    )
-    world.data_scientist = world.organization.open_studio(
-        world.domain.outputs["DomainId"], "data-scientist", caller=signed_in
-    )
+        raise RehearsalError("there is no domain to open")
+    administrator = Credentials.administrator(DEV)
+    signed_in = world.organization.assume(DEV, DATA_SCIENTIST_ROLE, session="dan", caller=administrator)
+    domain_id = world.domain.outputs["DomainId"]
+    world.data_scientist = world.organization.open_studio(domain_id, "data-scientist", caller=signed_in)
+
+
+def launch_project(world: World, name: str, repository: str) -> report.Launched:
+    """Create a project of train-s3 as the data scientist and wait for it.
+
+    Raises:
+        RehearsalError: The launch failed; the message is what Service Catalog tells the person.
+    """
     catalog = world.client("servicecatalog", world.data_scientist)
     product = _find_product(catalog, "train-s3")
     version = _default_version(catalog, product["ProductId"])
     chosen = {
         "DataUri": world.data_uri,
         "Label": world.label or "",
-        "Repository": REPOSITORY,
+        "Repository": repository,
         "CostCenter": "ml-1000",
     }
     sagemaker = world.client("sagemaker", world.data_scientist)
     made = sagemaker.create_project(
-        ProjectName=PROJECT_NAME,
+        ProjectName=name,
         ServiceCatalogProvisioningDetails={
             "ProductId": product["ProductId"],
             "ProvisioningArtifactId": version["Id"],
             "ProvisioningParameters": [{"Key": k, "Value": v} for k, v in chosen.items()],
         },
     )
-    described = _await_project(world, sagemaker)
+    described = _await_project(world, sagemaker, name)
     provisioned = described["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductId"]
-    outputs = {
-        o["OutputKey"]: o["OutputValue"]
-        for o in catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
-    }
-    parameters = {"SageMakerProjectName": PROJECT_NAME, "SageMakerProjectId": made["ProjectId"], **chosen}
-    world.project = report.Launched(
-        name=PROJECT_NAME,
+    outputs = catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
+    return report.Launched(
+        name=name,
         product=product["Name"],
         version=version["Name"],
         by="data scientist",
-        parameters=parameters,
-        outputs=outputs,
+        parameters={"SageMakerProjectName": name, "SageMakerProjectId": made["ProjectId"], **chosen},
+        outputs={o["OutputKey"]: o["OutputValue"] for o in outputs},
     )
-    world.facts.launched.append(world.project)
-    return f"{product['Name']} {version['Name']}: project {made['ProjectId']}"
 
 
-def _await_project(world: World, sagemaker: Any) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+def _await_project(world: World, sagemaker: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
     end = time.monotonic() + _PROVISION_TIMEOUT_S
     while time.monotonic() < end:
-        described = sagemaker.describe_project(ProjectName=PROJECT_NAME)
+        described = sagemaker.describe_project(ProjectName=name)
         status = described["ProjectStatus"]
         if status == "CreateCompleted":
             return dict(described)
         if status == "CreateFailed":
             provisioned = described.get("ServiceCatalogProvisionedProductDetails", {})
-            raise RehearsalError(f"project {PROJECT_NAME} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
+            raise RehearsalError(f"project {name} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
         world.doing(f"project {status}")
         time.sleep(_POLL_S)
-    raise RehearsalError(f"project {PROJECT_NAME} was not created after {_PROVISION_TIMEOUT_S:.0f} s")
+    raise RehearsalError(f"project {name} was not created after {_PROVISION_TIMEOUT_S:.0f} s")
 
 
 def inspect_seed(world: World) -> str:
@@ -630,10 +647,7 @@ def rehearse(work: Path, *, data: Path | None, label: str | None, terminal: Term
             if not ok:
                 break
     finally:
-        world.organization.__exit__(None, None, None)
-        if world.synth and world.synth.poll() is None:
-            world.synth.kill()
-            world.synth.wait()
+        world.close()
     seconds = time.monotonic() - start
     page = report.write(work, world.facts, ok=ok, seconds=seconds)
     outcome = "The rehearsal succeeded" if ok else "The rehearsal stopped"

@@ -106,7 +106,6 @@ class Organization:
         temporary.mkdir(parents=True)
         config = self.work / "organization.json"
         config.write_text(json.dumps(self._config(port), indent=1), encoding="utf-8")
-        log = (self.work / "stderr.log").open("w", encoding="utf-8")
         # A clean environment: no credentials, proxies or AWS settings of the person reach the emulator or what it runs.
         environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -121,15 +120,16 @@ class Organization:
         }
         environment.setdefault("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
         (self.work / "home").mkdir()
-        self._process = subprocess.Popen(
-            [str(ROOT / ".venv-rehearsal/bin/python"), "-m", "rehearsal.cloud", str(config)],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+        with (self.work / "stderr.log").open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [str(ROOT / ".venv-rehearsal/bin/python"), "-m", "rehearsal.cloud", str(config)],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self.endpoint = self._await_ready()
         return self
 

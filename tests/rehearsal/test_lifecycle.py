@@ -1,0 +1,226 @@
+"""What happens to a project over its life, in the emulated organisation: many at once, failing, updated, terminated."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import time
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from products.shared import names
+from rehearsal import journey
+from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rehearsal.journey import World
+    from rehearsal.report import Launched
+
+pytestmark = pytest.mark.rehearsal
+LONGEST = "a" + "-longest-allowed-project-name" + "9"
+TIMEOUT_S = 120
+
+
+def git(platform: World, repository: str, *arguments: str) -> str:
+    command = ["git", "--git-dir", str(platform.organization.repository(repository)), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def launch(platform: World, name: str) -> Launched:
+    """Launch a project into an empty repository of its own; its first build is stopped, since nothing here trains."""
+    repository = f"data-science/{name}"
+    platform.organization.make_repository(repository)
+    launched = journey.launch_project(platform, name, repository)
+    stop_builds(platform)
+    return launched
+
+
+def stop_builds(platform: World) -> None:
+    builds = platform.client("codebuild", Credentials.administrator(DEV))
+    for build_id in builds.list_builds()["ids"]:
+        (build,) = builds.batch_get_builds(ids=[build_id])["builds"]
+        if build["buildStatus"] == "IN_PROGRESS" and build["projectName"].startswith(names.PROJECT_RESOURCE_PREFIX):
+            builds.stop_build(id=build_id)
+
+
+def wait_for(record: dict[str, Any], catalog: Any) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end:
+        found: dict[str, Any] = catalog.describe_record(Id=record["RecordId"])["RecordDetail"]
+        if found["Status"] in ("SUCCEEDED", "FAILED"):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"record {record['RecordId']} was not finished after {TIMEOUT_S} s")
+
+
+def buckets(platform: World) -> set[str]:
+    listed = platform.client("s3", Credentials.administrator(DEV)).list_buckets()["Buckets"]
+    return {bucket["Name"] for bucket in listed}
+
+
+def project_roles(platform: World) -> set[str]:
+    pages = platform.client("iam", Credentials.administrator(DEV)).get_paginator("list_roles").paginate()
+    return {role["RoleName"] for page in pages for role in page["Roles"] if role["Path"] == names.PROJECT_ROLE_PATH}
+
+
+@pytest.fixture(scope="module")
+def project(platform: World) -> Launched:
+    """A project with the longest name that is allowed."""
+    assert len(LONGEST) == names.PROJECT_NAME_MAX - 1
+    return launch(platform, LONGEST + "1")
+
+
+def test_two_projects_with_the_longest_names_live_side_by_side(platform: World, project: Launched) -> None:
+    other = launch(platform, LONGEST + "2")
+    for output in ("ArtifactBucketName", "BuildPipelineName", "KeyArn", "ModelPackageGroupName"):
+        assert project.outputs[output] != other.outputs[output]
+    assert {project.outputs["ArtifactBucketName"], other.outputs["ArtifactBucketName"]} <= buckets(platform)
+    groups = platform.client("sagemaker", platform.data_scientist).list_model_package_groups(MaxResults=100)
+    listed = {group["ModelPackageGroupName"] for group in groups["ModelPackageGroupSummaryList"]}
+    assert {project.outputs["ModelPackageGroupName"], other.outputs["ModelPackageGroupName"]} <= listed
+
+
+def test_the_seed_commit_is_the_released_archive(platform: World, project: Launched) -> None:
+    archive = journey.newest_release("train-s3").parent / "seed-code.zip"
+    with zipfile.ZipFile(archive) as released:
+        expected = sorted(released.namelist())
+    repository = project.parameters["Repository"]
+    assert sorted(git(platform, repository, "ls-tree", "-r", "--name-only", "main").splitlines()) == expected
+    assert git(platform, repository, "rev-parse", "main") == project.outputs["CommitId"]
+
+
+def commit_readme(platform: World, repository: str) -> None:
+    platform.organization.make_repository(repository)
+    empty_tree = git(platform, repository, "hash-object", "-w", "-t", "tree", "/dev/null")
+    author = ("-c", "user.name=Dan", "-c", "user.email=dan@example.com")
+    commit = git(platform, repository, *author, "commit-tree", empty_tree, "-m", "Start")
+    git(platform, repository, "update-ref", "refs/heads/main", commit)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        pytest.param(lambda *_: None, "Create it (empty, without README or licence)", id="missing"),
+        pytest.param(commit_readme, "is not empty", id="not-empty"),
+    ],
+)
+def test_a_launch_that_cannot_seed_says_what_to_do_and_leaves_nothing(
+    platform: World,
+    prepare: Callable[[World, str], None],
+    reason: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    name = f"fails-{request.node.callspec.id}"
+    repository = f"data-science/{name}"
+    prepare(platform, repository)
+    buckets_before, roles_before = buckets(platform), project_roles(platform)
+    with pytest.raises(RehearsalError, match=re.escape(reason)):
+        journey.launch_project(platform, name, repository)
+    assert buckets(platform) == buckets_before
+    assert project_roles(platform) == roles_before
+
+
+def test_an_update_offers_the_new_seed_code_as_a_branch_and_leaves_the_users_branch_alone(
+    platform: World, project: Launched
+) -> None:
+    repository = project.parameters["Repository"]
+    main_before = git(platform, repository, "rev-parse", "main")
+    version = publish_next_version(platform)
+    catalog = platform.client("servicecatalog", platform.data_scientist)
+    provisioned = provisioned_product(platform, project)
+    keys = [k for k in project.parameters if k != "CostCenter"]
+    record = catalog.update_provisioned_product(
+        ProvisionedProductId=provisioned["Id"],
+        ProductId=provisioned["ProductId"],
+        ProvisioningArtifactId=version["Id"],
+        ProvisioningParameters=[
+            *({"Key": k, "UsePreviousValue": True} for k in keys),
+            {"Key": "CostCenter", "Value": "ml-2000"},
+        ],
+        UpdateToken="update-to-next",
+    )["RecordDetail"]
+    assert wait_for(record, catalog)["Status"] == "SUCCEEDED"
+    assert git(platform, repository, "rev-parse", "main") == main_before
+    branch = f"ml-platform/{version['Name']}"
+    assert git(platform, repository, "merge-base", "main", branch) == main_before
+    assert git(platform, repository, "diff", "--name-only", "main", branch) == "README.md"
+
+
+def publish_next_version(platform: World) -> dict[str, Any]:
+    """Publish train-s3 with a changed README in its seed code as version 99.0.0, next to the released ones."""
+    release = journey.newest_release("train-s3")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(release.parent / "seed-code.zip") as old, zipfile.ZipFile(buffer, "w") as new:
+        for item in old.infolist():
+            content = old.read(item)
+            new.writestr(item, content + b"\nNews.\n" if item.filename == "README.md" else content)
+    archive = buffer.getvalue()
+    old_key = f"assets/{hashlib.sha256((release.parent / 'seed-code.zip').read_bytes()).hexdigest()}.zip"
+    new_key = f"assets/{hashlib.sha256(archive).hexdigest()}.zip"
+    version = json.loads(release.read_text(encoding="utf-8"))["version"]
+    text = (release.parent / "template.json").read_text(encoding="utf-8")
+    assert old_key in text
+    template = text.replace(old_key, new_key).replace(f'"{version}"', '"99.0.0"')
+    administrator = Credentials.administrator(HUB)
+    bucket, key = names.artifact_bucket(HUB, REGION), "releases/train-s3/99.0.0/template.json"
+    s3 = platform.client("s3", administrator)
+    s3.put_object(Bucket=bucket, Key=new_key, Body=archive)
+    s3.put_object(Bucket=bucket, Key=key, Body=template.encode())
+    catalog = platform.client("servicecatalog", administrator)
+    products = catalog.search_products_as_admin()["ProductViewDetails"]
+    title = json.loads(release.read_text(encoding="utf-8"))["title"]
+    (product,) = (p["ProductViewSummary"] for p in products if p["ProductViewSummary"]["Name"] == title)
+    before = [a["Id"] for a in versions(catalog, product["ProductId"])]
+    created: dict[str, Any] = catalog.create_provisioning_artifact(
+        ProductId=product["ProductId"],
+        Parameters={
+            "Name": "99.0.0",
+            "Type": "CLOUD_FORMATION_TEMPLATE",
+            "Info": {"LoadTemplateFromURL": f"https://{bucket}.s3.{REGION}.amazonaws.com/{key}"},
+        },
+        IdempotencyToken="next",
+    )["ProvisioningArtifactDetail"]
+    assert [a["Id"] for a in versions(catalog, product["ProductId"])] == [*before, created["Id"]]
+    return created
+
+
+def versions(catalog: Any, product_id: str) -> list[dict[str, Any]]:  # noqa: ANN401 (boto3 client)
+    return list(catalog.list_provisioning_artifacts(ProductId=product_id)["ProvisioningArtifactDetails"])
+
+
+def provisioned_product(platform: World, launched: Launched) -> dict[str, Any]:
+    sagemaker = platform.client("sagemaker", platform.data_scientist)
+    details = sagemaker.describe_project(ProjectName=launched.name)["ServiceCatalogProvisionedProductDetails"]
+    catalog = platform.client("servicecatalog", platform.data_scientist)
+    found: dict[str, Any] = catalog.describe_provisioned_product(Id=details["ProvisionedProductId"])[
+        "ProvisionedProductDetail"
+    ]
+    return found
+
+
+def test_terminating_a_project_empties_its_bucket_and_leaves_models_and_repository(platform: World) -> None:
+    launched = launch(platform, "short-lived")
+    bucket = launched.outputs["ArtifactBucketName"]
+    s3 = platform.client("s3", Credentials.administrator(DEV))
+    for body in (b"first", b"second"):
+        s3.put_object(Bucket=bucket, Key="models/model.tar.gz", Body=body)
+    roles = project_roles(platform)
+    sagemaker = platform.client("sagemaker", platform.data_scientist)
+    sagemaker.delete_project(ProjectName=launched.name)
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end and bucket in buckets(platform):
+        time.sleep(0.1)
+    with pytest.raises(ClientError, match="404"):
+        s3.head_bucket(Bucket=bucket)
+    assert len(project_roles(platform)) < len(roles)
+    group = launched.outputs["ModelPackageGroupName"]
+    assert sagemaker.describe_model_package_group(ModelPackageGroupName=group)["ModelPackageGroupName"] == group
+    assert git(platform, launched.parameters["Repository"], "rev-parse", "main") == launched.outputs["CommitId"]
