@@ -7,8 +7,9 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import botocore.session
 from ministack import app
-from ministack.core import iam_actions
+from ministack.core import iam_actions, router
 
 from rehearsal.cloud import core
 from rehearsal.cloud.shapes import check_request
@@ -50,7 +51,15 @@ def bridge(service: str) -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE[service] = service
 
 
+def _know_service_names() -> None:
+    """Tell MiniStack the names of AWS's services; it would read the models of all four hundred at the first request."""
+    router._KNOWN_AWS_SERVICE_NAMES = frozenset(SERVICES) | frozenset(
+        botocore.session.get_session().get_available_services()
+    )
+
+
 def install() -> None:
     """Bridge every service."""
+    _know_service_names()
     for service in SERVICES:
         bridge(service)
