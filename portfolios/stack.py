@@ -355,7 +355,7 @@ class Portfolio(Construct):
                 local_role_name=names.LAUNCH_ROLE,
                 description="Launches with the role that the workload baseline creates in every account",
             )
-            constraint.add_dependency(association)
+            constraint.node.add_dependency(association)
             contents += [association, constraint]
         for pattern in role_patterns:
             contents.append(

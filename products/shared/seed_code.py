@@ -74,18 +74,18 @@ def archive(template: str, *, root: Path = SEED_CODE) -> bytes:
     """Return the generated repository as a zip whose bytes depend on names and contents of the files only.
 
     Entries are sorted, dated 1980-01-01 and stored with mode 0755 when the file starts with ``#!``, else 0644: neither
-    clock, nor umask, nor the modes of a checkout get in.
+    clock, nor umask, nor the modes of a checkout get in. Nothing is compressed, because what zlib makes of the same bytes
+    differs between its versions; git and S3 compress or do not mind.
 
     Raises:
         SeedCodeError: As `assemble`.
     """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=9) as zipped:
+    with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_STORED) as zipped:
         for path, content in assemble(template, root=root).items():
             entry = zipfile.ZipInfo(path, date_time=_ZIP_TIME)
             entry.create_system = 3  # Unix: the upper half of external_attr is the file mode
             entry.external_attr = (0o100000 | _mode(content)) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
             zipped.writestr(entry, content)
     return buffer.getvalue()
 

@@ -84,7 +84,12 @@ class TrainS3Product(servicecatalog.ProductStack):
             branch=branch,
             pipeline_role=pipeline_role.role,
             look_at_data=look_at_data,
-            environment={"DATA_URI": data_uri, "LABEL": label, "PROBLEM_TYPE": problem_type},
+            environment={
+                "DATA_URI": data_uri,
+                "LABEL": label,
+                "PROBLEM_TYPE": problem_type,
+                "REPOSITORY_URL": seed.get_att_string("RepositoryUrl"),
+            },
         )
         # CodePipeline starts once when it is created; by then the commit and the group must be there.
         delivery.pipeline.node.add_dependency(seed, registry, pipeline_role)

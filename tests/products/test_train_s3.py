@@ -279,6 +279,7 @@ def test_the_build_tells_the_seed_code_what_the_contract_promises(project: Launc
         "DATA_URI": TRAIN["DataUri"],
         "LABEL": "churned",
         "PROBLEM_TYPE": "auto",
+        "REPOSITORY_URL": project.attribute(only_id(template, "Custom::SeedCode"), "RepositoryUrl"),
     }
 
 

@@ -288,8 +288,14 @@ class _Steps:
             s3_model_data_url=self._model_data,
             role_arn=config.role_arn,
             sagemaker_session=self._session,
-            # The model archive brings its own inference code, so SageMaker has nothing to add to it.
-            env_vars={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+            # The model archive brings its own inference code, so SageMaker has nothing to add to it. The serving container
+            # installs that folder with pip, which must not ask the internet for build tools: endpoints may have none.
+            env_vars={
+                "SAGEMAKER_PROGRAM": "inference.py",
+                "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+                "PIP_NO_BUILD_ISOLATION": "0",
+                "PIP_NO_INDEX": "1",
+            },
             log_level=40,
         )
         request = builder.register(

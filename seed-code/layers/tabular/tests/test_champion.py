@@ -17,6 +17,8 @@ from tabular.errors import ConfigError
 from tabular.model import targets
 from tabular.splits import load_split
 
+pytestmark = pytest.mark.slow
+
 ARN = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/shop/7"
 
 

@@ -12,6 +12,8 @@ from tabular.model import targets
 from tabular.splits import load_split
 from tabular.values import text_of
 
+pytestmark = pytest.mark.slow
+
 PICTURES = {
     "binary": {"roc", "precision_recall", "calibration", "confusion_matrix", "feature_importance"},
     "multiclass": {"confusion_matrix", "feature_importance"},

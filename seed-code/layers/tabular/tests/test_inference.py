@@ -14,6 +14,8 @@ from tabular_jobs import Project, evaluated
 
 import inference
 
+pytestmark = pytest.mark.slow
+
 PROBLEM_TYPES = ["binary", "multiclass", "regression"]
 
 

@@ -15,6 +15,8 @@ from tabular.errors import ConfigError, DataError
 from tabular.model import Model, targets
 from tabular.splits import load_split
 
+pytestmark = pytest.mark.slow
+
 
 def prepared(folder: Path, problem_type: str = "binary", files: int = 1, **config: object) -> Project:
     """Return a project that is ready for training."""
