@@ -1,7 +1,7 @@
 """Put the pinned `uv` into .tools/ with nothing but Python's standard library.
 
-A fresh Debian machine has neither pip nor venv, so the wheel is taken from the package index directly, checked against the
-digest below, and its one binary is unpacked. The index is `UV_INDEX_URL`, `PIP_INDEX_URL` or https://pypi.org/simple.
+A fresh Debian machine has neither pip nor venv, so the wheel is taken from the package index directly, checked against
+the digest below, and its one binary is unpacked. The index is `UV_INDEX_URL`, `PIP_INDEX_URL` or https://pypi.org/simple.
 """
 
 from __future__ import annotations
@@ -28,8 +28,14 @@ WHEELS = {
         f"uv-{VERSION}-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64.whl",
         "0b3e8b1a4f5e405e31e2ff33de8af4744831e9f7338539671efbd8c3c94e791d",
     ),
-    ("Darwin", "arm64"): (f"uv-{VERSION}-py3-none-macosx_11_0_arm64.whl", "62b6943c7fd64fac6854f780bea6e0359e5a5bc3241f83ee357bb38276afac49"),
-    ("Darwin", "x86_64"): (f"uv-{VERSION}-py3-none-macosx_10_12_x86_64.whl", "b7124ca1956ec2e476a1003ea5715a15f0266afaec37f4dc9c6972ba8183e6d1"),
+    ("Darwin", "arm64"): (
+        f"uv-{VERSION}-py3-none-macosx_11_0_arm64.whl",
+        "62b6943c7fd64fac6854f780bea6e0359e5a5bc3241f83ee357bb38276afac49",
+    ),
+    ("Darwin", "x86_64"): (
+        f"uv-{VERSION}-py3-none-macosx_10_12_x86_64.whl",
+        "b7124ca1956ec2e476a1003ea5715a15f0266afaec37f4dc9c6972ba8183e6d1",
+    ),
 }
 
 
@@ -41,7 +47,7 @@ def fetch(url: str) -> bytes:
     except (urllib.error.URLError, OSError) as err:
         raise SystemExit(
             f"Cannot fetch {url}: {err}. uv, which installs everything else, is missing. Check the network, or set "
-            f"UV_INDEX_URL to a package index that this machine reaches, or put uv {VERSION} on PATH and run make UV=uv ..."
+            f"UV_INDEX_URL to a package index that this machine reaches, or put uv {VERSION} on PATH: make UV=uv ..."
         ) from err
 
 

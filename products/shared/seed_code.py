@@ -74,8 +74,8 @@ def archive(template: str, *, root: Path = SEED_CODE) -> bytes:
     """Return the generated repository as a zip whose bytes depend on names and contents of the files only.
 
     Entries are sorted, dated 1980-01-01 and stored with mode 0755 when the file starts with ``#!``, else 0644: neither
-    clock, nor umask, nor the modes of a checkout get in. Nothing is compressed, because what zlib makes of the same bytes
-    differs between its versions; git and S3 compress or do not mind.
+    clock, nor umask, nor the modes of a checkout get in. Nothing is compressed, because versions of zlib make different
+    bytes of the same content; git compresses what it keeps anyway.
 
     Raises:
         SeedCodeError: As `assemble`.

@@ -288,7 +288,7 @@ class _Steps:
             s3_model_data_url=self._model_data,
             role_arn=config.role_arn,
             sagemaker_session=self._session,
-            # The model archive brings its own inference code, so SageMaker has nothing to add to it. The serving container
+            # The model archive brings its own inference code, so SageMaker has nothing to add to it. The container
             # installs that folder with pip, which must not ask the internet for build tools: endpoints may have none.
             env_vars={
                 "SAGEMAKER_PROGRAM": "inference.py",
