@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import fcntl
+import signal
 import sys
 from pathlib import Path
 
@@ -24,7 +27,25 @@ def main() -> int:
         parser.error(f"LABEL={arguments.label} has no DATA: name the file it is in, e.g. DATA=claims.csv")
     if arguments.data and not arguments.data.exists():
         parser.error(f"DATA={arguments.data}: there is no such file or folder below {Path.cwd()}")
-    return rehearse(arguments.work.resolve(), data=arguments.data, label=arguments.label, terminal=Terminal())
+    if arguments.data and arguments.data.suffix == ".csv":
+        with arguments.data.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            columns = next(csv.reader(file), [])
+        if arguments.label not in columns:
+            parser.error(f"{arguments.data} has no column LABEL={arguments.label}; it has: {', '.join(columns)}")
+    work = arguments.work.resolve()
+    work.parent.mkdir(parents=True, exist_ok=True)
+    # A killed process releases the lock, so that the next rehearsal never waits for a dead one.
+    with work.with_name(f".{work.name}.lock").open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            parser.error(f"another rehearsal is writing to {work}: wait for it, or choose another folder with --work")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        try:
+            return rehearse(work, data=arguments.data, label=arguments.label, terminal=Terminal())
+        except KeyboardInterrupt:
+            print(f"Interrupted. Everything was stopped; its files are in {work}.")
+            return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

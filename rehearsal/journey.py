@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -636,8 +637,7 @@ def rehearse(work: Path, *, data: Path | None, label: str | None, terminal: Term
     Returns:
         0 when every step succeeded, 1 otherwise.
     """
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    _replace(work)
     world = World(work, Organization(work / "cloud"), data, label)
     start = time.monotonic()
     ok = True
@@ -655,6 +655,20 @@ def rehearse(work: Path, *, data: Path | None, label: str | None, terminal: Term
     if not ok:
         terminal.say(f"Everything is left for inspection in {_relative(work)} (cloud/ has the logs of the emulator).")
     return 0 if ok else 1
+
+
+def _replace(work: Path) -> None:
+    """Make `work` an empty folder, whatever an earlier rehearsal left there.
+
+    The old one is moved away first: a process of a rehearsal that was just killed cannot write into the new one.
+    """
+    work.parent.mkdir(parents=True, exist_ok=True)
+    aside = work.with_name(f".{work.name}-{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        work.rename(aside)
+    for old in work.parent.glob(f".{work.name}-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    work.mkdir()
 
 
 def _run(step: Step, number: int, world: World, terminal: Terminal) -> bool:
