@@ -130,7 +130,7 @@ def start_organization(world: World) -> str:
     _vend_network(world)
     _vend_people(world)
     _bootstrap_hub(world)
-    return f"{len(ACCOUNTS)} accounts on {world.organization.endpoint}, IAM enforced"
+    return f"{len(ACCOUNTS) - 1} accounts and their management on {world.organization.endpoint}, IAM enforced"
 
 
 def _vend_network(world: World) -> None:
