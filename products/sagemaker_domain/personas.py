@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from products.shared import names, template
 from products.shared.jobs import PENDING
-from products.shared.roles import Grant, grant_key_to_services, use_key
+from products.shared.roles import Grant, grant_key_to_services, through_s3, use_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,10 +210,8 @@ def reading() -> list[Grant]:
             actions=["kms:Decrypt"],
             resources=[template.arn("kms", "key/*")],
             conditions={
-                "StringLike": {
-                    "aws:ResourceTag/sagemaker:project-id": "p-*",
-                    "kms:ViaService": "s3.${AWS::Region}.amazonaws.com*",
-                }
+                "StringLike": {"aws:ResourceTag/sagemaker:project-id": "p-*"},
+                "StringEquals": through_s3(),
             },
             because="Key ids are made by KMS; the condition keeps it to keys of projects, used by S3.",
         ),

@@ -27,6 +27,21 @@ _LOG_GROUP = f"/aws/codebuild/{_NAME}"
 _SOURCE_FOLDER = names.PROJECT_RESOURCE_PREFIX + "${SageMakerProjectId}*"
 _PIPELINE_ARN = template.arn("sagemaker", f"pipeline/{names.PROJECT_PIPELINE}")
 _SOURCE_REASON = "CodePipeline names the archives in its folder of the project's bucket itself."
+_CONNECTION_SERVICES = {"codeconnections": "Connection", "codestar-connections": "OldConnection"}
+
+
+def _use_repository(service: str, connection_arn: str, repository: str) -> Grant:
+    """Return the grant to read one repository of those that a connection reaches.
+
+    The key is there only when a repository is named ("UseConnection" in
+    https://docs.aws.amazon.com/dtconsole/latest/userguide/security-iam.html); hence ``IfExists``.
+    """
+    return Grant(
+        sid=f"Use{_CONNECTION_SERVICES[service]}",
+        actions=[f"{service}:UseConnection"],
+        resources=[connection_arn],
+        conditions={"StringEqualsIfExists": {f"{service}:FullRepositoryId": repository}},
+    )
 
 
 class Delivery(Construct):
@@ -178,12 +193,8 @@ class Delivery(Construct):
             path=names.PROJECT_ROLE_PATH,
             purpose="Takes the source of one project and starts its build",
             grants=[
-                Grant(
-                    sid="UseConnection",
-                    # Connections made before mid-2024 are decided under their old service prefix.
-                    actions=["codeconnections:UseConnection", "codestar-connections:UseConnection"],
-                    resources=[connection_arn],
-                ),
+                # Connections made before mid-2024 are decided under their old service prefix.
+                *(_use_repository(service, connection_arn, repository) for service in _CONNECTION_SERVICES),
                 # Bucket and object actions as in the minimum policy of
                 # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html.
                 Grant(

@@ -18,6 +18,10 @@ LAUNCH_ROLE: Final = "ml-platform-launch"
 BOUNDARY_POLICY: Final = "ml-platform-boundary"
 PROJECT_ROLE_PATH: Final = "/ml-platform/project/"
 BASELINE_ROLE_PATH: Final = "/ml-platform/baseline/"
+HUB_ROLE_PATH: Final = "/ml-platform/hub/"
+HUB_ROLE_PATH: Final = "/ml-platform/hub/"
+"""Path of the hub's roles that read what projects register; released templates admit roles below it and no others."""
+
 PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
 
 SEED_CHECKIN_FUNCTION: Final = "ml-platform-seed-checkin"
@@ -26,6 +30,17 @@ SEED_CHECKIN_BUILD: Final = "ml-platform-seed-checkin"
 BUCKET_EMPTIER_FUNCTION: Final = "ml-platform-bucket-emptier"
 ENABLE_PROJECTS_FUNCTION: Final = "ml-platform-enable-projects"
 PREFLIGHT_FUNCTION: Final = "ml-platform-preflight"
+MODEL_PROMOTION_FUNCTION: Final = "ml-platform-model-promotion"
+
+HUB_EVENT_BUS: Final = "ml-platform"
+"""Bus of the hub to which the accounts of the workloads OU forward what happens to their models."""
+
+MODEL_REPOSITORY: Final = "ml-platform-models"
+"""ECR repository of the hub with the copies of images that models were registered with."""
+
+AUDIT_DATABASE: Final = "ml_platform"
+AUDIT_TABLE: Final = "decisions"
+"""Glue database and table over the records of decisions about models."""
 
 ARTIFACT_KEY_ALIAS: Final = "alias/ml-platform-artifacts"
 """Alias of the key of the hub's artifact bucket; the pipeline's permissions name the key by it."""
@@ -57,6 +72,16 @@ def persona_role_path(persona: str) -> str:
 def artifact_bucket(hub_account_id: str, region: str) -> str:
     """Return the name of the hub's artifact bucket in a region (at most 63 characters, S3's limit)."""
     return checked_bucket_name(f"{PREFIX}-artifacts-{hub_account_id}-{region}")
+
+
+def registry_bucket(hub_account_id: str, region: str) -> str:
+    """Return the name of the hub's bucket with the artifacts of promoted models in a region."""
+    return checked_bucket_name(f"{PREFIX}-registry-{hub_account_id}-{region}")
+
+
+def audit_bucket(hub_account_id: str, region: str) -> str:
+    """Return the name of the hub's bucket with the records of decisions about models in a region."""
+    return checked_bucket_name(f"{PREFIX}-audit-{hub_account_id}-{region}")
 
 
 def checked_bucket_name(name: str) -> str:

@@ -37,7 +37,9 @@ class ModelGroup(Construct):
                 "Version": "2012-10-17",
                 "Statement": [
                     {
-                        # https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry-version-group.html
+                        # These three actions and no condition, as in
+                        # https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry-ram-discover.html: metadata
+                        # only. What the packages point to is open to fewer roles (ProjectStorage).
                         "Sid": "HubReads",
                         "Effect": "Allow",
                         "Principal": {"AWS": template.sub(template.hub_principal())},

@@ -140,6 +140,11 @@ def use_key(key_arn: str) -> Grant:
     )
 
 
+def through_s3() -> dict[str, str]:
+    """Return the condition key, with its value, that keeps a grant on a key to objects that S3 reads in this Region."""
+    return {"kms:ViaService": "s3.${AWS::Region}.${AWS::URLSuffix}"}
+
+
 def grant_key_to_services(key_arn: str) -> Grant:
     """Return the grant to let AWS services use a key for the volumes of a job."""
     return Grant(

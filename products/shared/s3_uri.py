@@ -5,8 +5,11 @@ from __future__ import annotations
 import aws_cdk as cdk
 
 MAX_DEPTH = 8
-PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
-"""``s3://bucket/prefix/`` with one to `MAX_DEPTH` folders, and no character that IAM or EventBridge gives a meaning."""
+PATTERN = r"^s3://(?!mlp-p-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
+"""``s3://bucket/prefix/`` with one to `MAX_DEPTH` folders, and no character that IAM or EventBridge gives a meaning.
+
+Buckets of projects are refused: naming one as data would let a role of this project read another project.
+"""
 
 
 def bucket(uri: str) -> str:

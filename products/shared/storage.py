@@ -16,8 +16,8 @@ _SOURCE_DAYS = 30
 class ProjectStorage(Construct):
     """KMS key and artifact bucket of one project.
 
-    The bucket takes TLS only and is emptied on deletion. The hub account may read both, because promotion copies
-    approved models from here; nobody outside the two accounts may.
+    The bucket takes TLS only and is emptied on deletion. Roles of the hub below `names.HUB_ROLE_PATH` may read it,
+    because promotion copies approved models from here; nobody else outside the account may.
 
     Attributes:
         key: Key of the bucket, the volumes of jobs and the build log.
@@ -72,25 +72,42 @@ class ProjectStorage(Construct):
         self.contents = custom_resources.bucket_contents(self, self.bucket.bucket_name)
 
     def _let_the_hub_read(self) -> None:
+        # Everything that copying a model takes, pinned versions and attributes of large objects included: a released
+        # template cannot be widened for a promotion that is written later.
         hub = iam.ArnPrincipal(template.sub(template.hub_principal()))
+        roles = {"ArnLike": {"aws:PrincipalArn": template.sub(template.hub_roles())}}
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="HubReads", principals=[hub], actions=["kms:Decrypt", "kms:DescribeKey"], resources=["*"]
+                sid="HubReads",
+                principals=[hub],
+                actions=["kms:Decrypt"],
+                resources=["*"],  # in a key policy: this key
+                # Any Region, because a hub that copies from another one may be seen from either.
+                conditions={**roles, "StringLike": {"kms:ViaService": f"s3.*.{cdk.Aws.URL_SUFFIX}"}},
             )
         )
         self.bucket.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="HubReadsObjects",
                 principals=[hub],
-                actions=["s3:GetObject", "s3:GetObjectAttributes", "s3:GetObjectTagging"],
+                actions=[
+                    "s3:GetObject",
+                    "s3:GetObjectAttributes",
+                    "s3:GetObjectTagging",
+                    "s3:GetObjectVersion",
+                    "s3:GetObjectVersionAttributes",
+                    "s3:GetObjectVersionTagging",
+                ],
                 resources=[self.bucket.arn_for_objects("*")],
+                conditions=roles,
             )
         )
         self.bucket.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="HubListsObjects",
                 principals=[hub],
-                actions=["s3:GetBucketLocation", "s3:ListBucket"],
+                actions=["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketVersions"],
                 resources=[self.bucket.bucket_arn],
+                conditions=roles,
             )
         )

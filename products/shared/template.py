@@ -47,6 +47,11 @@ def hub_principal() -> str:
     return f"arn:${{AWS::Partition}}:iam::{contract_value('hub-account-id')}:root"
 
 
+def hub_roles() -> str:
+    """Return the pattern of the hub's roles that read what projects register, as text for ``Fn::Sub``."""
+    return f"arn:${{AWS::Partition}}:iam::{contract_value('hub-account-id')}:role{names.HUB_ROLE_PATH}*"
+
+
 def acknowledge(construct: IConstruct, findings: Mapping[str, str]) -> None:
     """Acknowledge cdk-nag findings of one construct.
 

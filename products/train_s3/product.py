@@ -14,7 +14,7 @@ from products.shared.jobs import PipelineRole
 from products.shared.parameters import TAG_VALUE_PATTERN, Form
 from products.shared.registry import ModelGroup
 from products.shared.retraining import CHOICES, NEW_DATA, NONE, Retraining
-from products.shared.roles import Grant
+from products.shared.roles import Grant, through_s3
 from products.shared.spec import ProductSpec
 from products.shared.storage import ProjectStorage
 
@@ -144,7 +144,7 @@ class TrainS3Product(servicecatalog.ProductStack):
             "slash at the end. E.g. s3://sales-lake/churn/2026/.",
             pattern=s3_uri.PATTERN,
             problem=f"s3://bucket/folder/ with 1 to {s3_uri.MAX_DEPTH} folders, ending in a slash, without spaces "
-            "or * ? $, e.g. s3://sales-lake/churn/2026/",
+            "or * ? $, and not in the bucket of another project (mlp-p-...), e.g. s3://sales-lake/churn/2026/",
         )
         key = form.ask(
             "DataKeyArn",
@@ -279,7 +279,12 @@ class TrainS3Product(servicecatalog.ProductStack):
                 resources=[objects],
                 because="The data set is every object below one prefix; their names are the owner's.",
             ),
-            Grant(sid="DecryptData", actions=["kms:Decrypt", "kms:DescribeKey"], resources=[data_key]),
+            Grant(
+                sid="DecryptData",
+                actions=["kms:Decrypt"],
+                resources=[data_key],
+                conditions={"StringEquals": through_s3()},
+            ),
         ]
         return [*look, *read], look
 

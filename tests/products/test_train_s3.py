@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from products.shared import seed_code
+from products.shared import names, seed_code
 from products.train_s3.product import TrainS3Product
 from tests.policy import allows
 from tests.products.launches import CONNECTION, HUB, TRAIN, launch
@@ -75,18 +75,23 @@ def sagemaker_arn(resource: str) -> str:
 # ---- who may read ---------------------------------------------------------------------------------------------------
 
 
-def test_nobody_but_the_hub_is_let_into_the_bucket_from_outside_and_only_to_read(project: Launch) -> None:
+def test_nobody_but_promoting_roles_of_the_hub_are_let_into_the_bucket_from_outside_and_only_to_read(
+    project: Launch,
+) -> None:
     bucket = one(project, "AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
     allowed = [s for s in bucket if s["Effect"] == "Allow"]
     assert {s["Principal"]["AWS"] for s in allowed} == {HUB_ROOT}
-    actions = {a for s in allowed for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])}
-    assert actions == {
-        "s3:GetObject",
-        "s3:GetObjectAttributes",
-        "s3:GetObjectTagging",
-        "s3:GetBucketLocation",
-        "s3:ListBucket",
-    }
+    objects = f"arn:aws:s3:::mlp-p-aaaaaaaaaaaa-{ACCOUNT}-{REGION}"
+    model = f"{objects}/churn-p-aaaaaaaaaaaa/model.tar.gz"
+    promoting, other = ({"aws:PrincipalArn": f"arn:aws:iam::{HUB}:role{p}copy"} for p in (names.HUB_ROLE_PATH, "/"))
+    for kind in ("", "Attributes", "Tagging", "Version", "VersionAttributes", "VersionTagging"):
+        assert allows(allowed, f"s3:GetObject{kind}", model, **promoting), kind
+        assert not allows(allowed, f"s3:GetObject{kind}", model, **other), kind
+    for verb in ("GetBucketLocation", "ListBucket", "ListBucketVersions"):
+        assert allows(allowed, f"s3:{verb}", objects, **promoting)
+        assert not allows(allowed, f"s3:{verb}", objects, **other)
+    actions = {a for s in allowed for a in s["Action"]}
+    assert {a for a in actions if not re.match(r"s3:(Get|List)", a)} == set()
 
 
 def test_the_bucket_refuses_what_is_not_tls(project: Launch) -> None:
@@ -97,10 +102,16 @@ def test_the_bucket_refuses_what_is_not_tls(project: Launch) -> None:
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_the_hub_may_decrypt_with_the_key_but_not_encrypt(project: Launch) -> None:
+def test_promoting_roles_of_the_hub_may_decrypt_objects_with_the_key_and_nothing_else(project: Launch) -> None:
     policy = one(project, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
     (hub,) = [s for s in policy if s["Principal"].get("AWS") == HUB_ROOT]
-    assert hub["Action"] == ["kms:Decrypt", "kms:DescribeKey"]
+    role = {"aws:PrincipalArn": f"arn:aws:iam::{HUB}:role{names.HUB_ROLE_PATH}copy"}
+    through = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+    assert allows([hub], "kms:Decrypt", "*", **role, **through)
+    assert not allows([hub], "kms:Decrypt", "*", **role)
+    assert not allows([hub], "kms:Decrypt", "*", **through, **{"aws:PrincipalArn": f"arn:aws:iam::{HUB}:role/other"})
+    for action in ("Encrypt", "GenerateDataKey", "CreateGrant", "DescribeKey"):
+        assert not allows([hub], f"kms:{action}", "*", **role, **through)
 
 
 def test_the_hub_may_read_the_models_of_this_group_and_change_none(project: Launch) -> None:
@@ -185,11 +196,13 @@ def test_the_key_of_the_data_may_be_used_when_it_is_given_and_no_other(template:
     key, foreign = (f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}" for name in ("data", "foreign"))
     given = launch(template, {**TRAIN, "DataKeyArn": key})
     role = given.roles()[role_of(given, "sagemaker")]
-    assert allows(role, "kms:Decrypt", key)
-    assert not allows(role, "kms:Encrypt", key)
-    assert not allows(role, "kms:Decrypt", foreign)
+    through_s3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+    assert allows(role, "kms:Decrypt", key, **through_s3)
+    assert not allows(role, "kms:Decrypt", key)
+    assert not allows(role, "kms:Encrypt", key, **through_s3)
+    assert not allows(role, "kms:Decrypt", foreign, **through_s3)
     without = launch(template, TRAIN)
-    assert not allows(without.roles()[role_of(without, "sagemaker")], "kms:Decrypt", key)
+    assert not allows(without.roles()[role_of(without, "sagemaker")], "kms:Decrypt", key, **through_s3)
 
 
 def test_a_pipeline_passes_its_own_role_to_sagemaker_only(project: Launch) -> None:
@@ -314,8 +327,10 @@ def test_the_source_is_the_branch_of_the_repository_over_the_connection(project:
     assert build["InputArtifacts"] == source["OutputArtifacts"]
     role = project.roles()[role_of(project, "codepipeline")]
     for service in ("codeconnections", "codestar-connections"):
-        assert allows(role, f"{service}:UseConnection", CONNECTION)
-        assert not allows(role, f"{service}:UseConnection", f"{CONNECTION[:-1]}2")
+        mine, foreign = ({f"{service}:FullRepositoryId": name} for name in ("acme-ml/churn", "acme-hr/salaries"))
+        assert allows(role, f"{service}:UseConnection", CONNECTION, **mine)
+        assert not allows(role, f"{service}:UseConnection", CONNECTION, **foreign)
+        assert not allows(role, f"{service}:UseConnection", f"{CONNECTION[:-1]}2", **mine)
 
 
 def test_codepipeline_writes_below_its_own_folder_only(project: Launch) -> None:
@@ -428,7 +443,10 @@ def test_the_form_tells_when_a_suffix_is_given_without_new_data(template: Templa
         (
             "DataUri",
             ["s3://lake/churn/", "s3://my.lake-1/a/b/year=2026/"],
-            ["s3://lake/", "s3://lake/churn", "lake/churn/", "s3://lake/a*/", "s3://lake//a/", "s3://lake/a b/"],
+            [
+                *("s3://lake/", "s3://lake/churn", "lake/churn/", "s3://lake/a*/", "s3://lake//a/", "s3://lake/a b/"),
+                "s3://mlp-p-bbbbbbbbbbbb-111122223333-eu-west-1/fraud-p-bbbbbbbbbbbb/",
+            ],
         ),
         ("Label", ["churned", "Will churn?", "größe"], ["", " churned", "a,b", 'a"b', "$HOME"]),
         ("Repository", ["acme-ml/churn", "group/sub/name"], ["churn", "/churn", "acme/churn.git", "a b/c", "-a/b"]),
