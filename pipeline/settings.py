@@ -154,6 +154,15 @@ class HubSettings(_Settings):
         """The region of the pipeline."""
         return self.regions[0]
 
+    @property
+    def deployment_ou_paths(self) -> tuple[str, str]:
+        """Patterns of ``aws:PrincipalOrgPaths`` of the accounts below the deployment OU, wherever it is in the tree.
+
+        An OU's id is unique in its organisation, so a path that has it as one of its parts leads through that OU.
+        """
+        above = f"{self.organization_id}/{self.root_id}/"
+        return f"{above}{self.deployment_ou_id}/*", f"{above}*/{self.deployment_ou_id}/*"
+
     @field_validator("regions")
     @classmethod
     def _each_region_once(cls, regions: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ BOUNDARY_POLICY: Final = "ml-platform-boundary"
 PROJECT_ROLE_PATH: Final = "/ml-platform/project/"
 BASELINE_ROLE_PATH: Final = "/ml-platform/baseline/"
 HUB_ROLE_PATH: Final = "/ml-platform/hub/"
-HUB_ROLE_PATH: Final = "/ml-platform/hub/"
 """Path of the hub's roles that read what projects register; released templates admit roles below it and no others."""
 
 PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
