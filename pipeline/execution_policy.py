@@ -55,7 +55,10 @@ _OWN: Final = ("MlPlatformPipeline-*", "ml-platform-*")  # generated names begin
 RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "cloudformation": ("cloudformation:*:ACCOUNT:stackset/ml-platform-*", "cloudformation:*:ACCOUNT:type/resource/*"),
     "cloudwatch": ("cloudwatch:*:ACCOUNT:alarm:ml-platform-*",),
-    "codebuild": ("codebuild:*:ACCOUNT:project/Pipeline*",),  # CloudFormation names projects by their logical id alone
+    "codebuild": (
+        "codebuild:*:ACCOUNT:project/Pipeline*",  # CloudFormation names projects by their logical id alone
+        "codebuild:*:ACCOUNT:project/ml-platform-catalog-selfupdate",  # named by CDK Pipelines
+    ),
     "codeconnections": ("codeconnections:*:ACCOUNT:connection/*",),
     "codepipeline": ("codepipeline:*:ACCOUNT:ml-platform-catalog",),
     "codestar-connections": ("codestar-connections:*:ACCOUNT:connection/*", "codeconnections:*:ACCOUNT:connection/*"),

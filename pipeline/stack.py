@@ -74,13 +74,13 @@ class PipelineStack(Stack):
             "Synth",
             input=source,
             commands=[
-                "make check",
-                "make test",
-                # The push must not have touched what an earlier push released.
-                ".venv/bin/portfolio verify --against HEAD^",
+                "make check test",
+                # Says early what the upload would refuse: a change of what was released. A first commit has no parent.
+                "if git rev-parse --quiet --verify HEAD^; then .venv/bin/portfolio verify --against HEAD^; fi",
                 "make synth",
             ],
             primary_output_directory="cdk.out",
+            role_policy_statements=[self._use_of_connection()],
             timeout=Duration.minutes(60),
             build_environment=aws_codebuild.BuildEnvironment(compute_type=aws_codebuild.ComputeType.LARGE),
         )
@@ -108,6 +108,9 @@ class PipelineStack(Stack):
         self._add_foundation(source)
         self._add_portfolios(source, root)
         self.pipeline.build_pipeline()
+        (action,) = self.pipeline.pipeline.node.find_child("Source").node.children
+        source_role = cast("aws_iam.Role", action.node.find_child("CodePipelineActionRole"))
+        source_role.add_to_policy(self._use_of_connection())
         self._acknowledge_generated_policies()
         self._acknowledge_asset_role()
         for project in (synth.project, self.pipeline.self_mutation_project, *(step.project for step, _ in self._steps)):
@@ -171,12 +174,21 @@ class PipelineStack(Stack):
                 self, "Connection", connection_name="ml-platform-catalog", provider_type=source.provider
             )
             arn = connection.attr_connection_arn
+        self._connection_arn = arn
         return pipelines.CodePipelineSource.connection(
             source.repository,
             source.branch,
             connection_arn=arn,
             code_build_clone_output=True,  # a clone with history, which `portfolio verify --against` compares with
         )
+
+    def _use_of_connection(self) -> aws_iam.PolicyStatement:
+        """Return what whoever clones the repository needs, besides the old name of this action that the CDK grants.
+
+        New connections have the prefix ``codeconnections`` in their ARN, and the prefix of the action in a policy has
+        to be that of the resource (Developer Tools console user guide, "Connections rename").
+        """
+        return _allow([self._connection_arn], "codeconnections:UseConnection")
 
     def _add_foundation(self, source: pipelines.IFileSetProducer) -> None:
         wave = self.pipeline.add_wave("Foundation")
@@ -266,7 +278,7 @@ class PipelineStack(Stack):
             id_,
             input=source,
             commands=["make .venv/.ready", f".venv/bin/portfolio {command}"],
-            role_policy_statements=allowed,
+            role_policy_statements=[self._use_of_connection(), *allowed],
             timeout=Duration.minutes(20),
         )
         self._steps.append((step, wildcards))

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pipeline.releases import TEMPLATE, ReleaseError, archive_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Set
 
     from pipeline.releases import Catalog
 
@@ -35,9 +35,12 @@ class S3Client(Protocol):
     def put_object(self, **request: object) -> dict[str, Any]:
         """Write an object."""
 
+    def list_objects_v2(self, **request: object) -> dict[str, Any]:
+        """List objects, up to 1,000 at a time."""
+
 
 class UploadError(ReleaseError):
-    """The bucket holds something else under the key of a released file, or refuses access."""
+    """The bucket holds a release that this repository does not, or not with these bytes, or it refuses access."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +94,7 @@ def upload_all(
 
     Args:
         client: Client of the hub account in the bucket's region, for at least `WORKERS` connections. It may read
-            (``s3:GetObject``), list (``s3:ListBucket``: without it a missing object looks forbidden) and put.
+            (``s3:GetObject``), list (``s3:ListBucket``) and put.
         bucket: The artifact bucket.
         wanted: The objects.
         done: Called in this thread after each object.
@@ -100,12 +103,14 @@ def upload_all(
         What happened, by key.
 
     Raises:
-        UploadError: Another object has the key of a released file, or S3 refuses. All other objects were still tried.
+        UploadError: Another object has the key of a released file, a release of the bucket is not among `wanted`, or S3
+            refuses. All other objects were still tried.
     """
     outcomes: dict[str, Outcome] = {}
-    problems: list[str] = []
+    listed = tuple(wanted)
+    problems = _vanished(client, bucket, {upload.key for upload in listed})
     with ThreadPoolExecutor(WORKERS) as pool:
-        running = {pool.submit(_upload, client, bucket, upload): upload for upload in wanted}
+        running = {pool.submit(_upload, client, bucket, upload): upload for upload in listed}
         for future in as_completed(running):
             upload = running[future]
             try:
@@ -121,6 +126,33 @@ def upload_all(
     if problems:
         raise UploadError("\n".join(sorted(problems)))
     return {key: outcomes[key] for key in sorted(outcomes)}
+
+
+def _vanished(client: S3Client, bucket: str, wanted: Set[str]) -> list[str]:
+    """Return a sentence for each published release that is not wanted any more.
+
+    The bucket remembers what was published, which no comparison of two commits can be sure of: a push has many commits,
+    and a run that failed is followed by one that starts from the failed commit.
+    """
+    found: list[str] = []
+    request: dict[str, object] = {"Bucket": bucket, "Prefix": "releases/"}
+    while True:
+        try:
+            page = client.list_objects_v2(**request)
+        except ClientError as err:
+            raise UploadError(
+                f"S3 refuses to list s3://{bucket}, so nothing was uploaded: {err}. Check that the bucket exists in "
+                f"this account and region, and that you may list it."
+            ) from err
+        found += [
+            f"s3://{bucket}/{entry['Key']} is published, but this repository has no such release. Accounts that "
+            f"launched it rely on it: restore its folder from git; `portfolio retire` is how a version ends."
+            for entry in page.get("Contents", ())
+            if entry["Key"] not in wanted
+        ]
+        if not page.get("IsTruncated"):
+            return found
+        request["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def _upload(client: S3Client, bucket: str, upload: Upload) -> Outcome:

@@ -10,7 +10,7 @@ import pytest
 from foundation.handler_permissions import handler_permissions, resource_kinds, resource_types
 from pipeline import execution_policy
 from pipeline.execution_policy import HUB_TYPES, RESOURCES, UNUSED, documents
-from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, synthesise
+from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, resources, synthesise
 from tests.policy import allows
 
 if TYPE_CHECKING:
@@ -71,6 +71,15 @@ def test_cloudformation_may_touch_the_catalogs_resources_and_no_others(
     statements: list[dict[str, Any]], action: str, resource: str, allowed: bool
 ) -> None:
     assert allows(statements, action, resource) is allowed
+
+
+def test_cloudformation_may_make_every_build_under_the_name_that_it_gets(statements: list[dict[str, Any]]) -> None:
+    template = synthesise(SETTINGS).templates["MlPlatformPipeline"]
+    builds = resources(template, "AWS::CodeBuild::Project")
+    assert len(builds) == 5
+    for logical_id, build in builds.items():
+        name = build.get("Name", f"{logical_id}-AbCdEfGhIjKl")
+        assert allows(statements, "codebuild:CreateProject", f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/{name}")
 
 
 def test_every_policy_fits_a_managed_policy_and_there_are_few(statements: list[dict[str, Any]]) -> None:

@@ -57,6 +57,12 @@ def actions(assembly: Assembly) -> list[list[str]]:
     return steps
 
 
+def connection_of(launch: Launch) -> str:
+    """Return the ARN of the connection that the pipeline made."""
+    (connection,) = launch.resources("AWS::CodeConnections::Connection")
+    return launch.attribute(connection, "ConnectionArn")
+
+
 def build(launch: Launch, command: str) -> tuple[dict[str, Any], list[Any]]:
     """Return the build that runs a command, and the statements of its role."""
     (found,) = [
@@ -118,9 +124,30 @@ def test_every_template_passes_cfn_lint(assembly: Assembly) -> None:
 
 
 def test_the_commands_of_the_checks_run_before_anything_is_deployed(launch: Launch) -> None:
-    project, _ = build(launch, "make test")
+    project, _ = build(launch, "make check test")
     commands = json.loads(project["Source"]["BuildSpec"])["phases"]["build"]["commands"]
-    assert commands == ["make check", "make test", ".venv/bin/portfolio verify --against HEAD^", "make synth"]
+    assert commands[0] == "make check test"
+    assert ".venv/bin/portfolio verify --against HEAD^" in commands[1]
+    assert commands[2:] == ["make synth"]
+
+
+@pytest.mark.parametrize(("commits", "compared"), [(1, []), (2, ["verify --against HEAD^"])])
+def test_the_first_commit_of_a_repository_is_compared_with_nothing(
+    launch: Launch, tmp_path: Path, commits: int, compared: list[str]
+) -> None:
+    project, _ = build(launch, "make check test")
+    command = json.loads(project["Source"]["BuildSpec"])["phases"]["build"]["commands"][1]
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for _number in range(commits):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Change"], check=True)
+    portfolio = tmp_path / ".venv/bin/portfolio"
+    portfolio.parent.mkdir(parents=True)
+    portfolio.write_text('#!/bin/sh\necho "$@" >> called\n')
+    portfolio.chmod(0o755)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    called = tmp_path / "called"
+    assert (called.read_text().splitlines() if called.exists() else []) == compared
 
 
 def test_the_versions_of_every_tool_are_pinned(launch: Launch) -> None:
@@ -176,12 +203,26 @@ def test_the_final_check_reads_the_catalog_and_changes_nothing(launch: Launch) -
     assert not any(a.startswith(("iam:", "sts:", "cloudformation:")) for a in granted)
 
 
+def test_whoever_clones_the_repository_may_use_the_connection_by_its_new_name(launch: Launch) -> None:
+    connection = connection_of(launch)
+    assert connection.startswith("arn:aws:codeconnections:")
+    users = {
+        role
+        for role, statements in launch.roles().items()
+        if allows(statements, "codestar-connections:UseConnection", connection)  # what the CDK grants
+    }
+    assert len(users) == 4, "the source, the synthesis, the upload and the check"
+    for role in users:
+        assert allows(launch.roles()[role], "codeconnections:UseConnection", connection)
+        assert not allows(launch.roles()[role], "codeconnections:UseConnection", f"{connection}0")
+
+
 def test_no_build_may_assume_roles_but_those_that_publish_and_deploy(launch: Launch) -> None:
     def may_assume(command: str) -> bool:
         _, statements = build(launch, command)
         return allows(statements, "sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/any")
 
-    assert not may_assume("make test")
+    assert not may_assume("make check test")
     assert not may_assume("portfolio upload")
     assert not may_assume("portfolio check-published")
 

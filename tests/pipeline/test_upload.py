@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -107,6 +108,37 @@ def test_other_bytes_under_the_same_key_are_an_error_and_stay(s3: Client) -> Non
     assert objects(s3) == {"releases/tiny/1.0.0/template.json": b"other", "assets/a.zip": b"a"}
 
 
+def test_a_published_release_that_the_repository_no_longer_has_is_an_error(s3: Client, tmp_path: Path) -> None:
+    write_release(tmp_path, "1.0.0")
+    write_release(tmp_path, "1.1.0")
+    upload_all(s3, BUCKET, uploads(load_catalog(tmp_path), {}))
+    shutil.rmtree(tmp_path / "products/tiny/releases/1.0.0")
+    write_release(tmp_path, "1.2.0")
+    with pytest.raises(UploadError, match=r"tiny/1\.0\.0/template\.json is published, but .* no such release"):
+        upload_all(s3, BUCKET, uploads(load_catalog(tmp_path), {}))
+    assert "releases/tiny/1.2.0/template.json" in objects(s3), "everything else was still uploaded"
+
+
+class ShortPages:
+    """A client whose lists have one object a page."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.head_object, self.get_object, self.put_object = client.head_object, client.get_object, client.put_object
+
+    def list_objects_v2(self, **request: object) -> dict[str, Any]:
+        page: dict[str, Any] = self._client.list_objects_v2(**request, MaxKeys=1)
+        return page
+
+
+def test_every_page_of_the_bucket_is_compared_with_the_repository(s3: Client) -> None:
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        s3.put_object(Bucket=BUCKET, Key=f"releases/gone/{version}/template.json", Body=b"{}")
+    with pytest.raises(UploadError) as raised:
+        upload_all(ShortPages(s3), BUCKET, [])
+    assert str(raised.value).count("no such release") == 3
+
+
 @pytest.mark.parametrize(("existing", "is_right"), [(b"a", True), (b"b", False)])
 def test_an_object_without_checksum_is_compared_by_its_bytes(s3: Client, existing: bytes, *, is_right: bool) -> None:
     s3.put_object(Bucket=BUCKET, Key="assets/a.zip", Body=existing)
@@ -130,6 +162,7 @@ class Race:
     def __init__(self, client: Client, theirs: bytes, status: int) -> None:
         self._client, self._theirs, self._status = client, theirs, status
         self.head_object, self.get_object = client.head_object, client.get_object
+        self.list_objects_v2 = client.list_objects_v2
 
     def put_object(self, **request: object) -> dict[str, Any]:
         assert request["IfNoneMatch"] == "*"
@@ -150,7 +183,7 @@ def test_whoever_comes_second_accepts_the_same_bytes_and_no_others(s3: Client, s
 
 def test_a_missing_bucket_is_an_error_that_says_what_to_check(s3: Client) -> None:
     mine = [Upload(key="assets/a.zip", content=b"a", what="seed code")]
-    with pytest.raises(UploadError, match=r"S3 refuses seed code.*NoSuchBucket.*bucket exists"):
+    with pytest.raises(UploadError, match=r"S3 refuses to list s3://another-bucket.*NoSuchBucket.*bucket exists"):
         upload_all(s3, "another-bucket", mine)
 
 
