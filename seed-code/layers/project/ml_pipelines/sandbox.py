@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -102,6 +103,8 @@ class Sandbox:
         kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
         # Threads of XGBoost that wait for others sleep: on a machine with other work they would slow each other down.
         fixed = {"LANG": "C.UTF-8", "MPLBACKEND": "agg", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+        # Jobs look like root to themselves, so tar would give files to the owners in an archive, who do not exist here.
+        fixed["TAR_OPTIONS"] = "--no-same-owner"
         return {**kept, **fixed, **aws, **environment, "PATH": self._path}
 
 
@@ -126,7 +129,10 @@ def _replace_root(ml: Path) -> None:
 
 def _replace_in_archive(archive: Path, ml: Path) -> None:
     unpacked = archive.with_name("unpacked")
-    shutil.unpack_archive(archive, unpacked, filter="data")
+    with tarfile.open(archive) as tar:
+        # Python has the filter since 3.11.4; Debian 12 brings 3.11.2.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(unpacked)
     for path in unpacked.rglob("*"):
         if path.suffix in _TEXT_FILES and path.is_file():
             _replace_in_file(path, ml)

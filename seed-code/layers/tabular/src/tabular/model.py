@@ -115,7 +115,9 @@ def unpack(archive: Path, folder: Path) -> Path:
     """Unpack ``model.tar.gz`` into a folder and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        # Python has the filter since 3.11.4; Debian 12 brings 3.11.2.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder)
     return folder
 
 
