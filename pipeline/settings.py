@@ -24,6 +24,7 @@ SAMPLE: Final[dict[str, Any]] = {
     "workloads_ou_id": "ou-exmp-workloads1",
     "workloads_ou_path": "o-exampleorgid/r-exmp/ou-exmp-workloads1/",
     "deployment_ou_id": "ou-exmp-deployment1",
+    "deployment_account_ids": ["444455556666", "777788889999"],
     "source": {"provider": "GitHub", "repository": "example-owner/ml-platform-catalog", "branch": "main"},
     "connection_arn": None,
     "principals": {},
@@ -77,6 +78,7 @@ def _narrow_pattern(pattern: str) -> str:
     return pattern
 
 
+AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$"), AfterValidator(_known_region)]
 RolePattern = Annotated[str, Field(pattern=r"^[\w+=,.@/*?-]+$"), AfterValidator(_narrow_pattern)]
 Email = Annotated[str, Field(pattern=_EMAIL)]
@@ -121,6 +123,8 @@ class HubSettings(_Settings):
         workloads_ou_path: The same unit as ``aws:PrincipalOrgPaths`` shows it: organisation, root and every unit down
             to it, with a slash at the end. Units below it are included.
         deployment_ou_id: The unit of the test and production accounts.
+        deployment_account_ids: Those of its accounts that may read the central model registry, whose policies name
+            accounts and no units. Default: none.
         source: The repository of this catalog.
         connection_arn: CodeConnections connection to `source` that exists. None: the pipeline creates one.
         principals: For each portfolio id, patterns of role names (with path, without account) that may launch from it
@@ -130,13 +134,14 @@ class HubSettings(_Settings):
         tags: Tags on every resource of the hub that can carry them. Default: none.
     """
 
-    account_id: Annotated[str, Field(pattern=r"^\d{12}$")]
+    account_id: AccountId
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
     organization_id: Annotated[str, Field(pattern=r"^o-[a-z0-9]{10,32}$")]
     root_id: Annotated[str, Field(pattern=r"^r-[0-9a-z]{4,32}$")]
     workloads_ou_id: Annotated[str, Field(pattern=_OU_ID)]
     workloads_ou_path: Annotated[str, Field(pattern=r"^o-[a-z0-9]{10,32}/r-[0-9a-z]{4,32}/(ou-[0-9a-z-]+/)+$")]
     deployment_ou_id: Annotated[str, Field(pattern=_OU_ID)]
+    deployment_account_ids: tuple[AccountId, ...] = ()
     source: Source
     connection_arn: (
         Annotated[

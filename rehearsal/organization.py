@@ -65,6 +65,7 @@ def hub_context() -> dict[str, Any]:
         "workloads_ou_id": WORKLOADS_OU,
         "workloads_ou_path": org_path(WORKLOADS_OU),
         "deployment_ou_id": DEPLOYMENT_OU,
+        "deployment_account_ids": [TEST, PROD],
         "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_LeadDataScientist_*"]},
     }
 

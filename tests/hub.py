@@ -19,6 +19,8 @@ REGION: Final = "eu-central-1"
 OTHER_REGION: Final = "us-east-1"
 ORGANIZATION: Final = "o-tests012345"
 OU: Final = "ou-te01-workload1"
+DEPLOYMENT_OU: Final = "ou-te01-deployme"
+DEPLOYMENT_ACCOUNTS: Final = ("321098765432", "432109876543")
 OU_PATH: Final = f"{ORGANIZATION}/r-te01/ou-te01-parent01/{OU}/"
 
 SETTINGS: Final[dict[str, Any]] = {
@@ -29,7 +31,8 @@ SETTINGS: Final[dict[str, Any]] = {
     "root_id": "r-te01",
     "workloads_ou_id": OU,
     "workloads_ou_path": OU_PATH,
-    "deployment_ou_id": "ou-te01-deployme",
+    "deployment_ou_id": DEPLOYMENT_OU,
+    "deployment_account_ids": list(DEPLOYMENT_ACCOUNTS),
     "source": {"provider": "GitHub", "repository": "a-team/catalog", "branch": "main"},
     "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLLead_*"]},
     "notification_emails": ["platform@tests.invalid", "second@tests.invalid"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def test_the_first_region_is_home() -> None:
         ("workloads_ou_id", "Workloads"),
         ("workloads_ou_path", "o-tests012345/ou-te01-workload1"),
         ("deployment_ou_id", "ou"),
+        ("deployment_account_ids", ["1"]),
         ("notification_emails", ["nobody"]),
         ("connection_arn", "arn:aws:s3:::bucket"),
         ("tags", {"key": "*"}),
@@ -150,6 +152,7 @@ def test_every_value_that_must_be_replaced_is_listed_while_it_is_the_samples() -
         "workloads_ou_id",
         "workloads_ou_path",
         "deployment_ou_id",
+        "deployment_account_ids",
         "source.repository",
         "notification_emails",
         "support.email",
@@ -158,3 +161,18 @@ def test_every_value_that_must_be_replaced_is_listed_while_it_is_the_samples() -
     assert HubSettings.parse(SETTINGS).sample_values() == []
     half = {**SETTINGS, "support": {**SETTINGS["support"], "url": SAMPLE["support"]["url"]}}
     assert HubSettings.parse(half).sample_values() == [f'support.url: "{SAMPLE["support"]["url"]}"']
+
+
+@pytest.mark.parametrize(
+    ("path", "matches"),
+    [
+        ("o-tests012345/r-te01/ou-te01-deployme/", True),
+        ("o-tests012345/r-te01/ou-te01-parent01/ou-te01-deployme/ou-te01-produc01/", True),
+        ("o-tests012345/r-te01/ou-te01-deployme2/", False),
+        ("o-tests012345/r-te01/ou-te01-workload1/", False),
+        ("o-somebodyelse/r-te01/ou-te01-deployme/", False),
+    ],
+)
+def test_the_deployment_unit_is_recognised_wherever_it_is_in_the_tree(path: str, matches: bool) -> None:
+    patterns = HubSettings.parse(SETTINGS).deployment_ou_paths
+    assert any(fnmatchcase(path, pattern) for pattern in patterns) is matches
