@@ -283,6 +283,12 @@ class _Steps:
     def _register(self) -> ModelStep:
         config = self._config
         evaluation, baseline = (_output_of(self.evaluate, name) for name in ("evaluation", "baseline"))
+        quality = {
+            "model_statistics": _json_file(evaluation, "evaluation.json"),
+            "model_constraints": _json_file(baseline, "model_quality_constraints.json"),
+            "model_data_statistics": _json_file(baseline, "statistics.json"),
+            "model_data_constraints": _json_file(baseline, "constraints.json"),
+        }
         builder = ModelBuilder(
             image_uri=self._image,
             s3_model_data_url=self._model_data,
@@ -300,7 +306,7 @@ class _Steps:
         )
         request = builder.register(
             model_package_group_name=config.model_package_group,
-            description=f"Predicts {config.job.label}",
+            description=self._description(),
             content_types=CONTENT_TYPES,
             response_types=CONTENT_TYPES,
             inference_instances=list(config.machines.inference_instance_types),
@@ -308,15 +314,9 @@ class _Steps:
             approval_status="PendingManualApproval",
             domain="MACHINE_LEARNING",
             task=TASKS[config.job.problem_type],
-            model_metrics=ModelMetrics(
-                model_statistics=_json_file(evaluation, "evaluation.json"),
-                model_data_statistics=_json_file(baseline, "statistics.json"),
-                model_data_constraints=_json_file(baseline, "constraints.json"),
-            ),
-            drift_check_baselines=DriftCheckBaselines(
-                model_data_statistics=_json_file(baseline, "statistics.json"),
-                model_data_constraints=_json_file(baseline, "constraints.json"),
-            ),
+            sample_payload_url=_file(_output_of(self.evaluate, "samples"), "payload.tar.gz"),
+            model_metrics=ModelMetrics(**quality),
+            drift_check_baselines=DriftCheckBaselines(**quality),
             metadata_properties=MetadataProperties(
                 commit_id=config.commit,
                 repository=config.repository,
@@ -340,6 +340,11 @@ class _Steps:
     def _evaluated(self, path: str) -> JsonGet:
         """Return a value of evaluation.json, known once the step Evaluate is done."""
         return JsonGet(step_name="Evaluate", property_file=EVALUATION, json_path=path)
+
+    def _description(self) -> Join:
+        """Return what lists of models show: what it predicts, and how well."""
+        label = re.sub(r"\s", " ", self._config.job.label)[:256]  # the registry refuses line breaks and tabs
+        return Join(on="", values=[f"Predicts {label}; on test records ", self._evaluated("gate.reason")])
 
     def _customer_metadata(self) -> dict[str, Any]:
         """Return what a person wants to see beside the model without opening a report."""
@@ -524,7 +529,7 @@ def _text(number: JsonGet) -> Join:
 
 def _metadata_text(text: str) -> str:
     """Return a text as the metadata of a model package may hold it; CreateModelPackage refuses other characters."""
-    return re.sub(r"[^\w\s.:/=+@-]", "_", text)[:256]
+    return re.sub(r"[^\w .:/=+@-]", "_", text)[:256]
 
 
 def _call_retry() -> StepRetryPolicy:

@@ -4,13 +4,15 @@ Reads ``input/model/model.tar.gz`` and the splits ``input/train``, ``input/valid
 
 * ``output/evaluation``: ``evaluation.json`` (metrics as in SageMaker model quality reports, ``baseline``, ``champion``
   and ``gate``), curves as PNG, ``feature_importance.json`` and ``predictions.csv``;
-* ``output/baseline``: ``statistics.json`` and ``constraints.json`` for Model Monitor;
+* ``output/baseline``: ``statistics.json`` and ``constraints.json`` of the inputs, and
+  ``model_quality_constraints.json`` of the predictions, for Model Monitor;
 * ``output/samples``: held-out raw records (``records.jsonl``, ``records.csv``) and, in the same order, what the
-  endpoint has to answer and what was observed (``expected.jsonl``).
+  endpoint has to answer and what was observed (``expected.jsonl``); ``payload.tar.gz`` holds the CSV for load tests.
 """
 
 import csv
 import json
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +27,7 @@ from tabular.comparison import Champion, compare
 from tabular.config import Config
 from tabular.jobs import Folders, processing_arguments, run, write_json
 from tabular.model import Model, Scores, targets, unpack
-from tabular.schema import KEY, LABEL, Schema
+from tabular.schema import KEY, LABEL
 from tabular.splits import digests, identities, load_split
 from tabular.values import canonical
 
@@ -46,23 +48,27 @@ def main() -> None:
         training, test = (load_split(folders.input(split), model.schema, config) for split in ("train", "test"))
         truth = targets(test, model.schema)
         metrics.check_variety(model.schema.problem_type, truth, "test")
-        champion = find_champion(arguments.model_package_group, Path(scratch), model.schema, test, truth)
-    scores = model.scores(test)
+        scores = model.scores(test)
+        champion = find_champion(arguments.model_package_group, Path(scratch), model, test, truth, scores)
     report = evaluate(model, config, targets(training, model.schema), truth, scores, champion)
     write_evaluation(folders.output("evaluation"), report, model, test, truth, scores)
     write_json(folders.output("baseline") / "statistics.json", monitoring.statistics(training, model.schema))
     write_json(folders.output("baseline") / "constraints.json", monitoring.constraints(training, model.schema))
+    quality = monitoring.quality_constraints(model.schema.problem_type, report)
+    write_json(folders.output("baseline") / "model_quality_constraints.json", quality)
     write_samples(folders.output("samples"), model, test, scores)
     print(("PASSED: " if report["gate"]["passed"] else "NOT GOOD ENOUGH: ") + report["gate"]["reason"])
 
 
-def find_champion(group: str, scratch: Path, schema: Schema, test: pd.DataFrame, truth: Scores) -> Champion:
+def find_champion(
+    group: str, scratch: Path, model: Model, test: pd.DataFrame, truth: Scores, scores: Scores
+) -> Champion:
     """Score the last approved model of a group on the test records."""
     found = download_champion(group, scratch / "champion") if group else None
     if found is None:
         return Champion(note="no approved model to compare with")
     arn, archive = found
-    return compare(arn, archive, scratch / "champion" / "model", schema, test, truth)
+    return compare(arn, archive, scratch / "champion" / "model", model, test, truth, scores)
 
 
 def evaluate(
@@ -95,6 +101,7 @@ def evaluate(
         chance=float(np.mean(missed)) if missed else 1.0,
         threshold=config.threshold,
         champion_value=champion.metrics.get(metric),
+        challenger_value=champion.challenger_metrics.get(metric),
         tolerance=config.champion_tolerance,
     )
     section: dict[str, Any] = {
@@ -204,6 +211,8 @@ def write_samples(folder: Path, model: Model, test: pd.DataFrame, scores: Scores
     answers = model.answers(scores[order])
     expected = ({"expected": answer, "actual": label} for answer, label in zip(answers, actual, strict=True))
     _write_lines(folder / "expected.jsonl", expected)
+    with tarfile.open(folder / "payload.tar.gz", "w:gz") as archive:
+        archive.add(folder / "records.csv", arcname="records.csv")
 
 
 def raw_records(records: pd.DataFrame) -> Iterator[dict[str, Any]]:

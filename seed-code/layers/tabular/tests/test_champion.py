@@ -169,9 +169,45 @@ def compared(tmp_path: Path, folder: Path, **changes: Any) -> Champion:
     model = project.model()
     test = load_split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
     truth = targets(test, model.schema)
+    scores = model.scores(test)
     dropped = changes.pop("without", [])
-    schema = dataclasses.replace(model.schema, **changes)
-    return compare(ARN, archive, tmp_path / "unpacked", schema, test.drop(columns=dropped), truth)
+    model = dataclasses.replace(model, schema=dataclasses.replace(model.schema, **changes))
+    return compare(ARN, archive, tmp_path / "unpacked", model, test.drop(columns=dropped), truth, scores)
+
+
+def test_only_records_that_the_approved_model_has_not_learned_from_count(tmp_path: Path) -> None:
+    approved = again(tmp_path / "approved", seed=1)
+    known = set(approved.split("train")["customer"]) | set(approved.split("validation")["customer"])
+    today = evaluated("binary").split("test")
+    result = compared(tmp_path, approved.folder / "train" / "model")
+    assert 0 < result.rows < len(today)
+    assert result.rows == len(set(today["customer"]) - known)
+    assert result.note == f"scored on the {result.rows} test records it has not learned from"
+    assert result.metrics["auc"] != result.challenger_metrics["auc"]
+
+
+def test_a_new_column_does_not_hide_what_the_approved_model_has_learned(tmp_path: Path) -> None:
+    approved = again(tmp_path / "approved", record_key=[])  # divided by all values of a record
+    model = approved.model()
+    test = approved.split("test")
+    typed = load_split(approved.folder / "prepare" / "output" / "test", model.schema, model.config)
+    pack(approved.folder / "train" / "model", tmp_path / "model.tar.gz")
+    more = typed.assign(new=range(len(typed)))
+    truth, scores = targets(typed, model.schema), model.scores(typed)
+    result = compare(ARN, tmp_path / "model.tar.gz", tmp_path / "unpacked", model, more, truth, scores)
+    assert (result.rows, result.note) == (len(test), "scored on the same test records")
+    assert result.metrics == result.challenger_metrics
+
+
+def test_a_model_that_knows_all_test_records_is_not_compared(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(evaluated("binary").folder / "train" / "model", copy)
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    splits = {"train": 0.999998, "validation": 1e-6, "test": 1e-6}
+    (copy / "config.json").write_text(json.dumps(config | {"splits": splits}), encoding="utf-8")
+    result = compared(tmp_path, copy)
+    assert result.note.startswith("the approved model has learned from the test records")
+    assert result.to_dict()["compared"] == 0
 
 
 def test_classes_in_another_order_are_put_in_order(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import csv
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,10 @@ def test_samples_are_raw_records_without_label_with_the_expected_answers(problem
         rows = list(csv.DictReader(stream))
     expected = [json.loads(line) for line in (folder / "expected.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(records) == len(rows) == len(expected) == len(project.split("test"))
+    with tarfile.open(folder / "payload.tar.gz") as archive:
+        payload = archive.extractfile("records.csv")
+        assert payload is not None
+        assert payload.read() == (folder / "records.csv").read_bytes()
     assert project.config["label"] not in records[0]
     raw = shop_records().astype(object).set_index("customer")
     for record, row in zip(records, rows, strict=True):

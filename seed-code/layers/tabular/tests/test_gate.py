@@ -61,6 +61,14 @@ def test_a_tolerance_lets_an_almost_equal_model_pass(metric: str, value: float, 
     assert decide(metric, value, baseline=baseline, chance=0.0, champion_value=champion, tolerance=0.02).passed == 1
 
 
+def test_the_champion_is_compared_on_the_records_that_are_new_to_both() -> None:
+    conditions = {"baseline": 0.5, "chance": 0.0, "champion_value": 0.75}
+    assert decide("auc", 0.70, **conditions, challenger_value=0.76).passed == 1
+    missed = decide("auc", 0.80, **conditions, challenger_value=0.74)
+    assert missed.not_worse_than_champion == 0
+    assert "reaches 0.7500 on records new to both, where this one reaches 0.7400" in missed.reason
+
+
 @pytest.mark.parametrize("metric", ["auc", "rmse"])
 def test_equal_to_champion_and_threshold_is_enough(metric: str) -> None:
     baseline = 0.2 if metric == "auc" else 0.9

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tabular_jobs import evaluated
+from tabular_jobs import LABELS, evaluated
 
 from tabular.monitoring import SKETCH_ITEMS, quantile_sketch, statistics
 from tabular.schema import Column, Schema
@@ -28,6 +28,23 @@ def test_statistics_describe_the_training_records_without_the_label() -> None:
     counted = {bucket["value"]: bucket["count"] for bucket in region["distribution"]["categorical"]["buckets"]}
     assert counted == training["region"].value_counts().to_dict()
     assert region["distinct_count"] == 4
+
+
+@pytest.mark.parametrize("problem_type", LABELS)
+def test_model_quality_may_fall_a_little_below_what_was_measured(problem_type: str) -> None:
+    project = evaluated(problem_type)
+    constraints = project.json("baseline", "model_quality_constraints.json")
+    report = project.json("evaluation", "evaluation.json")
+    (section,) = (name for name in constraints if name != "version")
+    measured = report[section.replace("_constraints", "_metrics")]
+    assert constraints[section]
+    for name, limit in constraints[section].items():
+        lower_is_better = name in ("mae", "mse", "rmse")
+        assert limit["comparison_operator"] == ("GreaterThanThreshold" if lower_is_better else "LessThanThreshold")
+        assert (limit["threshold"] > measured[name]["value"]) == lower_is_better
+        assert limit["threshold"] == pytest.approx(
+            measured[name]["value"], abs=2.001 * measured[name]["standard_deviation"]
+        )
 
 
 def test_constraints_tell_types_completeness_and_domains() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +29,7 @@ CACHE_KEYS = {
 DURING_EXECUTION = Scope(
     parameters={"DataUri": "s3://lake/churn/", "DataVersion": "1"},
     execution={"PipelineExecutionArn": "arn"},
-    read_property_file=lambda *_: {"gate": {"metric": "auc", "value": 0.5}},
+    read_property_file=lambda *_: {"gate": {"metric": "auc", "value": 0.5, "reason": "auc is 0.5000: good enough"}},
 )
 
 
@@ -171,16 +170,20 @@ def test_a_model_is_registered_as_pending_with_what_is_known_of_it(
     assert request["CustomerMetadataProperties"]["pipeline_execution"] == {"Get": "Execution.PipelineExecutionArn"}
     baselines = request["DriftCheckBaselines"]["ModelDataQuality"]
     assert baselines["Constraints"]["S3Uri"]["Std:Join"]["Values"][1] == "constraints.json"
+    assert request["SamplePayloadUrl"]["Std:Join"]["Values"][1] == "payload.tar.gz"
     (container,) = request["InferenceSpecification"]["Containers"]
     assert container["Environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
     assert not [item for item in steps(definition) if "Repack" in item["Name"]]
 
 
 def test_any_name_of_a_label_can_be_registered(config: ProjectConfig, tmp_path: Path) -> None:
-    label = 'left "us"? (yes/no)'
+    label = 'left\t"us"? (yes/no)'
     request = step(define(replace(config, job=replace(config.job, label=label)), tmp_path), "Register")["Arguments"]
     # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html: CustomerMetadataProperties
-    assert re.fullmatch(r"[\w\s.:/=+@-]{1,256}", request["CustomerMetadataProperties"]["label"])
+    assert request["CustomerMetadataProperties"]["label"] == "left__us__ _yes/no_"
+    assert resolve(request["ModelPackageDescription"], DURING_EXECUTION) == (
+        'Predicts left "us"? (yes/no); on test records auc is 0.5000: good enough'
+    )
     card = resolve(request["ModelCard"]["ModelCardContent"], DURING_EXECUTION)
     assert label in json.loads(card)["intended_uses"]["purpose_of_model"]
 

@@ -72,9 +72,12 @@ def test_every_kind_of_problem_ends_in_a_registration(
     (measured,) = card["evaluation_details"][0]["metric_groups"][0]["metric_data"]
     assert measured == {"name": report["gate"]["metric"], "type": "number", "value": report["gate"]["value"]}
     assert list((tmp_path / "out" / "evaluation").glob("*.png"))
-    for source in (package["ModelMetrics"]["ModelQuality"], *package["DriftCheckBaselines"].values()):
-        for document in source.values():
-            assert (tmp_path / "out" / "store" / document["S3Uri"].removeprefix("s3://")).is_file()
+    assert package["ModelPackageDescription"] == f"Predicts {label}; on test records {report['gate']['reason']}"
+    sources = (*package["ModelMetrics"].values(), *package["DriftCheckBaselines"].values())
+    documents = [document["S3Uri"] for source in sources for document in source.values()]
+    assert len(documents) == 8  # statistics and constraints, of the model and of its data, twice
+    for uri in (*documents, package["SamplePayloadUrl"]):
+        assert (tmp_path / "out" / "store" / uri.removeprefix("s3://")).is_file()
 
 
 def test_a_gate_that_is_missed_names_the_number(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from xgboost.core import XGBoostError
 
@@ -13,6 +15,7 @@ from tabular import metrics
 from tabular.errors import ConfigError
 from tabular.model import Model, Scores, unpack
 from tabular.schema import Schema
+from tabular.splits import assign
 from tabular.values import BadValueError, canonical
 
 
@@ -23,20 +26,29 @@ class Champion:
     Attributes:
         note: What was compared, or why nothing could be.
         model_package_arn: The approved package; empty where there is none.
-        metrics: Its metrics on the test records; empty where it cannot be compared.
+        metrics: Its metrics on the compared records; empty where it cannot be compared.
+        challenger_metrics: Those of the new model on the same records.
+        rows: Test records on which both were compared.
     """
 
     note: str
     model_package_arn: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    challenger_metrics: Mapping[str, float] = field(default_factory=dict)
+    rows: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as JSON values, with ``compared`` as 1 or 0."""
         return asdict(self) | {"compared": int(bool(self.metrics))}
 
 
-def compare(arn: str, archive: Path, folder: Path, schema: Schema, test: pd.DataFrame, truth: Scores) -> Champion:
+def compare(
+    arn: str, archive: Path, folder: Path, challenger: Model, test: pd.DataFrame, truth: Scores, scores: Scores
+) -> Champion:
     """Score a champion on the test records of the new model.
+
+    Only records count that the champion has not learned from: with another seed, other splits or another record key it
+    was trained on what are test records today, and would look better on them than it is.
 
     A champion that solves another problem, or cannot read today's records, does not stop the new model: it is reported
     as not comparable, and the person who approves sees why.
@@ -45,10 +57,12 @@ def compare(arn: str, archive: Path, folder: Path, schema: Schema, test: pd.Data
         arn: The approved package.
         archive: Its ``model.tar.gz``.
         folder: Where to unpack it.
-        schema: The data of the new model.
+        challenger: The new model.
         test: The test records.
         truth: Their targets.
+        scores: What the new model predicts for them.
     """
+    schema = challenger.schema
     try:
         model = Model.load(unpack(archive, folder))
     except (OSError, KeyError, TypeError, json.JSONDecodeError, ConfigError, XGBoostError) as err:
@@ -70,9 +84,31 @@ def compare(arn: str, archive: Path, folder: Path, schema: Schema, test: pd.Data
             return Champion(
                 f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is none", arn
             )
-    scores = _in_order(model.scores(pd.DataFrame(converted)), theirs, schema)
-    reached = metrics.compute(schema.problem_type, truth, scores, model.decision_threshold)
-    return Champion("scored on the same test records", arn, reached)
+    unseen = _unseen(test, model)
+    if len(np.unique(truth[unseen])) < 2:
+        return Champion("the approved model has learned from the test records, as its splits were others", arn)
+    their_scores = _in_order(model.scores(pd.DataFrame(converted)), theirs, schema)
+    reached, ours = (
+        metrics.compute(schema.problem_type, truth[unseen], found[unseen], threshold)
+        for found, threshold in ((their_scores, model.decision_threshold), (scores, challenger.decision_threshold))
+    )
+    rows = int(unseen.sum())
+    which = "the same test records" if rows == len(test) else f"the {rows} test records it has not learned from"
+    return Champion(f"scored on {which}", arn, reached, ours, rows)
+
+
+def _unseen(test: pd.DataFrame, champion: Model) -> npt.NDArray[np.bool_]:
+    """Tell of which test records a champion has not learned, by dividing them as it was done for its training."""
+    columns = {}
+    for column in champion.schema.columns:
+        # A column that is gone counts as empty. It matters only without record key, where the whole record is hashed.
+        texts = canonical(test[column.name]) if column.name in test else [None] * len(test)
+        try:
+            columns[column.name] = column.convert(texts)
+        except BadValueError:
+            columns[column.name] = pd.Series(texts, dtype=object)
+    splits = assign(pd.DataFrame(columns), champion.schema, champion.config.splits, champion.config.seed)
+    return np.array([split == "test" for split in splits])
 
 
 def _in_order(scores: Scores, theirs: Schema, ours: Schema) -> Scores:

@@ -29,7 +29,7 @@ METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 DEFAULT_METRIC: Mapping[str, str] = MappingProxyType({"binary": "auc", "multiclass": "macro_f1", "regression": "rmse"})
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mse", "mae"})
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ class Gate:
         value: What the model reaches on the test split.
         threshold: What the configuration asks for, if anything.
         baseline: What predicting the prior reaches.
-        champion_value: What the last approved model reaches on the same records, where there is one to compare with.
+        champion_value: What the last approved model reaches, where there is one to compare with.
+        challenger_value: What this model reaches on the records on which the two were compared.
         passed: 1 when all that follow are 1.
         better_than_prior: The model beats the prior, and hardly by chance.
         not_worse_than_champion: It is at least as good as the champion, within the configured tolerance.
@@ -31,6 +32,7 @@ class Gate:
     threshold: float | None
     baseline: float
     champion_value: float | None
+    challenger_value: float | None
     passed: int
     better_than_prior: int
     not_worse_than_champion: int
@@ -50,6 +52,7 @@ def decide(
     chance: float,
     threshold: float | None = None,
     champion_value: float | None = None,
+    challenger_value: float | None = None,
     tolerance: float = 0.0,
 ) -> Gate:
     """Decide whether a model may be registered.
@@ -61,6 +64,7 @@ def decide(
         chance: Share of bootstrap resamples of the test records in which the model does not beat the prior.
         threshold: What the configuration asks for. Default: nothing.
         champion_value: What the last approved model reaches. Default: there is none.
+        challenger_value: What this model reaches on the same records as the champion. Default: `value`.
         tolerance: How much worse than the champion the model may be.
     """
     side = "at most" if metric in LOWER_IS_BETTER else "at least"
@@ -77,15 +81,18 @@ def decide(
     meets_threshold = threshold is None or not is_better(metric, threshold, value)
     if not meets_threshold:
         misses.append(f"the threshold is {side} {threshold:.4f}")
-    not_worse = champion_value is None or not is_better(metric, champion_value + slack, value)
+    rival = value if challenger_value is None else challenger_value
+    not_worse = champion_value is None or not is_better(metric, champion_value + slack, rival)
     if not not_worse:
-        misses.append(f"the approved model reaches {champion_value:.4f} on the same records")
+        same = "the same records" if rival == value else f"records new to both, where this one reaches {rival:.4f}"
+        misses.append(f"the approved model reaches {champion_value:.4f} on {same}")
     return Gate(
         metric=metric,
         value=value,
         threshold=threshold,
         baseline=baseline,
         champion_value=champion_value,
+        challenger_value=None if champion_value is None else rival,
         passed=int(not misses),
         better_than_prior=int(better_than_prior),
         not_worse_than_champion=int(not_worse),

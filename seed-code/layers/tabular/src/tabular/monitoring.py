@@ -1,17 +1,21 @@
-"""Baselines for SageMaker Model Monitor: what the inputs of the endpoint should look like.
+"""Baselines for SageMaker Model Monitor: what inputs and predictions of the endpoint should look like.
 
-The two documents follow the schemas in the SageMaker developer guide, "Schema for Statistics (statistics.json file)"
-and "Schema for Constraints (constraints.json file)". They describe the training records without the label.
+The documents on data follow the schemas in the SageMaker developer guide, "Schema for Statistics (statistics.json
+file)" and "Schema for Constraints (constraints.json file)". They describe the training records without the label. The
+constraints of model quality have the form of the developer guide's page "Create a model quality baseline"; the
+statistics that belong to them are ``evaluation.json``.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tabular.config import LOWER_IS_BETTER
 from tabular.encoders import LARGEST
-from tabular.metrics import Numbers
+from tabular.metrics import SECTIONS, Numbers
 from tabular.schema import Column, Schema
 from tabular.values import canonical
 
@@ -20,6 +24,14 @@ SKETCH_ITEMS = 2048
 SKETCH_SHRINKING = 0.64
 MOST_DOMAIN_VALUES = 50
 MOST_CATEGORY_BUCKETS = 100
+
+# Metrics that Model Monitor computes, too, when the truth has become known.
+MONITORED = {
+    "binary": ("auc", "accuracy", "precision", "recall", "f1"),
+    "multiclass": ("accuracy", "weighted_precision", "weighted_recall", "weighted_f1"),
+    "regression": ("mae", "mse", "rmse", "r2"),
+}
+TOLERATED_DEVIATIONS = 2.0  # worse by chance alone in about one of forty comparisons
 
 MONITORING_CONFIG = {
     "evaluate_constraints": "Enabled",
@@ -46,6 +58,26 @@ def constraints(training: pd.DataFrame, schema: Schema) -> dict[str, Any]:
     """Return the content of ``constraints.json``."""
     features = [_column_constraints(column, training[column.name]) for column in schema.features]
     return {"version": 0, "features": features, "monitoring_config": MONITORING_CONFIG}
+
+
+def quality_constraints(problem_type: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how bad metrics may become: worse than on the test records by some standard deviations.
+
+    Args:
+        problem_type: ``binary``, ``multiclass`` or ``regression``.
+        report: The content of ``evaluation.json``.
+    """
+    section = SECTIONS[problem_type]
+    limits = {}
+    for name in MONITORED[problem_type]:
+        measured = report[section][name]
+        slack = TOLERATED_DEVIATIONS * measured["standard_deviation"]
+        limits[name] = (
+            {"threshold": measured["value"] + slack, "comparison_operator": "GreaterThanThreshold"}
+            if name in LOWER_IS_BETTER
+            else {"threshold": measured["value"] - slack, "comparison_operator": "LessThanThreshold"}
+        )
+    return {"version": 0.0, section.replace("_metrics", "_constraints"): limits}
 
 
 def _column_statistics(column: Column, values: pd.Series) -> dict[str, Any]:
