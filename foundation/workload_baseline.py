@@ -591,6 +591,7 @@ class BaselineTemplate(sc.ProductStack):
         )
 
     def _add_preflight(self) -> None:
+        stacks = self._arn("cloudformation", "stack/SC-*")
         self._function(
             "Preflight",
             _Function(
@@ -612,6 +613,9 @@ class BaselineTemplate(sc.ProductStack):
                         resources=["*"],
                     ),
                     iam.PolicyStatement(
+                        sid="SeeRollback", actions=["cloudformation:DescribeStacks"], resources=[stacks]
+                    ),
+                    iam.PolicyStatement(
                         sid="ReadVpcs", actions=["ec2:DescribeVpcAttribute"], resources=[self._arn("ec2", "vpc/*")]
                     ),
                     iam.PolicyStatement(
@@ -621,6 +625,7 @@ class BaselineTemplate(sc.ProductStack):
                     ),
                 ],
                 findings=self._wild("These actions have no resource level.", "*")
+                | self._wild("Service Catalog names its stacks SC-<account>-pp-....", stacks)
                 | self._wild(
                     "A person may choose any VPC and connection of the account; they are only read.",
                     self._arn("ec2", "vpc/*"),

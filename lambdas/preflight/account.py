@@ -1,4 +1,4 @@
-"""EC2, SageMaker, IAM Identity Center and CodeConnections: what an account has."""
+"""CloudFormation, EC2, SageMaker, IAM Identity Center and CodeConnections: what an account has."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 class Account:
     """The account and region in which the function runs."""
+
+    def rolls_back(self, stack_id: str) -> bool:
+        """Return whether a stack is on its way back to what it was before an update."""
+        stacks = boto3.client("cloudformation", config=CONFIG).describe_stacks(StackName=stack_id)["Stacks"]
+        return "ROLLBACK" in stacks[0]["StackStatus"]
 
     def vpc(self, vpc_id: str) -> Vpc | None:
         """Describe a VPC; None when it does not exist."""

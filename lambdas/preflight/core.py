@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Final
 from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 CHECKS: Final = ("vpc", "subnets", "identity-center", "domain-name", "connection", "repository")
+
+FIXED: Final = {
+    "DomainName": "DomainName",
+    "AuthMode": "AuthMode",
+    "ProjectName": "SageMakerProjectName",
+    "ProjectId": "SageMakerProjectId",
+}
+"""Properties that an update must leave alone, each with the parameter of the form that fills it."""
 
 VPC_ONLY_SERVICES: Final = (
     "sagemaker.api",
@@ -70,6 +78,21 @@ class Endpoint:
     service: str
     is_gateway: bool
     route_table_ids: Collection[str] = field(default_factory=frozenset)
+
+
+def fixed_problems(former: Mapping[str, object], wanted: Mapping[str, object]) -> list[str]:
+    """Return which values an update would change although everything that they name would be replaced.
+
+    Args:
+        former: Properties before the update.
+        wanted: Properties after it.
+    """
+    return [
+        f"{parameter} is {former[name]!r} and cannot become {wanted.get(name)!r}, because what it names would be "
+        f"replaced and its contents lost: keep {former[name]!r}, or launch the product once more."
+        for name, parameter in FIXED.items()
+        if name in former and former[name] != wanted.get(name)
+    ]
 
 
 def vpc_problems(vpc_id: str, vpc: Vpc | None) -> list[str]:

@@ -38,6 +38,8 @@ def carry_out(request: Request) -> Success:
             f"{request.resource_type} does not know the checks {', '.join(unknown)}; it knows {', '.join(core.CHECKS)}."
         )
     account = Account()
+    if request.kind == "Update" and _rolls_back(request, account):
+        return Success(physical_id=physical_id)
     checks: dict[str, Callable[[Request, Account], list[str]]] = {
         "vpc": _vpc,
         "subnets": _subnets,
@@ -46,7 +48,7 @@ def carry_out(request: Request) -> Success:
         "connection": _connection,
         "repository": _repository,
     }
-    problems: list[str] = []
+    problems = core.fixed_problems(request.old_properties, request.properties)
     for name in dict.fromkeys(wanted):
         try:
             problems += checks[name](request, account)
@@ -59,6 +61,16 @@ def carry_out(request: Request) -> Success:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise CustomResourceError(f"{count} to solve before the launch. {' '.join(problems)}")
     return Success(physical_id=physical_id)
+
+
+def _rolls_back(request: Request, account: Account) -> bool:
+    # CloudFormation asks for an update back to the former values when an update failed. They held once, and refusing
+    # them (e.g. because the connection that made the update fail is still pending) would leave the stack stuck.
+    try:
+        return account.rolls_back(request.address.stack_id)
+    except (BotoCoreError, ClientError):
+        logger.exception("the status of the stack is not known; making the checks")
+        return False
 
 
 def _vpc(request: Request, account: Account) -> list[str]:
@@ -84,8 +96,8 @@ def _identity_center(request: Request, account: Account) -> list[str]:
 
 def _domain_name(request: Request, account: Account) -> list[str]:
     name = request.text("DomainName")
-    if request.kind == "Update" and request.old_properties.get("DomainName") == name:
-        return []  # taken by the very domain that is being updated
+    if request.kind == "Update":
+        return []  # taken by the very domain that is being updated; another name is refused anyway
     return core.domain_name_problems(name, account.domain_names())
 
 

@@ -30,7 +30,9 @@ PROJECT, DATA, SOURCE, RETRAINING, COSTS = (
 )
 # The seed-code check-in accepts the same names.
 REPOSITORY_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_.][A-Za-z0-9._-]*){1,5}(?<!\.git)$"
-BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
+BRANCH_PATTERN = (
+    r"^(?!ml-platform/)(?!.*\.\.)(?!.*\.(lock)?(/|$))[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
+)
 SCHEDULE_PATTERN = r"^rate\((1 (hour|day)|([2-9]|[1-9][0-9]+) (hours|days))\)$|^cron\([^ )]+( [^ )]+){5}\)$"
 
 
@@ -61,7 +63,14 @@ class TrainS3Product(servicecatalog.ProductStack):
             problem="1 to 64 letters, digits, spaces or _.:/=+@- beginning with a letter or digit, e.g. ml-1000",
         ).value_as_string
         checked = custom_resources.preflight(
-            self, ["connection", "repository"], {"ConnectionArn": connection_arn, "Repository": repository}
+            self,
+            ["connection", "repository"],
+            {
+                "ConnectionArn": connection_arn,
+                "Repository": repository,
+                "ProjectName": cdk.Fn.ref("SageMakerProjectName"),
+                "ProjectId": cdk.Fn.ref("SageMakerProjectId"),
+            },
         )
         storage = ProjectStorage(self, "Storage")
         registry = ModelGroup(self, "Registry")
@@ -201,7 +210,8 @@ class TrainS3Product(servicecatalog.ProductStack):
             default="main",
             pattern=BRANCH_PATTERN,
             longest=100,
-            problem="A branch name of letters, digits and _.- with inner slashes, e.g. main",
+            problem="A branch name of letters, digits and _.- with inner slashes, e.g. main; names that begin with "
+            "ml-platform/ are kept for new seed code",
         )
         connection = form.ask(
             "ConnectionArn",
@@ -268,7 +278,7 @@ class TrainS3Product(servicecatalog.ProductStack):
                 sid="ListData",
                 actions=["s3:ListBucket"],
                 resources=[bucket],
-                conditions={"StringLike": {"s3:prefix": [prefix, cdk.Fn.join("", [prefix, "*"])]}},
+                conditions={"StringLike": {"s3:prefix": cdk.Fn.join("", [prefix, "*"])}},
             ),
             Grant(sid="LocateData", actions=["s3:GetBucketLocation"], resources=[bucket]),
         ]

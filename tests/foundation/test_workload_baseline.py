@@ -282,6 +282,7 @@ CALLS = {
         ("ssm:DeleteParameter", f"arn:aws:ssm:{HOME}:{ACCOUNT}:parameter/ml-platform/v1/connection-arn"),
     ),
     names.PREFLIGHT_FUNCTION: (
+        ("cloudformation:DescribeStacks", f"arn:aws:cloudformation:{HOME}:{ACCOUNT}:stack/SC-{ACCOUNT}-pp-abc/1"),
         ("ec2:DescribeVpcs", "*"),
         ("ec2:DescribeVpcAttribute", f"arn:aws:ec2:{HOME}:{ACCOUNT}:vpc/vpc-1"),
         ("ec2:DescribeSubnets", "*"),

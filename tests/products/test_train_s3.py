@@ -450,7 +450,11 @@ def test_the_form_tells_when_a_suffix_is_given_without_new_data(template: Templa
         ),
         ("Label", ["churned", "Will churn?", "größe"], ["", " churned", "a,b", 'a"b', "$HOME"]),
         ("Repository", ["acme-ml/churn", "group/sub/name"], ["churn", "/churn", "acme/churn.git", "a b/c", "-a/b"]),
-        ("Branch", ["main", "feature/x"], ["", "-x", "a..b/", "/main"]),
+        (
+            "Branch",
+            ["main", "feature/x", "release-1.2"],
+            ["", "-x", "a..b", "/main", "ml-platform/1.0.0", "a.lock", "a./b", "a."],
+        ),
         (
             "ScheduleExpression",
             ["rate(1 day)", "rate(7 days)", "cron(0 5 ? * MON *)"],

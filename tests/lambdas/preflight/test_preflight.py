@@ -29,7 +29,13 @@ PROPERTIES = {
     "DomainName": "team-a",
     "ConnectionArn": CONNECTION,
     "Repository": "data-science/churn",
+    "ProjectName": "churn",
+    "ProjectId": "p-abc",
 }
+
+
+def stack(status: str) -> dict[str, Any]:
+    return {"cloudformation:DescribeStacks": {"Stacks": [{"StackStatus": status}]}}
 
 
 def good_account() -> dict[str, Any]:
@@ -65,7 +71,7 @@ def good_account() -> dict[str, Any]:
 
 
 def check(box: AnswerBox, answers: Answers, kind: str = "Create", **properties: Any) -> str:  # noqa: ANN401
-    with answering(answers):
+    with answering({**stack("UPDATE_IN_PROGRESS"), **answers}):
         event = box.event(kind, TYPE, PROPERTIES | properties, old_properties=PROPERTIES)
         handler.lambda_handler(event, Context())
     return str(box.only.get("Reason", box.only["Status"]))
@@ -114,10 +120,45 @@ def test_a_domain_may_keep_its_own_name_when_it_is_updated(box: AnswerBox) -> No
     assert check(box, {}, "Update", Checks=["domain-name"]) == "SUCCESS"
 
 
-def test_a_domains_new_name_must_be_free(box: AnswerBox) -> None:
-    pages: Iterator[dict[str, Any]] = iter([{"Domains": [], "NextToken": "1"}, {"Domains": [{"DomainName": "team-b"}]}])
+def test_the_names_of_all_domains_are_looked_at(box: AnswerBox) -> None:
+    pages: Iterator[dict[str, Any]] = iter([{"Domains": [], "NextToken": "1"}, {"Domains": [{"DomainName": "team-a"}]}])
     answers: Answers = {"sagemaker:ListDomains": lambda _: next(pages)}
-    assert "'team-b' exists" in check(box, answers, "Update", Checks=["domain-name"], DomainName="team-b")
+    assert "'team-a' exists" in check(box, answers, Checks=["domain-name"])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [
+        ("DomainName", "DomainName", "team-b"),
+        ("AuthMode", "AuthMode", "IAM"),
+        ("ProjectName", "SageMakerProjectName", "fraud"),
+        ("ProjectId", "SageMakerProjectId", "p-def"),
+    ],
+)
+def test_an_update_that_would_replace_what_people_work_in_is_refused(
+    box: AnswerBox, name: str, parameter: str, value: str
+) -> None:
+    reason = check(box, {}, "Update", Checks=["repository"], **{name: value})
+    assert f"{parameter} is {PROPERTIES[name]!r} and cannot become {value!r}" in reason
+
+
+def test_an_update_from_a_version_that_did_not_tell_its_names_is_not_held_up(box: AnswerBox) -> None:
+    former = {"Checks": ["repository"], "Repository": "data-science/churn"}
+    with answering(stack("UPDATE_IN_PROGRESS")):
+        event = box.event("Update", TYPE, PROPERTIES | {"Checks": ["repository"]}, old_properties=former)
+        handler.lambda_handler(event, Context())
+    assert box.only["Status"] == "SUCCESS"
+
+
+def test_the_way_back_after_a_failed_update_is_not_checked_so_that_the_stack_is_not_stuck(box: AnswerBox) -> None:
+    assert check(box, stack("UPDATE_ROLLBACK_IN_PROGRESS"), "Update", DomainName="team-b") == "SUCCESS"
+
+
+def test_without_the_status_of_the_stack_an_update_is_checked(box: AnswerBox) -> None:
+    answers: Answers = {"cloudformation:DescribeStacks": client_error("Throttling")}
+    assert "cannot become 'p-def'" in check(box, answers, "Update", Checks=["repository"], ProjectId="p-def")
+    box.answers.clear()
+    assert check(box, answers, "Update", Checks=["repository"]) == "SUCCESS"
 
 
 @pytest.mark.parametrize(
