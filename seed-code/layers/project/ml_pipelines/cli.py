@@ -144,6 +144,8 @@ def _summarise(folder: Path, package: Path, seconds: float) -> None:
     if report.is_file():
         content = json.loads(report.read_text(encoding="utf-8"))
         print(_metrics_line(content))
+        for column, reason in content["columns_left_out"].items():
+            print(f"left out    column {column}: {reason}")
         print(f"gate        {content['gate']['reason']}")
         pictures = ", ".join(picture.name for picture in sorted(folder.glob("*.png")))
         print(f"pictures    {_short(folder)}/: {pictures}")

@@ -120,6 +120,7 @@ def evaluate(
         "dataset": {"item_count": len(truth), "training_item_count": len(prior)},
         "problem_type": problem_type,
         "classes": list(model.schema.classes),
+        "columns_left_out": dict(model.encoders.left_out),
         "decision_threshold": model.decision_threshold if problem_type == "binary" else None,
         "baseline": baseline,
         "champion": champion.to_dict(),

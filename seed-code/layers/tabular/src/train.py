@@ -86,7 +86,9 @@ def fit(
     """
     everywhere = cluster.gather(summarise(training, schema))
     encoders = Encoders.fit(
-        [reduce(add, parts) for parts in zip(*everywhere, strict=True)], config.hyperparameters.max_categories
+        [reduce(add, parts) for parts in zip(*everywhere, strict=True)],
+        config.hyperparameters.max_categories,
+        wanted=config.types,
     )
     target = targets(training, schema)
     weights = class_weights(target, schema, config, cluster)

@@ -83,6 +83,35 @@ def test_columns_that_teach_nothing_are_left_out_with_the_reason(
     assert encoders.left_out["c"].startswith(reason)
 
 
+def running(first: int, step: int, count: int) -> Encoders:
+    texts = [str(first + step * number) for number in range(count)]
+    column = Column("c", "number", whole=True)
+    useful = ColumnSummary.of(Column("useful", "number"), convert(["1", "2"], "number"))
+    return Encoders.fit([useful, ColumnSummary.of(column, convert(texts, "number", whole=True))], 100)
+
+
+def test_running_numbers_are_left_out_though_a_third_is_in_other_splits() -> None:
+    left_out = running(1, 1, 100).left_out
+    assert left_out == {"c": "running number: 100 different whole numbers from 1 to 100"}
+    assert "c" in running(70_000_000, 3, 500).left_out
+
+
+@pytest.mark.parametrize(("step", "count"), [(1, 50), (10, 500)])
+def test_whole_numbers_that_may_be_measurements_are_used(step: int, count: int) -> None:
+    assert running(1, step, count).features == ["useful", "c"]
+
+
+def test_repeated_whole_numbers_are_used() -> None:
+    texts = [str(number) for number in [*range(200), 7]]
+    summary = ColumnSummary.of(Column("c", "number", whole=True), convert(texts, "number", whole=True))
+    assert Encoders.fit([summary], 100).features == ["c"]
+
+
+def test_an_identifier_is_used_when_a_person_says_so() -> None:
+    summary = ColumnSummary.of(Column("c", "category"), convert([f"id{number}" for number in range(50)], "category"))
+    assert Encoders.fit([summary], 100, wanted={"c": "category"}).features == ["c"]
+
+
 def test_data_without_any_useful_column_is_refused() -> None:
     with pytest.raises(DataError, match=r"No column.*c: the same value in all records"):
         fitted("number", ["4", "4"])

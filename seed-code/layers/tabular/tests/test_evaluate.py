@@ -59,6 +59,12 @@ def test_the_confusion_matrix_counts_every_test_record() -> None:
     assert correct / report["dataset"]["item_count"] == pytest.approx(accuracy)
 
 
+def test_columns_that_were_not_learned_from_are_reported() -> None:
+    report = evaluated("binary").json("evaluation", "evaluation.json")
+    assert list(report["columns_left_out"]) == ["note"]
+    assert report["columns_left_out"]["note"].startswith("identifier or free text")
+
+
 def test_the_most_important_column_is_one_that_decides() -> None:
     shares = evaluated("regression").json("evaluation", "feature_importance.json")
     assert next(iter(shares)) == "spent"

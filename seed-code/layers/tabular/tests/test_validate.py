@@ -177,7 +177,7 @@ BAD_DATA = {
     "no data file": (None, {}, "There is no data file"),
     "no label column": (csv_text(["x", "z"], rows_of(9)), {}, "data.csv has no column 'y'.*Its columns are: x, z"),
     "near label name": (csv_text(["x", "yy"], rows_of(9)), {}, "Did you mean 'yy'"),
-    "unknown drop": (csv_text(["x", "y"], rows_of(9)), {"drop": ["w"]}, "no column 'w'.*under drop"),
+    "unknown drop": (csv_text(["x", "y"], rows_of(9)), {"drop": ["w"]}, "no column 'w'.*as drop"),
     "no header": (csv_text(["1", "b"], rows_of(9)), {}, "data.csv: the first line looks like data.*'1'"),
     "unnamed column": (csv_text(["x", "", "y"], []), {}, "data.csv: column 2 has no name"),
     "duplicate column": (csv_text(["x", "y", "x"], []), {}, "data.csv: column 'x' occurs 2 times"),

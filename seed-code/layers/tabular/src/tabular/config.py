@@ -113,7 +113,8 @@ class Config:
         record_key: Columns that say which records belong together (a customer, a policy): such records are always in
             the same split, and the columns are not used for learning. Default: every row stands for itself.
         drop: Columns that are not used for learning.
-        types: Kind of single columns where the guess is wrong, e.g. ``{"zip": "category"}``.
+        types: Kind of single columns where the guess is wrong, e.g. ``{"zip": "category"}``. A column named here is
+            used even if it looks like an identifier.
         splits: Shares of training, validation and test records.
         metric: Metric of the gate, see `METRICS`; ``auto`` is ``auc``, ``macro_f1`` or ``rmse``.
         threshold: Value the metric has to reach (for errors: at most). Default: none.

@@ -15,6 +15,7 @@ BLUE, GREY, RED = "#2a6fbb", "#9aa0a6", "#c0392b"
 MOST_BARS = 20
 MOST_NUMBERED_CLASSES = 20
 MOST_POINTS = 5_000
+LONGEST_NAME = 32
 CALIBRATION_BINS = 10
 
 
@@ -67,21 +68,23 @@ def draw_regression(folder: Path, truth: Numbers, scores: Numbers) -> None:
 
     axes = _axes("Residuals", "predicted", "observed minus predicted")
     axes.axhline(0, color=GREY, linestyle="--")
-    axes.scatter(scores, truth - scores, s=8, alpha=0.5, color=BLUE, label="test records")
-    _save(axes, folder / "residuals.png")
+    axes.scatter(scores, truth - scores, s=8, alpha=0.5, color=BLUE)
+    _save(axes, folder / "residuals.png", legend=False)
 
 
 def draw_importance(folder: Path, importance: Mapping[str, float]) -> None:
     """Draw what the most important columns contribute."""
     names = list(importance)[:MOST_BARS][::-1]
     axes = _axes("Importance of the columns", "share of the gain", "")
-    axes.barh([_plain(name) for name in names], [importance[name] for name in names], color=BLUE)
+    axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
+    axes.set_yticks(range(len(names)), [_plain(name) for name in names])
     _save(axes, folder / "feature_importance.png", legend=False)
 
 
 def _plain(text: str) -> str:
-    """Return text that Matplotlib shows as it is, instead of taking dollar signs for the marks of a formula."""
-    return text.replace("$", r"\$")
+    """Return text that fits beside the axes, and in which dollar signs are not the marks of a formula."""
+    short = text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    return short.replace("$", r"\$")
 
 
 def _calibration(truth: Numbers, scores: Numbers) -> tuple[list[float], list[float]]:

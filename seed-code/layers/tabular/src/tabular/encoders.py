@@ -14,7 +14,7 @@ date      days since 1970, year, month, day, weekday (Monday is 0), and the hour
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -29,6 +29,9 @@ Matrix = npt.NDArray[np.float32]
 
 RARE_BELOW = 5
 IDENTIFIER_SHARE = 0.5
+# So many whole numbers, all different and this close together, are no measurements: those would repeat by chance.
+FEWEST_RUNNING_NUMBERS = 100
+MOST_GAPS = 4  # as many times more numbers as there are records may lie between the smallest and the largest
 LARGEST = 1e30  # infinity and what XGBoost cannot hold in 32 bits become this: still the largest value of all
 DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
 
@@ -97,15 +100,20 @@ class Encoders:
     left_out: Mapping[str, str]
 
     @classmethod
-    def fit(cls, summaries: Iterable["ColumnSummary"], max_categories: int) -> Self:
+    def fit(cls, summaries: Iterable["ColumnSummary"], max_categories: int, *, wanted: Collection[str] = ()) -> Self:
         """Return encoders for training records, given a summary of each column.
+
+        Args:
+            summaries: What is known of the columns.
+            max_categories: Categories of a column that are told apart.
+            wanted: Columns that are used even if they look like identifiers.
 
         Raises:
             DataError: No column can be used.
         """
         encoders, left_out = [], {}
         for summary in summaries:
-            reason = summary.useless_because()
+            reason = summary.useless_because() or ("" if summary.column in wanted else summary.identifies_because())
             if reason:
                 left_out[summary.column] = reason
             else:
@@ -154,6 +162,7 @@ class ColumnSummary:
         present: Records with a value.
         counts: How often each category occurs.
         ranges: Smallest and largest value of the number or of each part of the date.
+        distinct: Different whole numbers; 0 in other columns.
     """
 
     column: str
@@ -161,6 +170,7 @@ class ColumnSummary:
     present: int
     counts: Counter[str]
     ranges: dict[str, tuple[float, float]]
+    distinct: int = 0
 
     @classmethod
     def of(cls, column: Column, values: pd.Series) -> Self:
@@ -174,13 +184,20 @@ class ColumnSummary:
             elif column.kind != "category":
                 parts = {"value": known.to_numpy(dtype=np.float64)}
         ranges = {name: (float(part.min()), float(part.max())) for name, part in parts.items()}
-        return cls(column.name, column.kind, len(known), counts, ranges)
+        return cls(column.name, column.kind, len(known), counts, ranges, known.nunique() if column.whole else 0)
 
     def __add__(self, other: "ColumnSummary") -> "ColumnSummary":
         names = sorted(self.ranges.keys() | other.ranges.keys())
         both = {name: [side.ranges[name] for side in (self, other) if name in side.ranges] for name in names}
         ranges = {name: (min(low for low, _ in found), max(high for _, high in found)) for name, found in both.items()}
-        return ColumnSummary(self.column, self.kind, self.present + other.present, self.counts + other.counts, ranges)
+        return ColumnSummary(
+            self.column,
+            self.kind,
+            self.present + other.present,
+            self.counts + other.counts,
+            ranges,
+            self.distinct + other.distinct,  # no record is on two instances, and identifiers do not repeat
+        )
 
     def useless_because(self) -> str:
         """Return why nothing can be learned from the column, or an empty text."""
@@ -188,10 +205,16 @@ class ColumnSummary:
             return "no value in the training records"
         if self.kind != "category":
             return "" if any(low < high for low, high in self.ranges.values()) else "the same value in all records"
-        if len(self.counts) == 1:
-            return "the same value in all records"
-        if len(self.counts) > max(IDENTIFIER_SHARE * self.present, RARE_BELOW):
+        return "the same value in all records" if len(self.counts) == 1 else ""
+
+    def identifies_because(self) -> str:
+        """Return why the column seems to name records instead of describing them, or an empty text."""
+        if self.kind == "category" and len(self.counts) > max(IDENTIFIER_SHARE * self.present, RARE_BELOW):
             return f"identifier or free text: {len(self.counts)} different values in {self.present} records"
+        if self.distinct == self.present >= FEWEST_RUNNING_NUMBERS:
+            low, high = self.ranges["value"]
+            if high - low < MOST_GAPS * self.present:
+                return f"running number: {self.present} different whole numbers from {low:.0f} to {high:.0f}"
         return ""
 
     def encoder(self, max_categories: int) -> Encoder:

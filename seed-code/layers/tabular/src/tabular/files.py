@@ -113,9 +113,13 @@ def _csv_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chunk]:
                     records.append(record)
                     lines.append(line)
                 elif record:  # an empty line is no record
-                    raise DataError(
-                        f"{name}, line {line}: {len(record)} fields, but the header has {len(header)}. "
+                    advice = (
                         f"A field that contains {separator!r} must stand in double quotes."
+                        if len(record) > len(header)
+                        else f"Is the line cut off? Empty fields need their {separator!r}, too."
+                    )
+                    raise DataError(
+                        f"{name}, line {line}: {len(record)} fields, but the header has {len(header)}. {advice}"
                     )
                 elif len(header) == 1:
                     records.append([""])

@@ -248,7 +248,7 @@ def _check_configured_columns(header: list[str], name: str, config: Config) -> N
             if column not in header:
                 near = difflib.get_close_matches(column, header, n=1)
                 hint = f"Did you mean {near[0]!r}?" if near else f"Its columns are: {', '.join(header)}."
-                raise DataError(f"{name} has no column {column!r}, which config.yaml names under {key}. {hint}")
+                raise DataError(f"{name} has no column {column!r}, which the configuration names as {key}. {hint}")
 
 
 def _check_same_columns(header: list[str], name: str, expected: list[str], first: str) -> None:
@@ -341,7 +341,8 @@ def _check_labelled_rows(label: ColumnProfile, kind: str, rows: int, config: Con
         )
     if rows - unlabelled < config.min_rows:
         raise DataError(
-            f"{rows - unlabelled} rows with a label are not enough: min_rows in config.yaml asks for {config.min_rows}."
+            f"{rows - unlabelled} rows with a label are not enough: min_rows in config.yaml asks for "
+            f"{config.min_rows}. Provide more, or lower min_rows if you know that so few will do."
         )
     return unlabelled
 
