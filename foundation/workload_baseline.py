@@ -32,6 +32,7 @@ from foundation.launch_role import (
     LaunchRole,
     released_templates,
 )
+from foundation.registry import DECISIONS, MODEL_EVENT
 from pipeline.bundling import asset_key
 from portfolios.catalog import PORTFOLIOS
 from products.shared import names
@@ -160,6 +161,7 @@ class BaselineTemplate(sc.ProductStack):
         self._add_bucket_emptier()
         self._add_enable_projects()
         self._add_preflight()
+        self._forward_decisions()
         Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
 
     # ---- shared ----
@@ -195,6 +197,16 @@ class BaselineTemplate(sc.ProductStack):
                         "kms:EncryptionContext:aws:logs:arn": self._arn("logs", f"log-group:/aws/*/{names.PREFIX}-*")
                     }
                 },
+            )
+        )
+        key.add_to_resource_policy(
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+            iam.PolicyStatement(
+                sid="EventsIntoQueues",
+                principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],  # in a key policy: this key
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             )
         )
         return key
@@ -632,6 +644,69 @@ class BaselineTemplate(sc.ProductStack):
                     *self._connections("connection"),
                 ),
             ),
+        )
+
+    # ---- the central registry ----
+
+    def _forward_decisions(self) -> None:
+        """Tell the hub what people decide about the models of this account; the hub copies what was approved."""
+        bus_arn = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{self._hub_account_id}:event-bus/{names.HUB_EVENT_BUS}"
+        undelivered = sqs.Queue(
+            self,
+            "UndeliveredDecisions",
+            queue_name=f"{names.PREFIX}-undelivered-decisions",
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=self._key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        acknowledge(undelivered, {"AwsSolutions-SQS3": "This is the dead-letter queue of the rule."})
+        role = iam.Role(
+            self,
+            "ForwardDecisionsRole",
+            path=names.BASELINE_ROLE_PATH,
+            description="Puts decisions about models on the bus of the hub.",
+            assumed_by=iam.ServicePrincipal(
+                "events.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+            inline_policies={
+                "Purpose": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(sid="TellTheHub", actions=["events:PutEvents"], resources=[bus_arn])
+                    ]
+                )
+            },
+        )
+        events.Rule(
+            self,
+            "DecisionAboutModel",
+            description="Approvals and rejections of this account's models, for the central registry",
+            event_pattern=events.EventPattern(
+                source=["aws.sagemaker"],
+                detail_type=[MODEL_EVENT],
+                detail={"ModelApprovalStatus": list(DECISIONS)},
+            ),
+            targets=[
+                targets.EventBus(
+                    events.EventBus.from_event_bus_arn(self, "HubBus", bus_arn),
+                    role=role.without_policy_updates(),
+                    dead_letter_queue=undelivered,
+                )
+            ],
+        )
+        cloudwatch.Alarm(
+            self,
+            "UndeliveredDecisionsAlarm",
+            alarm_name=f"{names.PREFIX}-undelivered-decisions",
+            alarm_description="A decision about a model did not reach the hub, so the central registry does not know "
+            "it. The message holds the event and the reason; deciding again sends it again.",
+            metric=undelivered.metric_approximate_number_of_messages_visible(
+                period=Duration.minutes(1), statistic="Maximum"
+            ),
+            threshold=1,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
 

@@ -64,6 +64,12 @@ def statements(landed: Launch, function: str) -> list[Any]:
     return landed.roles()[role]
 
 
+def rule_of(landed: Launch, source: str) -> dict[str, Any]:
+    """The one rule for events of a source."""
+    (rule,) = (r for r in landed.resources("AWS::Events::Rule").values() if r["EventPattern"]["source"] == [source])
+    return rule
+
+
 # ---- the StackSet ----
 
 
@@ -152,8 +158,7 @@ def test_no_function_is_lost_without_a_trace(baseline: Baseline) -> None:
     assert len(configured) == len(landed.resources("AWS::Lambda::Function"))
     for properties in configured:
         assert (properties["MaximumRetryAttempts"], properties["MaximumEventAgeInSeconds"]) == (2, 3600)
-    (queue,) = landed.resources("AWS::SQS::Queue").values()
-    queue_arn = f"arn:aws:sqs:{HOME}:{ACCOUNT}:{queue['QueueName']}"
+    queue_arn = f"arn:aws:sqs:{HOME}:{ACCOUNT}:ml-platform-baseline-dead-letters"
     for name, properties in landed.resources("AWS::Lambda::Function").items():
         assert properties["DeadLetterConfig"]["TargetArn"] == queue_arn, name
         assert properties["Timeout"] > 3, "not the default"
@@ -163,7 +168,7 @@ def test_no_function_is_lost_without_a_trace(baseline: Baseline) -> None:
 
 def test_every_end_of_a_check_in_reaches_its_completion(baseline: Baseline) -> None:
     landed = baseline.landed()
-    (rule,) = landed.resources("AWS::Events::Rule").values()
+    rule = rule_of(landed, "aws.codebuild")
     assert rule["EventPattern"] == {
         "source": ["aws.codebuild"],
         "detail-type": ["CodeBuild Build State Change"],
@@ -314,6 +319,54 @@ def test_the_check_in_reads_seed_code_and_no_other_object(baseline: Baseline) ->
 def _build(landed: Launch) -> str:
     (logical_id,) = landed.resources("AWS::CodeBuild::Project")
     return logical_id
+
+
+# ---- the central registry ----
+
+
+def test_decisions_about_models_are_forwarded_to_the_hub_of_the_same_region(baseline: Baseline) -> None:
+    for region in (HOME, AWAY):
+        rule = rule_of(baseline.landed(region), "aws.sagemaker")
+        assert rule["EventPattern"] == {
+            "source": ["aws.sagemaker"],
+            "detail-type": ["SageMaker Model Package State Change"],
+            "detail": {"ModelApprovalStatus": ["Approved", "Rejected"]},
+        }
+        assert "EventBusName" not in rule, "services put their events on the default bus"
+        (target,) = rule["Targets"]
+        assert target["Arn"] == f"arn:aws:events:{region}:{SAMPLE['account_id']}:event-bus/ml-platform"
+
+
+def test_the_role_of_the_rule_puts_events_on_the_hubs_bus_and_does_nothing_else(baseline: Baseline) -> None:
+    landed = baseline.landed()
+    (target,) = rule_of(landed, "aws.sagemaker")["Targets"]
+    (role,) = (i for i in landed.resources("AWS::IAM::Role") if landed.attribute(i, "Arn") == target["RoleArn"])
+    (statement,) = landed.roles()[role]
+    assert statement["Effect"] == "Allow"
+    assert (statement["Action"], statement["Resource"]) == ("events:PutEvents", target["Arn"])
+    (trust,) = landed.resources("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "events.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def test_a_decision_that_does_not_reach_the_hub_is_kept_and_raises_an_alarm(baseline: Baseline) -> None:
+    landed = baseline.landed()
+    (target,) = rule_of(landed, "aws.sagemaker")["Targets"]
+    name = "ml-platform-undelivered-decisions"
+    assert target["DeadLetterConfig"] == {"Arn": f"arn:aws:sqs:{HOME}:{ACCOUNT}:{name}"}
+    (queue,) = (q for q in landed.resources("AWS::SQS::Queue").values() if q["QueueName"] == name)
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    (policy,) = (p for p in landed.resources("AWS::SQS::QueuePolicy").values() if p["Queues"] == [name])
+    (allowed,) = (s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow")
+    assert (allowed["Principal"], allowed["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    (key,) = landed.resources("AWS::KMS::Key").values()
+    of_events = [s for s in key["KeyPolicy"]["Statement"] if s["Principal"] == {"Service": "events.amazonaws.com"}]
+    source = {"aws:SourceAccount": ACCOUNT}
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        assert allows(of_events, action, "*", **source)
+        assert not allows(of_events, action, "*", **{"aws:SourceAccount": SAMPLE["account_id"]})
+    alarms = landed.resources("AWS::CloudWatch::Alarm").values()
+    assert {"Name": "QueueName", "Value": f"{name}.QueueName"} in [d for alarm in alarms for d in alarm["Dimensions"]]
 
 
 # ---- products fit in ----

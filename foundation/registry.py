@@ -1,0 +1,543 @@
+"""The central model registry: what approvals in the workload accounts set off, and what deployments read from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aws_cdk import (
+    Aws,
+    CfnResource,
+    Duration,
+    RemovalPolicy,
+    Stack,
+    aws_glue,
+    aws_iam,
+    aws_kms,
+    aws_lambda,
+    aws_logs,
+    aws_s3,
+)
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_sqs as sqs
+
+from foundation.alerts import AlertTopic
+from foundation.findings import acknowledge, acknowledge_lint
+from pipeline.bundling import asset_key
+from products.shared import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_cdk import CfnElement, Environment
+    from constructs import Construct
+
+    from pipeline.settings import HubSettings
+
+MODEL_EVENT: Final = "SageMaker Model Package State Change"
+DECISIONS: Final = ("Approved", "Rejected")
+"""Statuses of a model package that are somebody's decision."""
+
+PACKAGES_PREFIX: Final = "packages/"
+"""Where artifacts are in the bucket of promoted models; deployment accounts read nothing else."""
+
+PROGRESS_PREFIX: Final = "promotions/"
+"""Where the function keeps in that bucket how far it has come."""
+
+AUDIT_PREFIX: Final = "decisions/"
+"""Where the records are in the audit bucket: ``decisions/day=2026-05-01/<anything>``, one JSON object per line."""
+
+AUDIT_COLUMNS: Final[Mapping[str, str]] = {}
+"""Fields of a record and their types in Athena."""
+
+_TIMEOUT: Final = Duration.minutes(15)  # the longest that Lambda allows
+_VISIBILITY: Final = Duration.minutes(90)  # six times the timeout, as Lambda's guide asks for
+_TRIES: Final = 8
+_AT_ONCE: Final = 10  # promotions at the same time; bursts wait in the queue
+_LATE: Final = Duration.hours(1)
+_AUDIT_YEARS: Final = 7
+_ACCESS_LOG_DAYS: Final = 365
+_FIRST_AUDIT_DAY: Final = "2026-01-01"
+
+
+class RegistryStack(Stack):
+    """Bus, queue and function of the promotion, buckets and repository of promoted models, and the audit trail.
+
+    What promoted models consist of, and the records of who decided what, outlive the stack.
+
+    Args:
+        settings: Settings of the hub.
+
+    Attributes:
+        bus: Takes events about model packages from the accounts below the workloads OU.
+        models: Bucket with the artifacts of promoted models.
+        images: Repository of copied images.
+        audit: Append-only bucket with a record per decision.
+        promotion: The function that copies approved models.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        settings: HubSettings,
+        env: Environment,
+        stack_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            scope, id_, env=env, stack_name=stack_name, tags=tags, description="ML platform: central model registry"
+        )
+        self._settings = settings
+        self._deployment_accounts = _members(settings, settings.deployment_ou_paths)
+        self.bus = self._event_bus()
+        self.access_logs = aws_s3.Bucket(
+            self,
+            "AccessLogs",
+            encryption=aws_s3.BucketEncryption.S3_MANAGED,  # S3's log delivery does not take customer keys
+            enforce_ssl=True,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(_ACCESS_LOG_DAYS))],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.models_key = self._key("ModelsKey", "Artifacts and images of promoted models")
+        self.models = self._model_bucket()
+        self.images = self._image_repository()
+        self.audit_key = self._key("AuditKey", "Records of decisions about models")
+        self.audit = self._audit_bucket()
+        self._audit_table()
+        self._lost, self._decisions = self._queues()
+        self.promotion = self._promotion()
+        self._rules()
+        self._alarms()
+
+    # ---- events -----------------------------------------------------------------------------------------------------
+
+    def _event_bus(self) -> events.EventBus:
+        bus = events.EventBus(
+            self,
+            "Bus",
+            event_bus_name=names.HUB_EVENT_BUS,
+            description="What happens to models in the accounts of the ML platform",
+        )
+        members = _members(self._settings, [f"{self._settings.workloads_ou_path}*"])
+        # Only AWS services put events with a source of aws.*: a person who may call PutEvents cannot make one up
+        # (PutEvents, API reference). ForAllValues is the form of the user guide
+        # (eb-event-bus-example-policy-cross-account-custom-bus-source); the rule checks both once more.
+        statement = {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "events:PutEvents",
+            "Resource": bus.event_bus_arn,
+            "Condition": {
+                **members,
+                "ForAllValues:StringEquals": {"events:source": "aws.sagemaker", "events:detail-type": MODEL_EVENT},
+            },
+        }
+        CfnResource(  # the generated class warns of a deprecated property even where it is not set
+            self,
+            "BusPolicy",
+            type="AWS::Events::EventBusPolicy",
+            properties={
+                "EventBusName": bus.event_bus_name,
+                "StatementId": "WorkloadAccountsForwardModelEvents",
+                "Statement": statement,
+            },
+        )
+        return bus
+
+    def _queues(self) -> tuple[sqs.Queue, sqs.Queue]:
+        key = aws_kms.Key(
+            self,
+            "QueueKey",
+            description="Events about models that wait for the promotion",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.DESTROY,  # it protects messages in transit only
+        )
+        lost = sqs.Queue(
+            self,
+            "Lost",
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        decisions = sqs.Queue(
+            self,
+            "Decisions",
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            visibility_timeout=_VISIBILITY,
+            retention_period=Duration.days(14),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=_TRIES),
+        )
+        return lost, decisions
+
+    def _rules(self) -> None:
+        pattern = events.EventPattern(
+            source=["aws.sagemaker"], detail_type=[MODEL_EVENT], detail={"ModelApprovalStatus": list(DECISIONS)}
+        )
+        for id_, bus, where in (
+            ("DecidedInWorkloads", self.bus, "the accounts of the workloads OU"),
+            ("DecidedInHub", None, "the hub, for the audit trail"),  # None: the account's default bus
+        ):
+            events.Rule(
+                self,
+                id_,
+                description=f"Approvals and rejections of models in {where}",
+                event_bus=bus,
+                event_pattern=pattern,
+                targets=[targets.SqsQueue(self._decisions, dead_letter_queue=self._lost)],
+            )
+
+    def _alarms(self) -> None:
+        action = cloudwatch_actions.SnsAction(
+            AlertTopic(self, "Alerts", emails=self._settings.notification_emails).topic
+        )
+        for id_, metric, threshold, what in (
+            (
+                "LostAlarm",
+                self._lost.metric_approximate_number_of_messages_visible,
+                1,
+                f"A promotion was given up after {_TRIES} tries; its message says which model, the log says why.",
+            ),
+            (
+                "LateAlarm",
+                self._decisions.metric_approximate_age_of_oldest_message,
+                _LATE.to_seconds(),
+                f"A decision about a model waits for {_LATE.to_hours():g} hours: promotions fail or cannot keep up.",
+            ),
+        ):
+            metric(period=Duration.minutes(1), statistic="Maximum").create_alarm(
+                self,
+                id_,
+                alarm_description=what,
+                threshold=threshold,
+                evaluation_periods=1,
+                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            ).add_alarm_action(action)
+
+    # ---- what is kept -----------------------------------------------------------------------------------------------
+
+    def _key(self, id_: str, description: str) -> aws_kms.Key:
+        return aws_kms.Key(
+            self, id_, description=description, enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN
+        )
+
+    def _bucket(self, id_: str, *, name: str, key: aws_kms.Key, **more: Any) -> aws_s3.Bucket:  # noqa: ANN401 (CDK)
+        return aws_s3.Bucket(
+            self,
+            id_,
+            bucket_name=name,
+            encryption=aws_s3.BucketEncryption.KMS,
+            encryption_key=key,
+            bucket_key_enabled=True,
+            versioned=True,
+            enforce_ssl=True,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            server_access_logs_bucket=self.access_logs,
+            server_access_logs_prefix=f"{id_.lower()}/",
+            # A copy that ended half way is resumed by a later try; after a week there is none.
+            lifecycle_rules=[aws_s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))],
+            removal_policy=RemovalPolicy.RETAIN,
+            **more,
+        )
+
+    def _model_bucket(self) -> aws_s3.Bucket:
+        bucket = self._bucket("Models", name=names.registry_bucket(self.account, self.region), key=self.models_key)
+        bucket.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="DeploymentAccountsReadModels",
+                actions=["s3:GetObject", "s3:GetObjectVersion"],
+                principals=[aws_iam.AnyPrincipal()],
+                resources=[bucket.arn_for_objects(f"{PACKAGES_PREFIX}*")],
+                conditions=self._deployment_accounts,
+            )
+        )
+        self.models_key.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="DeploymentAccountsDecryptThroughS3",
+                actions=["kms:Decrypt"],
+                principals=[aws_iam.AnyPrincipal()],
+                resources=["*"],  # in a key policy: this key
+                conditions={
+                    **self._deployment_accounts,
+                    "StringEquals": {
+                        **self._deployment_accounts["StringEquals"],
+                        "kms:ViaService": f"s3.{self.region}.{self.url_suffix}",
+                    },
+                },
+            )
+        )
+        return bucket
+
+    def _image_repository(self) -> ecr.Repository:
+        repository = ecr.Repository(
+            self,
+            "Images",
+            repository_name=names.MODEL_REPOSITORY,
+            image_tag_mutability=ecr.TagMutability.IMMUTABLE,
+            image_scan_on_push=True,
+            encryption=ecr.RepositoryEncryption.KMS,
+            encryption_key=self.models_key,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        repository.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="DeploymentAccountsPull",
+                actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                principals=[aws_iam.AnyPrincipal()],
+                conditions=self._deployment_accounts,
+            )
+        )
+        acknowledge(
+            repository,
+            {"AwsSolutions-ECR1": "The star stands for principals of the deployment OU: a condition names it."},
+        )
+        return repository
+
+    def _audit_bucket(self) -> aws_s3.Bucket:
+        return self._bucket(
+            "Audit",
+            name=names.audit_bucket(self.account, self.region),
+            key=self.audit_key,
+            object_lock_enabled=True,
+            object_lock_default_retention=aws_s3.ObjectLockRetention.governance(Duration.days(_AUDIT_YEARS * 365)),
+        )
+
+    def _audit_table(self) -> None:
+        """Describe the records for Athena; partitions follow from the keys, so nobody has to register them."""
+        database = aws_glue.CfnDatabase(
+            self,
+            "AuditDatabase",
+            catalog_id=self.account,
+            database_input=aws_glue.CfnDatabase.DatabaseInputProperty(
+                name=names.AUDIT_DATABASE, description="ML platform: decisions about models"
+            ),
+        )
+        folder = f"s3://{self.audit.bucket_name}/{AUDIT_PREFIX}"
+        table = aws_glue.CfnTable(
+            self,
+            "AuditTable",
+            catalog_id=self.account,
+            database_name=names.AUDIT_DATABASE,
+            table_input=aws_glue.CfnTable.TableInputProperty(
+                name=names.AUDIT_TABLE,
+                description="One row per decision about a model: who decided what, when, on which bytes",
+                table_type="EXTERNAL_TABLE",
+                parameters={
+                    "classification": "json",
+                    "projection.enabled": "true",
+                    "projection.day.type": "date",
+                    "projection.day.format": "yyyy-MM-dd",
+                    "projection.day.range": f"{_FIRST_AUDIT_DAY},NOW+1DAYS",
+                    "storage.location.template": f"{folder}day=${{day}}/",
+                },
+                partition_keys=[aws_glue.CfnTable.ColumnProperty(name="day", type="string")],
+                storage_descriptor=aws_glue.CfnTable.StorageDescriptorProperty(
+                    location=folder,
+                    input_format="org.apache.hadoop.mapred.TextInputFormat",
+                    output_format="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+                    serde_info=aws_glue.CfnTable.SerdeInfoProperty(
+                        serialization_library="org.openx.data.jsonserde.JsonSerDe"
+                    ),
+                    columns=[
+                        aws_glue.CfnTable.ColumnProperty(name=name, type=type_) for name, type_ in AUDIT_COLUMNS.items()
+                    ],
+                ),
+            ),
+        )
+        table.add_resource_dependency(database)
+
+    # ---- the promotion ----------------------------------------------------------------------------------------------
+
+    def _promotion(self) -> aws_lambda.Function:
+        logs = aws_logs.LogGroup(
+            self, "PromotionLogs", retention=aws_logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+        )
+        role = aws_iam.Role(
+            self,
+            "PromotionRole",
+            path=names.HUB_ROLE_PATH,
+            description="Copies approved models from the accounts of the workloads OU into the central registry",
+            assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        logs.grant_write(role)
+        for statement in self._read_statements() + self._write_statements():
+            role.add_to_policy(statement)
+        self._acknowledge_wildcards(role)
+        assets = aws_s3.Bucket.from_bucket_name(self, "Assets", names.artifact_bucket(self.account, self.region))
+        acknowledge(
+            assets,
+            {
+                "@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified": (
+                    "The key is the digest of the code: other code has another key, so CloudFormation sees the change."
+                )
+            },
+        )
+        function = aws_lambda.Function(
+            self,
+            "Promotion",
+            function_name=names.MODEL_PROMOTION_FUNCTION,
+            description="Copies an approved model into the central registry and follows what is decided about it",
+            runtime=aws_lambda.Runtime.PYTHON_3_13,
+            handler="lambdas.model_promotion.handler.lambda_handler",
+            code=aws_lambda.Code.from_bucket(assets, asset_key("model_promotion")),
+            timeout=_TIMEOUT,
+            memory_size=1024,  # a share of the processor for many requests at once; the bytes stay in S3
+            role=role,
+            log_group=logs,
+            environment={
+                "ARTIFACT_BUCKET": self.models.bucket_name,
+                "ARTIFACT_KEY_ARN": self.models_key.key_arn,
+                "AUDIT_BUCKET": self.audit.bucket_name,
+                "HUB_ACCOUNT_ID": self.account,
+                "QUEUE_URL": self._decisions.queue_url,
+                "READER_ACCOUNT_IDS": ",".join(self._settings.deployment_account_ids),
+                "REGISTRY_REPOSITORY": self.images.repository_name,
+            },
+        )
+        acknowledge(
+            function,
+            {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
+        )
+        acknowledge_lint(
+            cast("CfnResource", function.node.default_child),
+            {"W3005": "The construct depends on its role as well as on the role's policy; naming both does no harm."},
+        )
+        function.add_event_source(
+            event_sources.SqsEventSource(
+                self._decisions, batch_size=1, max_concurrency=_AT_ONCE, report_batch_item_failures=True
+            )
+        )
+        return function
+
+    def _read_statements(self) -> list[aws_iam.PolicyStatement]:
+        """Return what the function reads in other accounts; those accounts' own policies have to allow it as well."""
+        place = f"{self.region}:*"
+        buckets = f"arn:{Aws.PARTITION}:s3:::{names.PROJECT_RESOURCE_PREFIX}*"
+        return [
+            _allow(
+                "ReadPackages",
+                ["sagemaker:DescribeModelPackage"],
+                f"arn:{Aws.PARTITION}:sagemaker:{place}:model-package/*",
+            ),
+            _allow("FindArtifacts", ["s3:ListBucket"], buckets),
+            _allow("ReadArtifacts", ["s3:GetObject", "s3:GetObjectAttributes"], f"{buckets}/*"),
+            aws_iam.PolicyStatement(
+                sid="DecryptArtifacts",
+                actions=["kms:Decrypt"],
+                resources=[f"arn:{Aws.PARTITION}:kms:{place}:key/*"],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+            _allow(
+                "PullImages",
+                ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                f"arn:{Aws.PARTITION}:ecr:{place}:repository/*",
+            ),
+        ]
+
+    def _write_statements(self) -> list[aws_iam.PolicyStatement]:
+        """Return what the function keeps in the hub."""
+        registry = f"arn:{Aws.PARTITION}:sagemaker:{self.region}:{self.account}"
+        groups, packages = f"{registry}:model-package-group/*", f"{registry}:model-package/*"
+        return [
+            _allow("FindCopies", ["s3:ListBucket", "s3:ListBucketMultipartUploads"], self.models.bucket_arn),
+            _allow(
+                "KeepArtifacts",
+                ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
+                self.models.arn_for_objects(f"{PACKAGES_PREFIX}*"),
+            ),
+            _allow(
+                "KeepProgress", ["s3:GetObject", "s3:PutObject"], self.models.arn_for_objects(f"{PROGRESS_PREFIX}*")
+            ),
+            _allow("AddAuditRecords", ["s3:PutObject"], self.audit.arn_for_objects(f"{AUDIT_PREFIX}*")),
+            _allow("UseModelsKey", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], self.models_key.key_arn),
+            _allow("EncryptAuditRecords", ["kms:DescribeKey", "kms:GenerateDataKey"], self.audit_key.key_arn),
+            _allow(
+                "KeepImages",
+                [
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:CompleteLayerUpload",
+                    "ecr:InitiateLayerUpload",
+                    "ecr:PutImage",
+                    "ecr:UploadLayerPart",
+                ],
+                self.images.repository_arn,
+            ),
+            _allow(
+                "KeepGroups",
+                [
+                    "sagemaker:AddTags",
+                    "sagemaker:CreateModelPackageGroup",
+                    "sagemaker:ListModelPackages",
+                    "sagemaker:PutModelPackageGroupPolicy",
+                ],
+                groups,
+            ),
+            # IAM's reference decides these on the package; SageMaker also asks for the group of a new version.
+            _allow(
+                "KeepPackages",
+                ["sagemaker:CreateModelPackage", "sagemaker:ListModelPackages", "sagemaker:UpdateModelPackage"],
+                groups,
+                packages,
+            ),
+            _allow(
+                "KeepCards",
+                ["sagemaker:CreateModelCard", "sagemaker:DescribeModelCard", "sagemaker:UpdateModelCard"],
+                f"{registry}:model-card/*",
+            ),
+            # A rejection is passed on; an approval in the hub is somebody's own decision.
+            aws_iam.PolicyStatement(
+                sid="NeverApprove",
+                effect=aws_iam.Effect.DENY,
+                actions=["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"],
+                resources=["*"],
+                conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "Approved"}},
+            ),
+            _allow("TryAgainLater", ["sqs:ChangeMessageVisibility", "sqs:SendMessage"], self._decisions.queue_arn),
+        ]
+
+    def _acknowledge_wildcards(self, role: aws_iam.Role) -> None:
+        foreign, own = f"{self.region}:*", f"{self.region}:{self.account}"
+        models, audit = (
+            self.get_logical_id(cast("CfnElement", b.node.default_child)) for b in (self.models, self.audit)
+        )
+        theirs = "Accounts of the workloads OU come and go; each decides in its own policies what the hub may read:"
+        ours = "The function makes these for every model there will be; nothing else in the hub has any:"
+        files = "Keys below this prefix are made of account, group and version of each model."
+        resources = {
+            f"arn:<AWS::Partition>:sagemaker:{foreign}:model-package/*": f"{theirs} descriptions of packages.",
+            f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}*": f"{theirs} buckets of projects.",
+            f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}*/*": f"{theirs} artifacts of models.",
+            f"arn:<AWS::Partition>:kms:{foreign}:key/*": f"{theirs} keys of projects, and only through S3.",
+            f"arn:<AWS::Partition>:ecr:{foreign}:repository/*": f"{theirs} images of models.",
+            f"arn:<AWS::Partition>:sagemaker:{own}:model-package-group/*": f"{ours} groups.",
+            f"arn:<AWS::Partition>:sagemaker:{own}:model-package/*": f"{ours} packages.",
+            f"arn:<AWS::Partition>:sagemaker:{own}:model-card/*": f"{ours} model cards.",
+            f"<{models}.Arn>/{PACKAGES_PREFIX}*": files,
+            f"<{models}.Arn>/{PROGRESS_PREFIX}*": files,
+            f"<{audit}.Arn>/{AUDIT_PREFIX}*": files,
+        }
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::{arn}]": why for arn, why in resources.items()})
+
+
+def _members(settings: HubSettings, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the conditions that hold for principals of the organisation in units with these paths."""
+    return {
+        "StringEquals": {"aws:PrincipalOrgID": settings.organization_id},
+        "ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": list(paths)},
+    }
+
+
+def _allow(sid: str, actions: list[str], *resources: str) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(sid=sid, actions=actions, resources=list(resources))
