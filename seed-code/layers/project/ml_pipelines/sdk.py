@@ -25,6 +25,7 @@ os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
 
 import sagemaker.core.processing as _processing
 import sagemaker.core.workflow.utilities as _utilities
+import sagemaker.mlops.workflow.steps as _steps
 import sagemaker.train.model_trainer as _model_trainer
 from sagemaker.core.config.config_manager import SageMakerConfig
 from sagemaker.core.shapes import ProcessingInput, Unassigned
@@ -125,6 +126,13 @@ def _validate_configuration_once() -> None:
     SageMakerConfig.validate_sagemaker_config = staticmethod(repaired)
 
 
+def _ask_for_a_name_without_a_session() -> None:
+    """Let processing steps look up a method's name on its class; 3.27.0 makes a local session for it, every time."""
+    local_client = _steps.LocalSagemakerClient
+    _steps.LocalSagemakerClient = lambda: local_client
+
+
 _keep_dataset_definition()
+_ask_for_a_name_without_a_session()
 _hash_contents_only()
 _validate_configuration_once()

@@ -7,6 +7,7 @@ from tabular.monitoring import SKETCH_ITEMS, quantile_sketch, statistics
 from tabular.schema import Column, Schema
 
 
+@pytest.mark.slow
 def test_statistics_describe_the_training_records_without_the_label() -> None:
     project = evaluated("binary")
     training = project.split("train")
@@ -30,6 +31,7 @@ def test_statistics_describe_the_training_records_without_the_label() -> None:
     assert region["distinct_count"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem_type", LABELS)
 def test_model_quality_may_fall_a_little_below_what_was_measured(problem_type: str) -> None:
     project = evaluated(problem_type)
@@ -47,6 +49,7 @@ def test_model_quality_may_fall_a_little_below_what_was_measured(problem_type: s
         )
 
 
+@pytest.mark.slow
 def test_constraints_tell_types_completeness_and_domains() -> None:
     project = evaluated("binary")
     constraints = project.json("baseline", "constraints.json")

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import define
 
-from ml_pipelines.config import ROOT
+from ml_pipelines.config import ROOT, ProjectConfig
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +103,21 @@ def test_what_is_not_s3_or_sts_is_refused_offline(tmp_path: Path) -> None:
         client.head_object(Bucket="bucket", Key="missing")
     with pytest.raises(OfflineError, match="no AWS here to answer"):
         session.boto_session.client("sagemaker").list_pipelines()
+
+
+def test_a_processing_step_makes_no_session_of_its_own(
+    config: ProjectConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_pipelines import sdk  # noqa: F401 (it repairs when imported)
+
+    # isort: split
+    from sagemaker.core.local.local_session import LocalSession
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a local session is not needed to define a pipeline")
+
+    monkeypatch.setattr(LocalSession, "__init__", refuse)
+    assert define(config, tmp_path)["Steps"]
 
 
 def test_a_wrong_configuration_of_the_sdk_is_still_refused() -> None:
