@@ -1,0 +1,95 @@
+"""One JSON object per decision in the audit bucket, which nobody can change: its object lock sees to that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import boto3
+from botocore.exceptions import ClientError
+
+from lambdas.shared.clients import CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lambdas.model_promotion.core import Copied, Decision
+
+_PREFIX: Final = "decisions/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A decision and what it is about; the names of the fields are the columns of the table in Athena.
+
+    Attributes:
+        place: ``development`` or ``hub``: where the decision was made.
+        decision: What was decided, who did it, when and why.
+        account: Account in which it was made.
+        package: Package that was decided on.
+        hub_package: Its copy in the hub, if there is one.
+        digest: SHA-256 over images and artifacts, the same for all decisions on one model.
+        artifacts: What was copied because of it.
+    """
+
+    place: Literal["development", "hub"]
+    decision: Decision
+    account: str
+    package: str
+    hub_package: str
+    digest: str
+    artifacts: Sequence[Copied] = ()
+
+    @property
+    def key(self) -> str:
+        """Where it is written: the same for the same decision, so that it is there once."""
+        identity = f"{self.package} {self.decision.status} {self.decision.when} {self.decision.reason}"
+        name = hashlib.sha256(identity.encode()).hexdigest()
+        day = datetime.fromtimestamp(self.decision.when, UTC)
+        return f"{_PREFIX}year={day:%Y}/month={day:%m}/day={day:%d}/{name}.json"
+
+    @property
+    def line(self) -> str:
+        """The decision as one line of JSON."""
+        fields = {
+            "what": self.decision.status,
+            "who": self.decision.who,
+            "at": self.decision.moment,
+            "reason": self.decision.reason,
+            "place": self.place,
+            "account": self.account,
+            "package": self.package,
+            "hub_package": self.hub_package,
+            "digest": self.digest,
+            "artifacts": [asdict(artifact) for artifact in self.artifacts],
+        }
+        return json.dumps(fields, sort_keys=True) + "\n"
+
+
+class Audit:
+    """The audit bucket.
+
+    Args:
+        bucket: Its name.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+        self._client: Any = boto3.client("s3", config=CONFIG)
+
+    def note(self, verdict: Verdict) -> None:
+        """Write a decision down, unless it is written down already."""
+        try:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=verdict.key,
+                Body=verdict.line.encode(),
+                ContentType="application/json",
+                IfNoneMatch="*",
+            )
+        except ClientError as err:
+            if err.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise

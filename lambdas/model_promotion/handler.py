@@ -1,0 +1,116 @@
+"""Makes the hub's model registry agree with decisions on models in the development accounts.
+
+Invoked with messages of a queue; each holds an EventBridge event. A message that failed is delivered again, and after
+the queue's number of receives goes to the dead-letter queue; the others of its batch are done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from lambdas.model_promotion import core, promotion
+from lambdas.model_promotion.artifacts import Artifacts
+from lambdas.model_promotion.audit import Audit
+from lambdas.model_promotion.cards import Cards
+from lambdas.model_promotion.images import Images
+from lambdas.model_promotion.ledger import Ledger
+from lambdas.model_promotion.registry import Registry
+from lambdas.model_promotion.requeue import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lambdas.shared.custom_resource import LambdaContext
+
+logger = logging.getLogger(__name__)
+logging.getLogger().setLevel(logging.INFO)
+
+_BUSY_S: Final = 60
+
+
+class Deadline:
+    """The end of the present invocation, known to services that live longer than it."""
+
+    context: LambdaContext
+
+    def remaining_s(self) -> float:
+        """Return the seconds left."""
+        return self.context.get_remaining_time_in_millis() / 1000
+
+
+_deadline: Final = Deadline()
+
+
+@cache
+def services() -> promotion.Services:
+    """Return what the function uses, from its environment; made once per execution environment."""
+    hub, bucket, key_arn = (os.environ[name] for name in ("HUB_ACCOUNT_ID", "ARTIFACT_BUCKET", "ARTIFACT_KEY_ARN"))
+    readers = [account for account in os.environ["READER_ACCOUNT_IDS"].split(",") if account]
+    return promotion.Services(
+        hub_account=hub,
+        bucket=bucket,
+        registry=Registry(key_arn, readers),
+        artifacts=Artifacts(bucket, key_arn, _deadline.remaining_s),
+        images=Images(hub, os.environ["REGISTRY_REPOSITORY"], _deadline.remaining_s),
+        cards=Cards(),
+        audit=Audit(os.environ["AUDIT_BUCKET"]),
+        ledger=Ledger(bucket, key_arn),
+        remaining_s=_deadline.remaining_s,
+    )
+
+
+@cache
+def queue() -> Queue:
+    """Return the queue that feeds the function; made once per execution environment."""
+    return Queue(os.environ["QUEUE_URL"])
+
+
+def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+    """Handle a batch of messages and return those that failed."""
+    _deadline.context = context
+    return handle_batch(event["Records"], services(), queue())
+
+
+def handle_batch(
+    messages: list[Mapping[str, Any]], use: promotion.Services, source: Queue
+) -> dict[str, list[dict[str, str]]]:
+    """Handle messages one after the other; one that fails does not concern the others."""
+    failed = [message["messageId"] for message in messages if not _is_done(message, use, source)]
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
+
+
+def _is_done(message: Mapping[str, Any], use: promotion.Services, source: Queue) -> bool:
+    """Handle a message; False means that it has to be delivered again."""
+    try:
+        try:
+            _handle(message, use)
+        except core.OutOfTimeError as err:
+            logger.info("out of time, goes on in the next invocation: %s", err)
+            source.again(message, delay_s=0)
+        except core.BusyError as err:
+            logger.info("busy: %s", err)
+            source.again(message, delay_s=_BUSY_S)
+    except Exception:
+        logger.exception("message %s failed", message["messageId"])
+        _put_off(message, source)
+        return False
+    return True
+
+
+def _handle(message: Mapping[str, Any], use: promotion.Services) -> None:
+    notice = core.Notice.parse(json.loads(message["body"]))
+    if notice is None:
+        logger.info("message %s is about a package without a group: not promoted", message["messageId"])
+        return
+    logger.info("%s: %s", notice.package.text, promotion.handle(notice, use))
+
+
+def _put_off(message: Mapping[str, Any], source: Queue) -> None:
+    try:
+        source.later(message)
+    except Exception:
+        logger.exception("message %s comes again when its visibility time-out ends", message["messageId"])

@@ -1,0 +1,84 @@
+"""S3: one small record per package, written on condition that nobody else wrote it in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import ClientError
+
+from lambdas.model_promotion.core import BusyError, Record
+from lambdas.shared.clients import CONFIG
+
+_PREFIX: Final = "promotions/"
+_LOST: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+"""S3's answers to a conditional write that came second:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A record as it was read or written.
+
+    Attributes:
+        key: Key without the prefix of records.
+        record: The record.
+        etag: ETag of that version, the condition for writing the next one; None if there is no record yet.
+    """
+
+    key: str
+    record: Record
+    etag: str | None
+
+
+class Ledger:
+    """Records of promotions below ``promotions/`` in the registry bucket.
+
+    Args:
+        bucket: The registry bucket.
+        key_arn: Its KMS key.
+    """
+
+    def __init__(self, bucket: str, key_arn: str) -> None:
+        self._bucket = bucket
+        self._key_arn = key_arn
+        self._client: Any = boto3.client("s3", config=CONFIG)
+
+    def read(self, key: str, source: str) -> Entry:
+        """Return the record of a package; an empty one if there is none."""
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=_object(key))
+        except ClientError as err:
+            if err.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return Entry(key=key, record=Record(source=source), etag=None)
+        return Entry(key=key, record=Record.read(answer["Body"].read().decode()), etag=answer["ETag"])
+
+    def write(self, entry: Entry, record: Record) -> Entry:
+        """Replace a record and return the new entry.
+
+        Raises:
+            BusyError: Somebody else has written it since `entry` was read.
+        """
+        condition = {"IfNoneMatch": "*"} if entry.etag is None else {"IfMatch": entry.etag}
+        try:
+            answer = self._client.put_object(
+                Bucket=self._bucket,
+                Key=_object(entry.key),
+                Body=record.text.encode(),
+                ContentType="application/json",
+                ServerSideEncryption="aws:kms",
+                SSEKMSKeyId=self._key_arn,
+                BucketKeyEnabled=True,
+                **condition,
+            )
+        except ClientError as err:
+            if err.response["Error"]["Code"] in _LOST:
+                raise BusyError(f"another invocation has changed the record of {record.source}") from err
+            raise
+        return Entry(key=entry.key, record=record, etag=answer["ETag"])
+
+
+def _object(key: str) -> str:
+    return f"{_PREFIX}{key}.json"
