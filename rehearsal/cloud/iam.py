@@ -8,6 +8,7 @@ Which resource an action is checked against is in the Service Authorization Refe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -31,6 +32,8 @@ TAGS: Final[dict[str, Callable[[str], Tags]]] = {}
 POLICIES: Final[dict[str, Callable[[str], tuple[str, str] | None]]] = {}
 """Policy and owner of the resource with an ARN, where `may` must know more than MiniStack: service -> function."""
 
+_SESSION: Final = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
+
 _SAGEMAKER_MEMBERS: Final = {
     "ModelPackageName": "model-package",
     "PipelineName": "pipeline",
@@ -38,6 +41,7 @@ _SAGEMAKER_MEMBERS: Final = {
     "ProcessingJobName": "processing-job",
     "TransformJobName": "transform-job",
     "ProjectName": "project",
+    "ModelCardName": "model-card",
     "ModelName": "model",
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
@@ -162,12 +166,32 @@ def _install_resources() -> None:
     iam_actions.extract_resource_arn = resource_arn
 
 
+def _principal_arn(principal_arn: str) -> str:
+    """Value of ``aws:PrincipalArn``: of a session, the ARN of its role with the path.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
+    MiniStack asks policies of buckets in other accounts in the name of the account; the caller of the request stands
+    for it here when it is a session of that account.
+    """
+    session = _SESSION.fullmatch(principal_arn)
+    if session is None and principal_arn.endswith(":root"):
+        session = _SESSION.fullmatch(iam_evaluator.caller_arn())
+        if session and f"::{session['account']}:" not in principal_arn:
+            return principal_arn
+    role = iam._roles.get_scoped(session["account"], None, session["role"]) if session else None
+    return str(role["Arn"]) if role else principal_arn
+
+
 def _install_condition_keys() -> None:
     original = iam_evaluator._resolve_condition_key
     organization = core.organization()
+    # Loopback without TLS stands for TLS: what never leaves the machine cannot be overheard.
+    transport = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
 
     def resolve(key: str, context: iam_evaluator.EvalContext) -> Value:
         lower = key.lower()
+        if lower == "aws:principalarn":
+            return _principal_arn(context.principal_arn)
         if lower == "aws:principalorgid":
             return organization.organization_id if context.principal_account in organization.accounts else None
         if lower == "aws:principalorgpaths":
@@ -175,11 +199,7 @@ def _install_condition_keys() -> None:
         if lower == "aws:resourceorgid":
             owner = original("aws:ResourceAccount", context)
             return organization.organization_id if owner in organization.accounts else None
-        if lower == "aws:securetransport":
-            return "true"  # loopback without TLS stands for TLS: what never leaves the machine cannot be overheard
-        if lower == "s3:tlsversion":
-            return "1.3"
-        return original(key, context)
+        return transport.get(lower) or original(key, context)
 
     iam_evaluator._resolve_condition_key = resolve
 
