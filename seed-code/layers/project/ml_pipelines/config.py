@@ -24,6 +24,7 @@ SOURCE = ROOT / "src"  # what the jobs run
 _FROM_PLATFORM = {"data_uri": "DATA_URI", "label": "LABEL", "problem_type": "PROBLEM_TYPE"}
 # Of the characters that S3 allows in a key, those that the metadata of a model package allows too.
 _DATA_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./=:@+ -]*)?")
+_LONGEST_DATA_URI = 256  # of a value in the metadata of a model package
 _INSTANCE_TYPE = re.compile(r"ml(\.[a-z0-9-]+){2,3}")
 
 
@@ -131,10 +132,10 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[str | Non
             values[key] = environment.get(variable) or None
     problems: list[str] = []
     data_uri = values.pop("data_uri")
-    if data_uri is not None and not _DATA_URI.fullmatch(str(data_uri)):
+    if data_uri is not None and not (_DATA_URI.fullmatch(str(data_uri)) and len(str(data_uri)) <= _LONGEST_DATA_URI):
         problems.append(
-            f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and _ . / = : @ + -; "
-            f"found {data_uri!r}."
+            f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and _ . / = : @ + -, at "
+            f"most {_LONGEST_DATA_URI} characters long; found {data_uri!r}."
         )
     machines = _machines(values.pop("pipeline", None) or {}, problems)
     if values["label"] is None:

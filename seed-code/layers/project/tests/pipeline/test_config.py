@@ -28,6 +28,13 @@ def test_the_file_wins_over_the_platform(tmp_path: Path, build: dict[str, str]) 
     assert (config.data_uri, config.job.label, config.job.problem_type) == ("s3://other/place", "left", "binary")
 
 
+def test_a_place_too_long_for_the_registry_is_refused_before_training(tmp_path: Path, build: dict[str, str]) -> None:
+    place = "s3://lake/" + "p" * 246
+    assert for_aws(write(tmp_path, f"data_uri: {place}\n"), build).data_uri == place
+    with pytest.raises(ConfigError, match="at most 256 characters"):
+        for_aws(write(tmp_path, f"data_uri: {place}p\n"), build)
+
+
 def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, str]) -> None:
     text = """
         data_uri: lake/churn
