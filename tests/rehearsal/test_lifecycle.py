@@ -128,6 +128,33 @@ def test_a_launch_that_cannot_seed_says_what_to_do_and_leaves_nothing(
     assert project_roles(platform) == roles_before
 
 
+@pytest.mark.parametrize("parameter", ["SageMakerProjectName", "SageMakerProjectId"])
+def test_an_update_cannot_rename_a_project_and_leaves_it_as_it_was(
+    platform: World, project: Launched, parameter: str
+) -> None:
+    catalog = platform.client("servicecatalog", platform.data_scientist)
+    provisioned = provisioned_product(platform, project)
+    before = buckets(platform)
+    keys = [k for k in project.parameters if k != parameter]
+    record = catalog.update_provisioned_product(
+        ProvisionedProductId=provisioned["Id"],
+        ProductId=provisioned["ProductId"],
+        ProvisioningArtifactId=provisioned["ProvisioningArtifactId"],
+        ProvisioningParameters=[
+            *({"Key": k, "UsePreviousValue": True} for k in keys),
+            {"Key": parameter, "Value": "p-other"},
+        ],
+        UpdateToken=f"rename-{parameter}",
+    )["RecordDetail"]
+    ended = wait_for(record, catalog)
+    assert ended["Status"] == "FAILED"
+    assert f"{parameter} is '{project.parameters[parameter]}' and cannot become 'p-other'" in str(ended["RecordErrors"])
+    stacks = platform.client("cloudformation", Credentials.administrator(DEV))
+    name = next(s for s in stacks.describe_stacks()["Stacks"] if provisioned["Id"] in s["StackName"])
+    assert name["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert buckets(platform) == before
+
+
 def test_an_update_offers_the_new_seed_code_as_a_branch_and_leaves_the_users_branch_alone(
     platform: World, project: Launched
 ) -> None:
