@@ -289,6 +289,7 @@ class _Steps:
             "model_data_statistics": _json_file(baseline, "statistics.json"),
             "model_data_constraints": _json_file(baseline, "constraints.json"),
         }
+        explanation = _json_file(baseline, "analysis.json")
         builder = ModelBuilder(
             image_uri=self._image,
             s3_model_data_url=self._model_data,
@@ -315,8 +316,8 @@ class _Steps:
             domain="MACHINE_LEARNING",
             task=TASKS[config.job.problem_type],
             sample_payload_url=_file(_output_of(self.evaluate, "samples"), "payload.tar.gz"),
-            model_metrics=ModelMetrics(**quality),
-            drift_check_baselines=DriftCheckBaselines(**quality),
+            model_metrics=ModelMetrics(**quality, explainability=explanation),
+            drift_check_baselines=DriftCheckBaselines(**quality, explainability_constraints=explanation),
             metadata_properties=MetadataProperties(
                 commit_id=config.commit,
                 repository=config.repository,

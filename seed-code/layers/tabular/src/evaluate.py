@@ -4,8 +4,8 @@ Reads ``input/model/model.tar.gz`` and the splits ``input/train``, ``input/valid
 
 * ``output/evaluation``: ``evaluation.json`` (metrics as in SageMaker model quality reports, ``baseline``, ``champion``
   and ``gate``), curves as PNG, ``feature_importance.json`` and ``predictions.csv``;
-* ``output/baseline``: ``statistics.json`` and ``constraints.json`` of the inputs, and
-  ``model_quality_constraints.json`` of the predictions, for Model Monitor;
+* ``output/baseline``: ``statistics.json`` and ``constraints.json`` of the inputs, ``model_quality_constraints.json`` of
+  the predictions, and ``analysis.json``, which columns moved them, for Model Monitor;
 * ``output/samples``: held-out raw records (``records.jsonl``, ``records.csv``) and, in the same order, what the
   endpoint has to answer and what was observed (``expected.jsonl``); ``payload.tar.gz`` holds the CSV for load tests.
 """
@@ -33,6 +33,7 @@ from tabular.values import canonical
 
 MOST_CURVE_POINTS = 200
 MOST_SAMPLES = 500
+MOST_EXPLAINED = 2_000
 
 
 def main() -> None:
@@ -56,6 +57,7 @@ def main() -> None:
     write_json(folders.output("baseline") / "constraints.json", monitoring.constraints(training, model.schema))
     quality = monitoring.quality_constraints(model.schema.problem_type, report)
     write_json(folders.output("baseline") / "model_quality_constraints.json", quality)
+    write_json(folders.output("baseline") / "analysis.json", explanation(model, test))
     write_samples(folders.output("samples"), model, test, scores)
     print(("PASSED: " if report["gate"]["passed"] else "NOT GOOD ENOUGH: ") + report["gate"]["reason"])
 
@@ -166,6 +168,25 @@ def importance(model: Model) -> dict[str, float]:
         position += len(names)
     total = sum(columns.values()) or 1.0
     return {name: columns[name] / total for name in sorted(columns, key=lambda name: (-columns[name], name))}
+
+
+def explanation(model: Model, test: pd.DataFrame) -> dict[str, Any]:
+    """Return the mean absolute SHAP value of every column, in the form of a report of SageMaker Clarify.
+
+    Studio and Model Monitor look for the values under the name of Clarify's own method, ``kernel_shap``; these are the
+    exact ones of trees. Labels are numbered in the order of the schema.
+    """
+    values = model.contributions(test.head(MOST_EXPLAINED))
+    size, expected = np.abs(values).mean(axis=0), values.mean(axis=0)[:, -1]
+    names = [column.name for column in model.columns]
+    labels = {
+        f"label{number}": {
+            "global_shap_values": dict(zip(names, row.tolist(), strict=False)),
+            "expected_value": float(expected[number]),
+        }
+        for number, row in enumerate(size)
+    }
+    return {"version": "1.0", "explanations": {"kernel_shap": labels}}
 
 
 def write_evaluation(

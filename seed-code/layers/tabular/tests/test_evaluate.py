@@ -59,6 +59,27 @@ def test_the_confusion_matrix_counts_every_test_record() -> None:
     assert correct / report["dataset"]["item_count"] == pytest.approx(accuracy)
 
 
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_the_columns_that_moved_predictions_are_reported_as_clarify_does(problem_type: str) -> None:
+    project = evaluated(problem_type)
+    model = project.model()
+    labels = project.json("baseline", "analysis.json")["explanations"]["kernel_shap"]
+    assert list(labels) == [f"label{number}" for number in range(3 if problem_type == "multiclass" else 1)]
+    for label in labels.values():
+        assert list(label["global_shap_values"]) == [column.name for column in model.columns]
+        assert min(label["global_shap_values"].values()) >= 0
+    strongest = max(labels["label0"]["global_shap_values"], key=labels["label0"]["global_shap_values"].get)
+    assert strongest in ("spent", "visits", "member")
+
+
+def test_contributions_add_up_to_the_prediction() -> None:
+    project = evaluated("binary")
+    model = project.model()
+    test = load_split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
+    margins = model.contributions(test).sum(axis=2)[:, 0]
+    assert 1 / (1 + np.exp(-margins)) == pytest.approx(model.scores(test), abs=1e-5)
+
+
 def test_columns_that_were_not_learned_from_are_reported() -> None:
     report = evaluated("binary").json("evaluation", "evaluation.json")
     assert list(report["columns_left_out"]) == ["note"]

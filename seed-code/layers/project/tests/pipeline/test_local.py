@@ -96,7 +96,7 @@ def test_every_kind_of_problem_ends_in_a_registration(
     )
     sources = (*package["ModelMetrics"].values(), *package["DriftCheckBaselines"].values())
     documents = [document["S3Uri"] for source in sources for document in source.values()]
-    assert len(documents) == 8  # statistics and constraints, of the model and of its data, twice
+    assert len(documents) == 10  # statistics and constraints, of the model and its data, and the explanation: twice
     for uri in (*documents, package["SamplePayloadUrl"]):
         assert (folder / "out" / "store" / uri.removeprefix("s3://")).is_file()
 

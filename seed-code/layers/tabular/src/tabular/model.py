@@ -71,6 +71,18 @@ class Model:
             return np.empty((0, len(self.schema.classes)) if self.schema.problem_type == "multiclass" else 0)
         return np.asarray(self.booster.predict(feature_matrix(self.encoders, records)), dtype=np.float64)
 
+    def contributions(self, records: pd.DataFrame) -> Scores:
+        """Return how much each column moved the prediction of each record (SHAP values, in units of the margin).
+
+        Returns:
+            One row per record, one matrix per class (a single one where the problem is not multiclass), one number per
+            column in the order of `columns`, and the expected value at the end.
+        """
+        values = self.booster.predict(feature_matrix(self.encoders, records), pred_contribs=True)
+        classes = values.reshape(len(records), -1, len(self.encoders.features) + 1)
+        starts = np.cumsum([0, *(len(encoder.features) for encoder in self.encoders.encoders)])
+        return np.asarray(np.add.reduceat(classes, starts, axis=2), dtype=np.float64)  # the parts of a date are added
+
     def labels(self, scores: Scores) -> list[str]:
         """Return the predicted class of every score."""
         if self.schema.problem_type == "binary":
