@@ -192,12 +192,14 @@ def document() -> dict[str, Any]:
                 "Resource": "*",
             },
             {
-                "Sid": "NoRoleOfTheBaseline",
+                "Sid": "NoRoleOfThePlatform",
                 "Effect": "Deny",
                 "Action": ["iam:PassRole", "sts:AssumeRole"],
                 "Resource": [
                     f"arn:${{AWS::Partition}}:iam::*:role/{names.LAUNCH_ROLE}",
                     f"arn:${{AWS::Partition}}:iam::*:role{names.BASELINE_ROLE_PATH}*",
+                    # They read what every project registers.
+                    f"arn:${{AWS::Partition}}:iam::*:role{names.HUB_ROLE_PATH}*",
                 ],
             },
             {

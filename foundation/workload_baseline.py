@@ -189,7 +189,7 @@ class BaselineTemplate(sc.ProductStack):
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="LogsOfTheBaseline",
-                principals=[iam.ServicePrincipal("logs.amazonaws.com")],
+                principals=[iam.ServicePrincipal(f"logs.{Aws.REGION}.amazonaws.com")],
                 actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
                 resources=["*"],  # in a key policy: this key
                 conditions={

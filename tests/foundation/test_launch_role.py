@@ -295,6 +295,7 @@ def test_file_systems_are_deleted_only_when_sagemaker_made_them(launch: list[dic
         ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
         ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-launch"),
         ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/baseline/SeedCheckinRole"),
+        ("sts:AssumeRole", f"arn:aws:iam::{HUB}:role/ml-platform/hub/promotion"),
         ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
         ("organizations:LeaveOrganization", "*"),
         ("ssm:PutParameter", f"arn:aws:ssm:{REGIONAL}:parameter/ml-platform/v1/boundary-arn"),
