@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import demo_data, deployment, report
+from rehearsal import demo_data, deployment, pipeline_builds, report
 from rehearsal.console import Line
 from rehearsal.organization import (
     ACCOUNTS,
@@ -226,30 +226,16 @@ def _deploy(world: World, stack: deployment.StackArtifact) -> dict[str, str]:
     )
 
 
-def _portfolio_command(world: World, *arguments: str) -> str:
-    """Run the catalog's own command as the pipeline's build does, and return what it prints."""
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "portfolio"), *arguments],
-        cwd=ROOT,
-        env=world.organization.environment(Credentials.administrator(HUB)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        raise RehearsalError(f"portfolio {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
 def publish_releases(world: World) -> str:
     """Create the artifact bucket and upload every released file."""
     first, *_ = deployment.stacks(_stage_folders(world)[0])
     _deploy(world, first)
+    pipeline_builds.deploy(world.organization, world.assembly, doing=world.doing)
     world.doing("portfolio upload")
+    pipeline_builds.run(world.organization, "upload")
     bucket = names.artifact_bucket(HUB, REGION)
-    uploaded = json.loads(_portfolio_command(world, "upload", "--bucket", bucket, "--region", REGION, "--json"))
-    return f"{len(uploaded['uploaded'])} files in {bucket}"
+    objects = world.client("s3", Credentials.administrator(HUB)).list_objects_v2(Bucket=bucket)["KeyCount"]
+    return f"{objects} files in {bucket}"
 
 
 def roll_out_baseline(world: World) -> str:
@@ -268,13 +254,9 @@ def publish_portfolios(world: World) -> str:
     for stack in deployment.stacks(_stage_folders(world)[1]):
         _deploy(world, stack)
     world.doing("portfolio check-published")
-    checked = json.loads(
-        _portfolio_command(world, "check-published", "--region", REGION, "--ou", WORKLOADS_OU, "--json")
-    )
+    pipeline_builds.run(world.organization, "check-published")
     world.facts.catalog = report.read_catalog(world.client("servicecatalog", Credentials.administrator(HUB)))
     versions = sum(len(product.versions) for product in world.facts.catalog)
-    if not checked["ok"]:
-        raise RehearsalError(f"portfolio check-published reports {checked}")
     return f"{len(world.facts.catalog)} products, {versions} versions, shared with {WORKLOADS_OU}"
 
 
@@ -601,7 +583,12 @@ STEPS: Final = (
         "The accounts, their network and the lead's Identity Center role are made by the rehearsal, not by AWS.",
     ),
     Step("Synthesise the hub", "hub", synthesise, "The pipeline's own CodeBuild runs are left out; app.py runs here."),
-    Step("Publish the releases", "hub", publish_releases, "CloudFormation runs without a role of its own."),
+    Step(
+        "Publish the releases",
+        "hub",
+        publish_releases,
+        "CloudFormation runs without a role of its own. The pipeline's builds run here, each as its own role.",
+    ),
     Step(
         "Roll out the workload baseline", "dev", roll_out_baseline, "The StackSet is applied at once, in one process."
     ),

@@ -244,22 +244,6 @@ class Organization:
         bare.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True)
 
-    def environment(self, credentials: Credentials) -> dict[str, str]:
-        """Return the environment of a process of ours that acts in this organisation as `credentials`."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        environment |= {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": credentials.key_id,
-            "AWS_SECRET_ACCESS_KEY": credentials.secret,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        }
-        if credentials.token:
-            environment["AWS_SESSION_TOKEN"] = credentials.token
-        return environment
-
 
 @dataclass(frozen=True)
 class Credentials:
