@@ -66,7 +66,7 @@ from ml_pipelines.config import SOURCE, JobConfig, ProjectConfig
 from tabular.config import METRICS
 
 XGBOOST_VERSION = "3.2-0"
-CONTENT_TYPES = ["text/csv", "application/json"]
+CONTENT_TYPES = ["text/csv", "application/json", "application/jsonlines"]  # src/inference.py
 TASKS = {"binary": "CLASSIFICATION", "multiclass": "CLASSIFICATION", "regression": "REGRESSION", "auto": "OTHER"}
 EVALUATION = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
 
