@@ -379,6 +379,25 @@ def test_a_rewritten_history_gets_the_new_files_on_top_and_loses_none(builder: B
     assert set(builder.files("ml-platform/1.1.0")) == {*FIRST, *SECOND, "notes.md"}
 
 
+def test_a_link_in_the_users_branch_leads_no_file_out_of_the_repository(builder: Builder) -> None:
+    builder.run("create", FIRST, "1.0.0")
+    outside = builder.root / "outside"
+    outside.write_text("untouched\n")
+    clone = builder.user_clone()
+    builder.git("checkout", "--quiet", "--orphan", "fresh", folder=clone)
+    for name in SECOND:
+        (clone / name).unlink(missing_ok=True)
+        (clone / name).symlink_to(outside)
+    builder.git("add", "--all", folder=clone)
+    builder.git("commit", "--quiet", "--message", "Start afresh", folder=clone)
+    builder.git("push", "--quiet", "--force", "origin", "fresh:main", folder=clone)
+    outcome = builder.run("update", SECOND, "1.1.0", former=FIRST)
+    assert outcome.status == "ok"
+    assert outside.read_text() == "untouched\n"
+    modes = builder.git("ls-tree", "-r", "--format=%(objectmode)", "ml-platform/1.1.0", "--", *SECOND).split()
+    assert set(modes) <= {"100644", "100755"}
+
+
 def test_an_update_of_an_emptied_repository_still_offers_the_new_version(builder: Builder) -> None:
     outcome = builder.run("update", SECOND, "1.1.0", former=FIRST)
     assert outcome.status == "ok", outcome.log
