@@ -83,7 +83,8 @@ def draw_importance(folder: Path, importance: Mapping[str, float]) -> None:
 
 def _plain(text: str) -> str:
     """Return text that fits beside the axes, and in which dollar signs are not the marks of a formula."""
-    short = text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    half = LONGEST_NAME // 2
+    short = text if len(text) <= LONGEST_NAME else f"{text[: half - 1]}…{text[-half:]}"  # long names differ at the end
     return short.replace("$", r"\$")
 
 
