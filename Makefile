@@ -1,11 +1,12 @@
 # Every target prepares what it needs; nothing is assumed but Python 3.11, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check synth bench clean format environments
+.PHONY: help rehearse test check synth bench e2e clean format environments
 SHELL := /bin/bash
 UV ?= .tools/uv
 DATA ?=
 LABEL ?=
 FAULTS ?=
+E2E ?=
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once when installed: otherwise every start of Python compiles the CDK again where bytecode is not written.
 export UV_COMPILE_BYTECODE := 1
@@ -15,7 +16,7 @@ export JSII_RUNTIME_PACKAGE_CACHE := enabled
 SEED_PROJECT := seed-code/layers/project
 
 help:  ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 rehearse: environments  ## Walk the way of a model through five accounts on this machine (DATA=path LABEL=column for your own data)
 	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)')
@@ -38,8 +39,11 @@ synth: .venv/.ready node_modules/.ready  ## Synthesise the CDK app into cdk.out/
 bench: environments  ## Time synth and the steps of the rehearsal over several runs; prints medians
 	@.venv/bin/python -m rehearsal.bench
 
+e2e: .venv-e2e/.ready  ## Launch released templates in a real account: opt-in, costs money (tests/e2e/README.md)
+	@.venv-e2e/bin/taskcat test run --project-root products --input-file ../tests/e2e/taskcat.yml --output-directory build/e2e $(E2E)
+
 clean:  ## Remove everything that was generated, environments included
-	@rm -rf .venv .venv-rehearsal .venv-seed .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .venv-rehearsal .venv-seed .venv-e2e .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed at the same time: they are independent, and most of the wait is the network.
@@ -60,6 +64,10 @@ environments:
 .venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock | $(UV)
 	@echo 'installing .venv-seed (SageMaker SDK, XGBoost: the seed code)'
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-seed $(UV) sync --quiet --frozen --project $(SEED_PROJECT) && touch $@
+
+.venv-e2e/.ready: pyproject.toml uv.lock | $(UV)
+	@echo 'installing .venv-e2e (taskcat)'
+	@UV_PROJECT_ENVIRONMENT=.venv-e2e $(UV) sync --quiet --frozen --only-group e2e && touch $@
 
 node_modules/.ready: package-lock.json .venv/.ready
 	@echo 'installing the CDK command line'
