@@ -49,11 +49,23 @@ PROGRESS_PREFIX: Final = "promotions/"
 """Where the function keeps in that bucket how far it has come."""
 
 AUDIT_PREFIX: Final = "decisions/"
-"""Where the records are in the audit bucket: ``decisions/day=2026-05-01/<anything>``, one JSON object per line."""
+"""Where the records are in the audit bucket: ``decisions/year=2026/month=05/day=01/<name>.json``, one in a file."""
 
-AUDIT_COLUMNS: Final[Mapping[str, str]] = {}
-"""Fields of a record and their types in Athena."""
+AUDIT_COLUMNS: Final[Mapping[str, str]] = {
+    "what": "string",
+    "who": "string",
+    "at": "string",
+    "reason": "string",
+    "place": "string",
+    "account": "string",
+    "package": "string",
+    "hub_package": "string",
+    "digest": "string",
+    "artifacts": "array<struct<source:string,target:string,size:bigint,checksum:string,etag:string>>",
+}
+"""Fields of a record (lambdas/model_promotion/audit.py) and their types in Athena."""
 
+_PARTITIONS: Final = {"year": "2026,2050", "month": "1,12", "day": "1,31"}
 _TIMEOUT: Final = Duration.minutes(15)  # the longest that Lambda allows
 _VISIBILITY: Final = Duration.minutes(90)  # six times the timeout, as Lambda's guide asks for
 _TRIES: Final = 8
@@ -61,7 +73,6 @@ _AT_ONCE: Final = 10  # promotions at the same time; bursts wait in the queue
 _LATE: Final = Duration.hours(1)
 _AUDIT_YEARS: Final = 7
 _ACCESS_LOG_DAYS: Final = 365
-_FIRST_AUDIT_DAY: Final = "2026-01-01"
 
 
 class RegistryStack(Stack):
@@ -336,12 +347,12 @@ class RegistryStack(Stack):
                 parameters={
                     "classification": "json",
                     "projection.enabled": "true",
-                    "projection.day.type": "date",
-                    "projection.day.format": "yyyy-MM-dd",
-                    "projection.day.range": f"{_FIRST_AUDIT_DAY},NOW+1DAYS",
-                    "storage.location.template": f"{folder}day=${{day}}/",
+                    **{f"projection.{name}.type": "integer" for name in _PARTITIONS},
+                    **{f"projection.{name}.range": range_ for name, range_ in _PARTITIONS.items()},
+                    **{f"projection.{name}.digits": "2" for name in ("month", "day")},
+                    "storage.location.template": f"{folder}{'/'.join(f'{n}=${{{n}}}' for n in _PARTITIONS)}/",
                 },
-                partition_keys=[aws_glue.CfnTable.ColumnProperty(name="day", type="string")],
+                partition_keys=[aws_glue.CfnTable.ColumnProperty(name=name, type="int") for name in _PARTITIONS],
                 storage_descriptor=aws_glue.CfnTable.StorageDescriptorProperty(
                     location=folder,
                     input_format="org.apache.hadoop.mapred.TextInputFormat",

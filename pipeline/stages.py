@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import Environment, Stage, Tags
 
 from foundation.artifacts import ArtifactsStack
+from foundation.registry import RegistryStack
 from foundation.workload_baseline import WorkloadBaselineStack
 from portfolios.stack import PortfoliosStack
 
@@ -26,7 +27,8 @@ class FoundationStage(Stage):
 
     Attributes:
         artifacts: Bucket of the releases.
-        baseline: The StackSet with what accounts need; its functions' code comes from the bucket, once it is filled.
+        registry: The central model registry; its function's code comes from the bucket, once it is filled.
+        baseline: The StackSet with what accounts need; its functions' code comes from the bucket as well.
     """
 
     def __init__(self, scope: Construct, id_: str, *, region: str, settings: HubSettings) -> None:
@@ -40,6 +42,15 @@ class FoundationStage(Stage):
             stack_name="ml-platform-artifacts",
             tags=settings.tags,
         )
+        self.registry = RegistryStack(
+            self,
+            "Registry",
+            settings=settings,
+            env=environment,
+            stack_name="ml-platform-registry",
+            tags=settings.tags,
+        )
+        self.registry.add_stack_dependency(self.artifacts, "its function's code comes from the bucket")
         self.baseline = WorkloadBaselineStack(
             self,
             "WorkloadBaseline",
@@ -49,6 +60,7 @@ class FoundationStage(Stage):
             tags=settings.tags,
         )
         self.baseline.add_stack_dependency(self.artifacts, "its functions' code comes from the bucket")
+        self.baseline.add_stack_dependency(self.registry, "its rule forwards events to the bus of the registry")
         tag_resources(self, settings)
 
 

@@ -1,31 +1,35 @@
-"""EventBridge: rule targets that MiniStack accepts and then drops."""
+"""EventBridge: rule targets that MiniStack accepts and then drops, among them buses of other accounts."""
 
 from __future__ import annotations
 
 import contextvars
+import json
 import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge
 
 from rehearsal.cloud import core, iam
 from rehearsal.cloud.callers import assume_as_service
 from rehearsal.cloud.core import Json, ServiceError
+from rehearsal.cloud.resources import resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Deliver: TypeAlias = Callable[[Json], Any]
+Deliver: TypeAlias = Callable[[Json, Json], Any]
+"""Hands an event, the second argument, to a target."""
 _log: Final = logging.getLogger(__name__)
 
 
-def _start_codepipeline(target: Json) -> None:
+def _start_codepipeline(target: Json, _event: Json) -> None:
     core.call("codepipeline", "StartPipelineExecution", {"name": target["Arn"].rsplit(":", 1)[1]})
 
 
-def _start_sagemaker_pipeline(target: Json) -> None:
+def _start_sagemaker_pipeline(target: Json, _event: Json) -> None:
     settings = target.get("SageMakerPipelineParameters") or {}
     request = {
         "PipelineName": target["Arn"].rsplit("/", 1)[1],
@@ -35,9 +39,23 @@ def _start_sagemaker_pipeline(target: Json) -> None:
     core.call("sagemaker", "StartPipelineExecution", request)
 
 
+def _forward(target: Json, event: Json) -> None:
+    """Put an event on a bus of another account or region; it keeps the account and region in which it happened.
+
+    Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
+    """
+    _, _, _, region, account, resource = target["Arn"].split(":", 5)
+    bus = resource.removeprefix("event-bus/")
+    with core.as_account(account, region):
+        if bus not in eventbridge._event_buses:
+            raise ServiceError("ResourceNotFoundException", f"Event bus {bus} does not exist.")
+        eventbridge._dispatch_event({**event, "EventBusName": bus})
+
+
 _TARGETS: Final[Mapping[str, tuple[str, Deliver]]] = {
     ":codepipeline:": ("codepipeline:StartPipelineExecution", _start_codepipeline),
     ":sagemaker:": ("sagemaker:StartPipelineExecution", _start_sagemaker_pipeline),
+    ":event-bus/": ("events:PutEvents", _forward),
 }
 """Part of a target's ARN -> what EventBridge needs permission for there, and what it does.
 
@@ -45,20 +63,33 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-identity
 """
 
 
-def _deliver(target: Json, rule: str, action: str, deliver: Deliver) -> None:
-    """Call a target with the role that the rule has for it."""
+def _is_here(arn: str) -> bool:
+    """Whether a target is a bus of the current account and region, which MiniStack delivers to itself."""
+    return ":event-bus/" in arn and arn.split(":")[3:5] == [get_region(), get_account_id()]
+
+
+def _deliver(target: Json, event: Json, rule: str, action: str, deliver: Deliver) -> None:
+    """Call a target with the role that the rule has for it; a bus of another account decides by its own policy too.
+
+    Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-bus-perms.html
+    """
     arn, role = target["Arn"], target.get("RoleArn", "")
+    keys = {  # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
+        "events:source": event.get("Source"),
+        "events:detail-type": event.get("DetailType"),
+        "events:eventBusInvocation": "true",
+    }
     try:
         credentials = assume_as_service(role, "events.amazonaws.com", "events")
-        if not iam.may(credentials, action, arn):
+        if not iam.may(credentials, action, arn, keys if action == "events:PutEvents" else None):
             raise ServiceError("AccessDeniedException", f"{role} is not authorized to perform {action} on {arn}")
-        deliver(target)
+        deliver(target, event)
     except ServiceError as error:
         _log.warning("rule %s did not reach %s: %s", rule, arn, error)
-        _keep(target, str(error))
+        _keep(target, event, str(error))
 
 
-def _keep(target: Json, reason: str) -> None:
+def _keep(target: Json, event: Json, reason: str) -> None:
     """Put an event that cannot be delivered into the target's dead-letter queue.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
@@ -67,19 +98,68 @@ def _keep(target: Json, reason: str) -> None:
     if queue:
         sqs = core.client("sqs")
         url = sqs.get_queue_url(QueueName=queue.rsplit(":", 1)[1])["QueueUrl"]
-        attribute = {"StringValue": reason, "DataType": "String"}
-        sqs.send_message(QueueUrl=url, MessageBody=target["Arn"], MessageAttributes={"ERROR_MESSAGE": attribute})
+        attributes = {"ERROR_MESSAGE": reason, "TARGET_ARN": target["Arn"]}
+        sqs.send_message(
+            QueueUrl=url,
+            MessageBody=json.dumps(eventbridge._pattern_event_view(event).event_with_detail()),
+            MessageAttributes={k: {"StringValue": v, "DataType": "String"} for k, v in attributes.items()},
+        )
+
+
+def _policy(bus_arn: str) -> tuple[str, str] | None:
+    """Return the policy of a bus and its owner."""
+    _, _, _, region, account, resource = bus_arn.split(":", 5)
+    with core.as_account(account, region):
+        name = resource.removeprefix("event-bus/")
+        if name not in eventbridge._event_buses:
+            return None
+        return json.dumps(eventbridge._event_bus_policies.get(name, {"Statement": []})), account
+
+
+def _statement(properties: Json) -> Json:
+    if "Statement" not in properties:
+        raise ServiceError("ValidationException", "EventBusPolicy without Statement (the older form) is not emulated.")
+    return {**properties["Statement"], "Sid": properties["StatementId"]}
+
+
+def _create_policy(properties: Json, _logical_id: str, _stack_name: str) -> tuple[str, Json]:
+    bus, sid = properties.get("EventBusName", "default"), properties["StatementId"]
+    statement = _statement(properties)
+    if bus not in eventbridge._event_buses:
+        raise ServiceError("ResourceNotFoundException", f"Event bus {bus} does not exist.")
+    policy = eventbridge._event_bus_policies.get(bus, {"Version": "2012-10-17", "Statement": []})
+    others = [s for s in policy["Statement"] if s["Sid"] != sid]
+    eventbridge._event_bus_policies[bus] = {**policy, "Statement": [*others, statement]}
+    return f"{bus}|{sid}", {}
+
+
+def _update_policy(_ref: str, _old: Json, new: Json) -> Json:
+    return _create_policy(new, "", "")[1]
+
+
+def _delete_policy(_ref: str, properties: Json) -> None:
+    request = {"EventBusName": properties.get("EventBusName", "default"), "StatementId": properties["StatementId"]}
+    eventbridge._remove_permission(request)
 
 
 def install() -> None:
-    """Deliver to the targets above."""
+    """Deliver to the targets above, and give buses policies."""
+    iam.POLICIES["events"] = _policy
+    resource_type(
+        "AWS::Events::EventBusPolicy",
+        create=_create_policy,
+        update=_update_policy,
+        delete=_delete_policy,
+        create_only=("EventBusName", "StatementId"),
+    )
     original = eventbridge._invoke_target
 
     def invoke(target: Json, event: Json, rule: Json, view: Any = None) -> None:  # noqa: ANN401 - MiniStack's own type
         for part, (action, deliver) in _TARGETS.items():
-            if part in target.get("Arn", ""):
+            arn = target.get("Arn", "")
+            if part in arn and not _is_here(arn):
                 context = contextvars.copy_context()
-                arguments = (_deliver, target, rule.get("Name", ""), action, deliver)
+                arguments = (_deliver, target, event, rule.get("Name", ""), action, deliver)
                 threading.Thread(target=context.run, args=arguments, daemon=True, name="rule-target").start()
                 return
         original(target, event, rule, view)

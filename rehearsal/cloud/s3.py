@@ -1,14 +1,19 @@
-"""S3: whoever reads or writes an object encrypted with a customer key needs permission for the key as well.
+"""S3: permissions for the keys of encrypted objects, and copies out of buckets of other accounts.
 
-MiniStack stores what a bucket says about encryption but never asks KMS, so a missing ``kms:Decrypt`` goes unnoticed.
+Whoever reads or writes an object encrypted with a customer key needs permission for the key as well. MiniStack stores
+what a bucket says about encryption but never asks KMS, so a missing ``kms:Decrypt`` goes unnoticed.
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#require-sse-kms (permissions).
+
+CopyObject and UploadPartCopy read their source as the caller, whoever owns it. MiniStack looks for it in the account of
+the destination only. Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html (permissions).
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from ministack import app
 from ministack.core import iam_evaluator
@@ -18,7 +23,7 @@ from ministack.services import kms, s3
 from rehearsal.cloud import core, iam
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rehearsal.cloud.core import Json, Reply
 
@@ -93,6 +98,75 @@ def _refused_write(
     return _denied(caller, "kms:Decrypt" if completes else "kms:GenerateDataKey", key, owner)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What a copy reads: an object, perhaps a version of it, in the bucket of an account."""
+
+    bucket: str
+    key: str
+    version: str | None
+    owner: str | None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> _Source | None:
+        path, _, query = headers.get("x-amz-copy-source", "").lstrip("/").partition("?")
+        bucket, _, key = unquote(path).partition("/")
+        if not key:
+            return None
+        version = parse_qs(query).get("versionId", [None])[0]
+        return cls(bucket, key, version, s3._bucket_owner_account(bucket))
+
+
+def _refused_source(caller: _Caller, source: _Source) -> Reply | None:
+    """Return the refusal when the caller may not read the source of a copy; the owner's policies count as well."""
+    if source.owner is None:
+        return None  # the copy fails because there is no such bucket
+    action = "s3:GetObjectVersion" if source.version else "s3:GetObject"
+    arn = f"arn:aws:s3:::{source.bucket}/{source.key}"
+    with core.as_account(caller.account):
+        if not iam.may(caller.access_key, action, arn):
+            body = _DENIED.format(caller=caller.arn, action=action, key=arn)
+            return 403, {"Content-Type": "application/xml"}, body.encode()
+    key = _customer_key(source.bucket, source.owner, {})
+    return _denied(caller, "kms:Decrypt", key, source.owner) if key else None
+
+
+@contextlib.contextmanager
+def _source_at_hand(headers: Mapping[str, str]) -> Iterator[None]:
+    """Let MiniStack find the source of a copy that belongs to another account in the current one, for this copy."""
+    source, here = _Source.of(headers), get_account_id()
+    if source is None or source.owner in (None, here):
+        yield
+        return
+    place = (source.bucket, source.key)
+    with core.as_account(str(source.owner)):
+        bucket, versions = s3._buckets.get(source.bucket), s3._object_versions.get(place)
+    s3._buckets[source.bucket] = bucket
+    if versions is not None:
+        s3._object_versions[place] = versions
+    try:
+        yield
+    finally:
+        del s3._buckets[source.bucket]
+        s3._object_versions.pop(place, None)
+
+
+def _install_copies() -> None:
+    copy_object, upload_part_copy = s3._copy_object, s3._upload_part_copy
+
+    def copy(bucket: str, key: str, headers: Mapping[str, str]) -> Reply:
+        with _source_at_hand(headers):
+            answer: Reply = copy_object(bucket, key, headers)
+            return answer
+
+    def copy_part(bucket: str, key: str, query: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+        with _source_at_hand(headers):
+            answer: Reply = upload_part_copy(bucket, key, query, headers)
+            return answer
+
+    s3._copy_object, s3._upload_part_copy = copy, copy_part
+
+
 def _install_handler() -> None:
     original = app.SERVICE_HANDLERS["s3"]
 
@@ -103,8 +177,13 @@ def _install_handler() -> None:
         caller = _caller()  # before MiniStack goes on as the owner of the bucket
         if key and (refused := _refused_write(caller, method, bucket, headers, query)):
             return refused
+        source = _Source.of(headers) if method == "PUT" else None
+        if source and (refused := _refused_source(caller, source)):
+            return refused
         answer: Reply = await original(method, path, headers, body, query)
-        if method == "GET" and key and answer[0] < 300 and not any(name in query for name in _SUBRESOURCES):
+        # Asking for the checksum of an encrypted object takes the key too (HeadObject, API reference).
+        reads = method == "GET" or (method == "HEAD" and headers.get("x-amz-checksum-mode", "").upper() == "ENABLED")
+        if reads and key and answer[0] < 300 and not any(name in query for name in _SUBRESOURCES):
             owner = s3._bucket_owner_account(bucket)
             given = {name.lower(): value for name, value in answer[1].items()}
             # What the object says about its key, or else what its bucket says: MiniStack answers AES256 for an object
@@ -146,4 +225,5 @@ def install() -> None:
     """Ask for the permission to use a key."""
     iam.POLICIES["s3"] = _bucket_policy
     _install_key_policies()
+    _install_copies()
     _install_handler()

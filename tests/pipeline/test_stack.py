@@ -84,10 +84,16 @@ def test_a_push_is_checked_then_changes_the_pipeline_itself_then_publishes(assem
         [f"UploadReleases-{REGION}"],
         ["Deploy"],
         ["Deploy"],
+        ["Deploy"],
         [f"CheckPublished-{REGION}"],
     ]
     stacks = [step[0].split(".")[0] for step in deployment if step[0].endswith(".Deploy")]
-    assert stacks == ["ml-platform-artifacts", "ml-platform-workload-baseline", "ml-platform-portfolios"]
+    assert stacks == [
+        "ml-platform-artifacts",
+        "ml-platform-registry",
+        "ml-platform-workload-baseline",
+        "ml-platform-portfolios",
+    ]
 
 
 def test_every_region_gets_both_stages_and_the_portfolios_wait_for_the_foundation_of_all(two_regions: Assembly) -> None:
@@ -285,7 +291,12 @@ def test_the_sample_synthesises_but_cloudformation_refuses_it_with_the_list_of_w
 
 
 def test_the_stages_of_the_sample_are_not_refused(sample: Assembly) -> None:
-    for name in ("ml-platform-artifacts", "ml-platform-workload-baseline", "ml-platform-portfolios"):
+    for name in (
+        "ml-platform-artifacts",
+        "ml-platform-registry",
+        "ml-platform-workload-baseline",
+        "ml-platform-portfolios",
+    ):
         assert "SettingsDescribeARealHub" not in sample.templates[name].get("Rules", {})
 
 
