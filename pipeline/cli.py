@@ -153,6 +153,9 @@ def diff_(root: Path, product: str, *, as_json: bool) -> None:
             }
         )
     _print_diff(product, base, found)
+    if found.changes:
+        smallest = base.version.after(found.step)
+        click.echo(f'Next: commit the change, then `portfolio release {product} {smallest} -m "What is new"`.')
     return None
 
 
@@ -256,8 +259,9 @@ def retire(root: Path, product: str, version: str, reason: str, *, hide: bool) -
 def upload(root: Path, bucket: str, region: str | None, *, as_json: bool) -> None:
     """Upload what accounts need to the artifact bucket: released templates, seed code, functions of the baseline.
 
-    What is there already is left alone; nothing is overwritten or deleted. If the bucket holds something else under the
-    name of a released file, that is an error. Run by the pipeline, once per region.
+    What is there already is left alone; nothing is overwritten or deleted. It is an error if the bucket holds something
+    else under the name of a released file, or a release that this repository has no more. Run by the pipeline, once per
+    region.
     """
     import boto3
     from botocore.config import Config

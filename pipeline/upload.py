@@ -79,7 +79,9 @@ def uploads(catalog: Catalog, lambda_zips: Mapping[str, bytes]) -> tuple[Upload,
             content = file.path.read_bytes() if file.path.is_file() else b""
             what = f"{release.product} {release.version} {file.name}"
             if hashlib.sha256(content).hexdigest() != file.sha256:
-                raise UploadError(f"{file.path} is not what was released, so nothing was uploaded: `portfolio verify`.")
+                raise UploadError(
+                    f"{file.path} is not what was released, so nothing was uploaded. See `portfolio verify`."
+                )
             found[file.key] = Upload(key=file.key, content=content, what=what)
     for name, content in lambda_zips.items():
         key = archive_key(hashlib.sha256(content).hexdigest())

@@ -80,7 +80,8 @@ def problems_of_catalog(catalog: Catalog) -> Iterator[str]:
 def problems_of_release(release: Release) -> Iterator[str]:
     """Yield a sentence for each file of a release that is missing, stray or altered, and for each wrong record."""
     where = release.path
-    restore = f"A release never changes: restore it with `git checkout -- {where}`."
+    released_in = f"$(git log -1 --format=%h --diff-filter=A -- {where})"  # nothing for a release not yet committed
+    restore = f"A release never changes: restore it with `git checkout {released_in} -- {where}`."
     for path in sorted(where.rglob("*")):
         if path.is_dir() or path.relative_to(where).as_posix() not in {RECORD, *release.files}:
             yield f"{path} is not part of the release: {RECORD} does not list it. Remove it."

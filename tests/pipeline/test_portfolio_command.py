@@ -102,7 +102,8 @@ def test_a_diff_shows_each_change_and_the_smallest_step(story: Story) -> None:
     assert "  major  ~ Name: pattern ^[a-z]{1,10}$ becomes ^[a-z]{1,9}$: values in use may be refused" in lines
     assert "  minor  + more.txt added" in lines
     assert "Smallest step: major, so at least 2.0.0." in lines
-    assert lines[-1].startswith("Reason: parameter Name changed")
+    assert lines[-2].startswith("Reason: parameter Name changed")
+    assert lines[-1] == 'Next: commit the change, then `portfolio release tiny 2.0.0 -m "What is new"`.'
 
 
 def test_a_diff_can_be_read_by_a_machine(story: Story) -> None:
