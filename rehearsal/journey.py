@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import demo_data, deployment, pipeline_builds, report
+from rehearsal import demo_data, deployment, pipeline_builds, promotion_steps, report
 from rehearsal.console import Line
 from rehearsal.organization import (
     ACCOUNTS,
@@ -609,6 +609,13 @@ STEPS: Final = (
     ),
     Step("Look at the registered model", "dev", inspect_registry),
     Step("Approve as data scientist: refused", "dev", try_to_approve),
+    Step("Approve as lead data scientist", "dev", promotion_steps.approve_as_lead),
+    Step(
+        "Promote to the hub's registry",
+        "hub",
+        promotion_steps.promote_to_hub,
+        "EventBridge does not try again; model cards and the registry are records.",
+    ),
 )
 
 

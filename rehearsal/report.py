@@ -159,6 +159,8 @@ class Facts:
     evaluation: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, bytes] = field(default_factory=dict)
     model_package: dict[str, Any] = field(default_factory=dict)
+    promotion: dict[str, Any] = field(default_factory=dict)
+    """The copy in the hub: ``package``, ``card``, ``card_name``, ``card_version``, audit ``record``; empty until it is there."""
 
     def metrics(self) -> dict[str, float]:
         """Return the evaluated metrics by name, e.g. ``{"auc": 0.85}``."""
@@ -219,6 +221,7 @@ def write(work: Path, facts: Facts, *, ok: bool, seconds: float) -> Path:
         "catalog": [asdict(p) for p in facts.catalog],
         "launched": [asdict(p) for p in facts.launched],
         "model_package": facts.model_package,
+        "promotion": facts.promotion,
     }
     (work / "report.json").write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
     environment = jinja2.Environment(
