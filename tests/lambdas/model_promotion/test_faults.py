@@ -97,11 +97,13 @@ def test_a_package_made_just_before_a_crash_is_found_without_the_help_of_the_tok
             assert cloud.state() == expected, (at, cloud.calls[before + at])
 
 
+@pytest.mark.parametrize("token", [True, False], ids=["token known", "token forgotten"])
 @pytest.mark.parametrize("prepare", SCENES, ids=lambda scene: scene.__name__)
-def test_two_at_once_leave_what_one_leaves(prepare: Prepare) -> None:
+def test_two_at_once_leave_what_one_leaves(prepare: Prepare, token: bool) -> None:
     expected, calls = undisturbed(prepare)
     for at in range(calls):
         with scene(prepare) as (cloud, function, event, before):
+            cloud.remembers_tokens = token
             other = Function(cloud)
             _interrupt(cloud, before + at, functools.partial(other.deliver, event, at_most=1))
             function.deliver(event, at_most=40)
