@@ -160,7 +160,7 @@ class Facts:
     curves: dict[str, bytes] = field(default_factory=dict)
     model_package: dict[str, Any] = field(default_factory=dict)
     promotion: dict[str, Any] = field(default_factory=dict)
-    """The copy in the hub: ``package``, ``card``, ``card_name``, ``card_version``, audit ``record``; empty until it is there."""
+    """The copy in the hub: ``package``, ``card``, ``card_name``, ``card_version``, audit ``record``. Default: none."""
 
     def metrics(self) -> dict[str, float]:
         """Return the evaluated metrics by name, e.g. ``{"auc": 0.85}``."""
