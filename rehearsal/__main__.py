@@ -41,6 +41,8 @@ def main() -> int:
         except OSError:
             parser.error(f"another rehearsal is writing to {work}: wait for it, or choose another folder with --work")
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        # A shell without job control starts background commands with SIGINT ignored, and Python would leave it so.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return rehearse(work, data=arguments.data, label=arguments.label, terminal=Terminal())
         except KeyboardInterrupt:
