@@ -88,6 +88,7 @@ class Audit:
                 Key=verdict.key,
                 Body=verdict.line.encode(),
                 ContentType="application/json",
+                ChecksumAlgorithm="CRC32",  # a bucket with object lock takes nothing without a checksum
                 IfNoneMatch="*",
             )
         except ClientError as err:

@@ -91,6 +91,10 @@ class PackageArn:
     group: str
     version: int
 
+    def group_in(self, account: str, name: str) -> str:
+        """Return the ARN of a group of another account in the same region."""
+        return f"{self.text.split(':model-package/')[0].rsplit(':', 1)[0]}:{account}:model-package-group/{name}"
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read an ARN; None for a package without a group, which has no version."""
@@ -348,8 +352,10 @@ def hub_group(group: str, account: str) -> str:
     """Return the name of the hub's group for a group of another account, at most 63 characters.
 
     It is ``<group>-<account>``. A group with more than 50 characters is cut and gets 8 characters of its hash; groups
-    of this platform's projects have at most 49.
+    of this platform's projects have at most 49. It is in lower case, as SageMaker writes names into ARNs, so that the
+    ARN of the group follows from its name.
     """
+    group = group.lower()
     name = f"{group}-{account}"
     if len(name) <= _NAME_MAX:
         return name
@@ -526,16 +532,16 @@ def customer_metadata(present: Mapping[str, str], added: Mapping[str, str]) -> d
     return {**present, **dict(list(new.items())[: max(room, 0)])}
 
 
-def group_policy(arn: str, partition: str, readers: Sequence[str]) -> str:
+def group_policy(arn: str, readers: Sequence[str]) -> str:
     """Return the policy with which deployment accounts read a group, and create models from its packages.
 
     Nothing in it changes a package: approving needs UpdateModelPackage.
 
     Args:
         arn: ARN of the group.
-        partition: E.g. ``aws``.
         readers: Account ids.
     """
+    partition = arn.split(":")[1]
     packages = arn.replace(":model-package-group/", ":model-package/") + "/*"
     statement = {
         "Sid": "DeploymentAccountsRead",

@@ -117,7 +117,7 @@ class _Run:
         self._decision = decision
         self._entry = entry
         self._use = use
-        self._group = core.hub_group(str(package["ModelPackageGroupName"]), self._arn.account)
+        self._group = core.hub_group(self._arn.group, self._arn.account)
 
     def note(self) -> None:
         """Write down a decision on a package of which there is no copy."""
@@ -151,7 +151,9 @@ class _Run:
     def _promote(self, *, first_attempt: bool) -> None:
         use, group = self._use, self._group
         use.registry.ensure_group(
-            group, f"Approved models of {self._arn.group} in account {self._arn.account}", self._notice.tags
+            self._arn.group_in(use.hub_account, group),
+            f"Approved models of {self._arn.group} in account {self._arn.account}",
+            self._notice.tags,
         )
         request, copied = self._copied_request()
         digest = self._digest(request, copied)

@@ -50,22 +50,21 @@ class Registry:
             request["SecurityConfig"] = {"KmsKeyId": self._key_arn}
         return request
 
-    def ensure_group(self, name: str, description: str, tags: Mapping[str, str]) -> None:
+    def ensure_group(self, arn: str, description: str, tags: Mapping[str, str]) -> None:
         """Create a group unless it exists, and give it the policy and the tags it has to have."""
+        name = arn.rsplit("/", 1)[-1]
         entries = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
         try:
-            answer = self._client.create_model_package_group(
+            self._client.create_model_package_group(
                 ModelPackageGroupName=name, ModelPackageGroupDescription=description, Tags=entries
             )
         except ClientError as err:
             if not _says(err, "already exists"):
                 raise
-            answer = self._client.describe_model_package_group(ModelPackageGroupName=name)
             if entries:
-                self._client.add_tags(ResourceArn=answer["ModelPackageGroupArn"], Tags=entries)
+                self._client.add_tags(ResourceArn=arn, Tags=entries)
         if self._readers:
-            arn = str(answer["ModelPackageGroupArn"])
-            policy = core.group_policy(arn, arn.split(":")[1], self._readers)
+            policy = core.group_policy(arn, self._readers)
             self._client.put_model_package_group_policy(ModelPackageGroupName=name, ResourcePolicy=policy)
 
     def create(self, request: Mapping[str, Any]) -> str:

@@ -234,10 +234,6 @@ class Cloud:
         self.groups[name] = {**request, "Tags": {tag["Key"]: tag["Value"] for tag in request["Tags"]}}
         return {"ModelPackageGroupArn": arn}
 
-    def _describe_model_package_group(self, ModelPackageGroupName: str) -> Json:  # noqa: N803
-        name = ModelPackageGroupName
-        return {"ModelPackageGroupArn": f"arn:aws:sagemaker:{REGION}:{HUB}:model-package-group/{name}"}
-
     def _put_model_package_group_policy(self, ModelPackageGroupName: str, ResourcePolicy: str) -> Json:  # noqa: N803
         self.groups[ModelPackageGroupName]["Policy"] = ResourcePolicy
         return {}
