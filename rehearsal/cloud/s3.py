@@ -19,6 +19,7 @@ from ministack import app
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms, s3
+from ministack.services.cloudformation import provisioners
 
 from rehearsal.cloud import core, iam
 
@@ -221,9 +222,32 @@ def _install_key_policies() -> None:
     kms.key_policy_for_arn = policy
 
 
+def _install_object_lock() -> None:
+    """Lock the objects of buckets whose template says so: MiniStack's resource leaves ObjectLockConfiguration out.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucket.html
+    """
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    create = handlers["create"]
+
+    def created(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
+        made: tuple[str, Json] = create(logical_id, properties, stack_name)
+        if str(properties.get("ObjectLockEnabled", "")).lower() == "true":
+            retention = properties.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
+            numbers = (
+                {unit: int(retention[unit]) for unit in ("Days", "Years") if unit in retention} if retention else {}
+            )
+            default = {"Mode": retention["Mode"], **numbers} if retention else None
+            s3._bucket_object_lock[made[0]] = {"enabled": True, "default_retention": default}
+        return made
+
+    handlers["create"] = created
+
+
 def install() -> None:
     """Ask for the permission to use a key."""
     iam.POLICIES["s3"] = _bucket_policy
     _install_key_policies()
     _install_copies()
+    _install_object_lock()
     _install_handler()

@@ -1,4 +1,4 @@
-"""SageMaker's model registry: groups with resource policies, package versions with all their fields, approval events.
+"""SageMaker's model registry: groups with policies, package versions with all fields, approval events, model cards.
 
 moto keeps packages too, but drops fields (model card, life cycle, source), knows neither group policies nor deletion,
 and resets the approval on unrelated updates; a registry is little more than a record, so this one keeps its own.
@@ -316,3 +316,90 @@ def _announce(package: Json) -> None:
             moment = datetime.datetime.fromtimestamp(detail[key], datetime.UTC)
             detail[key] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     core.emit(account, region, "aws.sagemaker", EVENT, detail, [arn])
+
+
+# ---- model cards ----------------------------------------------------------------------------------------------------
+# moto keeps cards, but an update that names no status leaves the new version without one.
+
+_cards: Final = Records()
+"""Versions of each card, oldest first, by name."""
+
+
+def _versions(name: str) -> list[Json]:
+    found: list[Json] | None = _cards.get(name)
+    if found is None:
+        raise ServiceError("ResourceNotFound", f"Model card {core.arn(SERVICE, f'model-card/{name}')} does not exist.")
+    return found
+
+
+@overlay(SERVICE, "CreateModelCard")
+def create_model_card(request: Json) -> Json:
+    """Create the first version of a card."""
+    name = request["ModelCardName"]
+    if name in _cards:
+        raise ServiceError("ConflictException", f"Model card {name} already exists.")
+    arn = core.arn(SERVICE, f"model-card/{name}")
+    fields = ("ModelCardName", "Content", "ModelCardStatus", "SecurityConfig")
+    made = {"ModelCardArn": arn, "ModelCardVersion": 1, "CreationTime": time.time(), "CreatedBy": user_context()}
+    card: Json = {key: request[key] for key in fields if key in request}
+    _cards[name] = [card | made]
+    set_tags(arn, request.get("Tags"))
+    return {"ModelCardArn": arn}
+
+
+@overlay(SERVICE, "UpdateModelCard")
+def update_model_card(request: Json) -> Json:
+    """Add a version with new content, or change the status of the newest version; both at once is refused.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateModelCard.html
+    """
+    versions = _versions(request["ModelCardName"])
+    if "Content" in request and "ModelCardStatus" in request:
+        raise ServiceError("ValidationException", "Content and ModelCardStatus cannot be updated in a single call.")
+    newest: Json = {**versions[-1], **{key: request[key] for key in ("Content", "ModelCardStatus") if key in request}}
+    newest |= {"LastModifiedTime": time.time(), "LastModifiedBy": user_context()}
+    if "Content" in request:
+        versions.append({**newest, "ModelCardVersion": newest["ModelCardVersion"] + 1})
+    else:
+        versions[-1] = newest
+    return {"ModelCardArn": newest["ModelCardArn"]}
+
+
+@overlay(SERVICE, "DescribeModelCard")
+def describe_model_card(request: Json) -> Json:
+    """Describe a version of a card, the newest unless the request names one."""
+    versions = _versions(request["ModelCardName"])
+    number = request.get("ModelCardVersion", len(versions))
+    if not 1 <= number <= len(versions):
+        raise ServiceError("ResourceNotFound", f"Model card {request['ModelCardName']} has no version {number}.")
+    return versions[number - 1]
+
+
+@overlay(SERVICE, "ListModelCards")
+def list_model_cards(request: Json) -> Json:
+    """List the cards of the account, each by its newest version."""
+    newest = [versions[-1] for name, versions in _cards.items() if request.get("NameContains", "") in name]
+    return page(request, "ModelCardSummaries", _summaries(request, newest, ("CreationTime", "Name")))
+
+
+@overlay(SERVICE, "ListModelCardVersions")
+def list_model_card_versions(request: Json) -> Json:
+    """List the versions of a card."""
+    versions = _versions(request["ModelCardName"])
+    return page(request, "ModelCardVersionSummaryList", _summaries(request, versions, ("Version",)))
+
+
+@overlay(SERVICE, "DeleteModelCard")
+def delete_model_card(request: Json) -> Json:
+    """Delete a card with all its versions."""
+    drop_tags(_versions(request["ModelCardName"])[-1]["ModelCardArn"])
+    del _cards[request["ModelCardName"]]
+    return {}
+
+
+def _summaries(request: Json, cards: list[Json], orders: tuple[str, ...]) -> list[Json]:
+    fields = {"CreationTime": "CreationTime", "Name": "ModelCardName", "Version": "ModelCardVersion"}
+    wanted = [c for c in cards if request.get("ModelCardStatus") in (None, c["ModelCardStatus"])]
+    ordered = sort(request, wanted, {order: fields[order] for order in orders})
+    hidden = ("Content", "SecurityConfig", "CreatedBy", "LastModifiedBy")
+    return [{key: value for key, value in card.items() if key not in hidden} for card in ordered]

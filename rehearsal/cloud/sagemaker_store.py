@@ -15,7 +15,7 @@ SERVICE: Final = "sagemaker"
 PAGE: Final = 10
 """Items of a list page unless the request says otherwise, as the API reference documents for most lists."""
 
-_KINDS: Final = ("domain", "user-profile", "model-package-group", "model-package", "pipeline", "project")
+_KINDS: Final = ("domain", "user-profile", "model-package-group", "model-package", "model-card", "pipeline", "project")
 """Resource types kept here; the others (jobs, models, endpoints) moto keeps, tags included."""
 
 _tags: Final = Records()
