@@ -372,7 +372,8 @@ def describe_model_card(request: Json) -> Json:
     number = request.get("ModelCardVersion", len(versions))
     if not 1 <= number <= len(versions):
         raise ServiceError("ResourceNotFound", f"Model card {request['ModelCardName']} has no version {number}.")
-    return versions[number - 1]
+    found: Json = versions[number - 1]
+    return found
 
 
 @overlay(SERVICE, "ListModelCards")
