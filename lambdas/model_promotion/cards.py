@@ -127,14 +127,19 @@ class Cards:
         """Make a card's newest version have this content; nothing happens if it has."""
         text = json.dumps(card, sort_keys=True)
         try:
-            present = self._client.describe_model_card(ModelCardName=name)["Content"]
+            present = self._client.describe_model_card(ModelCardName=name)
         except ClientError as err:
             if err.response["Error"]["Code"] not in ("ResourceNotFound", "ResourceNotFoundException"):
                 raise
             self._client.create_model_card(ModelCardName=name, Content=text, ModelCardStatus=_STATUS)
             return
-        if json.loads(present) != card:
-            self._client.update_model_card(ModelCardName=name, Content=text, ModelCardStatus=_STATUS)
+        if json.loads(present["Content"]) == card:
+            return
+        # One call cannot change both (UpdateModelCard, API reference). The status comes first: should the second call
+        # fail, no content that nobody has reviewed carries the approval of an earlier one.
+        if present["ModelCardStatus"] != _STATUS:
+            self._client.update_model_card(ModelCardName=name, ModelCardStatus=_STATUS)
+        self._client.update_model_card(ModelCardName=name, Content=text)
 
 
 def _written(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Cloud:
         self.groups: dict[str, Json] = {}
         self.tokens: dict[str, str] = {}
         self.cards: dict[str, list[str]] = {}
+        self.card_status: dict[str, str] = {}
         self.images: dict[tuple[str, str, str], Json] = {}
         self.layers: dict[tuple[str, str], bytes] = {}
         self.layer_uploads: dict[str, bytes] = {}
@@ -174,6 +175,7 @@ class Cloud:
             "packages": [{k: v for k, v in package.items() if k not in hidden} for package in self.copies],
             "groups": self.groups,
             "cards": self.cards,
+            "card_status": self.card_status,
             "records": records,
             "verdicts": self.verdicts,
             "objects": {
@@ -274,16 +276,22 @@ class Cloud:
     def _describe_model_card(self, ModelCardName: str) -> Json:  # noqa: N803
         if ModelCardName not in self.cards:
             raise client_error("ResourceNotFound", "DescribeModelCard")
-        return {"Content": self.cards[ModelCardName][-1]}
+        return {"Content": self.cards[ModelCardName][-1], "ModelCardStatus": self.card_status[ModelCardName]}
 
-    def _create_model_card(self, ModelCardName: str, Content: str, **_rest: Any) -> Json:  # noqa: N803, ANN401
+    def _create_model_card(self, ModelCardName: str, Content: str, ModelCardStatus: str) -> Json:  # noqa: N803
         if ModelCardName in self.cards:
             raise client_error("ConflictException", "CreateModelCard")
         self.cards[ModelCardName] = [Content]
+        self.card_status[ModelCardName] = ModelCardStatus
         return {}
 
-    def _update_model_card(self, ModelCardName: str, Content: str, **_rest: Any) -> Json:  # noqa: N803, ANN401
-        self.cards[ModelCardName].append(Content)
+    def _update_model_card(self, ModelCardName: str, **change: str) -> Json:  # noqa: N803
+        if len(change) != 1:  # UpdateModelCard, API reference: not both in a single call
+            raise client_error("ValidationException", "UpdateModelCard")
+        if "Content" in change:
+            self.cards[ModelCardName].append(change["Content"])
+        else:
+            self.card_status[ModelCardName] = change["ModelCardStatus"]
         return {}
 
     # S3

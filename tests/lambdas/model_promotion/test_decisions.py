@@ -128,6 +128,15 @@ def test_a_card_gets_one_version_per_promotion(cloud: Cloud, function: Function,
     assert versions[0]["additional_information"]["custom_details"]["development_package"] == arn
 
 
+@pytest.mark.usefixtures("arn")
+def test_the_approval_of_a_card_does_not_pass_to_the_next_models_content(cloud: Cloud, function: Function) -> None:
+    cloud.card_status[f"churn-p-1-{DEV}"] = "Approved"
+    put_artifacts(cloud, 2)
+    function.deliver(cloud.decide(cloud.register(dict(model(2))), "Approved", "better"))
+    assert len(cloud.cards[f"churn-p-1-{DEV}"]) == 2
+    assert cloud.card_status == {f"churn-p-1-{DEV}": "PendingReview"}
+
+
 def test_a_message_that_fails_does_not_hold_up_the_others(cloud: Cloud, function: Function) -> None:
     put_artifacts(cloud)
     good = cloud.decide(cloud.register(dict(model())), "Approved")
