@@ -197,7 +197,7 @@ def publish_next_version(platform: World) -> dict[str, Any]:
     assert old_key in text
     template = text.replace(old_key, new_key).replace(f'"{version}"', '"99.0.0"')
     administrator = Credentials.administrator(HUB)
-    bucket, key = names.artifact_bucket(HUB, REGION), "releases/train-s3/99.0.0/template.json"
+    bucket, key = names.artifact_bucket(HUB, REGION), "not-in-the-repository/train-s3/99.0.0.json"
     s3 = platform.client("s3", administrator)
     s3.put_object(Bucket=bucket, Key=new_key, Body=archive)
     s3.put_object(Bucket=bucket, Key=key, Body=template.encode())
