@@ -19,7 +19,7 @@ from rehearsal import journey
 from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rehearsal.journey import World
     from rehearsal.report import Launched
@@ -155,19 +155,27 @@ def test_an_update_cannot_rename_a_project_and_leaves_it_as_it_was(
     assert buckets(platform) == before
 
 
+@pytest.fixture
+def next_version(platform: World) -> Iterator[dict[str, Any]]:
+    """Version 99.0.0 of train-s3, published next to the released ones for one test."""
+    version, product_id = publish_next_version(platform)
+    yield version
+    catalog = platform.client("servicecatalog", Credentials.administrator(HUB))
+    catalog.delete_provisioning_artifact(ProductId=product_id, ProvisioningArtifactId=version["Id"])
+
+
 def test_an_update_offers_the_new_seed_code_as_a_branch_and_leaves_the_users_branch_alone(
-    platform: World, project: Launched
+    platform: World, project: Launched, next_version: dict[str, Any]
 ) -> None:
     repository = project.parameters["Repository"]
     main_before = git(platform, repository, "rev-parse", "main")
-    version = publish_next_version(platform)
     catalog = platform.client("servicecatalog", platform.data_scientist)
     provisioned = provisioned_product(platform, project)
     keys = [k for k in project.parameters if k != "CostCenter"]
     record = catalog.update_provisioned_product(
         ProvisionedProductId=provisioned["Id"],
         ProductId=provisioned["ProductId"],
-        ProvisioningArtifactId=version["Id"],
+        ProvisioningArtifactId=next_version["Id"],
         ProvisioningParameters=[
             *({"Key": k, "UsePreviousValue": True} for k in keys),
             {"Key": "CostCenter", "Value": "ml-2000"},
@@ -176,13 +184,13 @@ def test_an_update_offers_the_new_seed_code_as_a_branch_and_leaves_the_users_bra
     )["RecordDetail"]
     assert wait_for(record, catalog)["Status"] == "SUCCEEDED"
     assert git(platform, repository, "rev-parse", "main") == main_before
-    branch = f"ml-platform/{version['Name']}"
+    branch = f"ml-platform/{next_version['Name']}"
     assert git(platform, repository, "merge-base", "main", branch) == main_before
     assert git(platform, repository, "diff", "--name-only", "main", branch) == "README.md"
 
 
-def publish_next_version(platform: World) -> dict[str, Any]:
-    """Publish train-s3 with a changed README in its seed code as version 99.0.0, next to the released ones."""
+def publish_next_version(platform: World) -> tuple[dict[str, Any], str]:
+    """Publish train-s3 with a changed README in its seed code; return the version and the id of the product."""
     release = journey.newest_release("train-s3")
     buffer = io.BytesIO()
     with zipfile.ZipFile(release.parent / "seed-code.zip") as old, zipfile.ZipFile(buffer, "w") as new:
@@ -216,7 +224,7 @@ def publish_next_version(platform: World) -> dict[str, Any]:
         IdempotencyToken="next",
     )["ProvisioningArtifactDetail"]
     assert [a["Id"] for a in versions(catalog, product["ProductId"])] == [*before, created["Id"]]
-    return created
+    return created, product["ProductId"]
 
 
 def versions(catalog: Any, product_id: str) -> list[dict[str, Any]]:  # noqa: ANN401 (boto3 client)
