@@ -5,7 +5,6 @@ SHELL := /bin/bash
 UV ?= .tools/uv
 DATA ?=
 LABEL ?=
-FAULTS ?=
 E2E ?=
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once when installed: otherwise every start of Python compiles the CDK again where bytecode is not written.
