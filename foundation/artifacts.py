@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
+from aws_cdk import RemovalPolicy, Stack, aws_iam, aws_kms
 
+from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
 from products.shared import names
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.settings import HubSettings
 
 _READABLE: Final = ("releases/*", "assets/*")
-_ACCESS_LOG_DAYS: Final = 365
 
 
 class ArtifactsStack(Stack):
@@ -53,10 +53,7 @@ class ArtifactsStack(Stack):
             description="ML platform: released templates and archives",
         )
         self.bucket_name = names.artifact_bucket(self.account, self.region)
-        organization = {
-            "StringEquals": {"aws:PrincipalOrgID": settings.organization_id},
-            "ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": f"{settings.workloads_ou_path}*"},
-        }
+        organization = members(settings, f"{settings.workloads_ou_path}*")
         self.key = aws_kms.Key(
             self,
             "Key",
@@ -65,45 +62,9 @@ class ArtifactsStack(Stack):
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
-        self.key.add_to_resource_policy(
-            aws_iam.PolicyStatement(
-                sid="WorkloadAccountsDecryptThroughS3",
-                actions=["kms:Decrypt"],
-                principals=[aws_iam.AnyPrincipal()],
-                resources=["*"],  # in a key policy: this key
-                conditions={
-                    "StringEquals": {
-                        **organization["StringEquals"],
-                        "kms:ViaService": f"s3.{self.region}.{self.url_suffix}",
-                    },
-                    "ForAnyValue:StringLike": organization["ForAnyValue:StringLike"],
-                },
-            )
-        )
-        self.access_logs = aws_s3.Bucket(
-            self,
-            "AccessLogs",
-            encryption=aws_s3.BucketEncryption.S3_MANAGED,  # S3's log delivery does not take customer keys
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(_ACCESS_LOG_DAYS))],
-            removal_policy=RemovalPolicy.RETAIN,
-        )
-        self.bucket = aws_s3.Bucket(
-            self,
-            "Bucket",
-            bucket_name=self.bucket_name,
-            encryption=aws_s3.BucketEncryption.KMS,
-            encryption_key=self.key,
-            bucket_key_enabled=True,
-            versioned=True,
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            server_access_logs_bucket=self.access_logs,
-            lifecycle_rules=[aws_s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))],
-            removal_policy=RemovalPolicy.RETAIN,
-        )
+        decrypt_through_s3(self.key, sid="WorkloadAccountsDecryptThroughS3", condition=organization)
+        self.access_logs = access_log_bucket(self, "AccessLogs")
+        self.bucket = lasting_bucket(self, "Bucket", name=self.bucket_name, key=self.key, access_logs=self.access_logs)
         self.bucket.add_to_resource_policy(
             aws_iam.PolicyStatement(
                 sid="WorkloadAccountsReadReleases",

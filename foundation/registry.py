@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aws_cdk import (
     Aws,
@@ -26,12 +26,13 @@ from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 
 from foundation.alerts import AlertTopic
+from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
 from foundation.findings import acknowledge, acknowledge_lint
 from pipeline.bundling import asset_key
 from products.shared import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from aws_cdk import CfnElement, Environment
     from constructs import Construct
@@ -72,7 +73,6 @@ _TRIES: Final = 8
 _AT_ONCE: Final = 10  # promotions at the same time; bursts wait in the queue
 _LATE: Final = Duration.hours(1)
 _AUDIT_YEARS: Final = 7
-_ACCESS_LOG_DAYS: Final = 365
 
 
 class RegistryStack(Stack):
@@ -105,17 +105,9 @@ class RegistryStack(Stack):
             scope, id_, env=env, stack_name=stack_name, tags=tags, description="ML platform: central model registry"
         )
         self._settings = settings
-        self._deployment_accounts = _members(settings, settings.deployment_ou_paths)
+        self._deployment_accounts = members(settings, list(settings.deployment_ou_paths))
         self.bus = self._event_bus()
-        self.access_logs = aws_s3.Bucket(
-            self,
-            "AccessLogs",
-            encryption=aws_s3.BucketEncryption.S3_MANAGED,  # S3's log delivery does not take customer keys
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(_ACCESS_LOG_DAYS))],
-            removal_policy=RemovalPolicy.RETAIN,
-        )
+        self.access_logs = access_log_bucket(self, "AccessLogs")
         self.models_key = self._key("ModelsKey", "Artifacts and images of promoted models")
         self.models = self._model_bucket()
         self.images = self._image_repository()
@@ -136,7 +128,7 @@ class RegistryStack(Stack):
             event_bus_name=names.HUB_EVENT_BUS,
             description="What happens to models in the accounts of the ML platform",
         )
-        members = _members(self._settings, [f"{self._settings.workloads_ou_path}*"])
+        workloads = members(self._settings, [f"{self._settings.workloads_ou_path}*"])
         # Only AWS services put events with a source of aws.*: a person who may call PutEvents cannot make one up
         # (PutEvents, API reference). ForAllValues is the form of the user guide
         # (eb-event-bus-example-policy-cross-account-custom-bus-source); the rule checks both once more.
@@ -146,7 +138,7 @@ class RegistryStack(Stack):
             "Action": "events:PutEvents",
             "Resource": bus.event_bus_arn,
             "Condition": {
-                **members,
+                **workloads,
                 "ForAllValues:StringEquals": {"events:source": "aws.sagemaker", "events:detail-type": MODEL_EVENT},
             },
         }
@@ -242,28 +234,15 @@ class RegistryStack(Stack):
             self, id_, description=description, enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN
         )
 
-    def _bucket(self, id_: str, *, name: str, key: aws_kms.Key, **more: Any) -> aws_s3.Bucket:  # noqa: ANN401 (CDK)
-        return aws_s3.Bucket(
-            self,
-            id_,
-            bucket_name=name,
-            encryption=aws_s3.BucketEncryption.KMS,
-            encryption_key=key,
-            bucket_key_enabled=True,
-            versioned=True,
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            server_access_logs_bucket=self.access_logs,
-            server_access_logs_prefix=f"{id_.lower()}/",
-            # A copy that ended half way is resumed by a later try; after a week there is none.
-            lifecycle_rules=[aws_s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))],
-            removal_policy=RemovalPolicy.RETAIN,
-            **more,
-        )
-
     def _model_bucket(self) -> aws_s3.Bucket:
-        bucket = self._bucket("Models", name=names.registry_bucket(self.account, self.region), key=self.models_key)
+        bucket = lasting_bucket(
+            self,
+            "Models",
+            name=names.registry_bucket(self.account, self.region),
+            key=self.models_key,
+            access_logs=self.access_logs,
+            access_logs_prefix="models/",
+        )
         bucket.add_to_resource_policy(
             aws_iam.PolicyStatement(
                 sid="DeploymentAccountsReadModels",
@@ -273,20 +252,8 @@ class RegistryStack(Stack):
                 conditions=self._deployment_accounts,
             )
         )
-        self.models_key.add_to_resource_policy(
-            aws_iam.PolicyStatement(
-                sid="DeploymentAccountsDecryptThroughS3",
-                actions=["kms:Decrypt"],
-                principals=[aws_iam.AnyPrincipal()],
-                resources=["*"],  # in a key policy: this key
-                conditions={
-                    **self._deployment_accounts,
-                    "StringEquals": {
-                        **self._deployment_accounts["StringEquals"],
-                        "kms:ViaService": f"s3.{self.region}.{self.url_suffix}",
-                    },
-                },
-            )
+        decrypt_through_s3(
+            self.models_key, sid="DeploymentAccountsDecryptThroughS3", condition=self._deployment_accounts
         )
         return bucket
 
@@ -316,12 +283,14 @@ class RegistryStack(Stack):
         return repository
 
     def _audit_bucket(self) -> aws_s3.Bucket:
-        return self._bucket(
+        return lasting_bucket(
+            self,
             "Audit",
             name=names.audit_bucket(self.account, self.region),
             key=self.audit_key,
-            object_lock_enabled=True,
-            object_lock_default_retention=aws_s3.ObjectLockRetention.governance(Duration.days(_AUDIT_YEARS * 365)),
+            access_logs=self.access_logs,
+            access_logs_prefix="audit/",
+            object_lock=aws_s3.ObjectLockRetention.governance(Duration.days(_AUDIT_YEARS * 365)),
         )
 
     def _audit_table(self) -> None:
@@ -540,14 +509,6 @@ class RegistryStack(Stack):
             f"<{audit}.Arn>/{AUDIT_PREFIX}*": files,
         }
         acknowledge(role, {f"AwsSolutions-IAM5[Resource::{arn}]": why for arn, why in resources.items()})
-
-
-def _members(settings: HubSettings, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the conditions that hold for principals of the organisation in units with these paths."""
-    return {
-        "StringEquals": {"aws:PrincipalOrgID": settings.organization_id},
-        "ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": list(paths)},
-    }
 
 
 def _allow(sid: str, actions: list[str], *resources: str) -> aws_iam.PolicyStatement:
