@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.organization import RehearsalError
+from rehearsal.organization import RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from rehearsal.organization import AwsClient
+
 _STACK_TIMEOUT_S: Final = 300.0
-_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def stacks(assembly: Path) -> Iterator[StackArtifact]:
         yield ready
 
 
-def publish(stack: StackArtifact, s3: Any, substitutions: dict[str, str]) -> None:  # noqa: ANN401 (boto3 client)
+def publish(stack: StackArtifact, s3: AwsClient, substitutions: dict[str, str]) -> None:
     """Upload the stack's file assets, each under the key that its template expects."""
     for path, packaging, bucket, key in stack.assets:
         body = path.read_bytes() if packaging == "file" else _zipped(path)
@@ -75,7 +75,7 @@ def publish(stack: StackArtifact, s3: Any, substitutions: dict[str, str]) -> Non
 
 def deploy(
     stack: StackArtifact,
-    cloudformation: Any,  # noqa: ANN401 (boto3 client)
+    cloudformation: AwsClient,
     substitutions: dict[str, str],
     *,
     endpoint: str,
@@ -95,10 +95,10 @@ def deploy(
     return wait_for_stack(stack.name, cloudformation, doing=doing)
 
 
-def wait_for_stack(name: str, cloudformation: Any, *, doing: Callable[[str], None]) -> dict[str, str]:  # noqa: ANN401 (boto3 client)
+def wait_for_stack(name: str, cloudformation: AwsClient, *, doing: Callable[[str], None]) -> dict[str, str]:
     """Wait until a stack is complete and return its outputs; raise RehearsalError when it failed."""
-    end = time.monotonic() + _STACK_TIMEOUT_S
-    while time.monotonic() < end:
+
+    def look() -> dict[str, str] | None:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         status = stack["StackStatus"]
         if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -110,12 +110,12 @@ def wait_for_stack(name: str, cloudformation: Any, *, doing: Callable[[str], Non
                 for e in reversed(events)
                 if e["ResourceStatus"].endswith("_FAILED")
             ]
-            raise RehearsalError(
-                f"stack {name} ended as {status}:\n  " + "\n  ".join(reasons or ["no failed resource"])
-            )
+            told = "\n  ".join(reasons or ["no failed resource"])
+            raise RehearsalError(f"stack {name} ended as {status}:\n  {told}")
         doing(f"stack {name} {status}")
-        time.sleep(_POLL_S)
-    raise RehearsalError(f"stack {name} was not complete after {_STACK_TIMEOUT_S:.0f} s")
+        return None
+
+    return wait_for(look, overdue=f"stack {name} was not complete", timeout_s=_STACK_TIMEOUT_S)
 
 
 def _filled(text: str, substitutions: dict[str, str]) -> str:

@@ -31,12 +31,14 @@ from rehearsal.organization import (
     Organization,
     RehearsalError,
     hub_context,
+    wait_for,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rehearsal.console import Terminal
+    from rehearsal.organization import AwsClient
 
 _SSO: Final = f"aws-reserved/sso.amazonaws.com/{REGION}/AWSReservedSSO"
 LEAD_ROLE: Final = f"{_SSO}_LeadDataScientist_0123456789abcdef"
@@ -48,7 +50,6 @@ REPOSITORY: Final = f"data-science/{PROJECT_NAME}"
 _BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
 _PROVISION_TIMEOUT_S: Final = 300.0
 _PIPELINE_TIMEOUT_S: Final = 900.0
-_POLL_S: Final = 0.1
 
 
 @dataclass
@@ -87,7 +88,7 @@ class World:
         """Cloud assembly of the hub."""
         return self.work / "cdk.out"
 
-    def client(self, service: str, credentials: Credentials | None) -> Any:  # noqa: ANN401 (boto3 clients are dynamic)
+    def client(self, service: str, credentials: Credentials | None) -> AwsClient:
         """Return a boto3 client of this organisation."""
         if credentials is None:
             raise RehearsalError(f"nobody is signed in to call {service}: an earlier step did not run")
@@ -298,7 +299,7 @@ def launch_domain(world: World) -> str:
     return f"{product['Name']} {version['Name']}: {outputs.get('DomainId', 'no domain id')}"
 
 
-def _find_product(catalog: Any, product_id: str) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+def _find_product(catalog: AwsClient, product_id: str) -> dict[str, Any]:
     released = json.loads(newest_release(product_id).read_text(encoding="utf-8"))
     pages = catalog.search_products()["ProductViewSummaries"]
     found = [p for p in pages if p["Name"] == released["title"]]
@@ -321,17 +322,17 @@ def newest_release(product_id: str) -> Path:
     return versions[-1]
 
 
-def _default_version(catalog: Any, product_id: str) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+def _default_version(catalog: AwsClient, product_id: str) -> dict[str, Any]:
     """Return the newest version that is recommended, the one that the console preselects."""
     artifacts = catalog.describe_product(Id=product_id)["ProvisioningArtifacts"]
     recommended = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
     return dict(max(recommended, key=lambda a: [int(n) for n in a["Name"].split("-")[0].split(".")]))
 
 
-def _await_record(world: World, catalog: Any, record_id: str) -> dict[str, str]:  # noqa: ANN401 (boto3 client)
+def _await_record(world: World, catalog: AwsClient, record_id: str) -> dict[str, str]:
     """Wait for a Service Catalog record; return its outputs or raise with its errors."""
-    end = time.monotonic() + _PROVISION_TIMEOUT_S
-    while time.monotonic() < end:
+
+    def look() -> dict[str, str] | None:
         answer = catalog.describe_record(Id=record_id)
         status = answer["RecordDetail"]["Status"]
         if status == "SUCCEEDED":
@@ -340,8 +341,11 @@ def _await_record(world: World, catalog: Any, record_id: str) -> dict[str, str]:
             errors = [e.get("Description", "") for e in answer["RecordDetail"].get("RecordErrors", [])]
             raise RehearsalError(f"Service Catalog record {record_id} ended as {status}:\n  " + "\n  ".join(errors))
         world.doing(f"record {record_id} {status}")
-        time.sleep(_POLL_S)
-    raise RehearsalError(f"Service Catalog record {record_id} was not finished after {_PROVISION_TIMEOUT_S:.0f} s")
+        return None
+
+    return wait_for(
+        look, overdue=f"Service Catalog record {record_id} was not finished", timeout_s=_PROVISION_TIMEOUT_S
+    )
 
 
 def connect_git(world: World) -> str:
@@ -440,9 +444,8 @@ def launch_project(world: World, name: str, repository: str) -> report.Launched:
     )
 
 
-def _await_project(world: World, sagemaker: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
-    end = time.monotonic() + _PROVISION_TIMEOUT_S
-    while time.monotonic() < end:
+def _await_project(world: World, sagemaker: AwsClient, name: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
         described = sagemaker.describe_project(ProjectName=name)
         status = described["ProjectStatus"]
         if status == "CreateCompleted":
@@ -451,8 +454,9 @@ def _await_project(world: World, sagemaker: Any, name: str) -> dict[str, Any]:  
             provisioned = described.get("ServiceCatalogProvisionedProductDetails", {})
             raise RehearsalError(f"project {name} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
         world.doing(f"project {status}")
-        time.sleep(_POLL_S)
-    raise RehearsalError(f"project {name} was not created after {_PROVISION_TIMEOUT_S:.0f} s")
+        return None
+
+    return wait_for(look, overdue=f"project {name} was not created", timeout_s=_PROVISION_TIMEOUT_S)
 
 
 def inspect_seed(world: World) -> str:
@@ -474,8 +478,8 @@ def start_training(world: World) -> str:
         raise RehearsalError("there is no project")
     codepipeline = world.client("codepipeline", Credentials.administrator(DEV))
     (pipeline,) = codepipeline.list_pipelines()["pipelines"]
-    end = time.monotonic() + _PIPELINE_TIMEOUT_S
-    while time.monotonic() < end:
+
+    def look() -> str | None:
         executions = codepipeline.list_pipeline_executions(pipelineName=pipeline["name"])["pipelineExecutionSummaries"]
         finished = next((e for e in executions if e["status"] == "Succeeded"), None)
         if finished:
@@ -490,8 +494,9 @@ def start_training(world: World) -> str:
             ]
             raise RehearsalError(f"CodePipeline {pipeline['name']} failed:\n  " + "\n  ".join(causes))
         world.doing("build: install, upsert, start")
-        time.sleep(_POLL_S)
-    raise RehearsalError(f"CodePipeline {pipeline['name']} was not finished after {_PIPELINE_TIMEOUT_S:.0f} s")
+        return None
+
+    return wait_for(look, overdue=f"CodePipeline {pipeline['name']} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
 
 
 def train(world: World) -> str:
@@ -500,8 +505,8 @@ def train(world: World) -> str:
     name = _pipeline_name(world)
     (summary, *_) = sagemaker.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]
     arn = summary["PipelineExecutionArn"]
-    end = time.monotonic() + _PIPELINE_TIMEOUT_S
-    while time.monotonic() < end:
+
+    def look() -> str | None:
         execution = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
         steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, SortOrder="Ascending")
         done = [s["StepName"] for s in steps["PipelineExecutionSteps"] if s["StepStatus"] == "Succeeded"]
@@ -520,8 +525,9 @@ def train(world: World) -> str:
                 f"pipeline {name} {status}: {execution.get('FailureReason', '')}\n  " + "\n  ".join(failed)
             )
         world.doing(" → ".join(done) or "starting")
-        time.sleep(_POLL_S)
-    raise RehearsalError(f"pipeline {name} was not finished after {_PIPELINE_TIMEOUT_S:.0f} s")
+        return None
+
+    return wait_for(look, overdue=f"pipeline {name} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
 
 
 def _pipeline_name(world: World) -> str:

@@ -9,9 +9,10 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
@@ -21,7 +22,7 @@ from botocore.config import Config
 from rehearsal.cloud.handshake import complete_handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -48,8 +49,35 @@ ACCOUNTS: Final[Mapping[str, str]] = {
 BOOT_TIMEOUT_S: Final = 60.0
 
 
+AwsClient: TypeAlias = Any
+"""A boto3 client: its operations are made from service models at run time."""
+
+_POLL_S: Final = 0.1
+T = TypeVar("T")
+
+
 class RehearsalError(Exception):
     """A step could not be done; the message says why and what to look at."""
+
+
+def wait_for(look: Callable[[], T | None], *, overdue: str, timeout_s: float) -> T:
+    """Look again and again until there is something, and return it.
+
+    Args:
+        look: Returns what is awaited, or None while there is nothing; raises what ends the wait early.
+        overdue: What to say when the time is over, e.g. ``stack x was not complete``.
+        timeout_s: Longest total wait, in seconds.
+
+    Raises:
+        RehearsalError: There was nothing in time.
+    """
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(_POLL_S)
+    raise RehearsalError(f"{overdue} after {timeout_s:.0f} s")
 
 
 def hub_context() -> dict[str, Any]:
@@ -189,7 +217,7 @@ class Organization:
             ) from None
         return str(ready["endpoint"])
 
-    def client(self, service: str, credentials: Credentials, *, region: str = REGION) -> Any:  # noqa: ANN401 (boto3 clients are dynamic)
+    def client(self, service: str, credentials: Credentials, *, region: str = REGION) -> AwsClient:
         """Return a boto3 client that talks to this organisation as `credentials`."""
         session = boto3.session.Session(
             aws_access_key_id=credentials.key_id,

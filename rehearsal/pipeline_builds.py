@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from rehearsal.deployment import wait_for_stack
-from rehearsal.organization import HUB, ROOT, Credentials, Organization, RehearsalError
+from rehearsal.organization import HUB, ROOT, Credentials, Organization, RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from rehearsal.organization import AwsClient
+
 STACK: Final = "MlPlatformPipeline"
 _COMMAND: Final = ".venv/bin/portfolio "
 _COMMANDS: Final = ("upload", "check-published")
 _BUILD_TIMEOUT_S: Final = 300.0
-_POLL_S: Final = 0.05
 
 
 def deploy(organization: Organization, assembly: Path, *, doing: Callable[[str], None]) -> None:
@@ -97,15 +97,15 @@ def run(organization: Organization, command: str) -> str:
     codebuild = organization.client("codebuild", hub)
     project, line = project_of(codebuild, command)
     buildspec = {"version": "0.2", "phases": {"build": {"commands": [f"cd {shlex.quote(str(ROOT))}", line]}}}
-    build = codebuild.start_build(
+    started = codebuild.start_build(
         projectName=project, sourceTypeOverride="NO_SOURCE", buildspecOverride=json.dumps(buildspec)
-    )["build"]
-    end = time.monotonic() + _BUILD_TIMEOUT_S
-    while not build["buildComplete"]:
-        if time.monotonic() > end:
-            raise RehearsalError(f"{line}: the build {build['id']} was not complete after {_BUILD_TIMEOUT_S:.0f} s")
-        time.sleep(_POLL_S)
-        (build,) = codebuild.batch_get_builds(ids=[build["id"]])["builds"]
+    )["build"]["id"]
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = codebuild.batch_get_builds(ids=[started])["builds"][0]
+        return found if found["buildComplete"] else None
+
+    build = wait_for(look, overdue=f"{line}: the build {started} was not complete", timeout_s=_BUILD_TIMEOUT_S)
     printed = _log(organization.client("logs", hub), build["logs"])
     if build["buildStatus"] != "SUCCEEDED":
         reasons = [c["message"] for phase in build["phases"] for c in phase.get("contexts", ()) if c.get("message")]
@@ -114,7 +114,7 @@ def run(organization: Organization, command: str) -> str:
     return printed
 
 
-def project_of(codebuild: Any, command: str) -> tuple[str, str]:  # noqa: ANN401 (boto3 client)
+def project_of(codebuild: AwsClient, command: str) -> tuple[str, str]:
     """Return the name of the project that runs a command of the catalog, and the whole command."""
     projects = codebuild.batch_get_projects(names=codebuild.list_projects()["projects"])["projects"]
     found = [
@@ -129,7 +129,7 @@ def project_of(codebuild: Any, command: str) -> tuple[str, str]:  # noqa: ANN401
     return found[0]
 
 
-def _log(logs: Any, place: Mapping[str, str]) -> str:  # noqa: ANN401 (boto3 client)
+def _log(logs: AwsClient, place: Mapping[str, str]) -> str:
     try:
         events = logs.get_log_events(
             logGroupName=place["groupName"], logStreamName=place["streamName"], startFromHead=True

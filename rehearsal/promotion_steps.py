@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from products.shared import names
-from rehearsal.organization import ACCOUNTS, DEV, HUB, REGION, Credentials, RehearsalError
+from rehearsal.organization import ACCOUNTS, DEV, HUB, REGION, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from rehearsal.journey import World
@@ -24,7 +23,6 @@ _CONSUMED: Final = (
 
 _REASON: Final = "Beats the prior by a margin; the curves look right."
 _TIMEOUT_S: Final = 120.0
-_POLL_S: Final = 0.1
 
 
 def approve_as_lead(world: World) -> str:
@@ -73,18 +71,19 @@ def _await_record(world: World, hub: Credentials) -> dict[str, Any]:
     """Wait for the audit record, which the promotion writes last, and return it."""
     s3, bucket = world.client("s3", hub), names.audit_bucket(HUB, REGION)
     approved = world.facts.model_package["ModelPackageArn"]
-    end = time.monotonic() + _TIMEOUT_S
-    while time.monotonic() < end:
+
+    def look() -> dict[str, Any] | None:
         for item in s3.list_objects_v2(Bucket=bucket, Prefix="decisions/").get("Contents", []):
             record: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
             if record["package"] == approved:
                 return record
         world.doing(f"event from {ACCOUNTS[DEV]}, queue, {names.MODEL_PROMOTION_FUNCTION}")
-        time.sleep(_POLL_S)
-    raise RehearsalError(
-        f"the approval of {approved} has no audit record after {_TIMEOUT_S:.0f} s. {names.MODEL_PROMOTION_FUNCTION} "
-        f"says:\n{_log(world, hub)}"
-    )
+        return None
+
+    try:
+        return wait_for(look, overdue=f"the approval of {approved} has no audit record", timeout_s=_TIMEOUT_S)
+    except RehearsalError as err:
+        raise RehearsalError(f"{err}. {names.MODEL_PROMOTION_FUNCTION} says:\n{_log(world, hub)}") from err
 
 
 def _log(world: World, hub: Credentials) -> str:

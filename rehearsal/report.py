@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from rehearsal.organization import AwsClient
+
 _TEMPLATE: Final = "report.html.j2"
 _NODE_WIDTH: Final = 150
 _NODE_HEIGHT: Final = 48
@@ -104,10 +106,7 @@ class Pipeline:
         inside = {child for _, child, _ in edges}
         for step_name, step in steps.items():
             own = step if step["Type"] != "Condition" else {**step, "Arguments": step["Arguments"].get("Conditions")}
-            needed = set(step.get("DependsOn", [])) | set(
-                re.findall(r'"(?:Get|PropertyFile)": ?"?Steps\.([^.\["]+)', json.dumps(own))
-            )
-            needed |= set(re.findall(r"Steps\.([^.\"\[]+)\.", json.dumps(own)))
+            needed = {*step.get("DependsOn", []), *re.findall(r"Steps\.([^.\"\[]+)\.", json.dumps(own))}
             edges.extend(
                 (n, step_name, "") for n in sorted(needed) if n in steps and step_name not in inside and n != step_name
             )
@@ -173,7 +172,7 @@ class Facts:
         }
 
 
-def read_catalog(servicecatalog: Any) -> list[Product]:  # noqa: ANN401 (boto3 client)
+def read_catalog(servicecatalog: AwsClient) -> list[Product]:
     """Return what the hub's Service Catalog holds, read through its API."""
     products = []
     for view in servicecatalog.search_products_as_admin()["ProductViewDetails"]:
