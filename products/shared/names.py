@@ -21,6 +21,9 @@ BASELINE_ROLE_PATH: Final = "/ml-platform/baseline/"
 HUB_ROLE_PATH: Final = "/ml-platform/hub/"
 """Path of the hub's roles that read what projects register; released templates admit roles below it and no others."""
 
+DEPLOYMENT_ROLE_PATH: Final = "/ml-platform/deployment/"
+"""Path of the roles that a deployment has in the test and production accounts."""
+
 PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
 
 SEED_CHECKIN_FUNCTION: Final = "ml-platform-seed-checkin"
@@ -30,6 +33,26 @@ BUCKET_EMPTIER_FUNCTION: Final = "ml-platform-bucket-emptier"
 ENABLE_PROJECTS_FUNCTION: Final = "ml-platform-enable-projects"
 PREFLIGHT_FUNCTION: Final = "ml-platform-preflight"
 MODEL_PROMOTION_FUNCTION: Final = "ml-platform-model-promotion"
+
+DEPLOYMENT_FUNCTION: Final = "ml-platform-deployment"
+"""Function of the hub behind ``Custom::Deployment``: takes a stage's stacks down when its project is deleted."""
+
+DEPLOY_ROLE: Final = "ml-platform-deploy"
+"""Role of a deployment account that the stages of deployment projects assume, each tagged with `DEPLOYMENT_TAG`."""
+
+DEPLOYMENT_BOUNDARY_POLICY: Final = "ml-platform-deployment-boundary"
+
+DEPLOYMENT_TAG: Final = "ml-platform-deployment"
+"""Tag of roles and sessions that says which stage of which project they work for, e.g. ``p-abc123-prod``.
+
+Policies of deployment accounts let a role touch what carries this value in its name, and nothing else.
+"""
+
+STAGES: Final = ("test", "prod")
+
+DRIFT_SOURCE: Final = "ml-platform"
+DRIFT_EVENT: Final = "Model drift detected"
+"""Source and detail type of the event on the hub's bus that a monitor raises."""
 
 HUB_EVENT_BUS: Final = "ml-platform"
 """Bus of the hub to which the accounts of the workloads OU forward what happens to their models."""
