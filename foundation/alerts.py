@@ -17,12 +17,13 @@ class AlertTopic(Construct):
 
     Args:
         emails: Addresses that are subscribed; each has to confirm once.
+        name: Name of the topic. Default: CloudFormation's choice.
 
     Attributes:
         topic: The topic.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, emails: Sequence[str]) -> None:
+    def __init__(self, scope: Construct, id_: str, *, emails: Sequence[str], name: str | None = None) -> None:
         super().__init__(scope, id_)
         key = aws_kms.Key(
             self,
@@ -31,7 +32,7 @@ class AlertTopic(Construct):
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.DESTROY,  # it protects messages in transit only
         )
-        self.topic = aws_sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+        self.topic = aws_sns.Topic(self, "Topic", topic_name=name, master_key=key, enforce_ssl=True)
         # Both services encrypt as themselves, so the key must know them:
         # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
         for service in ("events", "cloudwatch"):

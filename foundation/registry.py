@@ -43,6 +43,8 @@ MODEL_EVENT: Final = "SageMaker Model Package State Change"
 DECISIONS: Final = ("Approved", "Rejected")
 """Statuses of a model package that are somebody's decision."""
 
+APPROVAL_EVENT: Final = "CodePipeline Action Execution State Change"
+
 PACKAGES_PREFIX: Final = "packages/"
 """Where artifacts are in the bucket of promoted models; deployment accounts read nothing else."""
 
@@ -62,6 +64,7 @@ AUDIT_COLUMNS: Final[Mapping[str, str]] = {
     "package": "string",
     "hub_package": "string",
     "digest": "string",
+    "deployment": "string",
     "artifacts": "array<struct<source:string,target:string,size:bigint,checksum:string,etag:string>>",
 }
 """Fields of a record (lambdas/model_promotion/audit.py) and their types in Athena."""
@@ -84,7 +87,8 @@ class RegistryStack(Stack):
         settings: Settings of the hub.
 
     Attributes:
-        bus: Takes events about model packages from the accounts below the workloads OU.
+        bus: Takes events about model packages from the accounts below the workloads OU, and about drift from those
+            below the deployment OU.
         models: Bucket with the artifacts of promoted models.
         images: Repository of copied images.
         audit: Append-only bucket with a record per decision.
@@ -114,7 +118,7 @@ class RegistryStack(Stack):
         self.audit_key = self._key("AuditKey", "Records of decisions about models")
         self.audit = self._audit_bucket()
         self._audit_table()
-        self._lost, self._decisions = self._queues()
+        self._lost, self._decisions, self._undelivered = self._queues()
         self.promotion = self._promotion()
         self._rules()
         self._alarms()
@@ -132,29 +136,39 @@ class RegistryStack(Stack):
         # Only AWS services put events with a source of aws.*: a person who may call PutEvents cannot make one up
         # (PutEvents, API reference). ForAllValues is the form of the user guide
         # (eb-event-bus-example-policy-cross-account-custom-bus-source); the rule checks both once more.
-        statement = {
-            "Effect": "Allow",
-            "Principal": "*",
-            "Action": "events:PutEvents",
-            "Resource": bus.event_bus_arn,
-            "Condition": {
-                **workloads,
-                "ForAllValues:StringEquals": {"events:source": "aws.sagemaker", "events:detail-type": MODEL_EVENT},
-            },
-        }
-        CfnResource(  # the generated class warns of a deprecated property even where it is not set
-            self,
-            "BusPolicy",
-            type="AWS::Events::EventBusPolicy",
-            properties={
-                "EventBusName": bus.event_bus_name,
-                "StatementId": "WorkloadAccountsForwardModelEvents",
-                "Statement": statement,
-            },
-        )
+        for id_, statement_id, who, source, kind in (
+            ("BusPolicy", "WorkloadAccountsForwardModelEvents", workloads, "aws.sagemaker", MODEL_EVENT),
+            (
+                "DriftPolicy",
+                "DeploymentAccountsReportDrift",
+                self._deployment_accounts,
+                names.DRIFT_SOURCE,
+                names.DRIFT_EVENT,
+            ),
+        ):
+            statement = {
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "events:PutEvents",
+                "Resource": bus.event_bus_arn,
+                "Condition": {
+                    **who,
+                    "ForAllValues:StringEquals": {"events:source": source, "events:detail-type": kind},
+                },
+            }
+            CfnResource(  # the generated class warns of a deprecated property even where it is not set
+                self,
+                id_,
+                type="AWS::Events::EventBusPolicy",
+                properties={
+                    "EventBusName": bus.event_bus_name,
+                    "StatementId": statement_id,
+                    "Statement": statement,
+                },
+            )
         return bus
 
-    def _queues(self) -> tuple[sqs.Queue, sqs.Queue]:
+    def _queues(self) -> tuple[sqs.Queue, sqs.Queue, sqs.Queue]:
         key = aws_kms.Key(
             self,
             "QueueKey",
@@ -170,6 +184,15 @@ class RegistryStack(Stack):
             enforce_ssl=True,
             retention_period=Duration.days(14),
         )
+        undelivered = sqs.Queue(
+            self,
+            "UndeliveredDrift",
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        acknowledge(undelivered, {"AwsSolutions-SQS3": "This is the dead-letter queue of the rule about drift."})
         decisions = sqs.Queue(
             self,
             "Decisions",
@@ -180,7 +203,7 @@ class RegistryStack(Stack):
             retention_period=Duration.days(14),
             dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=_TRIES),
         )
-        return lost, decisions
+        return lost, decisions, undelivered
 
     def _rules(self) -> None:
         pattern = events.EventPattern(
@@ -198,6 +221,47 @@ class RegistryStack(Stack):
                 event_pattern=pattern,
                 targets=[targets.SqsQueue(self._decisions, dead_letter_queue=self._lost)],
             )
+        events.Rule(
+            self,
+            "DecidedOnProduction",
+            description="How governance officers answer deployment pipelines, for the audit trail",
+            event_pattern=events.EventPattern(
+                source=["aws.codepipeline"],
+                detail_type=[APPROVAL_EVENT],
+                detail={
+                    "pipeline": [{"prefix": f"{names.PROJECT_RESOURCE_PREFIX}p-"}],
+                    "stage": ["Approve"],
+                    "state": ["SUCCEEDED", "FAILED"],
+                    "type": {"category": ["Approval"]},
+                },
+            ),
+            targets=[targets.SqsQueue(self._decisions, dead_letter_queue=self._lost)],
+        )
+        self._tell_of_drift()
+
+    def _tell_of_drift(self) -> None:
+        """Mail what monitors report, in words; whoever wants to act on it subscribes to the topic."""
+        topic = AlertTopic(self, "Drift", emails=self._settings.notification_emails, name=names.DRIFT_TOPIC).topic
+        path = events.EventField.from_path
+        events.Rule(
+            self,
+            "Drifted",
+            description="Drift of models in production and test",
+            event_bus=self.bus,
+            event_pattern=events.EventPattern(source=[names.DRIFT_SOURCE], detail_type=[names.DRIFT_EVENT]),
+            targets=[
+                targets.SnsTopic(
+                    topic,
+                    dead_letter_queue=self._undelivered,
+                    message=events.RuleTargetInput.from_text(
+                        f"The data of endpoint {path('$.detail.endpoint')} ({path('$.detail.stage')}) differ from what "
+                        f"its model was trained and tested with. Model: {path('$.detail.package')}. Found: "
+                        f"{path('$.detail.results')}. Report: {path('$.detail.report')}. Look at the report, then "
+                        "train the model again or correct the data."
+                    ),
+                )
+            ],
+        )
 
     def _alarms(self) -> None:
         action = cloudwatch_actions.SnsAction(
@@ -209,6 +273,12 @@ class RegistryStack(Stack):
                 self._lost.metric_approximate_number_of_messages_visible,
                 1,
                 f"A promotion was given up after {_TRIES} tries; its message says which model, the log says why.",
+            ),
+            (
+                "UndeliveredDriftAlarm",
+                self._undelivered.metric_approximate_number_of_messages_visible,
+                1,
+                "A report of drift could not be mailed; the message holds the event and the reason.",
             ),
             (
                 "LateAlarm",
@@ -484,6 +554,11 @@ class RegistryStack(Stack):
                 resources=["*"],
                 conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "Approved"}},
             ),
+            _allow(
+                "ReadAnswers",
+                ["codepipeline:ListActionExecutions"],
+                f"arn:{Aws.PARTITION}:codepipeline:{self.region}:{self.account}:{names.PROJECT_RESOURCE_PREFIX}*",
+            ),
             _allow("TryAgainLater", ["sqs:ChangeMessageVisibility", "sqs:SendMessage"], self._decisions.queue_arn),
         ]
 
@@ -504,6 +579,9 @@ class RegistryStack(Stack):
             f"arn:<AWS::Partition>:sagemaker:{own}:model-package-group/*": f"{ours} groups.",
             f"arn:<AWS::Partition>:sagemaker:{own}:model-package/*": f"{ours} packages.",
             f"arn:<AWS::Partition>:sagemaker:{own}:model-card/*": f"{ours} model cards.",
+            f"arn:<AWS::Partition>:codepipeline:{own}:{names.PROJECT_RESOURCE_PREFIX}*": (
+                f"{ours} deployment pipelines, named by the ids of their projects."
+            ),
             f"<{models}.Arn>/{PACKAGES_PREFIX}*": files,
             f"<{models}.Arn>/{PROGRESS_PREFIX}*": files,
             f"<{audit}.Arn>/{AUDIT_PREFIX}*": files,

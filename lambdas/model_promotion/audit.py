@@ -26,27 +26,30 @@ class Verdict:
     """A decision and what it is about; the names of the fields are the columns of the table in Athena.
 
     Attributes:
-        place: ``development`` or ``hub``: where the decision was made.
+        place: ``development``, ``hub`` or ``production``: what was decided: that the model leaves the project, that it
+            may be deployed, that it goes to production.
         decision: What was decided, who did it, when and why.
         account: Account in which it was made.
         package: Package that was decided on.
         hub_package: Its copy in the hub, if there is one.
         digest: SHA-256 over images and artifacts, the same for all decisions on one model.
         artifacts: What was copied because of it.
+        deployment: Pipeline and execution that wait for the decision, e.g. ``mlp-p-1-deploy/12ab``; empty for others.
     """
 
-    place: Literal["development", "hub"]
+    place: Literal["development", "hub", "production"]
     decision: Decision
     account: str
     package: str
     hub_package: str
     digest: str
     artifacts: Sequence[Copied] = ()
+    deployment: str = ""
 
     @property
     def key(self) -> str:
         """Where it is written: the same for the same decision, so that it is there once."""
-        identity = f"{self.package} {self.decision.status} {self.decision.when} {self.decision.reason}"
+        identity = f"{self.package} {self.decision.status} {self.decision.when} {self.decision.reason}{self.deployment}"
         name = hashlib.sha256(identity.encode()).hexdigest()
         day = datetime.fromtimestamp(self.decision.when, UTC)
         return f"{_PREFIX}year={day:%Y}/month={day:%m}/day={day:%d}/{name}.json"
@@ -64,6 +67,7 @@ class Verdict:
             "package": self.package,
             "hub_package": self.hub_package,
             "digest": self.digest,
+            "deployment": self.deployment,
             "artifacts": [asdict(artifact) for artifact in self.artifacts],
         }
         return json.dumps(fields, sort_keys=True) + "\n"

@@ -12,7 +12,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from lambdas.model_promotion import core, promotion
+from lambdas.model_promotion import core, deployments, promotion
 from lambdas.model_promotion.artifacts import Artifacts
 from lambdas.model_promotion.audit import Audit
 from lambdas.model_promotion.cards import Cards
@@ -59,6 +59,7 @@ def services() -> promotion.Services:
         cards=Cards(),
         audit=Audit(os.environ["AUDIT_BUCKET"]),
         ledger=Ledger(bucket, key_arn),
+        pipelines=deployments.Pipelines(),
         remaining_s=_deadline.remaining_s,
     )
 
@@ -102,7 +103,12 @@ def _is_done(message: Mapping[str, Any], use: promotion.Services, source: Queue)
 
 
 def _handle(message: Mapping[str, Any], use: promotion.Services) -> None:
-    notice = core.Notice.parse(json.loads(message["body"]))
+    event = json.loads(message["body"])
+    if event.get("source") == deployments.EVENT_SOURCE:
+        approval = deployments.Approval.parse(event)
+        logger.info("%s: %s", approval.text, promotion.note_approval(approval, use))
+        return
+    notice = core.Notice.parse(event)
     if notice is None:
         logger.info("message %s is about a package without a group: not promoted", message["messageId"])
         return

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lambdas.model_promotion.artifacts import Artifacts
+    from lambdas.model_promotion.deployments import Approval, Pipelines
     from lambdas.model_promotion.images import Images
     from lambdas.model_promotion.ledger import Entry, Ledger
     from lambdas.model_promotion.registry import Registry
@@ -37,6 +38,7 @@ class Services:
         cards: The hub's model cards.
         audit: The audit bucket.
         ledger: Records of promotions.
+        pipelines: The deployment pipelines.
         remaining_s: Seconds left of the invocation.
         clock: Unix time, in seconds.
     """
@@ -49,6 +51,7 @@ class Services:
     cards: cards.Cards
     audit: Audit
     ledger: Ledger
+    pipelines: Pipelines
     remaining_s: Callable[[], float]
     clock: Callable[[], float] = time.time
 
@@ -88,6 +91,33 @@ def handle(notice: core.Notice, use: Services) -> str:
     else:
         run.work(task)
     return task
+
+
+def note_approval(approval: Approval, use: Services) -> str:
+    """Write down how the governance officer answered, and return in one word what was done.
+
+    Raises:
+        BusyError: CodePipeline does not show the answer yet.
+        PromotionError: The pipeline does not say which model it deploys.
+    """
+    answered = use.pipelines.answer(approval)
+    if answered is None:
+        return "nothing"
+    arn = answered.package
+    package = use.registry.describe(arn.text)
+    digest = (package or {}).get("CustomerMetadataProperties", {}).get(core.DIGEST_KEY, "")
+    use.audit.note(
+        Verdict(
+            place="production",
+            decision=answered.decision,
+            account=use.hub_account,
+            package=arn.text,
+            hub_package=arn.text,
+            digest=digest,
+            deployment=f"{approval.pipeline}/{approval.execution}",
+        )
+    )
+    return "note"
 
 
 def _note_of_hub(arn: core.PackageArn, package: Mapping[str, Any], decision: Decision, use: Services) -> str:

@@ -54,6 +54,9 @@ DRIFT_SOURCE: Final = "ml-platform"
 DRIFT_EVENT: Final = "Model drift detected"
 """Source and detail type of the event on the hub's bus that a monitor raises."""
 
+DRIFT_TOPIC: Final = "ml-platform-model-drift"
+"""SNS topic of the hub that tells people and functions of drift."""
+
 HUB_EVENT_BUS: Final = "ml-platform"
 """Bus of the hub to which the accounts of the workloads OU forward what happens to their models."""
 

@@ -27,6 +27,7 @@ ARTIFACT: Final = f"arn:aws:s3:::{MODELS}/packages/{DEV}/churn-p-1/7/model.tar.g
 RECORD: Final = f"arn:aws:s3:::{AUDIT}/decisions/year=2026/month=05/day=01/1.json"
 DEPLOYMENT_PATH: Final = f"{ORGANIZATION}/r-te01/ou-te01-parent01/{DEPLOYMENT_OU}/ou-te01-product1/"
 MODEL_EVENT: Final = {"events:source": "aws.sagemaker", "events:detail-type": "SageMaker Model Package State Change"}
+DRIFT_EVENT: Final = {"events:source": "ml-platform", "events:detail-type": "Model drift detected"}
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +91,14 @@ STRANGERS: Final = [
 
 
 def put_events(registry: Launch, path: str, organization: str = ORGANIZATION, **event: str) -> bool:
-    (policy,) = registry.resources("AWS::Events::EventBusPolicy").values()
-    assert policy["EventBusName"] == "ml-platform"
+    return allows(of_bus(registry), "events:PutEvents", BUS, **member(path, organization), **event)
+
+
+def of_bus(registry: Launch) -> list[Statement]:
+    policies = registry.resources("AWS::Events::EventBusPolicy").values()
+    assert {policy["EventBusName"] for policy in policies} == {"ml-platform"}
     # The bus refers to its own ARN, which Launch makes up for types that it does not know.
-    statement = policy["Statement"] | {"Resource": BUS}
-    return allows([statement], "events:PutEvents", BUS, **member(path, organization), **event)
+    return [policy["Statement"] | {"Resource": BUS} for policy in policies]
 
 
 @pytest.mark.parametrize("path", [OU_PATH, f"{OU_PATH}ou-te01-teamteam/"], ids=["the unit", "a unit below it"])
@@ -107,6 +111,15 @@ def test_nobody_else_puts_events(registry: Launch, path: str, organization: str)
     assert not put_events(registry, path, organization, **MODEL_EVENT)
 
 
+def test_accounts_below_the_deployment_unit_report_drift(registry: Launch) -> None:
+    assert put_events(registry, DEPLOYMENT_PATH, **DRIFT_EVENT)
+
+
+@pytest.mark.parametrize(("path", "organization"), [*STRANGERS, (OU_PATH, ORGANIZATION)])
+def test_nobody_else_reports_drift(registry: Launch, path: str, organization: str) -> None:
+    assert not put_events(registry, path, organization, **DRIFT_EVENT)
+
+
 def test_the_bus_takes_no_other_events(registry: Launch) -> None:
     assert not put_events(registry, OU_PATH, **{**MODEL_EVENT, "events:source": "made.up"})
     assert not put_events(registry, OU_PATH, **{**MODEL_EVENT, "events:detail-type": "SageMaker Pipeline Execution"})
@@ -114,15 +127,17 @@ def test_the_bus_takes_no_other_events(registry: Launch) -> None:
 
 @pytest.mark.parametrize("action", ["events:PutRule", "events:PutTargets", "events:DeleteEventBus"])
 def test_putting_events_is_all_that_others_do_with_the_bus(registry: Launch, action: str) -> None:
-    (policy,) = registry.resources("AWS::Events::EventBusPolicy").values()
-    assert not allows([policy["Statement"] | {"Resource": BUS}], action, BUS, **member(OU_PATH), **MODEL_EVENT)
+    for path, event in ((OU_PATH, MODEL_EVENT), (DEPLOYMENT_PATH, DRIFT_EVENT)):
+        assert not allows(of_bus(registry), action, BUS, **member(path), **event)
 
 
 # ---- from the bus to the function ----
 
 
 def test_decisions_of_the_workload_accounts_and_of_the_hub_itself_reach_the_queue(registry: Launch) -> None:
-    rules = list(registry.resources("AWS::Events::Rule").values())
+    rules = [
+        r for r in registry.resources("AWS::Events::Rule").values() if "aws.sagemaker" in r["EventPattern"]["source"]
+    ]
     assert sorted(rule.get("EventBusName", "default") for rule in rules) == ["default", "ml-platform"]
     for rule in rules:
         assert rule["EventPattern"] == {
@@ -133,6 +148,44 @@ def test_decisions_of_the_workload_accounts_and_of_the_hub_itself_reach_the_queu
         (target,) = rule["Targets"]
         assert ":sqs:" in target["Arn"]
         assert target["DeadLetterConfig"]["Arn"] != target["Arn"]
+
+
+def test_answers_of_governance_officers_reach_the_queue(registry: Launch) -> None:
+    (rule,) = (
+        r
+        for r in registry.resources("AWS::Events::Rule").values()
+        if r["EventPattern"]["source"] == ["aws.codepipeline"]
+    )
+    assert "EventBusName" not in rule, "the account's default bus"
+    assert rule["EventPattern"]["detail"] == {
+        "pipeline": [{"prefix": "mlp-p-"}],
+        "stage": ["Approve"],
+        "state": ["SUCCEEDED", "FAILED"],
+        "type": {"category": ["Approval"]},
+    }
+    (target,) = rule["Targets"]
+    (decisions,) = (i for i in registry.resources("AWS::SQS::Queue") if i.startswith("Decisions"))
+    assert target["Arn"] == registry.attribute(decisions, "Arn")
+    pipeline = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:mlp-p-1-deploy"
+    assert allows(promotion(registry), "codepipeline:ListActionExecutions", pipeline)
+    assert not allows(promotion(registry), "codepipeline:PutApprovalResult", f"{pipeline}/Approve/GovernanceApproval")
+
+
+def test_drift_is_told_to_people_in_words(registry: Launch) -> None:
+    (rule,) = (
+        r for r in registry.resources("AWS::Events::Rule").values() if r["EventPattern"]["source"] == ["ml-platform"]
+    )
+    assert rule["EventBusName"] == "ml-platform"
+    assert rule["EventPattern"]["detail-type"] == ["Model drift detected"]
+    (target,) = rule["Targets"]
+    (topic,) = (i for i, t in registry.resources("AWS::SNS::Topic").items() if t.get("TopicName"))
+    assert registry.resources("AWS::SNS::Topic")[topic]["TopicName"] == "ml-platform-model-drift"
+    assert target["Arn"] == registry.ref(topic)
+    text = target["InputTransformer"]["InputTemplate"]
+    for told in ("endpoint", "stage", "package", "results", "report"):
+        assert f"$.detail.{told}" in target["InputTransformer"]["InputPathsMap"].values()
+    assert "train the model again" in text
+    assert target["DeadLetterConfig"]
 
 
 def test_bursts_wait_in_the_queue_and_what_fails_is_tried_again_then_kept(registry: Launch) -> None:
@@ -167,12 +220,15 @@ def test_events_are_encrypted_into_the_queue_by_eventbridge_of_the_hub_only(regi
 
 
 def test_people_hear_of_lost_and_of_late_decisions(registry: Launch) -> None:
-    alarms = {a["MetricName"]: a for a in registry.resources("AWS::CloudWatch::Alarm").values()}
-    assert set(alarms) == {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"}
-    assert alarms["ApproximateNumberOfMessagesVisible"]["Threshold"] == 1
-    assert alarms["ApproximateAgeOfOldestMessage"]["Threshold"] == 3600
-    assert all(len(alarm["AlarmActions"]) == 1 for alarm in alarms.values())
-    assert len(registry.resources("AWS::SNS::Subscription")) == 2
+    alarms = registry.resources("AWS::CloudWatch::Alarm").values()
+    assert sorted((a["MetricName"], a["Threshold"]) for a in alarms) == [
+        ("ApproximateAgeOfOldestMessage", 3600),
+        ("ApproximateNumberOfMessagesVisible", 1),
+        ("ApproximateNumberOfMessagesVisible", 1),
+    ]
+    assert all(len(alarm["AlarmActions"]) == 1 for alarm in alarms)
+    subscribed = [s["Endpoint"] for s in registry.resources("AWS::SNS::Subscription").values()]
+    assert sorted(subscribed) == sorted(["platform@tests.invalid", "second@tests.invalid"] * 2)
 
 
 def test_the_function_runs_the_bundled_code_and_knows_what_belongs_to_it(registry: Launch) -> None:

@@ -88,6 +88,7 @@ class Cloud:
         self.images: dict[tuple[str, str, str], Json] = {}
         self.layers: dict[tuple[str, str], bytes] = {}
         self.layer_uploads: dict[str, bytes] = {}
+        self.actions: list[Json] = []
         self.sent: list[Json] = []
         self.put_off: list[Json] = []
         self.remembers_tokens = True
@@ -129,6 +130,35 @@ class Cloud:
         package["ModelApprovalStatus"] = status
         package["ApprovalDescription"] = reason
         return self.event(arn)
+
+    def answer(self, arn: str, status: str, reason: str = "", *, who: str | None = "officer") -> Json:
+        """Answer the approval of a deployment pipeline as the governance officer does, and return the event."""
+        self.now += 60
+        moment = datetime.fromtimestamp(self.now, UTC)
+        execution = f"e{len(self.actions) // 2}"
+        common = {"pipelineExecutionId": execution, "startTime": moment, "lastUpdateTime": moment}
+        result = {"executionResult": {"externalExecutionSummary": reason}}
+        approval = {"stageName": "Approve", "actionName": "GovernanceApproval", "status": status, "output": result}
+        render = {"stageName": "Render", "actionName": "Render", "status": "Succeeded"}
+        self.actions += [
+            {**common, **approval, **({"updatedBy": f"arn:aws:iam::{HUB}:user/{who}"} if who else {})},
+            {**common, **render, "output": {"outputVariables": {"PACKAGE_ARN": arn}}},
+        ]
+        return {
+            "source": "aws.codepipeline",
+            "detail-type": "CodePipeline Action Execution State Change",
+            "account": HUB,
+            "region": REGION,
+            "time": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "detail": {
+                "pipeline": "mlp-p-1-deploy",
+                "execution-id": execution,
+                "stage": "Approve",
+                "action": "GovernanceApproval",
+                "state": status.upper(),
+                "type": {"owner": "AWS", "category": "Approval", "provider": "Manual", "version": "1"},
+            },
+        }
 
     def event(self, arn: str) -> Json:
         """Return the event that EventBridge delivers for a package as it is now."""
@@ -293,6 +323,13 @@ class Cloud:
         else:
             self.card_status[ModelCardName] = change["ModelCardStatus"]
         return {}
+
+    # CodePipeline
+
+    def _list_action_executions(self, pipelineName: str, **request: Json) -> Json:  # noqa: N803
+        execution = request["filter"]["pipelineExecutionId"]
+        assert pipelineName == "mlp-p-1-deploy"
+        return {"actionExecutionDetails": [a for a in self.actions if a["pipelineExecutionId"] == execution]}
 
     # S3
 

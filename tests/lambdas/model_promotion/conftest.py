@@ -11,6 +11,7 @@ from lambdas.model_promotion import handler, promotion
 from lambdas.model_promotion.artifacts import Artifacts
 from lambdas.model_promotion.audit import Audit
 from lambdas.model_promotion.cards import Cards
+from lambdas.model_promotion.deployments import Pipelines
 from lambdas.model_promotion.images import Images
 from lambdas.model_promotion.ledger import Ledger
 from lambdas.model_promotion.registry import Registry
@@ -39,6 +40,7 @@ class Function:
             cards=Cards(),
             audit=Audit(AUDIT),
             ledger=Ledger(BUCKET, KEY),
+            pipelines=Pipelines(),
             remaining_s=self._remaining_s,
             clock=lambda: cloud.now,
         )

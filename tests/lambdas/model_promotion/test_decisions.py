@@ -120,6 +120,50 @@ def test_a_decision_that_no_longer_stands_when_its_event_comes_is_on_record(
     assert arn
 
 
+@pytest.mark.usefixtures("arn")
+@pytest.mark.parametrize(("status", "what"), [("Succeeded", "Approved"), ("Failed", "Rejected")])
+def test_the_governance_officers_answer_is_on_record_once_with_the_digest_of_the_model(
+    cloud: Cloud, function: Function, status: str, what: str
+) -> None:
+    copy = cloud.copies[0]["ModelPackageArn"]
+    event = cloud.answer(copy, status, "read the report")
+    function.deliver(event)
+    function.deliver(event)
+    (verdict,) = (v for v in cloud.verdicts if v["place"] == "production")
+    (development,) = (v for v in cloud.verdicts if v["place"] == "development")
+    assert (verdict["what"], verdict["who"], verdict["reason"]) == (
+        what,
+        f"arn:aws:iam::{HUB}:user/officer",
+        "read the report",
+    )
+    assert (verdict["package"], verdict["deployment"]) == (copy, "mlp-p-1-deploy/e0")
+    assert verdict["digest"] == development["digest"]
+
+
+@pytest.mark.usefixtures("arn")
+def test_an_approval_that_nobody_answered_is_no_decision(cloud: Cloud, function: Function) -> None:
+    before = cloud.verdicts
+    function.deliver(cloud.answer(cloud.copies[0]["ModelPackageArn"], "Failed", who=None))
+    assert cloud.verdicts == before
+
+
+@pytest.mark.usefixtures("arn")
+def test_an_answer_that_codepipeline_does_not_show_yet_is_recorded_later(cloud: Cloud, function: Function) -> None:
+    event = cloud.answer(cloud.copies[0]["ModelPackageArn"], "Succeeded")
+    shown, cloud.actions = cloud.actions, []
+    assert function.invoke(event) == []
+    assert [call["DelaySeconds"] for call in cloud.sent] == [60]
+    cloud.actions = shown
+    function.deliver(json.loads(cloud.sent[0]["MessageBody"]))
+    assert [v["place"] for v in cloud.verdicts].count("production") == 1
+
+
+def test_an_execution_that_names_no_model_is_an_error_and_not_a_record(cloud: Cloud, function: Function) -> None:
+    event = cloud.answer("", "Succeeded")
+    assert function.invoke(event) == ["m0"]
+    assert cloud.verdicts == []
+
+
 def test_a_card_gets_one_version_per_promotion(cloud: Cloud, function: Function, arn: str) -> None:
     put_artifacts(cloud, 2)
     function.deliver(cloud.decide(cloud.register(dict(model(2))), "Approved", "better"))

@@ -48,7 +48,13 @@ def rejection_at_once(cloud: Cloud, _function: Function) -> dict[str, Any]:
     return cloud.decide(cloud.register(dict(model())), "Rejected", "bad")
 
 
-SCENES: list[Prepare] = [approval, rejection, approval_again, rejection_at_once]
+def governance_approval(cloud: Cloud, function: Function) -> dict[str, Any]:
+    """Return the governance officer's approval of a model that is in the hub."""
+    function.deliver(approval(cloud, function))
+    return cloud.answer(cloud.copies[0]["ModelPackageArn"], "Succeeded", "tested well")
+
+
+SCENES: list[Prepare] = [approval, rejection, approval_again, rejection_at_once, governance_approval]
 
 
 @contextmanager
