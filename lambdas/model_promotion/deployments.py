@@ -97,7 +97,7 @@ class Pipelines:
             pipelineName=approval.pipeline, filter={"pipelineExecutionId": approval.execution}
         )["actionExecutionDetails"]
         found = [a for a in actions if (a["stageName"], a["actionName"]) == (approval.stage, approval.action)]
-        action = max(found, key=lambda a: a["startTime"]) if found else {"status": "InProgress"}
+        action: dict[str, Any] = max(found, key=lambda a: a["startTime"], default={"status": "InProgress"})
         if action["status"] == "InProgress":
             raise BusyError(f"{approval.text} is told to be answered, but CodePipeline does not show it yet")
         if action["status"] not in _VERDICTS or not action.get("updatedBy"):
