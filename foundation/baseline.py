@@ -1,0 +1,279 @@
+"""What the baselines of all kinds of accounts are made of: functions with their roles, logs, dead letters and key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import Aws, Duration, Fn, RemovalPolicy, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_ssm as ssm
+
+from foundation.findings import acknowledge, acknowledge_lint
+from foundation.launch_role import BOUNDARY_ARN
+from pipeline.bundling import asset_key
+from products.shared import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_cdk import aws_sns as sns
+    from constructs import Construct
+
+_LOG_DAYS: Final = logs.RetentionDays.ONE_YEAR
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineFunction:
+    """One Lambda function of a baseline.
+
+    Attributes:
+        name: Fixed name in the account.
+        folder: Folder below ``lambdas/``.
+        purpose: Its description.
+        allowed: What it may do besides writing its log.
+        findings: Accepted cdk-nag findings of its role. Default: none.
+        module: Module with the handler. Default: ``handler``.
+        timeout_s: Longest run, in seconds. Default: 60.
+        environment: Environment variables. Default: none.
+    """
+
+    name: str
+    folder: str
+    purpose: str
+    allowed: Sequence[iam.PolicyStatement]
+    findings: Mapping[str, str] = field(default_factory=dict)
+    module: str = "handler"
+    timeout_s: int = 60
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Baseline:
+    """What the parts of one account's baseline share; makes the key and the dead-letter queue with its alarm.
+
+    Everything is added to `scope` itself, so that logical ids are the same in every baseline.
+
+    Args:
+        scope: The stack of the baseline.
+        hub_account_id: Account of the hub, 12 digits.
+        alerts: Topic that hears of dead letters, in the same account. Default: only the alarm shows them.
+
+    Attributes:
+        scope: The stack of the baseline.
+        hub_account_id: Account of the hub.
+        artifact_bucket: Name of the hub's artifact bucket in this region; it holds the code of the functions.
+        key: Encrypts logs, pending requests, environment variables and dead letters.
+        dead_letters: What a function could not deal with after three attempts.
+    """
+
+    def __init__(self, scope: Construct, *, hub_account_id: str, alerts: sns.ITopic | None = None) -> None:
+        self.scope = scope
+        self.hub_account_id = hub_account_id
+        self.artifact_bucket = names.artifact_bucket(hub_account_id, Aws.REGION)
+        self.key = self._baseline_key()
+        self.dead_letters = self._dead_letter_queue(alerts)
+
+    def write_contract(self) -> None:
+        """Write what released templates read into SSM parameters of this account and region."""
+        self.contract_value("hub-account-id", self.hub_account_id)
+        self.contract_value("artifact-bucket", self.artifact_bucket)
+        self.contract_value("boundary-arn", Fn.sub(BOUNDARY_ARN))
+
+    def contract_value(self, name: str, value: str) -> None:
+        """Write a value of the contract into an SSM parameter, e.g. ``hub-account-id``."""
+        id_ = "".join(part.capitalize() for part in name.split("-"))
+        ssm.CfnParameter(
+            self.scope,
+            id_,
+            name=names.contract_parameter(name),
+            type="String",
+            value=value,
+            description="Contract of the ML platform's baseline with released products; written by the baseline.",
+        )
+
+    def _baseline_key(self) -> kms.Key:
+        key = kms.Key(
+            self.scope,
+            "Key",
+            description="Logs, pending requests and dead letters of the ML platform's baseline",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.DESTROY,
+            pending_window=Duration.days(7),
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LogsOfTheBaseline",
+                principals=[iam.ServicePrincipal(f"logs.{Aws.REGION}.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                resources=["*"],  # in a key policy: this key
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": self.arn("logs", f"log-group:/aws/*/{names.PREFIX}-*")
+                    }
+                },
+            )
+        )
+        key.add_to_resource_policy(
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+            iam.PolicyStatement(
+                sid="EventsIntoQueues",
+                principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],  # in a key policy: this key
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
+        return key
+
+    def _dead_letter_queue(self, alerts: sns.ITopic | None) -> sqs.Queue:
+        queue = sqs.Queue(
+            self.scope,
+            "DeadLetters",
+            queue_name=f"{names.PREFIX}-baseline-dead-letters",
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=self.key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        acknowledge(queue, {"AwsSolutions-SQS3": "This is the dead-letter queue of the baseline's functions."})
+        alarm = cloudwatch.Alarm(
+            self.scope,
+            "DeadLettersAlarm",
+            alarm_name=f"{names.PREFIX}-baseline-dead-letters",
+            alarm_description="A request of CloudFormation could not be answered after several attempts: a stack may "
+            "be waiting. The message holds the event, the function's log the cause.",
+            metric=queue.metric_approximate_number_of_messages_visible(period=Duration.minutes(1), statistic="Maximum"),
+            threshold=1,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        if alerts is not None:
+            alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))
+        return queue
+
+    def arn(self, service: str, resource: str, *, region: str = Aws.REGION) -> str:
+        """Return the ARN of a resource of this account. Default: in this region."""
+        return f"arn:{Aws.PARTITION}:{service}:{region}:{Aws.ACCOUNT_ID}:{resource}"
+
+    def log_group(self, id_: str, name: str) -> logs.LogGroup:
+        """Return a log group under the key, kept for a year."""
+        return logs.LogGroup(
+            self.scope,
+            id_,
+            log_group_name=name,
+            retention=_LOG_DAYS,
+            encryption_key=self.key,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
+    def use_key(self) -> iam.PolicyStatement:
+        """Return the statement that a role needs which uses what is encrypted under the key."""
+        # What DynamoDB, SQS and Lambda do with table, queue and environment variables in the name of a role.
+        actions = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
+        return iam.PolicyStatement(
+            sid="UseKey", actions=[f"kms:{action}" for action in actions], resources=[self.key.key_arn]
+        )
+
+    def function(self, id_: str, function: BaselineFunction) -> lambda_.Function:
+        """Return a function with a role, a log group, two retries and the dead-letter queue."""
+        log_group = self.log_group(f"{id_}Log", f"/aws/lambda/{function.name}")
+        role = iam.Role(
+            self.scope,
+            f"{id_}Role",
+            path=names.BASELINE_ROLE_PATH,
+            description=function.purpose,
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            inline_policies={
+                "Purpose": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(
+                            sid="WriteLog",
+                            actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                            resources=[log_group.log_group_arn],
+                        ),
+                        iam.PolicyStatement(
+                            sid="KeepDeadLetters",
+                            actions=["sqs:SendMessage"],
+                            resources=[self.dead_letters.queue_arn],
+                        ),
+                        self.use_key(),
+                        *function.allowed,
+                    ]
+                )
+            },
+        )
+        acknowledge(role, self.log_streams(log_group, "Streams of the function's own log group."))
+        acknowledge(role, function.findings)
+        result = lambda_.Function(
+            self.scope,
+            id_,
+            function_name=function.name,
+            description=function.purpose,
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            handler=f"lambdas.{function.folder}.{function.module}.lambda_handler",
+            code=lambda_.Code.from_bucket(
+                s3.Bucket.from_bucket_name(self.scope, f"{id_}Code", self.artifact_bucket), asset_key(function.folder)
+            ),
+            role=role.without_policy_updates(),
+            timeout=Duration.seconds(function.timeout_s),
+            memory_size=256,
+            environment=dict(function.environment),
+            environment_encryption=self.key,
+            log_group=log_group,
+            dead_letter_queue=self.dead_letters,
+            # CloudFormation and EventBridge invoke asynchronously; both attempts and age are bounded.
+            retry_attempts=2,
+            max_event_age=Duration.hours(1),
+        )
+        acknowledge(
+            result,
+            {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
+        )
+        resource = result.node.default_child
+        if isinstance(resource, lambda_.CfnFunction):
+            acknowledge_lint(resource, {"W3005": "CDK states the dependency on the role a second time."})
+        acknowledge(
+            self.scope,
+            {
+                "Annotation::@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified": (
+                    "The key is the digest of the code, so a change of the code is a change of the key."
+                )
+            },
+        )
+        return result
+
+    def connections(self, kind: str) -> list[str]:
+        """Return the ARN patterns of CodeConnections: ``connection`` or ``host``."""
+        # Connections made before the service was renamed keep codestar-connections in their ARNs; one may live in
+        # another region than the project.
+        return [self.arn(s, f"{kind}/*", region="*") for s in ("codeconnections", "codestar-connections")]
+
+    def wild(self, reason: str, *resources: str) -> dict[str, str]:
+        """Return the cdk-nag findings of resources with a star, all accepted for one reason."""
+        shown = {
+            Aws.PARTITION: "<AWS::Partition>",
+            Aws.ACCOUNT_ID: "<AWS::AccountId>",
+            Aws.REGION: "<AWS::Region>",
+        }
+        findings = {}
+        for resource in resources:
+            text = resource
+            for token, name in shown.items():
+                text = text.replace(token, name)
+            findings[f"AwsSolutions-IAM5[Resource::{text}]"] = reason
+        return findings
+
+    def log_streams(self, log_group: logs.LogGroup, reason: str) -> dict[str, str]:
+        """Return the cdk-nag finding of a role that writes streams of a log group, accepted for a reason."""
+        resource = log_group.node.default_child
+        if not isinstance(resource, logs.CfnLogGroup):
+            raise TypeError(f"the child of a log group is {resource!r}, not its CloudFormation resource")
+        return {f"AwsSolutions-IAM5[Resource::<{Stack.of(self.scope).get_logical_id(resource)}.Arn>]": reason}
