@@ -71,13 +71,38 @@ def enable_projects(
     )
 
 
+def deployment(scope: Construct, id_: str, *, stage: str, account_id: str, region: str) -> cdk.CustomResource:
+    """Add what checks that a stage's account can be reached, and takes the stage's stacks down on termination.
+
+    Args:
+        scope: Where to add it.
+        id_: Id of the construct.
+        stage: One of `names.STAGES`.
+        account_id: Account of the stage.
+        region: Region of the stage.
+    """
+    properties = {
+        "ProjectId": template.sub("${SageMakerProjectId}"),
+        "Stage": stage,
+        "AccountId": account_id,
+        "Region": region,
+    }
+    return _custom(scope, "Deployment", names.DEPLOYMENT_FUNCTION, properties, timeout=cdk.Duration.hours(1), id_=id_)
+
+
 def _custom(
-    scope: Construct, type_: str, function: str, properties: Mapping[str, Any], *, timeout: cdk.Duration
+    scope: Construct,
+    type_: str,
+    function: str,
+    properties: Mapping[str, Any],
+    *,
+    timeout: cdk.Duration,
+    id_: str | None = None,
 ) -> cdk.CustomResource:
     # Without a timeout of its own a request that is never answered blocks the stack for an hour.
     return cdk.CustomResource(
         scope,
-        type_,
+        id_ or type_,
         resource_type=f"Custom::{type_}",
         service_token=template.sub(template.arn("lambda", f"function:{function}")),
         properties=dict(properties),

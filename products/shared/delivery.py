@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aws_cdk as cdk
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_codepipeline as codepipeline
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from products.shared import names, template
+from products.shared.logs import encrypted_log_group
 from products.shared.roles import Grant, ServiceRole, pass_role, use_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from aws_cdk import aws_iam as iam
 
     from products.shared.storage import ProjectStorage
 
@@ -30,7 +30,7 @@ _SOURCE_REASON = "CodePipeline names the archives in its folder of the project's
 _CONNECTION_SERVICES = {"codeconnections": "Connection", "codestar-connections": "OldConnection"}
 
 
-def _use_repository(service: str, connection_arn: str, repository: str) -> Grant:
+def use_repository(service: str, connection_arn: str, repository: str) -> Grant:
     """Return the grant to read one repository of those that a connection reaches.
 
     The key is there only when a repository is named ("UseConnection" in
@@ -77,7 +77,7 @@ class Delivery(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self._storage = storage
-        log_group = self._log_group()
+        log_group = encrypted_log_group(self, "Log", name=_LOG_GROUP, key=storage.key, sid="BuildLog")
         build_role = ServiceRole(
             self,
             "BuildRole",
@@ -161,28 +161,6 @@ class Delivery(Construct):
         self.pipeline.node.add_dependency(storage.contents)
         project.node.add_dependency(storage.contents)
 
-    def _log_group(self) -> logs.CfnLogGroup:
-        service = iam.ServicePrincipal(f"logs.{cdk.Aws.REGION}.amazonaws.com")
-        log_group_arn = template.sub(template.arn("logs", f"log-group:{_LOG_GROUP}"))
-        self._storage.key.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="BuildLog",
-                principals=[service],
-                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
-                resources=["*"],
-                conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": log_group_arn}},
-            )
-        )
-        log_group = logs.CfnLogGroup(
-            self,
-            "Log",
-            log_group_name=template.sub(_LOG_GROUP),
-            retention_in_days=90,
-            kms_key_id=self._storage.key.key_arn,
-        )
-        log_group.apply_removal_policy(cdk.RemovalPolicy.DESTROY)
-        return log_group
-
     def _codepipeline(
         self, project: codebuild.CfnProject, connection_arn: str, repository: str, branch: str
     ) -> codepipeline.CfnPipeline:
@@ -194,7 +172,7 @@ class Delivery(Construct):
             purpose="Takes the source of one project and starts its build",
             grants=[
                 # Connections made before mid-2024 are decided under their old service prefix.
-                *(_use_repository(service, connection_arn, repository) for service in _CONNECTION_SERVICES),
+                *(use_repository(service, connection_arn, repository) for service in _CONNECTION_SERVICES),
                 # Bucket and object actions as in the minimum policy of
                 # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html.
                 Grant(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from products.shared import names, template
+from products.shared.missed_starts import missed_starts
 from products.shared.roles import Grant, ServiceRole
 
 NONE, SCHEDULE, NEW_DATA = "None", "Schedule", "NewData"
@@ -61,29 +60,7 @@ class Retraining(Construct):
                 Grant(sid="Start", actions=["codepipeline:StartPipelineExecution"], resources=[_PIPELINE_ARN]),
             ],
         ).role
-        dead_letters = sqs.Queue(
-            self,
-            "DeadLetters",
-            queue_name=template.sub(names.project_resource("missed-starts")),
-            # SQS' own key: EventBridge writes here, and a customer key would need a grant to the service for nothing.
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            retention_period=cdk.Duration.days(14),
-            enforce_ssl=True,
-        )
-        dead_letters.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="KeepMissedStarts",
-                principals=[iam.ServicePrincipal("events.amazonaws.com")],
-                actions=["sqs:SendMessage"],
-                resources=[dead_letters.queue_arn],
-                conditions={
-                    "ArnLike": {
-                        "aws:SourceArn": template.sub(template.arn("events", f"rule/{names.project_resource('*')}"))
-                    }
-                },
-            )
-        )
-        template.acknowledge(dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
+        dead_letters = missed_starts(self, "DeadLetters")
         for child in (role, dead_letters):
             for node in child.node.find_all():
                 if isinstance(node, cdk.CfnResource):

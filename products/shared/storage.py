@@ -16,8 +16,11 @@ _SOURCE_DAYS = 30
 class ProjectStorage(Construct):
     """KMS key and artifact bucket of one project.
 
-    The bucket takes TLS only and is emptied on deletion. Roles of the hub below `names.HUB_ROLE_PATH` may read it,
-    because promotion copies approved models from here; nobody else outside the account may.
+    The bucket takes TLS only and is emptied on deletion.
+
+    Args:
+        hub_reads: Let roles of the hub below `names.HUB_ROLE_PATH` read it, because promotion copies approved models
+            from here. Default: True. Nobody else outside the account may, and with False nobody at all.
 
     Attributes:
         key: Key of the bucket, the volumes of jobs and the build log.
@@ -26,7 +29,7 @@ class ProjectStorage(Construct):
             termination the writers are gone before it is emptied.
     """
 
-    def __init__(self, scope: Construct, id_: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, hub_reads: bool = True) -> None:
         super().__init__(scope, id_)
         self.key = kms.Key(
             self,
@@ -68,7 +71,8 @@ class ProjectStorage(Construct):
                 "server access logs would need one more bucket per project that outlives it."
             },
         )
-        self._let_the_hub_read()
+        if hub_reads:
+            self._let_the_hub_read()
         self.contents = custom_resources.bucket_contents(self, self.bucket.bucket_name)
 
     def _let_the_hub_read(self) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import aws_cdk as cdk
 from aws_cdk import aws_servicecatalog as servicecatalog
 
-from products.shared import custom_resources, names, s3_uri, seed_code, template
+from products.shared import custom_resources, names, questions, s3_uri, seed_code, template
 from products.shared.delivery import Delivery
 from products.shared.jobs import PipelineRole
-from products.shared.parameters import TAG_VALUE_PATTERN, Form
+from products.shared.parameters import Form
 from products.shared.registry import ModelGroup
 from products.shared.retraining import CHOICES, NEW_DATA, NONE, Retraining
 from products.shared.roles import Grant, through_s3
@@ -21,19 +21,7 @@ from products.shared.storage import ProjectStorage
 if TYPE_CHECKING:
     from constructs import Construct
 
-PROJECT, DATA, SOURCE, RETRAINING, COSTS = (
-    "Project",
-    "Data",
-    "Source code",
-    "When to train again",
-    "Costs",
-)
-# The seed-code check-in accepts the same names.
-REPOSITORY_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_.][A-Za-z0-9._-]*){1,5}(?<!\.git)$"
-BRANCH_PATTERN = (
-    r"^(?!ml-platform/)(?!.*\.\.)(?!.*\.(lock)?(/|$))[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
-)
-SCHEDULE_PATTERN = r"^rate\((1 (hour|day)|([2-9]|[1-9][0-9]+) (hours|days))\)$|^cron\([^ )]+( [^ )]+){5}\)$"
+DATA, RETRAINING = "Data", "When to train again"
 
 
 class TrainS3Product(servicecatalog.ProductStack):
@@ -50,24 +38,22 @@ class TrainS3Product(servicecatalog.ProductStack):
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_, description=f"{self.SPEC.title}: {self.SPEC.summary}")
         form = Form(self)
-        self._ask_for_project(form)
+        questions.ask_for_project(form)
         data_uri, data_key, label, problem_type = self._ask_for_data(form)
-        repository, branch, connection_arn = self._ask_for_source(form)
+        repository = questions.ask_for_repository(
+            form,
+            example="acme-ml/churn",
+            commits="train",
+            connection="The domain of this account wrote the default.",
+        )
         trigger, schedule, suffix = self._ask_for_retraining(form)
-        cost_center = form.ask(
-            "CostCenter",
-            group=COSTS,
-            label="Cost center",
-            description="Tag CostCenter of everything that the project makes, e.g. ml-1000.",
-            pattern=TAG_VALUE_PATTERN,
-            problem="1 to 64 letters, digits, spaces or _.:/=+@- beginning with a letter or digit, e.g. ml-1000",
-        ).value_as_string
+        cost_center = questions.ask_for_cost_center(form)
         checked = custom_resources.preflight(
             self,
             ["connection", "repository"],
             {
-                "ConnectionArn": connection_arn,
-                "Repository": repository,
+                "ConnectionArn": repository.connection_arn,
+                "Repository": repository.name,
                 "ProjectName": cdk.Fn.ref("SageMakerProjectName"),
                 "ProjectId": cdk.Fn.ref("SageMakerProjectId"),
             },
@@ -79,18 +65,18 @@ class TrainS3Product(servicecatalog.ProductStack):
         archive = hashlib.sha256(seed_code.archive("train-s3")).hexdigest()
         seed = custom_resources.seed_code(
             self,
-            connection_arn=connection_arn,
-            repository=repository,
-            branch=branch,
+            connection_arn=repository.connection_arn,
+            repository=repository.name,
+            branch=repository.branch,
             asset_key=f"assets/{archive}.zip",
         )
         delivery = Delivery(
             self,
             "Delivery",
             storage=storage,
-            connection_arn=connection_arn,
-            repository=repository,
-            branch=branch,
+            connection_arn=repository.connection_arn,
+            repository=repository.name,
+            branch=repository.branch,
             pipeline_role=pipeline_role.role,
             look_at_data=look_at_data,
             environment={
@@ -121,27 +107,6 @@ class TrainS3Product(servicecatalog.ProductStack):
             },
         )
         self._tell(seed, storage, delivery)
-
-    def _ask_for_project(self, form: Form) -> None:
-        form.ask(
-            "SageMakerProjectName",
-            group=PROJECT,
-            label="Project name",
-            description="Name of the SageMaker project; Studio fills it in. E.g. churn.",
-            pattern=names.PROJECT_NAME_PATTERN,
-            longest=names.PROJECT_NAME_MAX,
-            problem=f"1 to {names.PROJECT_NAME_MAX} lower-case letters, digits and inner hyphens, e.g. churn-2 "
-            "(SageMaker writes names in lower case into ARNs, so upper case would break permissions)",
-        )
-        form.ask(
-            "SageMakerProjectId",
-            group=PROJECT,
-            label="Project id",
-            description="Id of the SageMaker project; Studio fills it in. E.g. p-abc123def456.",
-            pattern=names.PROJECT_ID_PATTERN,
-            longest=names.PROJECT_ID_MAX,
-            problem=f"p- and 1 to {names.PROJECT_ID_MAX - 2} lower-case letters or digits, e.g. p-abc123def456",
-        )
 
     @staticmethod
     def _ask_for_data(form: Form) -> tuple[str, str, str, str]:
@@ -190,40 +155,6 @@ class TrainS3Product(servicecatalog.ProductStack):
         data_key = cdk.Fn.condition_if(has_key.logical_id, key.value_as_string, none).to_string()
         return data_uri.value_as_string, data_key, label.value_as_string, problem_type.value_as_string
 
-    @staticmethod
-    def _ask_for_source(form: Form) -> tuple[str, str, str]:
-        repository = form.ask(
-            "Repository",
-            group=SOURCE,
-            label="Empty repository",
-            description="Repository that receives the seed code, as owner/name. Create it empty, without a README. "
-            "E.g. acme-ml/churn.",
-            pattern=REPOSITORY_PATTERN,
-            longest=200,
-            problem="owner/name as in the address of the repository, without .git, e.g. acme-ml/churn",
-        )
-        branch = form.ask(
-            "Branch",
-            group=SOURCE,
-            label="Branch",
-            description="Branch that is created, and whose commits train. E.g. main.",
-            default="main",
-            pattern=BRANCH_PATTERN,
-            longest=100,
-            problem="A branch name of letters, digits and _.- with inner slashes, e.g. main; names that begin with "
-            "ml-platform/ are kept for new seed code",
-        )
-        connection = form.ask(
-            "ConnectionArn",
-            group=SOURCE,
-            label="Connection (SSM parameter)",
-            description="Name of the SSM parameter with the ARN of the CodeConnection that reaches the repository. "
-            "The domain of this account wrote the default.",
-            default=names.contract_parameter("connection-arn"),
-            type_="AWS::SSM::Parameter::Value<String>",
-        )
-        return repository.value_as_string, branch.value_as_string, connection.value_as_string
-
     def _ask_for_retraining(self, form: Form) -> tuple[str, str, str]:
         trigger = form.ask(
             "Trigger",
@@ -240,7 +171,7 @@ class TrainS3Product(servicecatalog.ProductStack):
             label="Schedule",
             description="For Schedule only, times in UTC. E.g. rate(7 days), or cron(0 5 ? * MON *) for Mondays at 5.",
             default="rate(7 days)",
-            pattern=SCHEDULE_PATTERN,
+            pattern=questions.SCHEDULE_PATTERN,
             problem="A rate in hours or days, e.g. rate(7 days), or a cron with six fields, e.g. cron(0 5 ? * MON *)",
         ).value_as_string
         suffix = form.ask(
