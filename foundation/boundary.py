@@ -24,6 +24,8 @@ _PRODUCT_ROLES: Final = (
     f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{names.PROJECT_ROLE_PATH}*",
     f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{names.PREFIX}/persona/*",
 )
+_DEPLOY_ROLES: Final = f"arn:${{AWS::Partition}}:iam::*:role/{names.DEPLOY_ROLE}"
+"""Of any account, the hub too if it deploys to itself; their trust policies decide who gets in, by `DEPLOYMENT_TAG`."""
 
 APPROVERS: Final = ("lead-data-scientist", "ml-engineer")
 """Personas that may approve a model."""
@@ -127,6 +129,9 @@ WORK: Final = (
     "sagemaker:Start*",
     "sagemaker:Stop*",
     "sagemaker:Update*",
+    "scheduler:CreateSchedule",
+    "scheduler:DeleteSchedule",
+    "scheduler:GetSchedule",
     "secretsmanager:DescribeSecret",
     "secretsmanager:GetSecretValue",
     "servicecatalog:Describe*",
@@ -169,7 +174,7 @@ def document() -> dict[str, Any]:
                 "Sid": "RolesOfDeployments",
                 "Effect": "Allow",
                 "Action": "sts:AssumeRole",
-                "Resource": f"arn:${{AWS::Partition}}:iam::*:role/{names.PREFIX}/*",
+                "Resource": _DEPLOY_ROLES,
             },
             # Explicit, because a resource policy (of a key, a queue) may grant what a boundary only leaves out.
             {
@@ -207,14 +212,23 @@ def document() -> dict[str, Any]:
                 "Effect": "Deny",
                 "Action": [
                     "codebuild:StartBuild",
+                    "codepipeline:PutApprovalResult",
+                    "codepipeline:RetryStageExecution",
+                    "codepipeline:StartPipelineExecution",
+                    "codepipeline:StopPipelineExecution",
                     "lambda:InvokeFunction",
                     "lambda:UpdateFunctionCode",
+                    "s3:DeleteObject*",
+                    "s3:PutObject*",
                     "sqs:ReceiveMessage",
                     "ssm:DeleteParameter",
                     "ssm:PutParameter",
                 ],
                 "Resource": [
                     _ACCOUNT % ("codebuild", f"project/{names.PREFIX}-*"),
+                    # In the hub: the catalog's own pipeline and the buckets of releases, registry and audit.
+                    _ACCOUNT % ("codepipeline", f"{names.PREFIX}-*"),
+                    f"arn:${{AWS::Partition}}:s3:::{names.PREFIX}-*",
                     _ACCOUNT % ("lambda", f"function:{names.PREFIX}-*"),
                     _ACCOUNT % ("sqs", f"{names.PREFIX}-*"),
                     _ACCOUNT % ("ssm", f"parameter/{names.PREFIX}/*"),
@@ -226,6 +240,13 @@ def document() -> dict[str, Any]:
                 "Action": ["kms:CreateGrant", "kms:Decrypt"],
                 "Resource": "*",
                 "Condition": {"StringEquals": {f"aws:ResourceTag/{BASELINE_TAG}": BASELINE_TAG_VALUE}},
+            },
+            # What goes to production is decided by governance officers, who have no role of a product.
+            {
+                "Sid": "GovernanceDecidesOnProduction",
+                "Effect": "Deny",
+                "Action": "codepipeline:PutApprovalResult",
+                "Resource": _ACCOUNT % ("codepipeline", "mlp-*/Approve/*"),
             },
             # The role that registers a model cannot approve it: only the people who decide may.
             {
@@ -251,10 +272,10 @@ class Boundary(Construct):
     """Managed policy ``ml-platform-boundary``, in the home region only: IAM has no regions.
 
     Args:
-        condition: Condition under which the policy exists.
+        condition: Condition under which the policy exists. Default: always.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, condition: CfnCondition) -> None:
+    def __init__(self, scope: Construct, id_: str, *, condition: CfnCondition | None = None) -> None:
         super().__init__(scope, id_)
         policy = iam.CfnManagedPolicy(
             self,
@@ -269,9 +290,6 @@ class Boundary(Construct):
             policy,
             {
                 **{f"AwsSolutions-IAM5[Action::{action}]": reason for action in WORK if "*" in action},
-                **{
-                    wildcard_finding(arn): reason
-                    for arn in ("*", *_PRODUCT_ROLES, f"arn:${{AWS::Partition}}:iam::*:role/{names.PREFIX}/*")
-                },
+                **{wildcard_finding(arn): reason for arn in ("*", *_PRODUCT_ROLES, _DEPLOY_ROLES)},
             },
         )

@@ -17,7 +17,8 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from foundation.findings import acknowledge
-from foundation.handler_permissions import handler_permissions, resource_kinds
+from foundation.handler_permissions import handler_permissions, resource_kinds, resource_types
+from portfolios.catalog import products_of_the_hub
 from products.shared import names
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _iam(*resources: str) -> tuple[str, ...]:
 
 
 SCOPES: Final[Mapping[str, Scope]] = {
+    "cloudwatch:alarm": _own("cloudwatch", "alarm:mlp-*", _NAMED),
     "codebuild:project": _own("codebuild", "project/mlp-*", _NAMED),
     "codeconnections:connection": _own("codeconnections", "connection/*", _GENERATED),
     "codepipeline:pipeline": _own("codepipeline", "mlp-*", _NAMED),
@@ -101,23 +103,14 @@ SCOPES: Final[Mapping[str, Scope]] = {
     "sagemaker:studio-lifecycle-config": _own("sagemaker", "studio-lifecycle-config/mlp-*", _NAMED),
     "sagemaker:user-profile": _own("sagemaker", "user-profile/*", _GENERATED),
     "scheduler:schedule": _own("scheduler", "schedule/default/mlp-*", _NAMED),
+    "scheduler:schedule-group": _own("scheduler", "schedule-group/mlp-*", _NAMED),
+    # Actions on a subscription name its topic; a subscription's ARN is that of the topic and an id.
+    "sns:topic": _own("sns", "mlp-*", _NAMED),
     "sqs:queue": _own("sqs", "mlp-*", _NAMED),
     "sso:instance": Scope(arns=("arn:${AWS::Partition}:sso:::instance/*",), because=_READ_ONLY),
     # Needed by the extras below only.
     "cloudformation:changeset": _own("cloudformation", "changeSet/*", _GENERATED),
     "cloudformation:stack": _own("cloudformation", "stack/SC-*", "Service Catalog names its stacks SC-<account>-pp-…."),
-    "lambda:function": Scope(
-        arns=tuple(
-            f"arn:${{AWS::Partition}}:lambda:*:${{AWS::AccountId}}:function:{name}"
-            for name in (
-                names.SEED_CHECKIN_FUNCTION,
-                names.BUCKET_EMPTIER_FUNCTION,
-                names.ENABLE_PROJECTS_FUNCTION,
-                names.PREFLIGHT_FUNCTION,
-            )
-        ),
-        because="The same function in every region of the account.",
-    ),
     "ssm:parameter": _own("ssm", f"parameter/{names.PREFIX}/*", "Values of the contract and of the network."),
 }
 """On which resources the role may act, by IAM's kind of resource (service:kind)."""
@@ -288,11 +281,29 @@ class Extra:
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
-def extras(hub_account_id: str) -> tuple[Extra, ...]:
+WORKLOAD_FUNCTIONS: Final = (
+    names.SEED_CHECKIN_FUNCTION,
+    names.BUCKET_EMPTIER_FUNCTION,
+    names.ENABLE_PROJECTS_FUNCTION,
+    names.PREFLIGHT_FUNCTION,
+)
+"""Functions behind the custom resources of products that are launched in workload accounts."""
+
+HUB_FUNCTIONS: Final = (
+    names.SEED_CHECKIN_FUNCTION,
+    names.BUCKET_EMPTIER_FUNCTION,
+    names.PREFLIGHT_FUNCTION,
+    names.DEPLOYMENT_FUNCTION,
+)
+"""Functions behind the custom resources of products that are launched in the hub."""
+
+
+def extras(hub_account_id: str, functions: Sequence[str] = WORKLOAD_FUNCTIONS) -> tuple[Extra, ...]:
     """Return what Service Catalog and CloudFormation need besides the handlers of the resource types.
 
     Args:
         hub_account_id: Account of the artifact bucket from which templates are read, 12 digits.
+        functions: Names of the functions behind custom resources.
     """
     return (
         Extra(
@@ -353,6 +364,10 @@ def extras(hub_account_id: str) -> tuple[Extra, ...]:
         Extra(
             reason="Custom resources: CloudFormation invokes their functions in the name of whoever launches.",
             actions=("lambda:InvokeFunction",),
+            scope=Scope(
+                arns=tuple(f"arn:${{AWS::Partition}}:lambda:*:${{AWS::AccountId}}:function:{f}" for f in functions),
+                because="The same function in every region of the account.",
+            ),
         ),
         Extra(
             reason="A pipeline with a connection that has the service's new name; the schema knows the old one only.",
@@ -383,19 +398,36 @@ def needed_actions(types: Iterable[str]) -> dict[str, frozenset[str]]:
     return {action: frozenset(users) for action, users in sorted(needed.items())}
 
 
-def statements(types: Iterable[str], hub_account_id: str) -> list[dict[str, Any]]:
+def released_types(products: Path = PRODUCTS, *, in_hub: bool) -> frozenset[str]:
+    """Return the resource types of all releases that are launched in the hub, or of those that are launched elsewhere.
+
+    Args:
+        products: Folder of the products. Default: that of this repository.
+        in_hub: Whether those products are meant whose portfolios are not shared.
+    """
+    return resource_types(
+        path
+        for path in released_templates(products)
+        if (path.parents[2].name.replace("_", "-") in products_of_the_hub()) is in_hub
+    )
+
+
+def statements(
+    types: Iterable[str], hub_account_id: str, functions: Sequence[str] = WORKLOAD_FUNCTIONS
+) -> list[dict[str, Any]]:
     """Return the allow statements of the role; ARNs are text for ``Fn::Sub``.
 
     Args:
         types: Resource types of the products.
         hub_account_id: Account of the artifact bucket, 12 digits.
+        functions: Names of the functions behind custom resources.
 
     Raises:
         LaunchRoleError: An action has no entry in `SCOPES`.
         SchemaError: A type has no usable schema.
     """
     grouped: dict[tuple[tuple[str, ...], str], set[str]] = {}
-    for action, scopes, conditions in _grants(types, hub_account_id):
+    for action, scopes, conditions in _grants(types, hub_account_id, functions):
         arns = tuple(sorted({arn for scope in scopes for arn in scope.arns}))
         grouped.setdefault((arns, json.dumps(conditions, sort_keys=True)), set()).add(action)
     return [
@@ -409,10 +441,12 @@ def statements(types: Iterable[str], hub_account_id: str) -> list[dict[str, Any]
     ]
 
 
-def _grants(types: Iterable[str], hub_account_id: str) -> Iterator[tuple[str, tuple[Scope, ...], Mapping[str, Any]]]:
+def _grants(
+    types: Iterable[str], hub_account_id: str, functions: Sequence[str]
+) -> Iterator[tuple[str, tuple[Scope, ...], Mapping[str, Any]]]:
     for action, users in needed_actions(types).items():
         yield action, scopes_of(action, sorted(users)), CONDITIONS.get(action, {})
-    for extra in extras(hub_account_id):
+    for extra in extras(hub_account_id, functions):
         for action in extra.actions:
             scopes = (extra.scope,) if extra.scope else scopes_of(action, ["Service Catalog"])
             yield action, scopes, extra.conditions
@@ -487,11 +521,19 @@ class LaunchRole(Construct):
     Args:
         types: Resource types of the products.
         hub_account_id: Account of the artifact bucket, 12 digits.
-        condition: Condition under which the role exists.
+        functions: Names of the functions behind custom resources. Default: those of workload accounts.
+        condition: Condition under which the role exists. Default: always.
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, types: Iterable[str], hub_account_id: str, condition: CfnCondition
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        types: Iterable[str],
+        hub_account_id: str,
+        functions: Sequence[str] = WORKLOAD_FUNCTIONS,
+        condition: CfnCondition | None = None,
     ) -> None:
         super().__init__(scope, id_)
         types = frozenset(types)
@@ -504,7 +546,7 @@ class LaunchRole(Construct):
                 description="What CloudFormation needs for the resource types of released products.",
                 policy_document=substituted(document),
             )
-            for number, document in enumerate(documents(statements(types, hub_account_id)), start=1)
+            for number, document in enumerate(documents(statements(types, hub_account_id, functions)), start=1)
         ]
         role = iam.CfnRole(
             self,
@@ -528,7 +570,7 @@ class LaunchRole(Construct):
             resource.cfn_options.condition = condition
         findings = {
             wildcard_finding(arn): scope.because
-            for _, scopes, _ in _grants(types, hub_account_id)
+            for _, scopes, _ in _grants(types, hub_account_id, functions)
             for scope in scopes
             for arn in scope.arns
             if "*" in arn

@@ -17,12 +17,12 @@ from foundation.baseline import Baseline, BaselineFunction
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
 from foundation.findings import acknowledge
-from foundation.handler_permissions import resource_types
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
+    PRODUCTS,
     LaunchRole,
-    released_templates,
+    released_types,
 )
 from foundation.registry import DECISIONS, MODEL_EVENT
 from portfolios.catalog import PORTFOLIOS
@@ -65,14 +65,13 @@ FIRST_TYPES: Final = frozenset(
 """Resource types for which a catalog without any release gets a launch role, so that a first one can be tried out."""
 
 
-def launchable_types(root: Path | None = None) -> frozenset[str]:
-    """Return the resource types of all releases; `FIRST_TYPES` when there is no release yet.
+def launchable_types(root: Path = PRODUCTS) -> frozenset[str]:
+    """Return the types of all releases that are launched in workload accounts; `FIRST_TYPES` when there is none yet.
 
     Args:
         root: Folder of the products. Default: that of this repository.
     """
-    templates = released_templates(root) if root else released_templates()
-    return resource_types(templates) if templates else FIRST_TYPES
+    return released_types(root, in_hub=False) or FIRST_TYPES
 
 
 class BaselineTemplate(sc.ProductStack):
@@ -84,7 +83,7 @@ class BaselineTemplate(sc.ProductStack):
     Args:
         hub_account_id: Account of the hub, 12 digits.
         home_region: Region in which the resources of IAM are made, which has no regions itself.
-        types: Resource types that the launch role must be able to make. Default: those of the released templates.
+        types: Resource types that the launch role must be able to make. Default: `launchable_types`.
     """
 
     def __init__(

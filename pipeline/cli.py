@@ -297,8 +297,9 @@ def upload(root: Path, bucket: str, region: str | None, *, as_json: bool) -> Non
 def check_published(root: Path, region: str | None, ou: str | None, *, as_json: bool) -> None:
     """Check in the hub account that the catalog is published as this repository says.
 
-    Every portfolio exists and is shared with the workloads unit, every product is in it with a launch constraint, and
-    every version has the right state. Exit code 1 with a sentence per deviation. Only reads. Run by the pipeline.
+    Every portfolio exists and is shared with the workloads unit (or with none, if it is for the hub alone), every
+    product is in it with a launch constraint, and every version has the right state. Exit code 1 with a sentence per
+    deviation. Only reads. Run by the pipeline.
     """
     import boto3
 

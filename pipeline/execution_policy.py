@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from foundation.handler_permissions import handler_permissions, resource_kinds
 from pipeline.settings import HubSettings, SettingsError
+from products.shared import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,18 +25,22 @@ HUB_TYPES: Final = frozenset(
         "AWS::CodeBuild::Project",
         "AWS::CodeConnections::Connection",
         "AWS::CodePipeline::Pipeline",
+        "AWS::DynamoDB::Table",
         "AWS::ECR::Repository",
         "AWS::Events::EventBus",
         "AWS::Events::EventBusPolicy",
         "AWS::Events::Rule",
         "AWS::Glue::Database",
         "AWS::Glue::Table",
+        "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Policy",
         "AWS::IAM::Role",
         "AWS::KMS::Alias",
         "AWS::KMS::Key",
+        "AWS::Lambda::EventInvokeConfig",
         "AWS::Lambda::EventSourceMapping",
         "AWS::Lambda::Function",
+        "AWS::Lambda::Permission",
         "AWS::Logs::LogGroup",
         "AWS::S3::Bucket",
         "AWS::S3::BucketPolicy",
@@ -44,6 +49,7 @@ HUB_TYPES: Final = frozenset(
         "AWS::SNS::TopicPolicy",
         "AWS::SQS::Queue",
         "AWS::SQS::QueuePolicy",
+        "AWS::SSM::Parameter",
         "AWS::ServiceCatalog::CloudFormationProduct",
         "AWS::ServiceCatalog::LaunchRoleConstraint",
         "AWS::ServiceCatalog::Portfolio",
@@ -62,11 +68,12 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "cloudwatch": ("cloudwatch:*:ACCOUNT:alarm:ml-platform-*",),
     "codebuild": (
         "codebuild:*:ACCOUNT:project/Pipeline*",  # CloudFormation names projects by their logical id alone
-        "codebuild:*:ACCOUNT:project/ml-platform-catalog-selfupdate",  # named by CDK Pipelines
+        "codebuild:*:ACCOUNT:project/ml-platform-*",  # named by CDK Pipelines, or by the baseline
     ),
     "codeconnections": ("codeconnections:*:ACCOUNT:connection/*",),
     "codepipeline": ("codepipeline:*:ACCOUNT:ml-platform-catalog",),
     "codestar-connections": ("codestar-connections:*:ACCOUNT:connection/*", "codeconnections:*:ACCOUNT:connection/*"),
+    "dynamodb": ("dynamodb:*:ACCOUNT:table/ml-platform-*",),
     "ecr": ("ecr:*:ACCOUNT:repository/ml-platform-*",),
     "events": (
         "events:*:ACCOUNT:event-bus/ml-platform",
@@ -75,10 +82,16 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
         "events:*:ACCOUNT:rule/ml-platform/ml-platform-*",  # a rule on a bus of its own has the bus in its ARN
     ),
     "glue": ("glue:*:ACCOUNT:catalog", "glue:*:ACCOUNT:database/ml_platform", "glue:*:ACCOUNT:table/ml_platform/*"),
-    "iam": tuple(f"iam::ACCOUNT:role/{name}" for name in (*_OWN, "ml-platform/hub/ml-platform-*")),
+    "iam": (
+        *(f"iam::ACCOUNT:role/{name}" for name in _OWN),
+        f"iam::ACCOUNT:role{names.HUB_ROLE_PATH}ml-platform-*",
+        f"iam::ACCOUNT:role{names.BASELINE_ROLE_PATH}ml-platform-*",
+        f"iam::ACCOUNT:policy/{names.BOUNDARY_POLICY}",
+        f"iam::ACCOUNT:policy{names.BASELINE_ROLE_PATH}{names.LAUNCH_ROLE}-*",
+    ),
     "kms": ("kms:*:ACCOUNT:key/*", "kms:*:ACCOUNT:alias/ml-platform-*"),
     "lambda": ("lambda:*:ACCOUNT:function:ml-platform-*", "lambda:*:ACCOUNT:event-source-mapping:*"),
-    "logs": ("logs:*:ACCOUNT:log-group:ml-platform-*",),
+    "logs": tuple(f"logs:*:ACCOUNT:log-group:{at}ml-platform-*" for at in ("", "/aws/lambda/", "/aws/codebuild/")),
     "s3": (
         "s3:::ml-platform-*",
         "s3:::mlplatformpipeline-*",
@@ -87,12 +100,27 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "servicecatalog": ("catalog:*:ACCOUNT:*", "servicecatalog:*:ACCOUNT:*"),
     "sns": tuple(f"sns:*:ACCOUNT:{name}" for name in _OWN),
     "sqs": ("sqs:*:ACCOUNT:ml-platform-*",),
+    "ssm": ("ssm:*:ACCOUNT:parameter/ml-platform/*",),
 }
 """Resources of each service that the hub's stacks own, without ``arn:<partition>:``."""
 
 UNUSED: Final = frozenset(
     {
         # Of types that the hub uses, what it does not use them for.
+        "dynamodb:AssociateTableReplica",
+        "dynamodb:BatchWriteItem",
+        "dynamodb:CreateTableReplica",
+        "dynamodb:DeleteItem",
+        "dynamodb:DescribeImport",
+        "dynamodb:DisableKinesisStreamingDestination",
+        "dynamodb:EnableKinesisStreamingDestination",
+        "dynamodb:GetItem",
+        "dynamodb:ImportTable",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "dynamodb:Scan",
+        "dynamodb:UpdateItem",
+        "dynamodb:UpdateKinesisStreamingDestination",
         "ec2",
         "elasticfilesystem",
         "firehose",
@@ -102,11 +130,17 @@ UNUSED: Final = frozenset(
         "glue:GetSchemaVersion",
         "glue:PassConnection",
         "glue:UpdateConnection",
+        "kinesis",
         "lakeformation",
         "s3files",
         "s3tables",
+        "iam:AttachGroupPolicy",
+        "iam:AttachUserPolicy",
+        "iam:CreateServiceLinkedRole",
         "iam:DeleteGroupPolicy",
         "iam:DeleteUserPolicy",
+        "iam:DetachGroupPolicy",
+        "iam:DetachUserPolicy",
         "iam:GetGroup",
         "iam:GetGroupPolicy",
         "iam:GetUser",

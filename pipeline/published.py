@@ -68,7 +68,7 @@ def check_published(
         client: Client for Service Catalog in the hub account and the region to check; it only lists and describes.
         catalog: The releases.
         portfolios: The portfolios that should exist.
-        ou_id: The organisational unit that they should be shared with.
+        ou_id: The organisational unit that those which are shared should be shared with.
     """
     by_title: dict[str, list[str]] = {}
     for found in _pages(client, "list_portfolios", "PortfolioDetails", PageSize=100):
@@ -87,6 +87,7 @@ def check_published(
             rows += [_row(portfolio, release, is_right=False) for product in products for release in product.versions]
             continue
         deviations += _sharing(client, portfolio, ids[0], ou_id)
+        deviations += _principals(client, portfolio, ids[0])
         views = _views(client, ids[0])
         for product in products:
             wrong = list(_product(client, portfolio, ids[0], product, views))
@@ -112,19 +113,23 @@ def _row(portfolio: PortfolioSpec, release: Release, *, is_right: bool) -> Row:
 
 def _sharing(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_id: str, ou_id: str) -> Iterator[str]:
     name = f"Portfolio {portfolio.title!r}"
-    shares = [
-        share
-        for share in _pages(
-            client,
-            "describe_portfolio_shares",
-            "PortfolioShareDetails",
-            PortfolioId=portfolio_id,
-            Type="ORGANIZATIONAL_UNIT",
-            PageSize=100,
-        )
-        # The recipient is given as an id, or as an ARN that ends in it.
-        if share["PrincipalId"].rsplit("/", 1)[-1] == ou_id
-    ]
+    found = _pages(
+        client,
+        "describe_portfolio_shares",
+        "PortfolioShareDetails",
+        PortfolioId=portfolio_id,
+        Type="ORGANIZATIONAL_UNIT",
+        PageSize=100,
+    )
+    if not portfolio.shared:
+        for share in found:
+            yield (
+                f"{name} is shared with {share['PrincipalId']}, but it is for the hub alone: its products cannot be "
+                f"launched there. Find out who shared it, and take the share back."
+            )
+        return
+    # The recipient is given as an id, or as an ARN that ends in it.
+    shares = [share for share in found if share["PrincipalId"].rsplit("/", 1)[-1] == ou_id]
     if not shares:
         yield (
             f"{name} is not shared with {ou_id}, so no account there sees it. See the events of the portfolio share "
@@ -140,8 +145,14 @@ def _sharing(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_i
             )
         if not share.get("ShareTagOptions", False):
             yield f"{name} is shared with {ou_id} without its TagOptions: what is launched from it is not tagged."
+
+
+def _principals(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_id: str) -> Iterator[str]:
     if not _pages(client, "list_principals_for_portfolio", "Principals", PortfolioId=portfolio_id, PageSize=20):
-        yield f"{name} has no principals, so nobody may launch from it. Its personas are in portfolios/catalog.py."
+        yield (
+            f"Portfolio {portfolio.title!r} has no principals, so nobody may launch from it. Its personas are in "
+            f"portfolios/catalog.py."
+        )
 
 
 def _views(client: ServiceCatalogClient, portfolio_id: str) -> dict[str, str]:

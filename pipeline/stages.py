@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import Environment, Stage, Tags
 
 from foundation.artifacts import ArtifactsStack
+from foundation.hub_baseline import HubBaselineStack
 from foundation.registry import RegistryStack
 from foundation.workload_baseline import WorkloadBaselineStack
 from portfolios.stack import PortfoliosStack
@@ -29,6 +30,7 @@ class FoundationStage(Stage):
         artifacts: Bucket of the releases.
         registry: The central model registry; its function's code comes from the bucket, once it is filled.
         baseline: The StackSet with what accounts need; its functions' code comes from the bucket as well.
+        hub_baseline: What the hub itself needs, so that deployment products can be launched in it.
     """
 
     def __init__(self, scope: Construct, id_: str, *, region: str, settings: HubSettings) -> None:
@@ -61,6 +63,16 @@ class FoundationStage(Stage):
         )
         self.baseline.add_stack_dependency(self.artifacts, "its functions' code comes from the bucket")
         self.baseline.add_stack_dependency(self.registry, "its rule forwards events to the bus of the registry")
+        self.hub_baseline = HubBaselineStack(
+            self,
+            "HubBaseline",
+            settings=settings,
+            env=environment,
+            stack_name="ml-platform-hub-baseline",
+            tags=settings.tags,
+        )
+        self.hub_baseline.add_stack_dependency(self.artifacts, "its functions' code comes from the bucket")
+        self.hub_baseline.add_stack_dependency(self.registry, "deployment projects need both")
         tag_resources(self, settings)
 
 

@@ -23,6 +23,8 @@ class PortfolioSpec:
         tag_options: Tags that Service Catalog sets on everything launched from it. With one value a tag is set without
             asking; with several the person must choose, which ``CreateProject`` of SageMaker cannot.
         product_tags: Tags on its products themselves. Default: none.
+        shared: Whether it is shared with the workloads OU. One that is not is for people in the hub itself. Default:
+            shared.
     """
 
     id: str
@@ -32,6 +34,7 @@ class PortfolioSpec:
     personas: tuple[str, ...]
     tag_options: Mapping[str, tuple[str, ...]]
     product_tags: Mapping[str, str] = field(default_factory=dict)
+    shared: bool = True
 
 
 STUDIO_VISIBILITY: Final = "sagemaker:studio-visibility"
@@ -58,4 +61,20 @@ PORTFOLIOS: Final = (
         tag_options={"ml-platform:portfolio": ("sagemaker-projects",)},
         product_tags={STUDIO_VISIBILITY: "true"},
     ),
+    PortfolioSpec(
+        id="ml-deployment",
+        title="ML Deployment",
+        description="Projects of ML engineers: bring a model of the central registry to test and to production.",
+        products=("deploy-realtime", "deploy-batch"),
+        personas=("ml-engineer",),
+        tag_options={"ml-platform:portfolio": ("ml-deployment",)},
+        product_tags={STUDIO_VISIBILITY: "true"},
+        shared=False,
+    ),
 )
+
+
+def products_of_the_hub() -> frozenset[str]:
+    """Return the ids of the products that are launched in the hub only: no portfolio that is shared holds them."""
+    elsewhere = {product for portfolio in PORTFOLIOS if portfolio.shared for product in portfolio.products}
+    return frozenset(p for portfolio in PORTFOLIOS for p in portfolio.products if p not in elsewhere)

@@ -1,4 +1,4 @@
-"""Publishes the portfolios: every released version of their products, who may launch them, and the share to the OU."""
+"""Publishes the portfolios: every released version of their products, who may launch them, and the shares to the OU."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class PortfoliosStack(Stack):
                 products={p: products[p] for p in portfolio.products if p in products},
                 role_patterns=role_patterns(portfolio, settings),
                 tag_options=[tag_options[k, v] for k, values in portfolio.tag_options.items() for v in values],
-                ou_id=settings.workloads_ou_id,
+                ou_id=settings.workloads_ou_id if portfolio.shared else None,
                 publisher=publisher,
             )
 
@@ -315,14 +315,15 @@ class Product(Construct):
 
 
 class Portfolio(Construct):
-    """A portfolio: its products, who may launch them with which role, and the share to the OU.
+    """A portfolio: its products, who may launch them with which role, and the share to an OU.
 
     Args:
         spec: What the portfolio is.
         products: Its products by id.
-        role_patterns: Patterns of role names, with path, that may launch, in every account it is shared with.
+        role_patterns: Patterns of role names, with path, that may launch, in the hub and every account it is shared
+            with.
         tag_options: Its TagOptions.
-        ou_id: Unit it is shared with.
+        ou_id: Unit it is shared with. None: it stays in the hub.
         publisher: Shares it.
     """
 
@@ -335,7 +336,7 @@ class Portfolio(Construct):
         products: Mapping[str, Product],
         role_patterns: Sequence[str],
         tag_options: Sequence[sc.CfnTagOption],
-        ou_id: str,
+        ou_id: str | None,
         publisher: CatalogPublisher,
     ) -> None:
         super().__init__(scope, id_)
@@ -353,7 +354,7 @@ class Portfolio(Construct):
                 portfolio_id=portfolio.ref,
                 product_id=product.resource.ref,
                 local_role_name=names.LAUNCH_ROLE,
-                description="Launches with the role that the workload baseline creates in every account",
+                description="Launches with the role that the baseline creates in every account",
             )
             constraint.node.add_dependency(association)
             contents += [association, constraint]
@@ -376,18 +377,19 @@ class Portfolio(Construct):
                     resource_id=portfolio.ref,
                 )
             )
-        share = publisher.custom_resource(
-            self,
-            "Share",
-            "Custom::PortfolioShare",
-            {
-                "PortfolioId": portfolio.ref,
-                "OrganizationalUnitId": ou_id,
-                "SharePrincipals": "true",
-                "ShareTagOptions": "true",
-            },
-        )
-        share.node.add_dependency(*contents)  # nobody sees a portfolio that is half filled
+        if ou_id is not None:
+            share = publisher.custom_resource(
+                self,
+                "Share",
+                "Custom::PortfolioShare",
+                {
+                    "PortfolioId": portfolio.ref,
+                    "OrganizationalUnitId": ou_id,
+                    "SharePrincipals": "true",
+                    "ShareTagOptions": "true",
+                },
+            )
+            share.node.add_dependency(*contents)  # nobody sees a portfolio that is half filled
         CfnOutput(Stack.of(self), f"{id_}PortfolioId", value=portfolio.ref, description=spec.title)
 
 

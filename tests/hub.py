@@ -34,7 +34,10 @@ SETTINGS: Final[dict[str, Any]] = {
     "deployment_ou_id": DEPLOYMENT_OU,
     "deployment_account_ids": list(DEPLOYMENT_ACCOUNTS),
     "source": {"provider": "GitHub", "repository": "a-team/catalog", "branch": "main"},
-    "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLLead_*"]},
+    "principals": {
+        "ml-admin": ["aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLLead_*"],
+        "ml-deployment": ["aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLEngineer_*"],
+    },
     "notification_emails": ["platform@tests.invalid", "second@tests.invalid"],
     "support": {"email": "help@tests.invalid", "url": "https://tests.invalid/help"},
 }

@@ -41,7 +41,7 @@ def test_every_action_of_the_handlers_is_granted_or_named_as_unused(statements: 
     needed = {a for type_ in HUB_TYPES for a in handler_permissions(type_) if resource_kinds(a) is not None}
     unused = {a for a in needed if UNUSED & {a, a.split(":")[0]}}
     assert needed - unused - granted == set()
-    beyond = {"lambda:InvokeFunction", "ssm:GetParameters", "organizations:ListDelegatedAdministrators"}
+    beyond = {"lambda:InvokeFunction", "organizations:ListDelegatedAdministrators"}
     assert granted - needed == beyond
     assert all(entry in unused or any(a.startswith(f"{entry}:") for a in unused) for entry in UNUSED), "nothing idle"
     assert set(RESOURCES) == {a.split(":")[0] for a in needed - unused if resource_kinds(a)}
@@ -62,6 +62,16 @@ def test_only_actions_without_a_resource_level_are_granted_on_everything(stateme
         ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-{REGION}", False),
         ("iam:PutUserPolicy", f"arn:aws:iam::{ACCOUNT}:user/somebody", False),
         ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/hub/ml-platform-registry-PromotionRole", True),
+        ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/baseline/ml-platform-hub-baseline-Role", True),
+        ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/project/anything", False),
+        ("iam:CreatePolicy", f"arn:aws:iam::{ACCOUNT}:policy/ml-platform-boundary", True),
+        ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/ml-platform/baseline/ml-platform-launch-1", True),
+        ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/ml-platform-hub-execution-1", False),
+        ("ssm:PutParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ml-platform/v1/boundary-arn", True),
+        ("ssm:PutParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/payroll", False),
+        ("dynamodb:CreateTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/ml-platform-hub-baseline-Ledger", True),
+        ("dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders", False),
+        ("logs:CreateLogGroup", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/lambda/ml-platform-preflight", True),
         ("events:DeleteEventBus", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/payments", False),
         ("glue:DeleteTable", f"arn:aws:glue:{REGION}:{ACCOUNT}:table/sales/orders", False),
         ("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:other", False),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,7 @@ class Account:
         return http, {key: items[start : start + 1], **more}
 
 
-def check(account: Account) -> Published:
+def check(account: Account, portfolio: PortfolioSpec = PROJECTS) -> Published:
     versions = (
         release("1.0.0", guidance="DEPRECATED"),
         release("1.1.0", guidance="DEPRECATED", active=False),
@@ -113,7 +114,7 @@ def check(account: Account) -> Published:
     )
     product = ReleasedProduct(id="tiny", title="Tiny project", summary="", versions=versions)
     catalog = Catalog(root=Path(), products={"tiny": product}, unreleased=("unreleased",))
-    return check_published(account.client(), catalog, [PROJECTS], ou_id=OU)
+    return check_published(account.client(), catalog, [portfolio], ou_id=OU)
 
 
 def test_an_account_as_the_repository_says_has_no_deviation() -> None:
@@ -137,6 +138,17 @@ def test_a_recipient_given_as_an_arn_is_recognised_among_others() -> None:
     ours = {**account.shares[0], "PrincipalId": f"arn:aws:organizations::111122223333:ou/o-exampleorgid/{OU}"}
     account.shares = [{"PrincipalId": "ou-exmp-another001", "Accepted": True}, ours]
     assert check(account).deviations == ()
+
+
+def test_a_portfolio_for_the_hub_alone_is_right_when_nobody_else_sees_it() -> None:
+    for_the_hub, account = dataclasses.replace(PROJECTS, shared=False), Account()
+    (sentence,) = check(account, for_the_hub).deviations
+    assert f"'Projects' is shared with {OU}, but it is for the hub alone" in sentence
+    account.shares = []
+    assert check(account, for_the_hub).deviations == ()
+    account.principals = []
+    (sentence,) = check(account, for_the_hub).deviations
+    assert "has no principals" in sentence
 
 
 def edit(name: str, value: object) -> Callable[[Account], None]:
@@ -194,9 +206,7 @@ def repository(tmp_path: Path) -> Path:
     """A repository with a portfolio, a product that has no release, and no settings."""
     (tmp_path / "products").mkdir()
     (tmp_path / "portfolios").mkdir()
-    catalog = (
-        "from types import SimpleNamespace\nPORTFOLIOS = (SimpleNamespace(id='p', title='Projects', products=()),)\n"
-    )
+    catalog = "from types import SimpleNamespace\nPORTFOLIOS = (SimpleNamespace(id='p', title='Projects', products=(), shared=True),)\n"
     (tmp_path / "portfolios" / "catalog.py").write_text(catalog, encoding="utf-8")
     return tmp_path
 

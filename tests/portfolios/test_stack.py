@@ -17,7 +17,7 @@ from pipeline.bundling import asset_key
 from pipeline.releases import Catalog, Release, ReleasedProduct, load_catalog
 from pipeline.semver import Version
 from pipeline.settings import HubSettings
-from portfolios.catalog import PORTFOLIOS
+from portfolios.catalog import PORTFOLIOS, products_of_the_hub
 from portfolios.stack import PortfoliosStack
 from products.shared import names
 from tests.hub import ACCOUNT, OU, REGION, SETTINGS, resources
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PRODUCTS: Final = tuple(product for portfolio in PORTFOLIOS for product in portfolio.products)
+ENGINEERS: Final = SETTINGS["principals"]["ml-deployment"][0]
 PORTFOLIO_ARN: Final = f"arn:aws:catalog:{REGION}:{ACCOUNT}:portfolio/port-1"
 PRODUCT_ARN: Final = f"arn:aws:catalog:{REGION}:{ACCOUNT}:product/prod-1"
 
@@ -141,8 +142,22 @@ def test_guidance_and_visibility_follow_the_releases() -> None:
 def test_a_product_without_a_release_is_left_out_until_it_has_one() -> None:
     template = template_of(catalog(train_s3=()))
     titles = {p["Name"] for p in resources(template, "AWS::ServiceCatalog::CloudFormationProduct").values()}
-    assert titles == {"Title of sagemaker-domain"}
+    assert titles == {f"Title of {product}" for product in PRODUCTS if product != "train-s3"}
     assert len(resources(template, "AWS::ServiceCatalog::Portfolio")) == len(PORTFOLIOS)
+
+
+def test_a_portfolio_whose_products_have_no_release_yet_is_published_empty() -> None:
+    template = template_of(catalog(deploy_realtime=(), deploy_batch=()))
+    portfolios = resources(template, "AWS::ServiceCatalog::Portfolio")
+    (deployment,) = (id_ for id_, p in portfolios.items() if p["DisplayName"] == "ML Deployment")
+    associated = resources(template, "AWS::ServiceCatalog::PortfolioProductAssociation").values()
+    assert {"Ref": deployment} not in [a["PortfolioId"] for a in associated]
+    principals = resources(template, "AWS::ServiceCatalog::PortfolioPrincipalAssociation").values()
+    assert {"Ref": deployment} in [p["PortfolioId"] for p in principals]
+
+
+def test_products_of_a_portfolio_that_is_not_shared_are_products_of_the_hub() -> None:
+    assert products_of_the_hub() == {"deploy-realtime", "deploy-batch"}
 
 
 def test_every_released_product_is_in_a_portfolio_and_every_product_of_a_portfolio_exists() -> None:
@@ -159,6 +174,7 @@ def test_every_released_product_is_in_a_portfolio_and_every_product_of_a_portfol
             {"ml-platform/persona/lead-data-scientist/*", "aws-reserved/sso.amazonaws.com/*AWSReservedSSO_MLLead_*"},
         ),
         ("SageMaker Projects", {"ml-platform/persona/data-scientist/*"}),
+        ("ML Deployment", {"ml-platform/persona/ml-engineer/*", ENGINEERS}),
     ],
 )
 def test_personas_and_the_roles_of_the_settings_launch_by_name_in_every_account(
@@ -193,7 +209,8 @@ def test_studio_finds_the_project_templates_and_nothing_else(launch: Launch) -> 
         product["Name"]: {t["Key"]: t["Value"] for t in product.get("Tags", [])}
         for product in launch.resources("AWS::ServiceCatalog::CloudFormationProduct").values()
     }
-    assert tags["Title of train-s3"].get("sagemaker:studio-visibility") == "true"
+    for product in ("train-s3", "deploy-realtime", "deploy-batch"):
+        assert tags[f"Title of {product}"].get("sagemaker:studio-visibility") == "true"
     assert "sagemaker:studio-visibility" not in tags["Title of sagemaker-domain"]
 
 
@@ -207,6 +224,7 @@ def test_what_is_launched_carries_its_portfolio_as_a_tag_without_anybody_choosin
     options = [(o["Key"], o["Value"]) for o in resources(template, "AWS::ServiceCatalog::TagOption").values()]
     assert sorted(options) == [
         ("ml-platform:portfolio", "ml-admin"),
+        ("ml-platform:portfolio", "ml-deployment"),
         ("ml-platform:portfolio", "sagemaker-projects"),
     ]
     associations = resources(template, "AWS::ServiceCatalog::TagOptionAssociation").values()
@@ -232,9 +250,13 @@ def test_a_tag_option_that_two_portfolios_use_is_created_once() -> None:
     assert len(resources(template, "AWS::ServiceCatalog::TagOptionAssociation")) == len(PORTFOLIOS)
 
 
-def test_every_portfolio_is_shared_with_the_unit_once_it_is_complete(template: dict[str, Any]) -> None:
+def test_the_portfolios_for_accounts_are_shared_with_the_unit_once_they_are_complete(template: dict[str, Any]) -> None:
     shares = {id_: r for id_, r in template["Resources"].items() if r["Type"] == "Custom::PortfolioShare"}
-    assert len(shares) == len(PORTFOLIOS)
+    titles = {
+        template["Resources"][r["Properties"]["PortfolioId"]["Ref"]]["Properties"]["DisplayName"]
+        for r in shares.values()
+    }
+    assert titles == {"ML Admin", "SageMaker Projects"}, "deployment projects are created in the hub only"
     for share in shares.values():
         properties = share["Properties"]
         assert properties["OrganizationalUnitId"] == OU

@@ -1,0 +1,110 @@
+"""The hub baseline: what the hub has before a deployment product is launched in it.
+
+The same contract as in workload accounts, made of the same parts, with a launch role for the deployment products.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import Stack, Tags
+
+from foundation.alerts import AlertTopic
+from foundation.baseline import Baseline
+from foundation.boundary import Boundary
+from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
+from foundation.launch_role import (
+    BASELINE_TAG,
+    BASELINE_TAG_VALUE,
+    HUB_FUNCTIONS,
+    PRODUCTS,
+    LaunchRole,
+    released_types,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from aws_cdk import Environment
+    from constructs import Construct
+
+    from pipeline.settings import HubSettings
+
+FIRST_HUB_TYPES: Final = frozenset(
+    {
+        "AWS::CloudWatch::Alarm",
+        "AWS::CodeBuild::Project",
+        "AWS::CodePipeline::Pipeline",
+        "AWS::Events::Rule",
+        "AWS::IAM::Policy",
+        "AWS::IAM::Role",
+        "AWS::KMS::Key",
+        "AWS::Logs::LogGroup",
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+        "AWS::SNS::Subscription",
+        "AWS::SNS::Topic",
+        "AWS::SNS::TopicPolicy",
+        "AWS::SQS::Queue",
+        "AWS::SQS::QueuePolicy",
+        "AWS::Scheduler::ScheduleGroup",
+    }
+)
+"""Resource types for which the hub gets a launch role until a deployment product is released, to try a first one."""
+
+
+def deployable_types(root: Path = PRODUCTS) -> frozenset[str]:
+    """Return the types of all releases that are launched in the hub; `FIRST_HUB_TYPES` when there is none yet.
+
+    Args:
+        root: Folder of the products. Default: that of this repository.
+    """
+    return released_types(root, in_hub=True) or FIRST_HUB_TYPES
+
+
+class HubBaselineStack(Stack):
+    """The hub baseline in one region of the hub; the resources of IAM with a fixed name in its home region only.
+
+    Args:
+        settings: Settings of the hub.
+        types: Resource types that the launch role must be able to make. Default: `deployable_types`.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        settings: HubSettings,
+        env: Environment,
+        types: Iterable[str] | None = None,
+        stack_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            id_,
+            env=env,
+            stack_name=stack_name,
+            tags=tags,
+            description="ML platform: what the hub needs before deployment products are launched in it",
+        )
+        if self.region == settings.home_region:
+            Boundary(self, "Boundary")
+            LaunchRole(
+                self,
+                "Launch",
+                types=deployable_types() if types is None else types,
+                hub_account_id=settings.account_id,
+                functions=HUB_FUNCTIONS,
+            )
+        alerts = AlertTopic(self, "Alerts", emails=settings.notification_emails)
+        baseline = Baseline(self, hub_account_id=settings.account_id, alerts=alerts.topic)
+        baseline.write_contract()
+        if settings.connection_arn:
+            baseline.contract_value("connection-arn", settings.connection_arn)
+        add_seed_checkin(baseline)
+        add_bucket_emptier(baseline)
+        add_preflight(baseline)
+        Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
