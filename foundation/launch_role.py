@@ -585,9 +585,12 @@ def wildcard_finding(arn: str) -> str:
 
 
 def substituted(value: Any) -> Any:  # noqa: ANN401 - a policy document is JSON of any shape
-    """Return JSON in which every text with a placeholder ``${AWS::…}`` is an ``Fn::Sub``."""
+    """Return JSON in which every text with a placeholder ``${AWS::…}`` is an ``Fn::Sub``.
+
+    Policy variables are written ``${!aws:…}``; a text with these alone needs no ``Fn::Sub``.
+    """
     if isinstance(value, str):
-        return Fn.sub(value) if "${" in value else value
+        return Fn.sub(value) if "${" in value.replace("${!", "") else value.replace("${!", "${")
     if isinstance(value, dict):
         return {key: substituted(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

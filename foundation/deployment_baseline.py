@@ -1,0 +1,107 @@
+"""The deployment baseline: what every account of the deployment OU has before a model is deployed to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import Aws, CfnCondition, Fn, Stack, Tags
+from aws_cdk import aws_cloudformation as cfn
+from aws_cdk import aws_servicecatalog as sc
+
+from foundation.baseline import Baseline
+from foundation.custom_resources import add_bucket_emptier
+from foundation.deploy_role import DeployRole
+from foundation.deployment_boundary import DeploymentBoundary
+from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_cdk import Environment
+    from constructs import Construct
+
+    from pipeline.settings import HubSettings
+
+STACK_SET: Final = "ml-platform-deployment-baseline"
+"""Name of the StackSet in every region of the hub."""
+
+
+class DeploymentBaselineTemplate(sc.ProductStack):
+    """Template of the StackSet; the same for every account.
+
+    Args:
+        hub_account_id: Account of the hub, 12 digits.
+        home_region: Region in which the resources of IAM are made, which has no regions itself.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, hub_account_id: str, home_region: str) -> None:
+        super().__init__(scope, id_, description="ML platform: what an account needs before models are deployed to it")
+        at_home = CfnCondition(self, "AtHome", expression=Fn.condition_equals(Aws.REGION, home_region))
+        DeploymentBoundary(self, "Boundary", hub_account_id=hub_account_id, condition=at_home)
+        DeployRole(self, "Deploy", hub_account_id=hub_account_id, condition=at_home)
+        add_bucket_emptier(Baseline(self, hub_account_id=hub_account_id))
+        Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
+
+
+class DeploymentBaselineStack(Stack):
+    """Rolls the deployment baseline out to every account of the deployment OU, those that join later included.
+
+    One StackSet per region of the hub, because the function's code comes from that region's artifact bucket. A stage
+    can therefore live in the hub's regions only.
+
+    Args:
+        settings: Settings of the hub.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        settings: HubSettings,
+        env: Environment,
+        stack_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            id_,
+            env=env,
+            stack_name=stack_name,
+            tags=tags,
+            description="ML platform: rolls the deployment baseline out to the accounts of the deployment OU",
+        )
+        self.template = DeploymentBaselineTemplate(
+            self, "Template", hub_account_id=settings.account_id, home_region=settings.home_region
+        )
+        template_url = sc.CloudFormationTemplate.from_product_stack(self.template).bind(self).http_url
+        cfn.CfnStackSet(
+            self,
+            "StackSet",
+            stack_set_name=STACK_SET,
+            description="What every account of the deployment OU has before a model is deployed to it.",
+            permission_model="SERVICE_MANAGED",
+            call_as="DELEGATED_ADMIN",
+            template_url=template_url,
+            capabilities=["CAPABILITY_NAMED_IAM"],
+            auto_deployment=cfn.CfnStackSet.AutoDeploymentProperty(
+                enabled=True,
+                # An account that leaves the OU keeps its endpoints running; they need the boundary and the function.
+                retain_stacks_on_account_removal=True,
+            ),
+            managed_execution={"Active": True},
+            operation_preferences=cfn.CfnStackSet.OperationPreferencesProperty(
+                region_concurrency_type="SEQUENTIAL",
+                region_order=[self.region],
+                max_concurrent_percentage=25,
+                failure_tolerance_percentage=10,
+            ),
+            stack_instances_group=[
+                cfn.CfnStackSet.StackInstancesProperty(
+                    deployment_targets=cfn.CfnStackSet.DeploymentTargetsProperty(
+                        organizational_unit_ids=[settings.deployment_ou_id]
+                    ),
+                    regions=[self.region],
+                )
+            ],
+        )
