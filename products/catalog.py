@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from products.deploy_batch.product import DeployBatchProduct
+from products.deploy_realtime.product import DeployRealtimeProduct
 from products.sagemaker_domain.product import SageMakerDomainProduct
 from products.train_s3.product import TrainS3Product
 
-PRODUCTS: Final = (SageMakerDomainProduct, TrainS3Product)
+PRODUCTS: Final = (DeployBatchProduct, DeployRealtimeProduct, SageMakerDomainProduct, TrainS3Product)
 """Classes of all products. Each has a ``SPEC`` and the constructor ``(scope, id)``."""

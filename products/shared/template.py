@@ -88,11 +88,15 @@ class Console:
             },
         )
 
+    @property
+    def host(self) -> str:
+        """Host of the console without a Region, e.g. ``console.aws.amazon.com``."""
+        return self._hosts.find_in_map(cdk.Aws.PARTITION, "Host")
+
     def link(self, path: str) -> str:
         """Return the address of a console page.
 
         Args:
             path: Path and query as text for ``Fn::Sub``, e.g. ``codesuite/codepipeline/pipelines/${Name}/view``.
         """
-        host = self._hosts.find_in_map(cdk.Aws.PARTITION, "Host")
-        return cdk.Fn.sub(f"https://${{AWS::Region}}.${{Host}}/{path}", {"Host": host})
+        return cdk.Fn.sub(f"https://${{AWS::Region}}.${{Host}}/{path}", {"Host": self.host})

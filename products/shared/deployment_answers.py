@@ -1,0 +1,116 @@
+"""What the forms of all deployment products ask: which model, where to, who approves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import aws_cdk as cdk
+
+from products.shared import questions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from products.shared.parameters import Form
+    from products.shared.questions import Repository
+
+MODEL: Final = "Model"
+PLACES: Final = "Where to"
+APPROVAL: Final = "Approval"
+
+# SageMaker's pattern for names of groups in lower case, because SageMaker writes names in lower case into ARNs.
+GROUP_PATTERN: Final = r"^[a-z0-9](-*[a-z0-9]){0,62}$"
+ACCOUNT_PATTERN: Final = r"^[0-9]{12}$"
+REGION_PATTERN: Final = r"^$|^[a-z]{2}(-[a-z]+)+-[0-9]$"
+EMAIL_PATTERN: Final = r"^[^@\s\"]+@[^@\s\"]+\.[^@\s\"]+$"
+INSTANCE_PATTERN: Final = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a stage is.
+
+    Attributes:
+        account_id: The form's parameter with the account.
+        region: The Region; that of the project when the form was left blank.
+    """
+
+    account_id: str
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What every deployment project knows from its form.
+
+    Attributes:
+        places: Test and prod, by stage.
+        repository: The repository.
+        approver_email: Who is asked before production, and told of failures.
+        cost_center: Value of the tag ``CostCenter``.
+    """
+
+    places: Mapping[str, Place]
+    repository: Repository
+    approver_email: str
+    cost_center: str
+
+
+def ask_for_model_and_places(form: Form) -> Mapping[str, Place]:
+    """Ask for project, model package group, and account and Region of each stage; return the places by stage."""
+    questions.ask_for_project(form)
+    form.ask(
+        "ModelPackageGroup",
+        group=MODEL,
+        label="Model package group",
+        description="Group of the central registry (in this account) whose newest approved model is deployed. "
+        "E.g. churn-p-abc123def456-111122223333.",
+        pattern=GROUP_PATTERN,
+        longest=63,
+        problem="1 to 63 lower-case letters, digits and inner hyphens, as SageMaker lists the group, e.g. "
+        "churn-p-abc123def456-111122223333",
+    )
+    return {
+        "test": _ask_for_place(form, "Test", "a copy of the endpoint or job is tried with real records"),
+        "prod": _ask_for_place(form, "Prod", "production runs; the account of the test is possible"),
+    }
+
+
+def ask_for_approver(form: Form) -> str:
+    """Ask for ``ApproverEmail`` and return it."""
+    return form.ask(
+        "ApproverEmail",
+        group=APPROVAL,
+        label="E-mail of the approver",
+        description="Address of the governance officer (or their group), who is asked before production and told of "
+        "failures. E.g. model-governance@example.com.",
+        pattern=EMAIL_PATTERN,
+        longest=254,
+        problem="One e-mail address without spaces or quotes, e.g. model-governance@example.com",
+    ).value_as_string
+
+
+def _ask_for_place(form: Form, stage: str, what: str) -> Place:
+    account_id = form.ask(
+        f"{stage}AccountId",
+        group=PLACES,
+        label=f"{stage} account",
+        description=f"Id of the account in which {what}. It belongs to the deployment OU. E.g. 111122223333.",
+        pattern=ACCOUNT_PATTERN,
+        problem="The 12 digits of an account id without spaces or hyphens, e.g. 111122223333",
+    )
+    region = form.ask(
+        f"{stage}Region",
+        group=PLACES,
+        label=f"{stage} Region (optional)",
+        description="Code of the Region there, e.g. eu-central-1. Blank: the Region of this project.",
+        default="",
+        pattern=REGION_PATTERN,
+        longest=32,
+        problem="Blank, or the code of a Region, e.g. eu-central-1",
+    ).value_as_string
+    stack = account_id.stack
+    same = cdk.CfnCondition(stack, f"{stage}InRegionOfProject", expression=cdk.Fn.condition_equals(region, ""))
+    chosen = cdk.Fn.condition_if(same.logical_id, cdk.Aws.REGION, region).to_string()
+    return Place(account_id=account_id.value_as_string, region=chosen)

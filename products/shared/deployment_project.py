@@ -1,0 +1,323 @@
+"""A deployment project: everything between an approved model in the central registry and production.
+
+It is launched in the hub. What it makes in the accounts of test and production is made by its builds, with the deploy
+role of that account and only within what carries the stage's tag; when the project goes, that goes too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from products.shared import custom_resources, names, seed_code, template
+from products.shared.deployment_builds import (
+    ARTIFACTS,
+    CARD_ARNS,
+    PIPELINE,
+    RENDER,
+    RENDERED,
+    REPORTS,
+    DeploymentBuild,
+    build_name,
+)
+from products.shared.deployment_notices import Notices
+from products.shared.deployment_pipeline import SHADOW_ACTION, SHADOW_STAGE, DeploymentPipeline
+from products.shared.missed_starts import missed_starts
+from products.shared.roles import Grant, ServiceRole, pass_role
+from products.shared.storage import ProjectStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from products.shared.deployment_answers import Answers
+
+SCHEDULES: Final = names.project_resource("shadow")
+"""Group of the schedules that end a shadow period; EventBridge Scheduler deletes them with the group."""
+
+_PIPELINE_ARN: Final = template.arn("codepipeline", PIPELINE)
+
+
+class DeploymentProject(Construct):
+    """Seeded repository, pipeline, builds, notices and triggers of one deployment project.
+
+    Args:
+        seed_code_template: Seed-code template, e.g. ``deploy-realtime``.
+        answers: What the form was answered.
+        choices: Further variables of the builds: the choices of this product.
+        test_action: Name of the action that tries what was deployed to test, e.g. ``EndpointTest``.
+        test_step: Its step in the seed code, e.g. ``endpoint-test``.
+        shadow: Condition under which production first runs the new model as a shadow. Default: the product has none.
+
+    Attributes:
+        storage: Bucket and key of the project.
+        seed: The check-in of the seed code.
+        pipeline: The CodePipeline.
+        notices: Topic of the approver.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        seed_code_template: str,
+        answers: Answers,
+        choices: Mapping[str, str],
+        test_action: str,
+        test_step: str,
+        shadow: cdk.CfnCondition | None = None,
+    ) -> None:
+        super().__init__(scope, id_)
+        self._console = template.Console(cdk.Stack.of(self))
+        repository = answers.repository
+        checked = custom_resources.preflight(
+            self,
+            ["connection", "repository"],
+            {
+                "ConnectionArn": repository.connection_arn,
+                "Repository": repository.name,
+                "ProjectName": cdk.Fn.ref("SageMakerProjectName"),
+                "ProjectId": cdk.Fn.ref("SageMakerProjectId"),
+            },
+        )
+        # Promotion reads training projects; nothing in the hub reads what a deployment project writes.
+        self.storage = ProjectStorage(self, "Storage", hub_reads=False)
+        stages = [
+            custom_resources.deployment(
+                self,
+                f"{stage.capitalize()}Deployment",
+                stage=stage,
+                account_id=answers.places[stage].account_id,
+                region=answers.places[stage].region,
+            )
+            for stage in names.STAGES
+        ]
+        archive = hashlib.sha256(seed_code.archive(seed_code_template)).hexdigest()
+        self.seed = custom_resources.seed_code(
+            self,
+            connection_arn=repository.connection_arn,
+            repository=repository.name,
+            branch=repository.branch,
+            asset_key=f"assets/{archive}.zip",
+        )
+        self.notices = Notices(
+            self,
+            "Notices",
+            storage=self.storage,
+            email=answers.approver_email,
+            pipeline_url=self.pipeline_url,
+        )
+        dead_letters = missed_starts(self, "DeadLetters")
+        variables = {**self._variables(answers), **choices}
+        prod_grants = [*_export_model_card()]
+        if shadow:
+            schedule_role, group = self._schedules(dead_letters.queue_arn)
+            prod_grants += _end_shadow_period(schedule_role)
+            variables |= {
+                "SCHEDULE_GROUP": group.ref,
+                "SCHEDULE_ROLE_ARN": schedule_role,
+                "MISSED_STARTS_ARN": dead_letters.queue_arn,
+            }
+        builds = self._builds(answers, variables, prod_grants)
+        delivery = DeploymentPipeline(
+            self,
+            "Delivery",
+            storage=self.storage,
+            repository=repository,
+            topic=self.notices.topic,
+            test_action=test_action,
+            test_step=test_step,
+            shadow=shadow,
+        )
+        self.pipeline = delivery.pipeline
+        # CodePipeline starts once when it is created: by then the commit, the builds and their roles must be there.
+        self.pipeline.node.add_dependency(self.seed, *builds)
+        self._start_on_approval(dead_letters.queue_arn)
+        for part in self.node.children:
+            if part is not checked:
+                part.node.add_dependency(checked)
+        # On termination: first what deploys, then what it deployed, then the contents of the bucket, then the bucket.
+        # On launch: a repository gets its seed code only when both accounts can be reached.
+        for writer in (delivery, *builds, self.seed):
+            writer.node.add_dependency(*stages)
+        for stage_resource in stages:
+            stage_resource.node.add_dependency(self.storage.contents)
+
+    @property
+    def pipeline_url(self) -> str:
+        """Address of the pipeline in the console."""
+        return self._console.link(f"codesuite/codepipeline/pipelines/{PIPELINE}/view?region=${{AWS::Region}}")
+
+    def _variables(self, answers: Answers) -> dict[str, str]:
+        places = {
+            f"{stage.upper()}_{name}": value
+            for stage in names.STAGES
+            for name, value in (
+                ("ACCOUNT_ID", answers.places[stage].account_id),
+                ("REGION", answers.places[stage].region),
+            )
+        }
+        return {
+            "PROJECT_NAME": cdk.Fn.ref("SageMakerProjectName"),
+            "PROJECT_ID": cdk.Fn.ref("SageMakerProjectId"),
+            "MODEL_PACKAGE_GROUP": cdk.Fn.ref("ModelPackageGroup"),
+            "PIPELINE_NAME": template.sub(PIPELINE),
+            "REPOSITORY_URL": self.seed.get_att_string("RepositoryUrl"),
+            "ARTIFACT_BUCKET": self.storage.bucket.bucket_name,
+            "KMS_KEY_ARN": self.storage.key.key_arn,
+            "HUB_ACCOUNT_ID": cdk.Aws.ACCOUNT_ID,
+            "HUB_REGION": cdk.Aws.REGION,
+            "HUB_BUS_ARN": template.sub(template.arn("events", f"event-bus/{names.HUB_EVENT_BUS}")),
+            "CONSOLE_HOST": self._console.host,
+            "COST_CENTER": answers.cost_center,
+            **places,
+        }
+
+    def _builds(
+        self, answers: Answers, variables: Mapping[str, str], prod_grants: list[Grant]
+    ) -> list[DeploymentBuild]:
+        # The archive that later steps work with is written by this build and by no other.
+        stop = Grant(
+            sid="StopWithoutModel",
+            actions=["codepipeline:StopPipelineExecution"],
+            resources=[_PIPELINE_ARN],
+        )
+        render = DeploymentBuild(
+            self,
+            "Render",
+            purpose=RENDER,
+            storage=self.storage,
+            variables=variables,
+            writes=[f"{ARTIFACTS}/{RENDERED}/*"],
+            grants=[stop],
+        )
+        stages = [
+            DeploymentBuild(
+                self,
+                stage.capitalize(),
+                purpose=stage,
+                storage=self.storage,
+                variables=variables,
+                writes=[REPORTS],
+                account_id=answers.places[stage].account_id,
+                grants=prod_grants if stage == "prod" else (),
+            )
+            for stage in names.STAGES
+        ]
+        return [render, *stages]
+
+    def _schedules(self, dead_letters_arn: str) -> tuple[str, scheduler.CfnScheduleGroup]:
+        role = ServiceRole(
+            self,
+            "ScheduleRole",
+            service="scheduler",
+            path=names.PROJECT_ROLE_PATH,
+            purpose="Starts the comparison at the end of a shadow period",
+            grants=[
+                Grant(
+                    sid="StartComparison",
+                    actions=["codebuild:StartBuild"],
+                    resources=[template.arn("codebuild", f"project/{build_name('prod')}")],
+                ),
+                Grant(sid="KeepMissedStarts", actions=["sqs:SendMessage"], resources=[dead_letters_arn]),
+            ],
+        ).role
+        group = scheduler.CfnScheduleGroup(self, "Schedules", name=template.sub(SCHEDULES))
+        return role.role_arn, group
+
+    def _start_on_approval(self, dead_letters_arn: str) -> None:
+        role = ServiceRole(
+            self,
+            "StartRole",
+            service="events",
+            path=names.PROJECT_ROLE_PATH,
+            purpose="Starts the deployment of one project",
+            grants=[
+                Grant(sid="Start", actions=["codepipeline:StartPipelineExecution"], resources=[_PIPELINE_ARN]),
+            ],
+        ).role
+        events.CfnRule(
+            self,
+            "Approved",
+            name=template.sub(names.project_resource("approved")),
+            description=template.sub("Deploys models of ${ModelPackageGroup} when they are approved"),
+            # "SageMaker Model package state change" in
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+            event_pattern={
+                "source": ["aws.sagemaker"],
+                "detail-type": ["SageMaker Model Package State Change"],
+                "detail": {
+                    "ModelPackageGroupName": [cdk.Fn.ref("ModelPackageGroup")],
+                    "ModelApprovalStatus": ["Approved"],
+                },
+            },
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="CodePipeline",
+                    arn=template.sub(_PIPELINE_ARN),
+                    role_arn=role.role_arn,
+                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=dead_letters_arn),
+                )
+            ],
+        )
+
+    def tell(self, outputs: Mapping[str, tuple[str, str]]) -> None:
+        """Add the outputs of the product.
+
+        Args:
+            outputs: What only this product has: name to description and value.
+        """
+        everything = {
+            "PipelineUrl": ("CodePipeline that deploys", self.pipeline_url),
+            "PipelineName": ("Name of that CodePipeline", self.pipeline.ref),
+            "RepositoryUrl": ("Repository with the seed code", self.seed.get_att_string("RepositoryUrl")),
+            "CommitId": ("Commit of the seed code", self.seed.get_att_string("CommitId")),
+            **outputs,
+            "TopicArn": ("Topic that asks the approver and tells of failures", self.notices.topic.topic_arn),
+            "ArtifactBucketName": (
+                "Reports and exported model cards, below reports/",
+                self.storage.bucket.bucket_name,
+            ),
+            "KeyArn": ("Key of bucket, topic and logs", self.storage.key.key_arn),
+        }
+        stack = cdk.Stack.of(self)
+        for name, (description, value) in everything.items():
+            cdk.CfnOutput(stack, name, description=description, value=value)
+
+
+def _export_model_card() -> list[Grant]:
+    return [
+        Grant(
+            sid="ExportModelCard",
+            actions=[
+                "sagemaker:CreateModelCardExportJob",
+                "sagemaker:DescribeModelCard",
+                "sagemaker:DescribeModelCardExportJob",
+            ],
+            resources=CARD_ARNS,
+            because="Export jobs are below the card of the group, under names that SageMaker forms.",
+        )
+    ]
+
+
+def _end_shadow_period(schedule_role_arn: str) -> list[Grant]:
+    return [
+        Grant(
+            sid="ScheduleComparison",
+            actions=["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"],
+            resources=[template.arn("scheduler", f"schedule/{SCHEDULES}/*")],
+            because="One schedule per execution of the pipeline, in the project's own group.",
+        ),
+        pass_role(schedule_role_arn, "scheduler"),
+        Grant(sid="FindPeriod", actions=["codepipeline:GetPipelineState"], resources=[_PIPELINE_ARN]),
+        Grant(
+            sid="AnswerPeriod",
+            actions=["codepipeline:PutApprovalResult"],
+            resources=[f"{_PIPELINE_ARN}/{SHADOW_STAGE}/{SHADOW_ACTION}"],
+        ),
+    ]
