@@ -5,6 +5,7 @@ SHELL := /bin/bash
 UV ?= .tools/uv
 DATA ?=
 LABEL ?=
+FAULTS ?=
 E2E ?=
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once when installed: otherwise every start of Python compiles the CDK again where bytecode is not written.
@@ -17,8 +18,8 @@ SEED_PROJECT := seed-code/layers/project
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-rehearse: environments  ## Walk the way of a model through five accounts on this machine (DATA=path LABEL=column for your own data)
-	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)')
+rehearse: environments  ## Walk the way of a model through five accounts on this machine (DATA=path LABEL=column: your own data; FAULTS=1: with faults)
+	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)') $(if $(filter-out 0,$(FAULTS)),--faults)
 
 test: check  ## Run every check and test: lint, types, templates, Lambdas, seed code, rehearsal
 	@.venv/bin/python -m pytest --quiet --numprocesses=auto --dist=loadscope $(PYTEST_ARGS)

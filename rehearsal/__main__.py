@@ -19,6 +19,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make rehearse", description=__doc__)
     parser.add_argument("--data", type=Path, help="CSV or Parquet file, or a folder of them. Default: generated data")
     parser.add_argument("--label", help="name of the column to predict. Needed with --data")
+    parser.add_argument(
+        "--faults", action="store_true", help="disturb the promotion on purpose: it has to end the same"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / "build/rehearsal", help="where everything is written")
     arguments = parser.parse_args()
     if arguments.data and not arguments.label:
@@ -44,7 +47,9 @@ def main() -> int:
         # A shell without job control starts background commands with SIGINT ignored, and Python would leave it so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return rehearse(work, data=arguments.data, label=arguments.label, terminal=Terminal())
+            return rehearse(
+                work, data=arguments.data, label=arguments.label, faults=arguments.faults, terminal=Terminal()
+            )
         except KeyboardInterrupt:
             print(f"Interrupted. Everything was stopped; its files are in {work}.")
             return 128 + signal.SIGINT

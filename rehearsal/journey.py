@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import demo_data, deployment, pipeline_builds, promotion_steps, report
+from rehearsal import demo_data, deployment, fault_steps, pipeline_builds, promotion_steps, report
 from rehearsal.console import Line
 from rehearsal.organization import (
     ACCOUNTS,
@@ -625,25 +625,35 @@ STEPS: Final = (
 )
 
 
-def rehearse(work: Path, *, data: Path | None, label: str | None, terminal: Terminal) -> int:
+FAULTS: Final = Step(
+    "Compare the registry after the faults",
+    "hub",
+    fault_steps.compare_registry,
+    "What a message would have waited is left out; the clock of the functions is put forward by it.",
+)
+
+
+def rehearse(work: Path, *, data: Path | None, label: str | None, faults: bool = False, terminal: Terminal) -> int:
     """Run every step, write the report, stop what was started.
 
     Args:
         work: Folder to write to; what an earlier rehearsal left there is replaced.
         data: CSV or Parquet file, or a folder of them; None generates the demo data.
         label: Column to predict; needed with `data`.
+        faults: Disturb the promotion on purpose and compare the registry at the end. Default: False.
         terminal: Where progress is shown.
 
     Returns:
         0 when every step succeeded, 1 otherwise.
     """
     _replace(work)
-    world = World(work, Organization(work / "cloud"), data, label)
+    world = World(work, Organization(work / "cloud", faults=faults), data, label)
+    steps = (*STEPS, FAULTS) if faults else STEPS
     start = time.monotonic()
     ok = True
     try:
-        for number, step in enumerate(STEPS, 1):
-            ok = _run(step, number, world, terminal)
+        for number, step in enumerate(steps, 1):
+            ok = _run(step, number, len(steps), world, terminal)
             if not ok:
                 break
     finally:
@@ -671,9 +681,9 @@ def _replace(work: Path) -> None:
     work.mkdir()
 
 
-def _run(step: Step, number: int, world: World, terminal: Terminal) -> bool:
+def _run(step: Step, number: int, of: int, world: World, terminal: Terminal) -> bool:
     begin = time.monotonic()
-    line = Line(number, len(STEPS), step.account, step.title)
+    line = Line(number, of, step.account, step.title)
     detail, ok = "", True
     try:
         with terminal.running(line) as doing:

@@ -115,10 +115,12 @@ class Organization:
 
     Attributes:
         work: Folder that holds everything the emulator writes: logs, builds, repositories, objects.
+        faults: Whether the functions of the platform are disturbed on purpose. Default: False.
         endpoint: URL of the one loopback endpoint, once entered.
     """
 
     work: Path
+    faults: bool = False
     endpoint: str = ""
     _process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
@@ -192,6 +194,7 @@ class Organization:
                 DEPLOYMENT_OU: {"path": org_path(DEPLOYMENT_OU), "accounts": [TEST, PROD]},
             },
             "accounts": {account: {"name": name} for account, name in ACCOUNTS.items()},
+            "faults": self.faults,
             "git_root": str(self.work / "git"),
             "seed_python": str(ROOT / ".venv-seed/bin/python"),
             "seed_runner_path": str(ROOT / "seed-code/layers/project"),

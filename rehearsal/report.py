@@ -160,6 +160,8 @@ class Facts:
     model_package: dict[str, Any] = field(default_factory=dict)
     promotion: dict[str, Any] = field(default_factory=dict)
     """The copy in the hub: ``package``, ``card``, ``card_name``, ``card_version``, audit ``record``. Default: none."""
+    faults: dict[str, Any] = field(default_factory=dict)
+    """What was survived, as `rehearsal.cloud.faults` counts it. Default: no faults."""
 
     def metrics(self) -> dict[str, float]:
         """Return the evaluated metrics by name, e.g. ``{"auc": 0.85}``."""
