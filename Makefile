@@ -14,6 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # jsii caches its kernel per package digest: the second synth starts faster.
 export JSII_RUNTIME_PACKAGE_CACHE := enabled
 SEED_PROJECT := seed-code/layers/project
+DEPLOYMENT_PROJECT := seed-code/layers/deployment
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,12 +44,12 @@ e2e: .venv-e2e/.ready  ## Launch released templates in a real account: opt-in, c
 	@.venv-e2e/bin/taskcat test run --project-root products --input-file ../tests/e2e/taskcat.yml --output-directory build/e2e $(E2E)
 
 clean:  ## Remove everything that was generated, environments included
-	@rm -rf .venv .venv-rehearsal .venv-seed .venv-e2e .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .venv-rehearsal .venv-seed .venv-deployment .venv-e2e .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed at the same time: they are independent, and most of the wait is the network.
 environments:
-	@$(MAKE) --no-print-directory -s -j4 .venv/.ready .venv-rehearsal/.ready .venv-seed/.ready node_modules/.ready
+	@$(MAKE) --no-print-directory -s -j5 .venv/.ready .venv-rehearsal/.ready .venv-seed/.ready .venv-deployment/.ready node_modules/.ready
 
 .tools/uv: .ci/bootstrap.py
 	@python3 .ci/bootstrap.py $@ && touch $@
@@ -64,6 +65,10 @@ environments:
 .venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock | $(UV)
 	@echo 'installing .venv-seed (SageMaker SDK, XGBoost: the seed code)'
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-seed $(UV) sync --quiet --frozen --project $(SEED_PROJECT) && touch $@
+
+.venv-deployment/.ready: $(DEPLOYMENT_PROJECT)/pyproject.toml $(DEPLOYMENT_PROJECT)/uv.lock | $(UV)
+	@echo 'installing .venv-deployment (cfn-lint, boto3: the repositories that deploy)'
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-deployment $(UV) sync --quiet --frozen --project $(DEPLOYMENT_PROJECT) && touch $@
 
 .venv-e2e/.ready: pyproject.toml uv.lock | $(UV)
 	@echo 'installing .venv-e2e (taskcat)'

@@ -1,0 +1,106 @@
+"""What a step works with."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from deployment import targets
+from deployment.errors import DeploymentError
+from deployment.packages import ModelPackage
+from deployment.settings import Build
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Context:
+    """Build, settings and clients of one step.
+
+    Args:
+        build: What the project's build knows.
+        environments: Settings by stage (environments.yaml).
+        root: Folder of the repository.
+        session: Session of the build's own role; None makes one when it is first needed.
+        assume: Returns the target of a stage.
+
+    Attributes:
+        build: As given.
+        environments: As given.
+        root: As given.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        environments: Mapping[str, Mapping[str, Any]],
+        *,
+        root: Path = ROOT,
+        session: Any = None,
+        assume: Callable[..., targets.Target] = targets.assume,
+    ) -> None:
+        self.build = build
+        self.environments = environments
+        self.root = root
+        self._session = session
+        self._assume = assume
+        self._targets: dict[str, targets.Target] = {}
+        self._variables: dict[str, str] = {}
+
+    @property
+    def stage(self) -> str:
+        """The stage that this build works for.
+
+        Raises:
+            DeploymentError: It works for none.
+        """
+        if self.build.stage is None:
+            raise DeploymentError(
+                "The variable STAGE is not set: this build works for no stage and may change nothing in one. "
+                "Run the step in the build of a stage, or set STAGE=test."
+            )
+        return self.build.stage
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of this build's stage."""
+        return self.environments[self.stage]
+
+    @functools.cached_property
+    def package(self) -> ModelPackage:
+        """The package that was rendered; its URIs name the registry of the hub."""
+        return ModelPackage.read(self.rendered / "package.json")
+
+    @property
+    def rendered(self) -> Path:
+        """Folder with what the step `render` made."""
+        return self.root / "rendered"
+
+    def hub(self, service: str) -> Any:
+        """Return a client of a service in the hub."""
+        if self._session is None:
+            self._session = boto3.Session()
+        return self._session.client(service, region_name=self.build.hub_region, config=targets.CONFIG)
+
+    def target(self, stage: str | None = None) -> targets.Target:
+        """Return the target of a stage. Default: this build's stage."""
+        name = stage or self.stage
+        if name not in self._targets:
+            if self._session is None:
+                self._session = boto3.Session()
+            self._targets[name] = self._assume(self.build, name, hub=self._session)
+        return self._targets[name]
+
+    def export(self, **variables: str) -> None:
+        """Give variables to the pipeline, e.g. ``export(SUMMARY="all well")``.
+
+        They go to variables.env, which the build reads; a text of several lines becomes one line.
+        """
+        self._variables |= {name: re.sub(r"\s+", " ", value).strip() for name, value in variables.items()}
+        lines = [f"{name}={shlex.quote(value)}" for name, value in self._variables.items()]
+        (self.root / "variables.env").write_text("\n".join(lines) + "\n", encoding="utf-8")

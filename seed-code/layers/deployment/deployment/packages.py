@@ -1,0 +1,254 @@
+"""The model registry: the newest approved package of the group, and what it consists of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deployment.errors import DeploymentError
+
+APPROVED = "Approved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container of a model.
+
+    Attributes:
+        image: Image URI as registered.
+        model_data: URI of the archive (``s3://…``), or of a prefix with the files; None if the image holds the model.
+        compressed: Whether `model_data` is one archive; otherwise everything below a prefix.
+        environment: Environment variables.
+        hostname: Name of the container in an inference pipeline; None where there is none.
+    """
+
+    image: str
+    model_data: str | None
+    compressed: bool
+    environment: Mapping[str, str]
+    hostname: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPackage:
+    """A version in a model package group.
+
+    Attributes:
+        arn: Its ARN.
+        group: The group's name; the model card has the same.
+        version: Its number.
+        description: What it says about itself.
+        approved_by: Who approved it, as far as the registry knows.
+        containers: What is served, in order.
+        content_types: What it understands, e.g. ``text/csv``.
+        response_types: What it answers.
+        realtime_instance_types: Instance types it is meant for at an endpoint; empty: any.
+        transform_instance_types: Instance types it is meant for in batch jobs; empty: any.
+        metadata: Customer metadata, e.g. ``problem_type``, ``metric``, ``metric_value``.
+        metrics: URIs of its metrics, by ``<group>/<kind>``, e.g. ``ModelQuality/Statistics``.
+        baselines: URIs of its drift baselines, by ``<group>/<kind>``, e.g. ``ModelDataQuality/Constraints``.
+        samples: Prefix with held-out records and expected answers; None if it brings none.
+        payload: Archive with a sample payload; None if it brings none.
+        digest: SHA-256 over images and artifacts, ``sha256:…``.
+    """
+
+    arn: str
+    group: str
+    version: int
+    description: str
+    approved_by: str
+    containers: tuple[Container, ...]
+    content_types: tuple[str, ...]
+    response_types: tuple[str, ...]
+    realtime_instance_types: tuple[str, ...]
+    transform_instance_types: tuple[str, ...]
+    metadata: Mapping[str, str]
+    metrics: Mapping[str, str]
+    baselines: Mapping[str, str]
+    samples: str | None
+    payload: str | None
+    digest: str
+
+    @property
+    def card(self) -> str:
+        """Name of the model card, which is that of the group."""
+        return self.group
+
+    @property
+    def key(self) -> str:
+        """12 hex digits that stand for this package in keys and names."""
+        text = json.dumps([self.arn, self.digest, [container.model_data for container in self.containers]])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def write(self, path: Path) -> None:
+        """Write the package as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> ModelPackage:
+        """Return the package that `write` wrote.
+
+        Raises:
+            DeploymentError: There is none, or it was written by other code.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            containers = tuple(Container(**entry) for entry in values.pop("containers"))
+            lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+            return cls(**{**values, **lists, "containers": containers})
+        except FileNotFoundError as err:
+            raise DeploymentError(
+                f"{path} is missing: nothing has been rendered. Run the step `render` first."
+            ) from err
+        except (TypeError, ValueError, KeyError, AttributeError) as err:
+            raise DeploymentError(f"{path} describes no model package ({err}). Run the step `render` again.") from err
+
+
+def newest_approved(client: Any, group: str) -> ModelPackage | None:
+    """Return the newest approved package of a group, or None if nothing is approved.
+
+    Args:
+        client: SageMaker client of the hub.
+        group: Name of the group.
+
+    Raises:
+        DeploymentError: There is no such group.
+    """
+    # Explicit order, and pages until one has something: a page may be empty and not the last.
+    pages = client.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus=APPROVED,
+        ModelPackageType="Versioned",
+        SortBy="CreationTime",
+        SortOrder="Descending",
+        PaginationConfig={"PageSize": 1},
+    )
+    try:
+        for page in pages:
+            for summary in page["ModelPackageSummaryList"]:
+                return describe(client, summary["ModelPackageArn"])
+    except client.exceptions.ClientError as err:
+        if "does not exist" not in str(err):
+            raise
+        raise DeploymentError(
+            f"There is no model package group {group!r} in this account and region, so there is nothing to deploy. "
+            f"It comes into being when the first model of a project is approved in development."
+        ) from err
+    return None
+
+
+def describe(client: Any, arn: str) -> ModelPackage:
+    """Return a package.
+
+    Raises:
+        DeploymentError: It names nothing that could be served.
+    """
+    answer = client.describe_model_package(ModelPackageName=arn)
+    return parse(answer)
+
+
+def parse(answer: Mapping[str, Any]) -> ModelPackage:
+    """Return the package in an answer of DescribeModelPackage.
+
+    Raises:
+        DeploymentError: It names nothing that could be served.
+    """
+    arn = str(answer["ModelPackageArn"])
+    specification = answer.get("InferenceSpecification") or {}
+    containers = tuple(_container(entry, arn) for entry in specification.get("Containers", []))
+    if not containers:
+        raise DeploymentError(
+            f"{arn} has no inference specification, so nobody knows how to serve it. Register the model with one."
+        )
+    metadata = dict(answer.get("CustomerMetadataProperties") or {})
+    baselines = _uris(answer.get("DriftCheckBaselines") or {})
+    metrics = _uris(answer.get("ModelMetrics") or {})
+    digest = metadata.get("source_digest") or _digest([answer.get("InferenceSpecification"), baselines])
+    approver = answer.get("LastModifiedBy") or {}
+    identity = (approver.get("IamIdentity") or {}).get("Arn")
+    return ModelPackage(
+        arn=arn,
+        group=str(answer.get("ModelPackageGroupName") or arn.split("/")[-2]),
+        version=int(answer.get("ModelPackageVersion") or arn.rsplit("/", 1)[-1]),
+        description=str(answer.get("ModelPackageDescription") or ""),
+        approved_by=str(approver.get("UserProfileName") or identity or "unknown"),
+        containers=containers,
+        content_types=tuple(specification.get("SupportedContentTypes") or ()),
+        response_types=tuple(specification.get("SupportedResponseMIMETypes") or ()),
+        realtime_instance_types=tuple(specification.get("SupportedRealtimeInferenceInstanceTypes") or ()),
+        transform_instance_types=tuple(specification.get("SupportedTransformInstanceTypes") or ()),
+        metadata=metadata,
+        metrics=metrics,
+        baselines=baselines,
+        samples=metadata.get("samples"),
+        payload=answer.get("SamplePayloadUrl"),
+        digest=digest,
+    )
+
+
+def require_approved(client: Any, package: ModelPackage) -> None:
+    """Check that a package is still approved.
+
+    Raises:
+        DeploymentError: It was withdrawn, rejected or deleted since it was rendered; nothing may be deployed.
+    """
+    try:
+        answer = client.describe_model_package(ModelPackageName=package.arn)
+    except client.exceptions.ClientError as err:
+        if "does not exist" not in str(err):
+            raise
+        raise DeploymentError(
+            f"{package.arn} has been deleted since this execution began, so it is not deployed. Start the pipeline "
+            f"again to deploy the newest package that is approved."
+        ) from err
+    status = answer.get("ModelApprovalStatus")
+    if status != APPROVED:
+        who = parse(answer).approved_by
+        why = answer.get("ApprovalDescription") or "no reason was given"
+        raise DeploymentError(
+            f"{package.arn} is no longer approved: it is {status} since {answer.get('LastModifiedTime')} by {who} "
+            f"({why}). It is not deployed; what is deployed stays as it is. Approve it again, or start the pipeline "
+            f"again to deploy the newest package that is approved."
+        )
+
+
+def _container(entry: Mapping[str, Any], arn: str) -> Container:
+    source = (entry.get("ModelDataSource") or {}).get("S3DataSource") or {}
+    image = entry.get("Image")
+    if not image:
+        raise DeploymentError(f"{arn} has a container without an image, which cannot be served. Register it with one.")
+    data = source.get("S3Uri") or entry.get("ModelDataUrl")
+    return Container(
+        image=str(image),
+        model_data=_s3(data) if data else None,
+        compressed=source.get("CompressionType", "Gzip") == "Gzip",
+        environment=dict(entry.get("Environment") or {}),
+        hostname=entry.get("ContainerHostname"),
+    )
+
+
+def _s3(url: str) -> str:
+    """Return an S3 URI; registered archives may also be named by https."""
+    found = re.fullmatch(r"https://([a-z0-9.-]+?)\.s3[.-][a-z0-9-]+\.amazonaws\.com(?:\.cn)?/(.+)", url)
+    return f"s3://{found[1]}/{found[2]}" if found else url
+
+
+def _uris(groups: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files of metrics or baselines, e.g. ``{"Bias/Report": "s3://…"}``."""
+    return {
+        f"{group}/{kind}": str(entry["S3Uri"])
+        for group, kinds in groups.items()
+        for kind, entry in kinds.items()
+        if "S3Uri" in entry
+    }
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
