@@ -1,4 +1,7 @@
-"""The hub's artifact bucket: released templates and archives, as the accounts of the workloads OU read them."""
+"""The hub's artifact bucket: released templates and archives, as the accounts of the workloads OU read them.
+
+Accounts of the deployment OU read archives only: the code of their baseline's functions.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,12 @@ if TYPE_CHECKING:
 
     from pipeline.settings import HubSettings
 
-_READABLE: Final = ("releases/*", "assets/*")
+_ASSETS: Final = "assets/*"
+_READABLE: Final = ("releases/*", _ASSETS)
 
 
 class ArtifactsStack(Stack):
-    """Versioned, KMS-encrypted bucket that the accounts below the workloads OU may read, and nobody else.
+    """Versioned, KMS-encrypted bucket that the accounts below the workloads and deployment OUs may read, and no others.
 
     Both bucket and key outlive the stack: a product launched from a release needs its files for as long as it lives.
 
@@ -62,7 +66,9 @@ class ArtifactsStack(Stack):
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
+        deployments = members(settings, list(settings.deployment_ou_paths))
         decrypt_through_s3(self.key, sid="WorkloadAccountsDecryptThroughS3", condition=organization)
+        decrypt_through_s3(self.key, sid="DeploymentAccountsDecryptThroughS3", condition=deployments)
         self.access_logs = access_log_bucket(self, "AccessLogs")
         self.bucket = lasting_bucket(self, "Bucket", name=self.bucket_name, key=self.key, access_logs=self.access_logs)
         self.bucket.add_to_resource_policy(
@@ -72,6 +78,15 @@ class ArtifactsStack(Stack):
                 principals=[aws_iam.AnyPrincipal()],
                 resources=[self.bucket.arn_for_objects(prefix) for prefix in _READABLE],
                 conditions=organization,
+            )
+        )
+        self.bucket.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="DeploymentAccountsReadFunctions",
+                actions=["s3:GetObject"],
+                principals=[aws_iam.AnyPrincipal()],
+                resources=[self.bucket.arn_for_objects(_ASSETS)],
+                conditions=deployments,
             )
         )
         if self.region == settings.home_region:  # roles are global: one region creates it for all

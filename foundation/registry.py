@@ -322,6 +322,16 @@ class RegistryStack(Stack):
                 conditions=self._deployment_accounts,
             )
         )
+        bucket.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                # Baselines and samples are folders; and a missing file shall be known as missing, not as forbidden.
+                sid="DeploymentAccountsListModels",
+                actions=["s3:ListBucket"],
+                principals=[aws_iam.AnyPrincipal()],
+                resources=[bucket.bucket_arn],
+                conditions=self._deployment_accounts,
+            )
+        )
         decrypt_through_s3(
             self.models_key, sid="DeploymentAccountsDecryptThroughS3", condition=self._deployment_accounts
         )

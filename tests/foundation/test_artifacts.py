@@ -6,9 +6,20 @@ from typing import Any
 
 import pytest
 
-from tests.hub import ACCOUNT, ORGANIZATION, OTHER_REGION, OU_PATH, REGION, SETTINGS, hub_assembly, synthesise
+from tests.hub import (
+    ACCOUNT,
+    DEPLOYMENT_OU,
+    ORGANIZATION,
+    OTHER_REGION,
+    OU_PATH,
+    REGION,
+    SETTINGS,
+    hub_assembly,
+    synthesise,
+)
 from tests.policy import Launch, allows
 
+DEPLOYMENT_PATH = f"{ORGANIZATION}/r-te01/ou-te01-parent01/{DEPLOYMENT_OU}/"
 BUCKET = f"ml-platform-artifacts-{ACCOUNT}-{REGION}"
 TEMPLATE = f"arn:aws:s3:::{BUCKET}/releases/train-s3/1.0.0/template.json"
 ARCHIVE = f"arn:aws:s3:::{BUCKET}/assets/{'0' * 64}.zip"
@@ -50,10 +61,21 @@ def test_accounts_below_the_workloads_unit_read_releases(launch: Launch, path: s
     assert allows(of_anyone(key_statements(launch)), "kms:Decrypt", "*", **reader(path))
 
 
+@pytest.mark.parametrize("path", [DEPLOYMENT_PATH, f"{DEPLOYMENT_PATH}ou-te01-teamteam/"], ids=["the unit", "below"])
+def test_accounts_below_the_deployment_unit_read_the_code_of_functions_and_no_release(
+    launch: Launch, path: str
+) -> None:
+    assert allows(of_anyone(bucket_statements(launch)), "s3:GetObject", ARCHIVE, **reader(path))
+    assert allows(of_anyone(key_statements(launch)), "kms:Decrypt", "*", **reader(path))
+    assert not allows(of_anyone(bucket_statements(launch)), "s3:GetObject", TEMPLATE, **reader(path))
+    directly = reader(path) | {"kms:ViaService": f"lambda.{REGION}.amazonaws.com"}
+    assert not allows(of_anyone(key_statements(launch)), "kms:Decrypt", "*", **directly)
+
+
 @pytest.mark.parametrize(
     ("path", "organization"),
     [
-        (f"{ORGANIZATION}/r-te01/ou-te01-deployme/", ORGANIZATION),
+        (f"{ORGANIZATION}/r-te01/ou-te01-sandbox1/", ORGANIZATION),
         (f"{ORGANIZATION}/r-te01/", ORGANIZATION),
         (OU_PATH.replace("workload1", "workload10"), ORGANIZATION),
         (OU_PATH, "o-somebodyelse"),

@@ -260,6 +260,7 @@ def test_the_function_runs_the_bundled_code_and_knows_what_belongs_to_it(registr
 def test_accounts_of_the_deployment_unit_read_models(registry: Launch) -> None:
     reader = member(DEPLOYMENT_PATH)
     assert allows(of_anyone(bucket_policy(registry, MODELS)), "s3:GetObject", ARTIFACT, **reader)
+    assert allows(of_anyone(bucket_policy(registry, MODELS)), "s3:ListBucket", f"arn:aws:s3:::{MODELS}", **reader)
     assert allows(of_anyone(key_policy(registry, "Artifacts")), "kms:Decrypt", "*", **reader)
     images = registry.template["Resources"][_only(registry, "AWS::ECR::Repository")]
     pulls = registry.value(images["Properties"]["RepositoryPolicyText"])["Statement"]
@@ -273,6 +274,7 @@ def test_accounts_of_the_deployment_unit_read_models(registry: Launch) -> None:
 def test_nobody_else_reads_models(registry: Launch, path: str, organization: str) -> None:
     stranger = member(path, organization)
     assert not allows(of_anyone(bucket_policy(registry, MODELS)), "s3:GetObject", ARTIFACT, **stranger)
+    assert not allows(of_anyone(bucket_policy(registry, MODELS)), "s3:ListBucket", f"arn:aws:s3:::{MODELS}", **stranger)
     assert not allows(of_anyone(key_policy(registry, "Artifacts")), "kms:Decrypt", "*", **stranger)
 
 
