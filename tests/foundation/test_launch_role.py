@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from foundation import boundary, launch_role
 from foundation.handler_permissions import SchemaError, handler_permissions, resource_kinds, resource_types
-from foundation.launch_role import EXCEPTIONS, RENAMED, LaunchRoleError
+from foundation.hub_baseline import FIRST_HUB_TYPES, deployable_types
+from foundation.launch_role import EXCEPTIONS, HUB_FUNCTIONS, RENAMED, WORKLOAD_FUNCTIONS, LaunchRoleError
 from foundation.workload_baseline import FIRST_TYPES, launchable_types
 from tests.policy import allows
 
@@ -23,6 +25,8 @@ PROJECT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/project/mlp-p-abc-pipel
 LEAD_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/lead-data-scientist/lead"
 SCIENTIST_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/data-scientist/scientist"
 REGIONAL = f"eu-west-1:{ACCOUNT}"
+PIPELINE = f"arn:aws:codepipeline:{REGIONAL}:mlp-p-abc-deploy"
+OTHER = "444455556666"
 
 
 def filled(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -31,6 +35,38 @@ def filled(value: Any) -> Any:  # noqa: ANN401 - JSON
     for name, text_value in (("Partition", "aws"), ("AccountId", ACCOUNT), ("URLSuffix", "amazonaws.com")):
         text = text.replace(f"${{AWS::{name}}}", text_value)
     return json.loads(text)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of account with a launch role.
+
+    Attributes:
+        types: Resource types that are launched there.
+        functions: Functions behind custom resources.
+    """
+
+    types: frozenset[str]
+    functions: tuple[str, ...]
+
+    def statements(self) -> list[dict[str, Any]]:
+        statements: list[dict[str, Any]] = filled(launch_role.statements(self.types, HUB, self.functions))
+        return statements
+
+
+KINDS = {
+    "workloads": Kind(launchable_types(), WORKLOAD_FUNCTIONS),
+    "hub": Kind(deployable_types(), HUB_FUNCTIONS),
+    "workloads before any release": Kind(FIRST_TYPES, WORKLOAD_FUNCTIONS),
+    "hub before any release": Kind(FIRST_HUB_TYPES, HUB_FUNCTIONS),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+@pytest.fixture(scope="module")
+def hub() -> list[dict[str, Any]]:
+    """Statements of the hub's role for deployment products; those of the first types, whatever is released."""
+    return KINDS["hub before any release"].statements()
 
 
 @pytest.fixture(scope="module")
@@ -50,41 +86,43 @@ def ceiling() -> list[dict[str, Any]]:
 # ---- proven against the schemas, both ways ----
 
 
-def test_nothing_is_missing(launch: list[dict[str, Any]]) -> None:
-    granted = {action for statement in launch for action in statement["Action"]}
+@every_kind
+def test_nothing_is_missing(kind: Kind) -> None:
+    granted = {action for statement in kind.statements() for action in statement["Action"]}
     needed = {
         RENAMED.get(action, action)
-        for resource_type in launchable_types()
+        for resource_type in kind.types
         for action in handler_permissions(resource_type)
         if action not in EXCEPTIONS
     }
     assert needed - granted == set()
 
 
-def test_nothing_is_idle(launch: list[dict[str, Any]]) -> None:
-    granted = {action for statement in launch for action in statement["Action"]}
+@every_kind
+def test_nothing_is_idle(kind: Kind) -> None:
+    granted = {action for statement in kind.statements() for action in statement["Action"]}
     needed = {
-        RENAMED.get(action, action)
-        for resource_type in launchable_types()
-        for action in handler_permissions(resource_type)
+        RENAMED.get(action, action) for resource_type in kind.types for action in handler_permissions(resource_type)
     }
-    extra = {action for entry in launch_role.extras(HUB) for action in entry.actions}
+    extra = {action for entry in launch_role.extras(HUB, kind.functions) for action in entry.actions}
     assert granted - needed - extra == set()
 
 
 def test_every_exception_concerns_a_schema_and_gives_a_reason() -> None:
-    in_schemas = {a for t in FIRST_TYPES | launchable_types() for a in handler_permissions(t)}
+    in_schemas = {a for kind in KINDS.values() for t in kind.types for a in handler_permissions(t)}
     managed = handler_permissions("AWS::IAM::ManagedPolicy")
     assert {action for action in EXCEPTIONS if action not in in_schemas | managed} == set()
     assert all(len(reason) > 20 for reason in EXCEPTIONS.values())
 
 
-def test_every_action_is_one_that_iam_knows(launch: list[dict[str, Any]]) -> None:
-    assert [a for statement in launch for a in statement["Action"] if resource_kinds(a) is None] == []
+@every_kind
+def test_every_action_is_one_that_iam_knows(kind: Kind) -> None:
+    assert [a for statement in kind.statements() for a in statement["Action"] if resource_kinds(a) is None] == []
 
 
-def test_every_resource_is_named_where_iam_lets_it_be(launch: list[dict[str, Any]]) -> None:
-    anything = [statement for statement in launch if statement["Resource"] == ["*"]]
+@every_kind
+def test_every_resource_is_named_where_iam_lets_it_be(kind: Kind) -> None:
+    anything = [statement for statement in kind.statements() if statement["Resource"] == ["*"]]
     without_resource_level = {a for statement in anything for a in statement["Action"] if not resource_kinds(a)}
     others = {a for statement in anything for a in statement["Action"]} - without_resource_level
     assert others == {"cloudformation:GetTemplateSummary"}, "asked before a stack exists"
@@ -101,8 +139,9 @@ def launch_actions(statement: dict[str, Any]) -> list[str]:
     return action if isinstance(action, list) else [action]
 
 
-def test_the_documents_fit_into_iams_limits() -> None:
-    documents = launch_role.documents(launch_role.statements(launchable_types(), HUB))
+@every_kind
+def test_the_documents_fit_into_iams_limits(kind: Kind) -> None:
+    documents = launch_role.documents(launch_role.statements(kind.types, HUB, kind.functions))
     assert len(documents) <= launch_role.ATTACHED_POLICIES_MAX
     for document in [*documents, boundary.document()]:
         assert len(json.dumps(document, separators=(",", ":"))) <= launch_role.MANAGED_POLICY_MAX
@@ -119,7 +158,18 @@ def test_a_new_resource_type_is_covered_as_soon_as_a_release_holds_it(tmp_path: 
     (release / "template.json").write_text(json.dumps({"Resources": resources}))
     assert launchable_types(tmp_path) == {"AWS::SQS::Queue"}
     assert launchable_types(tmp_path / "none") == FIRST_TYPES
+    assert deployable_types(tmp_path) == FIRST_HUB_TYPES, "train-s3 is launched in workload accounts"
     assert resource_types([]) == frozenset()
+
+
+def test_each_kind_of_account_gets_a_role_for_the_products_that_are_launched_there(tmp_path: Path) -> None:
+    for product, resource_type in (("train_s3", "AWS::SQS::Queue"), ("deploy_batch", "AWS::SNS::Topic")):
+        release = tmp_path / product / "releases" / "1.0.0"
+        release.mkdir(parents=True)
+        template = json.dumps({"Resources": {"Resource": {"Type": resource_type}}})
+        (release / "template.json").write_text(template, encoding="utf-8")
+    assert launchable_types(tmp_path) == {"AWS::SQS::Queue"}
+    assert deployable_types(tmp_path) == {"AWS::SNS::Topic"}
 
 
 def test_a_type_that_nobody_scoped_stops_the_synthesis_with_what_to_do() -> None:
@@ -193,6 +243,53 @@ def test_a_launch_may(launch: list[dict[str, Any]], action: str, resource: str) 
 )
 def test_a_launch_may_not(launch: list[dict[str, Any]], action: str, resource: str) -> None:
     assert not allows(launch, action, resource)
+
+
+DEPLOYMENT = f"arn:aws:lambda:{REGIONAL}:function:ml-platform-deployment"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("sns:CreateTopic", f"arn:aws:sns:{REGIONAL}:mlp-p-abc-notices", {}),
+        ("sns:Subscribe", f"arn:aws:sns:{REGIONAL}:mlp-p-abc-notices", {}),
+        ("scheduler:CreateScheduleGroup", f"arn:aws:scheduler:{REGIONAL}:schedule-group/mlp-p-abc", {}),
+        ("cloudwatch:PutMetricAlarm", f"arn:aws:cloudwatch:{REGIONAL}:alarm:mlp-p-abc-lost", {}),
+        ("codepipeline:CreatePipeline", f"arn:aws:codepipeline:{REGIONAL}:mlp-p-abc-deploy", {}),
+        ("lambda:InvokeFunction", DEPLOYMENT, {}),
+        ("iam:TagRole", PROJECT_ROLE, {"aws:RequestTag/ml-platform-deployment": "p-abc-prod"}),
+        ("iam:CreateRole", PROJECT_ROLE, {"iam:PermissionsBoundary": BOUNDARY}),
+    ],
+)
+def test_a_launch_in_the_hub_may(
+    hub: list[dict[str, Any]], action: str, resource: str, context: dict[str, str]
+) -> None:
+    assert allows(hub, action, resource, **context)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("sns:SetTopicAttributes", f"arn:aws:sns:{REGIONAL}:ml-platform-hub-baseline-Alerts"),
+        ("scheduler:DeleteScheduleGroup", f"arn:aws:scheduler:{REGIONAL}:schedule-group/payroll"),
+        ("cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{REGIONAL}:alarm:ml-platform-baseline-dead-letters"),
+        ("codepipeline:UpdatePipeline", f"arn:aws:codepipeline:{REGIONAL}:ml-platform-catalog"),
+        ("s3:PutBucketPolicy", f"arn:aws:s3:::ml-platform-registry-{ACCOUNT}-eu-west-1"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-model-promotion"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-enable-projects"),
+        ("sagemaker:CreateDomain", f"arn:aws:sagemaker:{REGIONAL}:domain/d-1"),
+        ("sagemaker:UpdateModelPackage", f"arn:aws:sagemaker:{REGIONAL}:model-package/churn/1"),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-deploy"),
+        ("iam:TagRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/hub/promotion"),
+        ("iam:TagRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
+    ],
+)
+def test_a_launch_in_the_hub_may_not(hub: list[dict[str, Any]], action: str, resource: str) -> None:
+    assert not allows(hub, action, resource)
+
+
+def test_a_launch_in_a_workload_account_reaches_no_deployment(launch: list[dict[str, Any]]) -> None:
+    assert not allows(launch, "lambda:InvokeFunction", DEPLOYMENT)
 
 
 # ---- ways to more rights ----
@@ -297,6 +394,12 @@ def test_file_systems_are_deleted_only_when_sagemaker_made_them(launch: list[dic
         ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/baseline/SeedCheckinRole"),
         ("sts:AssumeRole", f"arn:aws:iam::{HUB}:role/ml-platform/hub/promotion"),
         ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/deployment/mlp-p-abc-prod-execution"),
+        ("codepipeline:PutApprovalResult", f"{PIPELINE}/Approve/GovernanceApproval"),
+        ("codepipeline:StartPipelineExecution", f"arn:aws:codepipeline:{REGIONAL}:ml-platform-catalog"),
+        ("s3:PutObject", f"arn:aws:s3:::ml-platform-artifacts-{HUB}-eu-west-1/releases/train-s3/1.0.0/template.json"),
+        ("s3:DeleteObjectVersion", f"arn:aws:s3:::ml-platform-registry-{HUB}-eu-west-1/packages/model.tar.gz"),
+        ("s3:PutObjectLegalHold", f"arn:aws:s3:::ml-platform-audit-{HUB}-eu-west-1/decisions/1.json"),
         ("organizations:LeaveOrganization", "*"),
         ("ssm:PutParameter", f"arn:aws:ssm:{REGIONAL}:parameter/ml-platform/v1/boundary-arn"),
         ("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-seed-checkin"),
@@ -325,6 +428,17 @@ def test_no_role_of_a_product_can_ever(ceiling: list[dict[str, Any]], action: st
         ("iam:PassRole", PROJECT_ROLE),
         ("codebuild:StartBuild", f"arn:aws:codebuild:{REGIONAL}:project/mlp-p-abc-build"),
         ("servicecatalog:ProvisionProduct", "*"),
+        ("sts:AssumeRole", f"arn:aws:iam::{OTHER}:role/ml-platform-deploy"),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-deploy"),
+        ("sts:TagSession", f"arn:aws:iam::{OTHER}:role/ml-platform-deploy"),
+        ("codepipeline:PutApprovalResult", f"{PIPELINE}/Shadow/Period"),
+        ("codepipeline:StopPipelineExecution", PIPELINE),
+        ("scheduler:CreateSchedule", f"arn:aws:scheduler:{REGIONAL}:schedule/mlp-p-abc/compare"),
+        ("scheduler:DeleteSchedule", f"arn:aws:scheduler:{REGIONAL}:schedule/mlp-p-abc/compare"),
+        ("sns:Publish", f"arn:aws:sns:{REGIONAL}:mlp-p-abc-notices"),
+        ("sagemaker:CreateModelCardExportJob", f"arn:aws:sagemaker:{REGIONAL}:model-card/churn/export-job/1"),
+        ("sagemaker:DescribeModelPackage", f"arn:aws:sagemaker:{REGIONAL}:model-package/churn/1"),
+        ("s3:GetObject", f"arn:aws:s3:::ml-platform-registry-{HUB}-eu-west-1/packages/model.tar.gz"),
         ("kms:Decrypt", f"arn:aws:kms:{REGIONAL}:key/1"),
         ("codeconnections:UseConnection", f"arn:aws:codeconnections:{REGIONAL}:connection/1"),
     ],
