@@ -12,7 +12,7 @@ wrong order    each new event is followed by all earlier ones
 
 Waiting is left out: where a message would stay invisible, it comes at once, and the clock of the functions (``clock/``)
 is put forward by what it would have waited, so that leases end as they would. SQS gives a message up after eight
-receives. One that was interrupted six times is therefore held back, a duplicate of its event goes on, and it comes last.
+receives. One that was interrupted six times is therefore held back, a duplicate of its event goes on, it comes last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from ministack import app
@@ -34,7 +34,9 @@ from ministack.services import eventbridge, lambda_svc, sqs
 
 from products.shared import names
 from rehearsal.cloud import core
-from rehearsal.cloud.core import Json
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.core import Json
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -222,8 +224,7 @@ _REFUSALS: Final = {
     "ec2": (
         503,
         b"text/xml",
-        b"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>Request limit exceeded.</Message></Error>"
-        b"</Errors></Response>",
+        b"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>Too many.</Message></Error></Errors></Response>",
     ),
     "lambda": (429, b"application/json", b'{"Type": "User", "message": "Rate Exceeded."}'),
 }
@@ -296,9 +297,10 @@ def _disturb_queue(faults: Faults) -> None:
             faults.dispatched(queue, payload, lambda text: dispatch(spec, text, parameters))
 
     @functools.wraps(run_batch)
-    def run(esm: Json, function: Json, event: Json, batch: list[Json], url: str, name: str) -> None:
-        work = functools.partial(run_batch, esm, function, event, batch, url, name)
+    def run(esm: Json, *arguments: Any) -> None:  # noqa: ANN401 - as above
+        work = functools.partial(run_batch, esm, *arguments)
         if is_promotion(esm):
+            _function, _event, batch, url, _name = arguments
             faults.run(batch, sqs._queues[url], work)
         else:
             work()

@@ -1,4 +1,4 @@
-"""A clock that can be put forward, for functions of a rehearsal with faults: Python imports this file when it starts."""
+"""A clock that can be put forward, for functions in a rehearsal with faults: Python imports this file at start."""
 
 import os
 import pathlib
