@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import Environment, Stage, Tags
 
 from foundation.artifacts import ArtifactsStack
+from foundation.deployment_baseline import DeploymentBaselineStack
 from foundation.hub_baseline import HubBaselineStack
 from foundation.registry import RegistryStack
 from foundation.workload_baseline import WorkloadBaselineStack
@@ -30,6 +31,7 @@ class FoundationStage(Stage):
         artifacts: Bucket of the releases.
         registry: The central model registry; its function's code comes from the bucket, once it is filled.
         baseline: The StackSet with what accounts need; its functions' code comes from the bucket as well.
+        deployment_baseline: The StackSet with what accounts need to which models are deployed.
         hub_baseline: What the hub itself needs, so that deployment products can be launched in it.
     """
 
@@ -63,6 +65,15 @@ class FoundationStage(Stage):
         )
         self.baseline.add_stack_dependency(self.artifacts, "its functions' code comes from the bucket")
         self.baseline.add_stack_dependency(self.registry, "its rule forwards events to the bus of the registry")
+        self.deployment_baseline = DeploymentBaselineStack(
+            self,
+            "DeploymentBaseline",
+            settings=settings,
+            env=environment,
+            stack_name="ml-platform-deployment-baseline",
+            tags=settings.tags,
+        )
+        self.deployment_baseline.add_stack_dependency(self.artifacts, "its function's code comes from the bucket")
         self.hub_baseline = HubBaselineStack(
             self,
             "HubBaseline",

@@ -82,17 +82,17 @@ def test_a_push_is_checked_then_changes_the_pipeline_itself_then_publishes(assem
     assert [[name.split(".")[-1] for name in step] for step in deployment] == [
         ["Deploy"],
         [f"UploadReleases-{REGION}"],
-        ["Deploy"],
-        ["Deploy"],
+        ["Deploy", "Deploy"],
+        ["Deploy", "Deploy"],
         ["Deploy"],
         [f"CheckPublished-{REGION}"],
     ]
-    stacks = [step[0].split(".")[0] for step in deployment if step[0].endswith(".Deploy")]
+    stacks = [[name.split(".")[0] for name in step] for step in deployment if step[0].endswith(".Deploy")]
     assert stacks == [
-        "ml-platform-artifacts",
-        "ml-platform-registry",
-        "ml-platform-workload-baseline",
-        "ml-platform-portfolios",
+        ["ml-platform-artifacts"],
+        ["ml-platform-deployment-baseline", "ml-platform-registry"],
+        ["ml-platform-hub-baseline", "ml-platform-workload-baseline"],
+        ["ml-platform-portfolios"],
     ]
 
 
