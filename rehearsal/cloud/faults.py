@@ -224,7 +224,7 @@ _REFUSALS: Final = {
     "ec2": (
         503,
         b"text/xml",
-        b"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>Too many.</Message></Error></Errors></Response>",
+        b"<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>",
     ),
     "lambda": (429, b"application/json", b'{"Type": "User", "message": "Rate Exceeded."}'),
 }
