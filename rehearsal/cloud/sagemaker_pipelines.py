@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core, processes
-from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
+from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, require_trust
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
 
@@ -121,7 +121,8 @@ def _definition(request: Json) -> str | None:
     text: str | None = request.get("PipelineDefinition")
     location = request.get("PipelineDefinitionS3Location")
     if location:
-        found = core.client("s3").get_object(Bucket=location["Bucket"], Key=location["ObjectKey"])
+        version = {"VersionId": location["VersionId"]} if "VersionId" in location else {}
+        found = core.client("s3").get_object(Bucket=location["Bucket"], Key=location["ObjectKey"], **version)
         text = found["Body"].read().decode()
     if text is None:
         return None
@@ -147,6 +148,16 @@ def _find(name: str) -> Json:
 def create_pipeline(request: Json) -> Json:
     """Create a pipeline, for a caller who may pass its role; the same request with the same token is no error."""
     authorize_pass_role(request["RoleArn"], PRINCIPAL)
+    return new_pipeline(request)
+
+
+def new_pipeline(request: Json) -> Json:
+    """Create a pipeline.
+
+    Raises:
+        ServiceError: The name is taken, the role does not trust SageMaker, or the definition cannot be read.
+    """
+    require_trust(request["RoleArn"], PRINCIPAL)
     name, token = request["PipelineName"], request.get("ClientRequestToken")
     arn = core.arn(SERVICE, f"pipeline/{name}")
     if name in _pipelines:
@@ -180,9 +191,18 @@ def create_pipeline(request: Json) -> Json:
 @overlay(SERVICE, "UpdatePipeline")
 def update_pipeline(request: Json) -> Json:
     """Change what the request names of a pipeline; a role has to be passed by the caller."""
-    detail = _find(request["PipelineName"])["detail"]
     if "RoleArn" in request:
         authorize_pass_role(request["RoleArn"], PRINCIPAL)
+    return change_pipeline(request)
+
+
+def change_pipeline(request: Json) -> Json:
+    """Change what the request names of a pipeline.
+
+    Raises:
+        ServiceError: It is not there, or its new definition cannot be read.
+    """
+    detail = _find(request["PipelineName"])["detail"]
     definition = _definition(request)
     keys = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
     detail.update({key: request[key] for key in keys if key in request})

@@ -1,4 +1,4 @@
-"""The CloudFormation types of SageMaker that the products use: domain, user profile, model package group.
+"""The CloudFormation types of SageMaker that are used: domain, user profile, model package group, hosting, pipeline.
 
 Which properties replace a resource and what it returns is in the types' schemas, which cfn-lint ships
 (``cfnlint.schema.manager.PROVIDER_SCHEMA_MANAGER``).
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from ministack.services.cloudformation import provisioners
 
-from rehearsal.cloud import sagemaker, sagemaker_registry
-from rehearsal.cloud.resources import resource_type
+from rehearsal.cloud import sagemaker, sagemaker_hosting, sagemaker_pipelines, sagemaker_registry
+from rehearsal.cloud.core import ServiceError, random_id
+from rehearsal.cloud.resources import physical_name, resource_type
 from rehearsal.cloud.sagemaker_store import SERVICE, change_tags
-from rehearsal.cloud.shapes import check_request
+from rehearsal.cloud.shapes import check_request, typed_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rehearsal.cloud.core import Json
     from rehearsal.cloud.resources import Created
 
@@ -34,20 +37,9 @@ _DOMAIN_UPDATES: Final = (
 
 def _request(operation: str, properties: Json, *left_out: str) -> Json:
     """Return properties as the request of an operation, numbers and booleans as such, checked against its model."""
-    request: Json = {key: _typed(value) for key, value in properties.items() if key not in left_out}
+    request = typed_request(SERVICE, operation, {k: v for k, v in properties.items() if k not in left_out})
     check_request(SERVICE, operation, request)
     return request
-
-
-def _typed(value: object) -> object:
-    """Return a property's value; templates with parameters give numbers and booleans as text in these fields."""
-    if isinstance(value, dict):
-        return {key: _number(key, _typed(item)) for key, item in value.items()}
-    return [_typed(item) for item in value] if isinstance(value, list) else value
-
-
-def _number(key: str, value: object) -> object:
-    return int(value) if key.endswith("InMinutes") and isinstance(value, str) else value
 
 
 # ---- domain ---------------------------------------------------------------------------------------------------------
@@ -139,6 +131,173 @@ def _delete_group(ref: str, properties: Json) -> None:
     sagemaker_registry.delete_model_package_group({"ModelPackageGroupName": ref.rsplit("/", 1)[-1]})
 
 
+# ---- hosting --------------------------------------------------------------------------------------------------------
+
+_NAME_LENGTH: Final = 63
+
+
+def _hosting_name(properties: Json, key: str, logical_id: str, stack: str) -> Json:
+    return {**properties, key: physical_name(properties, key, logical_id, stack, limit=_NAME_LENGTH)}
+
+
+def _create_model(properties: Json, logical_id: str, stack: str) -> Created:
+    named = _hosting_name(properties, "ModelName", logical_id, stack)
+    arn = sagemaker_hosting.new_model(_request("CreateModel", named))["ModelArn"]
+    return arn, {"ModelArn": arn, "ModelName": named["ModelName"]}
+
+
+def _update_model(ref: str, old: Json, new: Json) -> Json:
+    change_tags(ref, old, new)
+    return {"ModelArn": ref, "ModelName": ref.rsplit("/", 1)[-1]}
+
+
+def _delete_model(ref: str, properties: Json) -> None:
+    _unless_gone(sagemaker_hosting.delete_model, {"ModelName": ref.rsplit("/", 1)[-1]})
+
+
+def _unless_gone(delete: Callable[[Json], Json], request: Json) -> None:
+    """Delete something; SageMaker answers with a ValidationException when it is not there."""
+    try:
+        delete(request)
+    except ServiceError as error:
+        if not error.message.startswith("Could not find"):
+            raise
+
+
+def _create_config(properties: Json, logical_id: str, stack: str) -> Created:
+    named = _hosting_name(properties, "EndpointConfigName", logical_id, stack)
+    arn = sagemaker_hosting.new_endpoint_config(_request("CreateEndpointConfig", named))["EndpointConfigArn"]
+    return arn, {"EndpointConfigArn": arn, "EndpointConfigName": named["EndpointConfigName"]}
+
+
+def _update_config(ref: str, old: Json, new: Json) -> Json:
+    change_tags(ref, old, new)
+    return {"EndpointConfigArn": ref, "EndpointConfigName": ref.rsplit("/", 1)[-1]}
+
+
+def _delete_config(ref: str, properties: Json) -> None:
+    _unless_gone(sagemaker_hosting.delete_endpoint_config, {"EndpointConfigName": ref.rsplit("/", 1)[-1]})
+
+
+def _create_endpoint(properties: Json, logical_id: str, stack: str) -> Created:
+    named = _hosting_name(properties, "EndpointName", logical_id, stack)
+    # What only an update knows is no member of CreateEndpoint.
+    only_update = ("RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig")
+    arn = sagemaker_hosting.new_endpoint(_request("CreateEndpoint", named, *only_update))["EndpointArn"]
+    endpoint = sagemaker_hosting.find_endpoint(named["EndpointName"])
+    endpoint.settled.wait()
+    if endpoint.status != "InService":
+        # The rollback of the stack would delete it; MiniStack does not know yet what to delete.
+        sagemaker_hosting.delete_endpoint({"EndpointName": endpoint.name})
+        raise ServiceError("NotStabilized", f"Endpoint {arn} is {endpoint.status}. {endpoint.failure_reason}")
+    return arn, {"EndpointArn": arn, "EndpointName": endpoint.name}
+
+
+def _update_endpoint(ref: str, old: Json, new: Json) -> Json:
+    endpoint = sagemaker_hosting.find_endpoint(ref.rsplit("/", 1)[-1])
+    endpoint.settled.wait()
+    config_name = new["EndpointConfigName"].rsplit("/", 1)[-1]
+    if config_name != endpoint.config_name:  # else only tags differ, or a failed update is being rolled back
+        request = _request("UpdateEndpoint", {**new, "EndpointName": endpoint.name}, "Tags")
+        sagemaker_hosting.change_endpoint(request)
+        endpoint.settled.wait()
+        if endpoint.failure_reason:
+            raise ServiceError("NotStabilized", f"Endpoint {ref} was not updated. {endpoint.failure_reason}")
+    change_tags(ref, old, new)
+    return {"EndpointArn": ref, "EndpointName": endpoint.name}
+
+
+def _delete_endpoint(ref: str, properties: Json) -> None:
+    name = ref.rsplit("/", 1)[-1]
+    if sagemaker_hosting.has_endpoint(name):
+        sagemaker_hosting.find_endpoint(name).settled.wait()
+    _unless_gone(sagemaker_hosting.delete_endpoint, {"EndpointName": name})
+
+
+# ---- pipeline -------------------------------------------------------------------------------------------------------
+
+
+def _pipeline_request(operation: str, properties: Json) -> Json:
+    """Return a pipeline's properties as a request: the definition has other names in CloudFormation."""
+    definition = properties["PipelineDefinition"]
+    location = definition.get("PipelineDefinitionS3Location")
+    request: Json = {key: value for key, value in properties.items() if key != "PipelineDefinition"}
+    if location:
+        names = {"Bucket": "Bucket", "Key": "ObjectKey", "Version": "VersionId"}
+        request["PipelineDefinitionS3Location"] = {to: location[name] for name, to in names.items() if name in location}
+    else:
+        request["PipelineDefinition"] = definition["PipelineDefinitionBody"]
+    return _request(operation, request, *(("Tags",) if operation == "UpdatePipeline" else ()))
+
+
+def _create_pipeline(properties: Json, logical_id: str, stack: str) -> Created:
+    request = _pipeline_request("CreatePipeline", {**properties, "ClientRequestToken": random_id(32)})
+    sagemaker_pipelines.new_pipeline(request)
+    return properties["PipelineName"], {}
+
+
+def _update_pipeline(ref: str, old: Json, new: Json) -> Json:
+    made = sagemaker_pipelines.change_pipeline(_pipeline_request("UpdatePipeline", new))
+    change_tags(made["PipelineArn"], old, new)
+    return {}
+
+
+def _delete_pipeline(ref: str, properties: Json) -> None:
+    sagemaker_pipelines.delete_pipeline({"PipelineName": ref})
+
+
+def _install_hosting() -> None:
+    prefix = "AWS::SageMaker::"
+    resource_type(
+        f"{prefix}Model",
+        create=_create_model,
+        update=_update_model,
+        delete=_delete_model,
+        create_only=(
+            "Containers",
+            "EnableNetworkIsolation",
+            "ExecutionRoleArn",
+            "InferenceExecutionConfig",
+            "ModelName",
+            "PrimaryContainer",
+            "VpcConfig",
+        ),
+    )
+    resource_type(
+        f"{prefix}EndpointConfig",
+        create=_create_config,
+        update=_update_config,
+        delete=_delete_config,
+        create_only=(
+            "AsyncInferenceConfig",
+            "DataCaptureConfig",
+            "EnableNetworkIsolation",
+            "EndpointConfigName",
+            "ExecutionRoleArn",
+            "ExplainerConfig",
+            "KmsKeyId",
+            "MetricsConfig",
+            "ProductionVariants",
+            "ShadowProductionVariants",
+            "VpcConfig",
+        ),
+    )
+    resource_type(
+        f"{prefix}Endpoint",
+        create=_create_endpoint,
+        update=_update_endpoint,
+        delete=_delete_endpoint,
+        create_only=("EndpointName",),
+    )
+    resource_type(
+        f"{prefix}Pipeline",
+        create=_create_pipeline,
+        update=_update_pipeline,
+        delete=_delete_pipeline,
+        create_only=("PipelineName",),
+    )
+
+
 def install() -> None:
     """Register the types."""
     prefix = "AWS::SageMaker::"
@@ -163,6 +322,8 @@ def install() -> None:
         delete=_delete_group,
         create_only=("ModelPackageGroupName", "ModelPackageGroupDescription"),
     )
+    _install_hosting()
     # Tags of the stack reach these types (``tagging`` in their schemas).
-    for name in ("Domain", "UserProfile", "ModelPackageGroup"):
+    tagged = ("Domain", "UserProfile", "ModelPackageGroup", "Model", "EndpointConfig", "Endpoint", "Pipeline")
+    for name in tagged:
         provisioners._STACK_TAG_PROPERTY[f"{prefix}{name}"] = ("Tags", "list")

@@ -15,8 +15,20 @@ SERVICE: Final = "sagemaker"
 PAGE: Final = 10
 """Items of a list page unless the request says otherwise, as the API reference documents for most lists."""
 
-_KINDS: Final = ("domain", "user-profile", "model-package-group", "model-package", "model-card", "pipeline", "project")
-"""Resource types kept here; the others (jobs, models, endpoints) moto keeps, tags included."""
+_KINDS: Final = (
+    "domain",
+    "user-profile",
+    "model-package-group",
+    "model-package",
+    "model-card",
+    "pipeline",
+    "project",
+    "model",
+    "endpoint-config",
+    "endpoint",
+    "transform-job",
+)
+"""Resource types kept here; the others (training and processing jobs) moto keeps, tags included."""
 
 _tags: Final = Records()
 

@@ -36,6 +36,7 @@ MODULES: Final = (
     "servicecatalog_launch",
     "servicecatalog_resources",
     "sagemaker_pipelines",
+    "sagemaker_runtime",
     "sagemaker_resources",
     "projects",
 )

@@ -71,6 +71,41 @@ def check_request(service: str, operation: str, request: Json) -> None:
         raise ServiceError("ValidationException", count + "; ".join(problems[:_SHOWN]))
 
 
+def typed_request(service: str, operation: str, request: Json) -> Json:
+    """Return a request with numbers and booleans where its model has them: templates may give them as text.
+
+    Args:
+        service: Name of the service in botocore.
+        operation: e.g. ``CreateEndpointConfig``.
+        request: The request. A text that is no number stays as it is.
+    """
+    found: Json = _typed(_model(service).operation_model(operation).input_shape, request)
+    return found
+
+
+def _typed(shape: Shape | None, value: Value) -> Value:
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        return {name: _typed(shape.members.get(name), item) for name, item in value.items()}
+    if isinstance(shape, ListShape) and isinstance(value, list):
+        return [_typed(shape.member, item) for item in value]
+    if isinstance(shape, MapShape) and isinstance(value, dict):
+        return {key: _typed(shape.value, item) for key, item in value.items()}
+    return _typed_scalar(shape.type_name, value) if shape and isinstance(value, str | int | float) else value
+
+
+def _typed_scalar(kind: str, value: str | float) -> Value:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if kind == "string":
+        return text
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), value)
+    number = {"integer": int, "long": int, "float": float, "double": float}.get(kind)
+    try:
+        return number(text) if number else value
+    except ValueError:
+        return value
+
+
 def _problems(shape: Shape, value: Value, path: str) -> Iterator[str]:
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         for name in shape.required_members:

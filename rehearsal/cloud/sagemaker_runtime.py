@@ -1,0 +1,205 @@
+"""SageMaker's runtime: InvokeEndpoint on the one endpoint, with IAM, traffic by weight, shadows and data capture."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import logging
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import botocore.session
+from ministack import app
+from ministack.core import iam_actions
+from ministack.core.responses import get_account_id, get_region
+
+from rehearsal.cloud import core
+from rehearsal.cloud.core import Reply, ServiceError
+from rehearsal.cloud.sagemaker_capture import Exchange
+from rehearsal.cloud.sagemaker_hosting import Endpoint, Fleet, Variant, serving_endpoint
+from rehearsal.cloud.sagemaker_store import SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_log: Final = logging.getLogger(__name__)
+_PATH: Final = re.compile(r"/endpoints/(?P<name>[^/]+)/invocations")
+_REQUESTS: Final = ThreadPoolExecutor(16, "invocation")
+
+_SERVERLESS_BYTES: Final = 4 * 1024 * 1024
+"""https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-containers"""
+_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
+_SHADOWS: Final = ThreadPoolExecutor(4, "shadow")
+
+
+def _invalid(message: str) -> ServiceError:
+    return ServiceError("ValidationError", message)
+
+
+def invoke(name: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    """Answer a request to an endpoint.
+
+    Args:
+        name: Name of the endpoint.
+        body: The request's body.
+        headers: Its headers, names in lower case.
+
+    Raises:
+        ServiceError: There is no such endpoint or variant in service, or the body is too long.
+    """
+    found = serving_endpoint(name)
+    if found is None:
+        raise _invalid(f"Endpoint {name} of account {get_account_id()} not found.")
+    endpoint, fleet = found
+    serverless = any("ServerlessConfig" in variant.settings for variant in fleet.variants.values())
+    most = _SERVERLESS_BYTES if serverless else _longest_body()
+    if len(body) > most:
+        raise _invalid(
+            "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less "
+            f"than or equal to {most}"
+        )
+    target = headers.get("x-amzn-sagemaker-target-variant")
+    if target and target not in fleet.variants:
+        raise _invalid(f"Variant {target} not found for Request")
+    variant = fleet.variants[target] if target else fleet.choose()
+    passed = {
+        "Content-Type": headers.get("content-type", ""),
+        "Accept": headers.get("accept", "*/*"),
+        **({_ATTRIBUTES: headers[_ATTRIBUTES.lower()]} if _ATTRIBUTES.lower() in headers else {}),
+    }
+    inference_id = headers.get("x-amzn-sagemaker-inference-id")
+    if fleet.shadows and not target:
+        for shadow in fleet.mirrored():
+            context = contextvars.copy_context()
+            _SHADOWS.submit(context.run, _ask_shadow, fleet, shadow, body, passed, inference_id)
+    try:
+        status, answered, content = variant.server.invoke(body, passed)
+    except OSError as error:
+        return _model_error(endpoint, 500, str(error))
+    if status >= 400:
+        return _model_error(endpoint, status, content.decode(errors="replace"))
+    _capture(fleet, variant, (passed["Content-Type"], body), (answered.get("Content-Type", ""), content), inference_id)
+    replied = {
+        "Content-Type": answered.get("Content-Type", ""),
+        "x-Amzn-Invoked-Production-Variant": variant.settings["VariantName"],
+        **({_ATTRIBUTES: answered[_ATTRIBUTES]} if _ATTRIBUTES in answered else {}),
+    }
+    return 200, replied, content
+
+
+def _ask_shadow(fleet: Fleet, shadow: Variant, body: bytes, headers: dict[str, str], inference_id: str | None) -> None:
+    """Send a copy of a request to a shadow variant; nobody gets the answer, but it is captured."""
+    try:
+        status, answered, content = shadow.server.invoke(body, headers)
+    except OSError as error:
+        _log.warning("shadow variant %s did not answer: %s", shadow.settings["VariantName"], error)
+        return
+    if status < 400:
+        sent = (headers["Content-Type"], body)
+        _capture(fleet, shadow, sent, (answered.get("Content-Type", ""), content), inference_id)
+
+
+def _capture(
+    fleet: Fleet, variant: Variant, sent: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None
+) -> None:
+    if fleet.capture:
+        exchange = Exchange(
+            variant=variant.settings["VariantName"],
+            role=variant.server.model["ExecutionRoleArn"],
+            sent=sent,
+            answered=answered,
+            inference_id=inference_id,
+        )
+        fleet.capture.note(exchange)
+
+
+def _model_error(endpoint: Endpoint, status: int, message: str) -> Reply:
+    """Return what a caller gets when the container answers with an error.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html (ModelError)
+    """
+    region, account = get_region(), get_account_id()
+    side = "client" if status < 500 else "server"
+    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group="
+    text = (
+        f'Received {side} error ({status}) from primary with message "{message}". See {console}{endpoint.log_group} '
+        f"in account {account} for more information."
+    )
+    content = {
+        "ErrorCode": "CLIENT_ERROR_FROM_MODEL" if status < 500 else "SERVER_ERROR_FROM_MODEL",
+        "LogStreamArn": f"arn:aws:logs:{region}:{account}:log-group:{endpoint.log_group}",
+        "Message": text,
+        "OriginalMessage": message,
+        "OriginalStatusCode": status,
+    }
+    code, headers, body = core.reply(content, 424)
+    return code, {**headers, "x-amzn-ErrorType": "ModelError"}, body
+
+
+@functools.cache
+def _longest_body() -> int:
+    """Longest body of a request in bytes, as botocore's model of the service has it."""
+    shape = botocore.session.get_session().get_service_model("sagemaker-runtime").shape_for("BodyBlob")
+    return int(shape.metadata["max"])
+
+
+async def _handle(name: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    run = functools.partial(contextvars.copy_context().run, invoke, name, body, headers)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_REQUESTS, run)
+    except ServiceError as error:
+        return core.fail(error)
+    except Exception as error:
+        _log.exception("invocation of %s failed", name)
+        return core.fail(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+
+
+def _install_handler() -> None:
+    control_plane = app.SERVICE_HANDLERS[SERVICE]
+
+    async def handler(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Reply:
+        found = _PATH.fullmatch(path)
+        if found and method == "POST":
+            return await _handle(found["name"], headers, body)
+        answer: Reply = await control_plane(method, path, headers, body, query)
+        return answer
+
+    app.SERVICE_HANDLERS[SERVICE] = handler
+
+
+def _install_permissions() -> None:
+    """Check ``sagemaker:InvokeEndpoint`` against the endpoint; the body of such a request names no resource."""
+    # Both services sign their requests as sagemaker, so MiniStack has one name for them.
+    iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = ["sagemaker-runtime"]
+    resource_arn, context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
+
+    def extract_resource_arn(  # noqa: PLR0917 - MiniStack's signature
+        service: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        query: Mapping[str, Any],
+        region: str,
+        account: str,
+    ) -> str:
+        found = _PATH.fullmatch(path) if service == SERVICE else None
+        if found:
+            return f"arn:aws:sagemaker:{region}:{account}:endpoint/{found['name']}"
+        return str(resource_arn(service, method, path, headers, body, query, region, account))
+
+    def request_tag_context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
+        keys: dict[str, Any] = context(service, action, b"" if action == "sagemaker:InvokeEndpoint" else body, query)
+        return keys
+
+    iam_actions.extract_resource_arn, iam_actions.request_tag_context = extract_resource_arn, request_tag_context
+
+
+def install() -> None:
+    """Answer invocations, and have them checked by IAM."""
+    _install_handler()
+    _install_permissions()
