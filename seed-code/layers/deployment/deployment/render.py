@@ -73,6 +73,8 @@ class Rendered:
 def load(path: Path) -> dict[str, Any]:
     """Return a template; short forms such as ``!Sub`` become the long ones.
 
+    Names listed as ``Include`` below ``Metadata`` are files beside it, whose content is added to the template.
+
     Raises:
         DeploymentError: It is missing, or no template.
     """
@@ -84,7 +86,25 @@ def load(path: Path) -> dict[str, Any]:
         raise DeploymentError(f"{path.name} is not valid YAML: {err}") from err
     if not isinstance(content, dict) or not isinstance(content.get("Resources"), dict):
         raise DeploymentError(f"{path.name} is no CloudFormation template: it has no Resources.")
+    for name in content.get("Metadata", {}).pop("Include", []):
+        _include(content, load(path.with_name(f"{name}.yaml")), path.name, name)
     return content
+
+
+def _include(template: dict[str, Any], part: Mapping[str, Any], name: str, part_name: str) -> None:
+    """Add another template's sections to a template; both may declare the same parameter in the same way.
+
+    Raises:
+        DeploymentError: Both have something else of the same name.
+    """
+    for section in ("Parameters", "Mappings", "Conditions", "Rules", "Resources", "Outputs"):
+        own = template.setdefault(section, {}) if section in part else {}
+        for key, entry in part.get(section, {}).items():
+            if key in own and (section != "Parameters" or own[key] != entry):
+                raise DeploymentError(
+                    f"{name} includes {part_name}.yaml, and both have {key} below {section}. Rename one of them."
+                )
+            own[key] = entry
 
 
 def render(
