@@ -1,0 +1,1 @@
+"""The monitors: is what the model gets and answers still like what it was trained and approved on?"""

@@ -1,0 +1,93 @@
+"""Are the predictions still as good? Judged on the records whose truth has become known.
+
+Metrics and their limits: ``model_quality_constraints.json`` of the package, computed by the model's own code.
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from monitoring.capture import Record
+from monitoring.columns import Numbers, parser
+from monitoring.package import Package
+from monitoring.results import MODEL_QUALITY, Result, Violation, judged, no_baseline, not_enough
+
+BASELINE = "model_quality_constraints.json"
+ERRORS = frozenset({"mae", "mse", "rmse"})  # without upper bound: how much worse is told as a share
+
+
+def check(labelled: Sequence[tuple[Record, str]], package: Package, *, least: int, labels: int) -> Result:
+    """Compare predictions with the truth.
+
+    Args:
+        labelled: Records with their labels as they were uploaded.
+        package: The package that predicted.
+        least: Fewest labelled records that give a verdict.
+        labels: Labels that arrived, joined or not.
+    """
+    if BASELINE not in package.baselines:
+        return no_baseline(MODEL_QUALITY, BASELINE, len(labelled))
+    truth, scores = arrays(labelled, package)
+    if len(truth) < least:
+        what = f"records with prediction and label ({labels} labels arrived)"
+        return not_enough(MODEL_QUALITY, len(truth), least, what)
+    metrics = importlib.import_module("tabular.metrics")
+    problem = package.schema.problem_type
+    if len(np.unique(truth)) < 2:
+        return not_enough(MODEL_QUALITY, 1, 2, "different labels among those that arrived")
+    threshold = package.model.decision_threshold if problem == "binary" else 0.5
+    reached = metrics.compute(problem, truth, scores, threshold)
+    limits = package.baselines[BASELINE][metrics.SECTIONS[problem].replace("_metrics", "_constraints")]
+    violations = []
+    for name, limit in limits.items():
+        worst, value = limit["threshold"], reached[name]
+        above = limit["comparison_operator"] == "GreaterThanThreshold"
+        if value > worst if above else value < worst:
+            size = abs(value - worst) / (abs(worst) or 1.0) if name in ERRORS else abs(value - worst)
+            word = "above" if above else "below"
+            text = f"{name} is {value:.4g} on records with known truth, {word} its limit of {worst:.4g}."
+            violations.append(Violation(name, "", value, worst, size, text))
+    details = {
+        "metrics": {name: {"value": reached[name], "limit": limit["threshold"]} for name, limit in limits.items()}
+    }
+    return judged(MODEL_QUALITY, len(truth), violations, details, f"{len(limits)} metrics")
+
+
+def arrays(labelled: Sequence[tuple[Record, str]], package: Package) -> tuple[Numbers, Numbers]:
+    """Return truth and scores as the model's metrics take them; what cannot be understood is left out."""
+    truth, scores = [], []
+    for record, label in labelled:
+        target, score = target_of(label, package), score_of(record.answer, package)
+        if target is not None and score is not None:
+            truth.append(target)
+            scores.append(score)
+    return np.array(truth, dtype=np.float64), np.array(scores, dtype=np.float64)
+
+
+def target_of(label: str, package: Package) -> float | None:
+    """Return the number of the class, or the value, that a label says; None where it says neither."""
+    meaning = importlib.import_module("tabular.values")
+    schema = package.schema
+    try:
+        parsed = parser(schema.column(schema.label))(label.strip())
+        if schema.problem_type == "regression":
+            return float(parsed) if np.isfinite(parsed) else None
+        return float(package.classes.index(meaning.text_of(parsed)))
+    except (ValueError, TypeError):
+        return None
+
+
+def score_of(answer: dict[str, Any] | None, package: Package) -> Any:
+    """Return the score, the probabilities in the order of the classes, or the value that was predicted."""
+    try:
+        if answer is None:
+            return None
+        if package.schema.problem_type == "binary":
+            return float(answer["score"])
+        if package.schema.problem_type == "multiclass":
+            return [float(answer["probabilities"][name]) for name in package.classes]
+        return float(answer["value"])
+    except (KeyError, TypeError, ValueError):
+        return None
