@@ -105,14 +105,15 @@ class DeploymentProject(Construct):
             branch=repository.branch,
             asset_key=f"assets/{archive}.zip",
         )
+        dead_letters = missed_starts(self, "DeadLetters")
         self.notices = Notices(
             self,
             "Notices",
             storage=self.storage,
             email=answers.approver_email,
+            missed_starts=dead_letters,
             pipeline_url=self.pipeline_url,
         )
-        dead_letters = missed_starts(self, "DeadLetters")
         variables = {**self._variables(answers), **choices}
         prod_grants = [*_export_model_card()]
         if shadow:

@@ -33,10 +33,40 @@ TRAIN = {
     "ConnectionArn": CONNECTION,
     "CostCenter": "ml-1000",
 }
-ORDINARY: Mapping[str, Mapping[str, str]] = {"sagemaker-domain": DOMAIN, "train-s3": TRAIN}
+TEST_ACCOUNT, PROD_ACCOUNT = "222233334444", "333344445555"
+GROUP = "churn-p-abc123def456-555566667777"
+DEPLOY = {
+    "SageMakerProjectName": "churn",
+    "SageMakerProjectId": "p-aaaaaaaaaaaa",
+    "ModelPackageGroup": GROUP,
+    "TestAccountId": TEST_ACCOUNT,
+    "ProdAccountId": PROD_ACCOUNT,
+    "ProdRegion": "eu-central-1",
+    "Repository": "acme-ml/churn-deployment",
+    "ConnectionArn": CONNECTION,
+    "ApproverEmail": "governance@example.com",
+    "CostCenter": "ml-1000",
+}
+BATCH = DEPLOY | {"InputUriTest": "s3://sales-lake/churn/test/", "InputUriProd": "s3://sales-lake/churn/prod/"}
+_LONGEST_PROJECT = {"SageMakerProjectName": "n" * 32, "SageMakerProjectId": "p-" + "a" * 14}
+_LONGEST_DEPLOYMENT = _LONGEST_PROJECT | {
+    "ModelPackageGroup": "g" * 63,
+    "TestRegion": "ap-southeast-1",
+    "ProdRegion": "ap-southeast-1",
+    "ApproverEmail": f"{'a' * 240}@example.com",
+    "CostCenter": "c" * 64,
+}
+ORDINARY: Mapping[str, Mapping[str, str]] = {
+    "sagemaker-domain": DOMAIN,
+    "train-s3": TRAIN,
+    "deploy-realtime": DEPLOY | {"ShadowHours": "24"},
+    "deploy-batch": BATCH,
+}
 LONGEST: Mapping[str, Mapping[str, str]] = {
     "sagemaker-domain": DOMAIN | {"DomainName": "d" * 20},
-    "train-s3": TRAIN | {"SageMakerProjectName": "n" * 32, "SageMakerProjectId": "p-" + "a" * 14},
+    "train-s3": TRAIN | _LONGEST_PROJECT,
+    "deploy-realtime": DEPLOY | _LONGEST_DEPLOYMENT | {"ShadowHours": "336"},
+    "deploy-batch": BATCH | _LONGEST_DEPLOYMENT,
 }
 LONGEST_REGION = "ap-southeast-1"
 
