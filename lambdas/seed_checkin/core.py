@@ -12,6 +12,7 @@ from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lambdas.shared.builds import BuildOutcome
     from lambdas.shared.custom_resource import Address, Request
 
 # The texts below end up in URLs and shell variables of the build: they are limited to what repository hosts allow, and
@@ -129,27 +130,6 @@ class Pending:
     mode: Mode
     repository_url: str
     former_physical_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOutcome:
-    """What CodeBuild says about a finished build.
-
-    Attributes:
-        build_id: ``<project>:<uuid>``.
-        request_id: Request of CloudFormation for which it ran; None when somebody started the build by hand.
-        status: ``SUCCEEDED``, ``FAILED``, ``FAULT``, ``STOPPED``, ``TIMED_OUT`` or ``IN_PROGRESS``.
-        exported: Variables that the buildspec exported.
-        failed_phase: Phase that failed, with its message; empty when none did.
-        log_link: Address of the build's log in the console; empty when there is none.
-    """
-
-    build_id: str
-    request_id: str | None
-    status: str
-    exported: Mapping[str, str]
-    failed_phase: str = ""
-    log_link: str = ""
 
 
 def parse_checkin(request: Request, artifact_bucket: str) -> Checkin:
@@ -279,21 +259,17 @@ def repository_url(connection: Connection, checkin: Checkin, url_suffix: str) ->
     return f"{base.rstrip('/')}/{checkin.repository}" if base else checkin.git_url(url_suffix)
 
 
-def build_variables(
-    checkin: Checkin, *, mode: Mode, request_id: str, former_asset_key: str, url_suffix: str
-) -> dict[str, str]:
+def build_variables(checkin: Checkin, *, mode: Mode, former_asset_key: str, url_suffix: str) -> dict[str, str]:
     """Return the environment of the build (the buildspec is foundation/seed_checkin_buildspec.yml).
 
     Args:
         checkin: What to check in.
         mode: First seed code or a new version.
-        request_id: Request of CloudFormation, by which the completion finds it again.
         former_asset_key: Seed archive before the update; anything else than ``assets/<sha256>.zip`` means unknown.
         url_suffix: DNS suffix of the partition.
     """
     former = _ASSET_KEY.fullmatch(former_asset_key)
     return {
-        "REQUEST_ID": request_id,
         "MODE": mode,
         "GIT_URL": checkin.git_url(url_suffix),
         "BRANCH": checkin.branch,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.seed_checkin import core
-from lambdas.seed_checkin.builds import Builds
 from lambdas.seed_checkin.connections import Connections
 from lambdas.seed_checkin.ledger import Ledger
+from lambdas.shared.builds import Builds
 from lambdas.shared.custom_resource import NOT_CREATED, LambdaContext, Request, Success, respond
+from lambdas.shared.delegation import delegate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,43 +73,14 @@ def check_in(request: Request, use: Services) -> Success | None:
         repository_url=core.repository_url(connection, checkin, use.url_suffix),
         former_physical_id=request.physical_id or NOT_CREATED,
     )
-    _start_build(pending, str(request.old_properties.get("AssetKey", "")), use)
-    return None
-
-
-def _start_build(pending: core.Pending, former_asset_key: str, use: Services) -> None:
-    request_id = pending.address.request_id
-    running = use.ledger.open(pending)
-    if running:
-        logger.info("request %s was delivered again; build %s runs for it", request_id, running)
-        return
     variables = core.build_variables(
         pending.checkin,
         mode=pending.mode,
-        request_id=request_id,
-        former_asset_key=former_asset_key,
+        former_asset_key=str(request.old_properties.get("AssetKey", "")),
         url_suffix=use.url_suffix,
     )
-    try:
-        build_id = use.builds.start(variables, token=request_id)
-    except Exception:
-        # This invocation answers FAILED; without its entry nobody else will, should a build have started after all.
-        _drop(request_id, use)
-        raise
-    logger.info("build %s started for request %s", build_id, request_id)
-    try:
-        use.ledger.note_build(request_id, build_id)
-    except (BotoCoreError, ClientError):
-        # The note only saves a repeated delivery the way to CodeBuild, which recognises the token of the same request.
-        logger.exception("build %s could not be noted for request %s", build_id, request_id)
-
-
-def _drop(request_id: str, use: Services) -> None:
-    try:
-        use.ledger.drop(request_id)
-    except (BotoCoreError, ClientError):
-        # The person needs the reason why the build did not start; a second answer would be ignored by CloudFormation.
-        logger.exception("request %s could not be dropped", request_id)
+    delegate(pending, variables, requests=use.ledger, builds=use.builds)
+    return None
 
 
 def _forget(request: Request, use: Services) -> Success:

@@ -182,7 +182,7 @@ def test_every_end_of_a_check_in_reaches_its_completion(baseline: Baseline) -> N
 
 
 def test_a_claim_outlasts_the_function_that_holds_it(baseline: Baseline) -> None:
-    from lambdas.seed_checkin.ledger import LEASE_S  # noqa: PLC0415 - imports boto3, which the synthesis does without
+    from lambdas.shared.requests import LEASE_S  # noqa: PLC0415 - imports boto3, which the synthesis does without
 
     (completion,) = (
         properties

@@ -9,10 +9,12 @@ import pytest
 from moto import mock_aws
 
 from lambdas.seed_checkin import completion, handler
-from lambdas.seed_checkin.builds import Builds
 from lambdas.seed_checkin.connections import Connections
-from lambdas.seed_checkin.ledger import LEASE_S, Ledger
+from lambdas.seed_checkin.ledger import Ledger
+from lambdas.shared.builds import Builds
 from lambdas.shared.custom_resource import NOT_CREATED, AnswerError
+from lambdas.shared.delegation import NotYetError
+from lambdas.shared.requests import LEASE_S
 from tests.lambdas.aws import answering, client_error
 from tests.lambdas.cloudformation import AnswerBox, Context
 
@@ -411,7 +413,7 @@ def test_a_build_that_still_runs_is_asked_about_again(account: Account, box: Ans
     with answering(account.answers()):
         handler.lambda_handler(box.event("Create", TYPE, PROPERTIES), Context())
         account.ends("IN_PROGRESS")
-        with pytest.raises(completion.NotYetError, match="still in progress"):
+        with pytest.raises(NotYetError, match="still in progress"):
             completion.lambda_handler(ended(), Context())
     assert box.requests == 0
 
@@ -433,7 +435,7 @@ def test_while_one_invocation_answers_another_waits_its_turn(account: Account, b
     with answering(account.answers()):
         handler.lambda_handler(event, Context())
         Ledger(TABLE, clock=lambda: account.now).claim(event["RequestId"])
-        with pytest.raises(completion.NotYetError, match="another invocation"):
+        with pytest.raises(NotYetError, match="another invocation"):
             completion.lambda_handler(ended(), Context())
         account.now += LEASE_S
         completion.lambda_handler(ended(), Context())
@@ -488,7 +490,7 @@ def test_whichever_call_of_the_completion_fails_lambdas_repetition_answers(
             with answering(account.answers(), failing=index if attempts == 0 else None, after=after):
                 attempts += 1
                 completion.lambda_handler(ended(), Context())
-        except (completion.NotYetError, type(client_error("x"))):
+        except (NotYetError, type(client_error("x"))):
             account.now += LEASE_S
         else:
             break

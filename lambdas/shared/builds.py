@@ -1,16 +1,37 @@
-"""CodeBuild: starts the build that checks seed code in, and reads what became of it."""
+"""CodeBuild: starts a build that carries out a request of CloudFormation, and reads what became of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
 
-from lambdas.seed_checkin.core import BuildOutcome
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOutcome:
+    """What CodeBuild says about a finished build.
+
+    Attributes:
+        build_id: ``<project>:<uuid>``.
+        request_id: Request of CloudFormation for which it ran; None when somebody started the build by hand.
+        status: ``SUCCEEDED``, ``FAILED``, ``FAULT``, ``STOPPED``, ``TIMED_OUT`` or ``IN_PROGRESS``.
+        exported: Variables that the buildspec exported.
+        failed_phase: Phase that failed, with its message; empty when none did.
+        log_link: Address of the build's log in the console; empty when there is none.
+    """
+
+    build_id: str
+    request_id: str | None
+    status: str
+    exported: Mapping[str, str]
+    failed_phase: str = ""
+    log_link: str = ""
 
 
 class Builds:
