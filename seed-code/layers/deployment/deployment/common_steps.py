@@ -77,7 +77,7 @@ def render_package(context: Context, package: ModelPackage, template: str, param
 
 
 def common_parameters(context: Context, stage: str, package: ModelPackage) -> dict[str, str]:
-    """Return the values of parameters that any template may declare."""
+    """Return the values of parameters that any template may declare; those of the layer go before these."""
     build = context.build
     return {
         "ProjectName": build.project_name,
@@ -89,6 +89,7 @@ def common_parameters(context: Context, stage: str, package: ModelPackage) -> di
         "PackageArn": package.arn,
         "PackageVersion": str(package.version),
         "PackageKey": package.key,
+        "ReplicaKeyArn": "",
     }
 
 

@@ -17,6 +17,8 @@ from deployment.packages import ModelPackage
 from deployment.settings import Build
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST_VARIABLE = 600
+"""Characters of a variable that a step gives to the pipeline."""
 
 
 class Context:
@@ -99,8 +101,11 @@ class Context:
     def export(self, **variables: str) -> None:
         """Give variables to the pipeline, e.g. ``export(SUMMARY="all well")``.
 
-        They go to variables.env, which the build reads; a text of several lines becomes one line.
+        They go to variables.env, which the build reads; a text of several lines becomes one line. A manual approval
+        takes 1,000 characters of text in all, so longer ones are cut.
         """
-        self._variables |= {name: re.sub(r"\s+", " ", value).strip() for name, value in variables.items()}
+        for name, value in variables.items():
+            line = re.sub(r"\s+", " ", value).strip()
+            self._variables[name] = line if len(line) <= LONGEST_VARIABLE else f"{line[: LONGEST_VARIABLE - 1]}…"
         lines = [f"{name}={shlex.quote(value)}" for name, value in self._variables.items()]
         (self.root / "variables.env").write_text("\n".join(lines) + "\n", encoding="utf-8")

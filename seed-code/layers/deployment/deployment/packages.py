@@ -124,10 +124,9 @@ def newest_approved(client: Any, group: str) -> ModelPackage | None:
     pages = client.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=group,
         ModelApprovalStatus=APPROVED,
-        ModelPackageType="Versioned",
         SortBy="CreationTime",
         SortOrder="Descending",
-        PaginationConfig={"PageSize": 1},
+        PaginationConfig={"PageSize": 100},
     )
     try:
         for page in pages:
