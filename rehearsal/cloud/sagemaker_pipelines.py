@@ -1,7 +1,7 @@
 """SageMaker Pipelines: definitions are kept, and an execution really runs its definition in a process.
 
-The process is the seed code's own runner (``ml_pipelines.runner``) with the credentials of the pipeline's role; it
-appends what happens to a file, from which the states shown here are read.
+The process is the seed code's own runner (``ml_pipelines.runner``, through ``pipeline_runner.py``) with the credentials
+of the pipeline's role; it appends what happens to a file, from which the states shown here are read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from ministack.core.responses import get_account_id, get_region
 
@@ -23,13 +24,11 @@ from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, requ
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PRINCIPAL: Final = "sagemaker.amazonaws.com"
 EXECUTION_EVENT: Final = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT: Final = "SageMaker Model Building Pipeline Execution Step Status Change"
 
+_RUNNER: Final = Path(__file__).with_name("pipeline_runner.py")
 _STEP_METADATA: Final = "metadata"
 _pipelines: Final = Records()
 _executions: Final = Records()
@@ -300,7 +299,7 @@ def _run(execution: Execution, role_arn: str) -> None:
     definition = execution.work / "definition.json"
     definition.write_text(execution.definition)
     credentials = assume_as_service(role_arn, PRINCIPAL, "SageMaker")
-    command = [organization.seed_python, "-m", "ml_pipelines.runner", "--aws"]
+    command = [organization.seed_python, "-P", str(_RUNNER), "--aws"]  # -P: the modules beside it are not the runner's
     command += ["--definition", str(definition), "--events", str(execution.events)]
     command += ["--work", str(execution.work / "jobs"), "--pipeline-name", execution.pipeline]
     command += ["--execution-arn", execution.arn]

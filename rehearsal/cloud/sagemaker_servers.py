@@ -209,7 +209,8 @@ def start(model: Json, folder: Path, *, variant: str = "AllTraffic", more: dict[
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
-        command = [core.organization().seed_python, str(_SCRIPT), "--model", str(folder / "model")]
+        # -P: the modules beside the script are not the archive's.
+        command = [core.organization().seed_python, "-P", str(_SCRIPT), "--model", str(folder / "model")]
         command += ["--socket", str(listener.fileno())]
         with (folder / "container.log").open("wb") as log:
             process = processes.start(
