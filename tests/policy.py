@@ -88,7 +88,7 @@ class Launch:
             "Fn::Sub": self._sub,
             "Fn::If": lambda a: self.value(a[1] if self.condition(a[0]) else a[2]),
             "Fn::FindInMap": lambda a: self.template["Mappings"][a[0]][self.value(a[1])][self.value(a[2])],
-            "Fn::Equals": lambda a: self.value(a[0]) == self.value(a[1]),
+            "Fn::Equals": lambda a: str(self.value(a[0])) == str(self.value(a[1])),  # a number equals its text
             "Fn::Not": lambda a: not self.value(a[0]),
             "Fn::And": lambda a: all(self.value(item) for item in a),
             "Fn::Or": lambda a: any(self.value(item) for item in a),

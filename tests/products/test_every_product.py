@@ -342,7 +342,7 @@ def test_two_launches_in_one_account_share_no_name(product: type[Any], synth_pro
     parameters = ORDINARY[product.SPEC.id]
     other = {"DomainName": "fraud-lab", "SageMakerProjectId": "p-bbbbbbbbbbbb"}
     first = launch(template, parameters, stack="SC-1")
-    second = launch(template, parameters | {k: v for k, v in other.items() if k in parameters}, stack="SC-2")
+    second = launch(template, {**parameters, **{k: v for k, v in other.items() if k in parameters}}, stack="SC-2")
     named = [k for k, v in template["Resources"].items() if "Policy" not in v["Type"]]
     mine, theirs = ({run.physical_id(k) for k in named} for run in (first, second))
     assert mine & theirs == set()
