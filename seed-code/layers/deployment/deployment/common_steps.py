@@ -164,7 +164,11 @@ def deploy_stack(context: Context, template: str, *, pause: Callable[[float], No
         stacks.Stack(
             name=name,
             template=rendered.text,
-            parameters=rendered.parameters,
+            # Parameters named like an output of the first stack get its value, e.g. KeyArn: nobody knows it before.
+            parameters={
+                **rendered.parameters,
+                **{key: value for key, value in base.items() if key in rendered.template.get("Parameters", {})},
+            },
             tags=build.tags(stage),
             role_arn=build.role_arn(stage, "execution"),
             bucket=build.bucket(stage),
