@@ -28,29 +28,29 @@ _runner: Final[Any] = importlib.import_module("ml_pipelines.runner")
 _RUNNING: Final = ("InProgress", "Stopping")
 
 
-class Runner(_runner.PipelineRunner):  # type: ignore[misc] - see above
-    """Runs the steps of a definition, transform jobs among them."""
+def _transform(step: Mapping[str, Any], request: dict[str, Any], run: Run) -> Result:
+    """Start a transform job and wait for its end."""
+    sagemaker = boto3.client("sagemaker", region_name=run.execution.region)
+    name = run.job_name(step["Name"])
+    try:
+        arn = sagemaker.create_transform_job(**{**request, "TransformJobName": name})["TransformJobArn"]
+        while (job := sagemaker.describe_transform_job(TransformJobName=name))["TransformJobStatus"] in _RUNNING:
+            time.sleep(0.2)
+    except ClientError as error:
+        raise _runner.StepFailedError(str(error)) from error
+    if job["TransformJobStatus"] != "Completed":
+        raise _runner.StepFailedError(job.get("FailureReason", job["TransformJobStatus"]))
+    described = {key: value for key, value in job.items() if key != "ResponseMetadata"}
+    properties = {key: str(value) if key.endswith("Time") else value for key, value in described.items()}
+    return properties, {"TransformJob": {"Arn": arn}}, request["TransformOutput"]["S3OutputPath"]
 
-    def _actions(self) -> dict[str, Callable[..., Result]]:
-        return {**super()._actions(), "Transform": self._transform}
 
-    def _transform(self, step: Mapping[str, Any], request: dict[str, Any], run: Run) -> Result:
-        """Start a transform job and wait for its end."""
-        sagemaker = boto3.client("sagemaker", region_name=run.execution.region)
-        name = run.job_name(step["Name"])
-        try:
-            arn = sagemaker.create_transform_job(**{**request, "TransformJobName": name})["TransformJobArn"]
-            while (job := sagemaker.describe_transform_job(TransformJobName=name))["TransformJobStatus"] in _RUNNING:
-                time.sleep(0.2)
-        except ClientError as error:
-            raise _runner.StepFailedError(str(error)) from error
-        if job["TransformJobStatus"] != "Completed":
-            raise _runner.StepFailedError(job.get("FailureReason", job["TransformJobStatus"]))
-        job.pop("ResponseMetadata")
-        properties = {key: str(value) if key.endswith("Time") else value for key, value in job.items()}
-        return properties, {"TransformJob": {"Arn": arn}}, request["TransformOutput"]["S3OutputPath"]
+def _add_transform() -> None:
+    """Add the step to those that the runner knows."""
+    known: Callable[[Any], dict[str, Callable[..., Result]]] = _runner.PipelineRunner._actions
+    _runner.PipelineRunner._actions = lambda runner: {**known(runner), "Transform": _transform}
 
 
 if __name__ == "__main__":
-    _runner.PipelineRunner = Runner
+    _add_transform()
     sys.exit(_runner.main())

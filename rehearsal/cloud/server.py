@@ -37,6 +37,7 @@ MODULES: Final = (
     "servicecatalog_resources",
     "sagemaker_pipelines",
     "sagemaker_runtime",
+    "autoscaling",
     "sagemaker_transform",
     "sagemaker_resources",
     "projects",

@@ -134,6 +134,69 @@ def test_numbers_may_be_text_and_memory_is_checked(cloud: Cloud, role: str) -> N
     assert any("MemorySizeInMB" in reason for reason in cloud.failures(DEV, "odd"))
 
 
+def test_an_endpoint_scales_by_a_target_and_a_policy(cloud: Cloud, role: str) -> None:
+    """Order of deletion: a policy goes before its target, a target before its endpoint."""
+    content = template(role, "double", endpoint="scaled")
+    resource_id = {"Fn::Sub": "endpoint/${Endpoint.EndpointName}/variant/AllTraffic"}
+    identity = {
+        "ResourceId": resource_id,
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "ServiceNamespace": "sagemaker",
+    }
+    content["Resources"]["Target"] = {
+        "Type": "AWS::ApplicationAutoScaling::ScalableTarget",
+        "Properties": {**identity, "MinCapacity": "1", "MaxCapacity": "2"},
+    }
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    content["Resources"]["Policy"] = {
+        "Type": "AWS::ApplicationAutoScaling::ScalingPolicy",
+        "Properties": {
+            "PolicyName": "load",
+            "PolicyType": "TargetTrackingScaling",
+            "ScalingTargetId": {"Ref": "Target"},
+            "TargetTrackingScalingPolicyConfiguration": {
+                "TargetValue": "100",
+                "PredefinedMetricSpecification": metric,
+            },
+        },
+    }
+    scaling = cloud.client("application-autoscaling", DEV)
+
+    stack = cloud.deploy(DEV, "scaled", content)
+    assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "scaled")
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["ResourceId"], target["MaxCapacity"]) == ("endpoint/scaled/variant/AllTraffic", 2)
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 100
+
+    content["Resources"]["Target"]["Properties"]["MaxCapacity"] = "4"
+    stack = cloud.deploy(DEV, "scaled", content)
+    assert stack["StackStatus"] == "UPDATE_COMPLETE", cloud.failures(DEV, "scaled")
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"][0]["MaxCapacity"] == 4
+
+    cloud.client("cloudformation", DEV).delete_stack(StackName="scaled")
+    with pytest.raises(ClientError):
+        cloud.settled(DEV, "scaled")
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
+
+
+@pytest.mark.parametrize(
+    ("resource_id", "reason"),
+    [("endpoint/nobody/variant/AllTraffic", "Could not find endpoint"), ("table/x", "Unsupported resource ID")],
+)
+def test_only_variants_of_endpoints_scale(cloud: Cloud, resource_id: str, reason: str) -> None:
+    scaling = cloud.client("application-autoscaling", DEV)
+    with pytest.raises(ClientError, match=reason):
+        scaling.register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=resource_id,
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            MinCapacity=1,
+            MaxCapacity=2,
+        )
+
+
 def test_a_pipeline_comes_from_its_body_or_from_s3(cloud: Cloud, role: str) -> None:
     """PipelineDefinition of AWS::SageMaker::Pipeline: PipelineDefinitionBody or PipelineDefinitionS3Location."""
     sagemaker, s3 = cloud.client("sagemaker", DEV), cloud.client("s3", DEV)

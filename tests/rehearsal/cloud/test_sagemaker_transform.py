@@ -34,7 +34,7 @@ def s3(cloud: Cloud) -> AwsClient:
 def sagemaker(cloud: Cloud, s3: AwsClient) -> AwsClient:
     """A client as root of the account, in which the model ``adds`` exists, whose role reads and writes the bucket."""
     del s3
-    statements = [
+    statements: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": OBJECTS},
         {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"},
     ]
@@ -206,7 +206,7 @@ def execute(sagemaker: AwsClient, name: str, role: str, text: str) -> dict[str, 
 def test_a_pipeline_scores_and_checks_as_its_role(cloud: Cloud, sagemaker: AwsClient, s3: AwsClient) -> None:
     s3.put_object(Bucket=BUCKET, Key="code/1/check.py", Body=SCRIPT.encode())
     jobs = f"arn:aws:sagemaker:{REGION}:{DEV}:transform-job/*"
-    statements = [
+    statements: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": OBJECTS},
         {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"},
         {

@@ -1,0 +1,225 @@
+"""Application Auto Scaling of endpoint variants: targets and policies are kept and checked; nothing ever scales.
+
+Only the namespace ``sagemaker`` with instance counts of variants is known:
+https://docs.aws.amazon.com/autoscaling/application/userguide/services-that-can-integrate-sagemaker.html
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from ministack.core.responses import get_account_id
+
+from rehearsal.cloud import core, sagemaker_hosting
+from rehearsal.cloud.bridge import bridge
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
+from rehearsal.cloud.resources import resource_type
+from rehearsal.cloud.sagemaker_store import page
+from rehearsal.cloud.shapes import check_request, refuse_others, typed_request
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.resources import Created
+
+SERVICE: Final = "application-autoscaling"
+_NAMESPACE: Final = "sagemaker"
+_DIMENSION: Final = "sagemaker:variant:DesiredInstanceCount"
+_RESOURCE: Final = re.compile(r"endpoint/(?P<endpoint>[^/]+)/variant/(?P<variant>[^/]+)")
+
+_targets: Final = Records()
+_policies: Final = Records()
+
+
+def _key(request: Json) -> tuple[str, str]:
+    """Return what identifies a target: resource and dimension."""
+    return request["ResourceId"], request["ScalableDimension"]
+
+
+def _missing(kind: str, request: Json) -> ServiceError:
+    return ServiceError(
+        "ObjectNotFoundException",
+        f"No {kind} found for service namespace: {request['ServiceNamespace']}, resource ID: {request['ResourceId']}, "
+        f"scalable dimension: {request['ScalableDimension']}",
+    )
+
+
+def _check_variant(request: Json) -> None:
+    """Check that the target is a variant with instances of an endpoint in service.
+
+    Raises:
+        ServiceError: It is not.
+    """
+    if request["ServiceNamespace"] != _NAMESPACE or request["ScalableDimension"] != _DIMENSION:
+        raise ServiceError(
+            "ValidationException", f"Only {_DIMENSION} is emulated here, not {request['ScalableDimension']}."
+        )
+    found = _RESOURCE.fullmatch(request["ResourceId"])
+    if found is None:
+        raise ServiceError("ValidationException", f"Unsupported resource ID: {request['ResourceId']}")
+    try:
+        described = sagemaker_hosting.describe_endpoint({"EndpointName": found["endpoint"]})
+    except ServiceError as error:
+        raise ServiceError("ValidationException", error.message) from error
+    variants = {item["VariantName"]: item for item in described.get("ProductionVariants", [])}
+    if "CurrentInstanceCount" not in variants.get(found["variant"], {}):
+        raise ServiceError(
+            "ValidationException", f"Endpoint {found['endpoint']} has no variant {found['variant']} with instances."
+        )
+
+
+@overlay(SERVICE, "RegisterScalableTarget")
+def register_scalable_target(request: Json) -> Json:
+    """Register a target, or change what the request names of one."""
+    _check_variant(request)
+    before: Json = _targets.get(_key(request)) or {}
+    made = {"CreationTime": time.time(), "ScalableTargetARN": core.arn(SERVICE, f"scalable-target/{random_id(32)}")}
+    target = {**made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
+    if not before and not {"MinCapacity", "MaxCapacity"} <= target.keys():
+        raise ServiceError("ValidationException", "A new scalable target needs MinCapacity and MaxCapacity.")
+    if target["MinCapacity"] > target["MaxCapacity"]:
+        raise ServiceError("ValidationException", "Maximum capacity cannot be less than minimum capacity")
+    # The service-linked role that registering creates where no role is named (user guide, "Service-linked roles").
+    linked = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    path = "aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
+    target["RoleARN"] = f"arn:aws:iam::{get_account_id()}:role/{path}/{linked}"
+    _targets[_key(request)] = target
+    return {"ScalableTargetARN": target["ScalableTargetARN"]}
+
+
+@overlay(SERVICE, "DescribeScalableTargets")
+def describe_scalable_targets(request: Json) -> Json:
+    """List targets."""
+    wanted = request.get("ResourceIds")
+    hidden = ("Tags",)
+    found: list[Json] = [
+        {key: value for key, value in target.items() if key not in hidden}
+        for target in _targets.values()
+        if (not wanted or target["ResourceId"] in wanted)
+        and request.get("ScalableDimension") in {None, target["ScalableDimension"]}
+    ]
+    return page(request, "ScalableTargets", found, size=50)
+
+
+@overlay(SERVICE, "DeregisterScalableTarget")
+def deregister_scalable_target(request: Json) -> Json:
+    """Forget a target and its policies."""
+    if _key(request) not in _targets:
+        raise _missing("scalable target", request)
+    del _targets[_key(request)]
+    for place in [place for place in _policies if place[:2] == _key(request)]:
+        del _policies[place]
+    return {}
+
+
+@overlay(SERVICE, "PutScalingPolicy")
+def put_scaling_policy(request: Json) -> Json:
+    """Create or replace a policy of a registered target."""
+    if _key(request) not in _targets:
+        raise _missing("scalable target", request)
+    place = (*_key(request), request["PolicyName"])
+    name = f"{request['ServiceNamespace']}/{request['ResourceId']}:policyName/{request['PolicyName']}"
+    arn = f"{core.arn('autoscaling', 'scalingPolicy')}:{random_id(32)}:resource/{name}"
+    before: Json = _policies.get(place) or {"PolicyARN": arn, "CreationTime": time.time(), "Alarms": []}
+    _policies[place] = {**before, **request}
+    return {"PolicyARN": before["PolicyARN"], "Alarms": []}
+
+
+@overlay(SERVICE, "DescribeScalingPolicies")
+def describe_scaling_policies(request: Json) -> Json:
+    """List policies."""
+    found: list[Json] = [
+        policy
+        for policy in _policies.values()
+        if request.get("ResourceId") in {None, policy["ResourceId"]}
+        and request.get("ScalableDimension") in {None, policy["ScalableDimension"]}
+        and policy["PolicyName"] in request.get("PolicyNames", [policy["PolicyName"]])
+    ]
+    return page(request, "ScalingPolicies", found, size=50)
+
+
+@overlay(SERVICE, "DeleteScalingPolicy")
+def delete_scaling_policy(request: Json) -> Json:
+    """Delete a policy."""
+    place = (*_key(request), request["PolicyName"])
+    if place not in _policies:
+        raise _missing("scaling policy", request)
+    del _policies[place]
+    return {}
+
+
+# ---- CloudFormation -------------------------------------------------------------------------------------------------
+
+
+def _request(operation: str, properties: Json, *left_out: str) -> Json:
+    given = {key: value for key, value in properties.items() if key not in left_out}
+    request = typed_request(SERVICE, operation, given)
+    check_request(SERVICE, operation, request)
+    return request
+
+
+def _tags_as_map(properties: Json) -> Json:
+    tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    return {**properties, **({"Tags": tags} if tags else {})}
+
+
+def _create_target(properties: Json, logical_id: str, stack: str) -> Created:
+    register_scalable_target(_request("RegisterScalableTarget", _tags_as_map(properties), "ScheduledActions"))
+    ref = "|".join(properties[key] for key in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+    return ref, {"Id": ref}
+
+
+def _update_target(ref: str, old: Json, new: Json) -> Json:
+    return _create_target(new, "", "")[1]
+
+
+def _identity(ref: str) -> Json:
+    return dict(zip(("ResourceId", "ScalableDimension", "ServiceNamespace"), ref.split("|"), strict=True))
+
+
+def _delete_target(ref: str, properties: Json) -> None:
+    deregister_scalable_target(_identity(ref))
+
+
+def _policy_request(properties: Json) -> Json:
+    """Return a policy's properties as a request; it names its target by itself or by the target's reference."""
+    target = properties.get("ScalingTargetId")
+    named = {**properties, **(_identity(target) if target else {})}
+    return _request("PutScalingPolicy", named, "ScalingTargetId")
+
+
+def _create_policy(properties: Json, logical_id: str, stack: str) -> Created:
+    arn: str = put_scaling_policy(_policy_request(properties))["PolicyARN"]
+    return arn, {"Arn": arn}
+
+
+def _update_policy(ref: str, old: Json, new: Json) -> Json:
+    put_scaling_policy(_policy_request(new))
+    return {"Arn": ref}
+
+
+def _delete_policy(ref: str, properties: Json) -> None:
+    request = _policy_request(properties)
+    delete_scaling_policy(request)
+
+
+def install() -> None:
+    """Answer the service's requests, refuse what is not emulated, and register the types."""
+    bridge(SERVICE)
+    refuse_others(SERVICE)
+    prefix = "AWS::ApplicationAutoScaling::"
+    identity = ("ResourceId", "ScalableDimension", "ServiceNamespace")
+    resource_type(
+        f"{prefix}ScalableTarget",
+        create=_create_target,
+        update=_update_target,
+        delete=_delete_target,
+        create_only=identity,
+    )
+    resource_type(
+        f"{prefix}ScalingPolicy",
+        create=_create_policy,
+        update=_update_policy,
+        delete=_delete_policy,
+        create_only=("PolicyName", "ScalingTargetId", *identity),
+    )
