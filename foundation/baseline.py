@@ -43,6 +43,7 @@ class BaselineFunction:
         module: Module with the handler. Default: ``handler``.
         timeout_s: Longest run, in seconds. Default: 60.
         environment: Environment variables. Default: none.
+        role_name: Name of its role, when another account must know it. Default: CloudFormation makes one up.
     """
 
     name: str
@@ -53,6 +54,7 @@ class BaselineFunction:
     module: str = "handler"
     timeout_s: int = 60
     environment: Mapping[str, str] = field(default_factory=dict)
+    role_name: str | None = None
 
 
 class Baseline:
@@ -189,6 +191,7 @@ class Baseline:
             self.scope,
             f"{id_}Role",
             path=names.BASELINE_ROLE_PATH,
+            role_name=function.role_name,
             description=function.purpose,
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             inline_policies={

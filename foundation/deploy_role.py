@@ -45,8 +45,8 @@ TAG_VALUES: Final = tuple(f"p-*-{stage}" for stage in names.STAGES)
 """Patterns of values of the tag."""
 
 BOUNDARY_ARN: Final = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{names.DEPLOYMENT_BOUNDARY_POLICY}"
-TEARDOWN_ROLE: Final = f"{names.DEPLOYMENT_FUNCTION}-teardown"
-"""Role of the hub's build that takes stages down, below `names.BASELINE_ROLE_PATH`."""
+TEARDOWN_ROLES: Final = f"{names.DEPLOYMENT_FUNCTION}-*"
+"""Names of the hub's roles that look into accounts and take stages down, below `names.BASELINE_ROLE_PATH`."""
 
 BASE_TYPES: Final = frozenset(
     {
@@ -184,8 +184,12 @@ def extras(hub_account_id: str) -> list[dict[str, Any]]:
             f"{OWN_ROLES.removesuffix('*')}execution",
             condition={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
         ),
-        # CloudFormation invokes the function of Custom::BucketContents in the name of the session.
-        _allow(["lambda:InvokeFunction"], place("lambda", f"function:{names.BUCKET_EMPTIER_FUNCTION}")),
+        # CloudFormation invokes the function of Custom::BucketContents in the name of the session; Custom::Deployment
+        # looks whether it is there.
+        _allow(
+            ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"],
+            place("lambda", f"function:{names.BUCKET_EMPTIER_FUNCTION}"),
+        ),
         # What is deployed: copied from the hub's registry into the stage's bucket, where the stage reads it.
         _allow(["s3:GetObject", "s3:GetObjectVersion"], f"{registry}/packages/*"),
         _allow(["s3:ListBucket"], registry),
@@ -298,7 +302,7 @@ def trust(hub_account_id: str) -> dict[str, Any]:
                     # A principal without the tag leaves the variable without a value, and then nothing matches.
                     {"StringEquals": {REQUEST_TAG: TAG_VARIABLE}},
                 ),
-                ("Teardown", f"{names.BASELINE_ROLE_PATH}{TEARDOWN_ROLE}", {}),
+                ("Teardown", f"{names.BASELINE_ROLE_PATH}{TEARDOWN_ROLES}", {}),
             )
         ],
     }

@@ -1,0 +1,68 @@
+"""The deployment accounts: whether the platform gets in, and whether they are ready."""
+
+from __future__ import annotations
+
+import boto3
+from botocore.exceptions import ClientError
+
+from lambdas.deployment import core
+from lambdas.shared.clients import CONFIG
+from lambdas.shared.custom_resource import CustomResourceError
+
+
+class Targets:
+    """Deployment accounts, reached through their deploy role.
+
+    Args:
+        partition: ``aws``, ``aws-cn``, ….
+    """
+
+    def __init__(self, partition: str) -> None:
+        self._partition = partition
+        self._sts = boto3.client("sts", config=CONFIG)
+
+    def require_reachable(self, stage: core.Stage, *, leaving: bool) -> dict[str, str]:
+        """Return credentials for a stage's account.
+
+        Args:
+            stage: The stage.
+            leaving: Whether it is being taken down; the error says something else then.
+
+        Raises:
+            CustomResourceError: The account does not let the platform in.
+        """
+        try:
+            found = self._sts.assume_role(
+                RoleArn=core.role_arn(stage, self._partition),
+                RoleSessionName=f"check-{stage.tag}",
+                DurationSeconds=900,
+                Tags=[{"Key": core.DEPLOYMENT_TAG, "Value": stage.tag}],
+            )["Credentials"]
+        except ClientError as err:
+            if err.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+                raise
+            detail = str(err.response["Error"].get("Message", err)).rstrip(".") + "."
+            raise CustomResourceError(core.unreachable(stage, leaving=leaving, detail=detail)) from err
+        return {key: str(found[key]) for key in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
+
+    def require_ready(self, stage: core.Stage) -> None:
+        """Check that a stage's account lets the platform in and has the baseline in the stage's region.
+
+        Raises:
+            CustomResourceError: One of both is not so.
+        """
+        credentials = self.require_reachable(stage, leaving=False)
+        functions = boto3.client(
+            "lambda",
+            region_name=stage.region,
+            config=CONFIG,
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+        )
+        try:
+            functions.get_function_configuration(FunctionName=core.BUCKET_EMPTIER)
+        except ClientError as err:
+            if err.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            raise CustomResourceError(core.no_baseline_in_region(stage)) from err
