@@ -272,6 +272,8 @@ def section(settings: Mapping[str, Setting]) -> Setting:
     """Return a setting that is a group of settings, each of which has to be there."""
 
     def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError(f"must be a group of settings ({', '.join(settings)})")
         problems: list[str] = []
         found = _read_section(value, settings, "", problems)
         if problems:
