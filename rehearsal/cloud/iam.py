@@ -52,6 +52,7 @@ _SAGEMAKER_MEMBERS: Final = {
     "DomainId": "domain",
 }
 _SAGEMAKER_LISTS_WITH_RESOURCE: Final = (
+    "ListModelCardExportJobs",
     "ListModelPackages",
     "ListPipelineExecutions",
     "ListPipelineExecutionSteps",
@@ -65,7 +66,7 @@ _SAGEMAKER_LISTS_WITH_RESOURCE: Final = (
 def _sagemaker(operation: str, request: Json) -> str:
     if operation == "Search" or (operation.startswith("List") and operation not in _SAGEMAKER_LISTS_WITH_RESOURCE):
         return "*"
-    for member in ("ResourceArn", "PipelineExecutionArn", "ModelPackageArn"):
+    for member in ("ResourceArn", "PipelineExecutionArn", "ModelPackageArn", "ModelCardExportJobArn"):
         if request.get(member):
             return str(request[member])
     if "UserProfileName" in request and "DomainId" in request:

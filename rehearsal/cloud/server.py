@@ -39,6 +39,7 @@ MODULES: Final = (
     "sagemaker_runtime",
     "autoscaling",
     "sagemaker_transform",
+    "sagemaker_cards",
     "sagemaker_resources",
     "projects",
 )
