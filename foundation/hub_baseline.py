@@ -13,6 +13,7 @@ from foundation.alerts import AlertTopic
 from foundation.baseline import Baseline
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
+from foundation.deployment_teardown import add_deployment_teardown
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
@@ -107,4 +108,5 @@ class HubBaselineStack(Stack):
         add_seed_checkin(baseline)
         add_bucket_emptier(baseline)
         add_preflight(baseline)
+        add_deployment_teardown(baseline, regions=settings.regions)
         Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
