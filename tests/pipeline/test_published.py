@@ -206,8 +206,11 @@ def repository(tmp_path: Path) -> Path:
     """A repository with a portfolio, a product that has no release, and no settings."""
     (tmp_path / "products").mkdir()
     (tmp_path / "portfolios").mkdir()
-    catalog = "from types import SimpleNamespace\nPORTFOLIOS = (SimpleNamespace(id='p', title='Projects', products=(), shared=True),)\n"
-    (tmp_path / "portfolios" / "catalog.py").write_text(catalog, encoding="utf-8")
+    lines = (
+        "from types import SimpleNamespace",
+        "PORTFOLIOS = (SimpleNamespace(id='p', title='Projects', products=(), shared=True),)",
+    )
+    (tmp_path / "portfolios" / "catalog.py").write_text("\n".join(lines), encoding="utf-8")
     return tmp_path
 
 
