@@ -111,9 +111,14 @@ def problems(context: Context, stage: str, rendered: Rendered) -> list[str]:
         stage: Stage for which it was rendered.
         rendered: Template and parameters.
     """
-    subject = Subject(context.build, stage, rendered)
-    found = [*_lint(rendered, context.build.places[stage].region), *(text for rule in RULES for text in rule(subject))]
+    found = [*_lint(rendered.text, context.build.places[stage].region), *broken_rules(context, stage, rendered)]
     return [f"{rendered.name}: {text}" for text in found]
+
+
+def broken_rules(context: Context, stage: str, rendered: Rendered) -> list[str]:
+    """Return what is wrong with a rendered template by RULES alone, one sentence each."""
+    subject = Subject(context.build, stage, rendered)
+    return [text for rule in RULES for text in rule(subject)]
 
 
 def size(subject: Subject) -> Iterator[str]:
@@ -235,18 +240,19 @@ def logging(subject: Subject) -> Iterator[str]:
 RULES: tuple[Rule, ...] = (size, names, roles, permissions, encryption, isolation, public_access, logging)
 
 
-def _lint(rendered: Rendered, region: str) -> list[str]:
+@functools.cache  # the base template is mostly the same for both stages
+def _lint(template: str, region: str) -> tuple[str, ...]:
     """Return the findings of cfn-lint, errors and warnings."""
     import cfnlint.api  # half a second, which only rendering has to spend
     import cfnlint.helpers
 
     regions = [region] if region in cfnlint.helpers.REGIONS else None
-    matches = cfnlint.api.lint(rendered.text, regions=regions)
-    return [
+    matches = cfnlint.api.lint(template, regions=regions)
+    return tuple(
         f"{'/'.join(map(str, match.path)) or 'template'}: {match.message} (cfn-lint {match.rule.id})"
         for match in matches
         if not match.rule.id.startswith("I")
-    ]
+    )
 
 
 def _statements(subject: Subject) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -65,7 +65,13 @@ def apply(target: Target, stack: Stack, *, pause: Callable[[float], None] = time
     if present is not None and present["StackStatus"] in _UNUSABLE:
         print(f"{stack.name}: {present['StackStatus']}; deleting what the failed creation left")
         client.delete_stack(StackName=present["StackId"], **({"RoleARN": stack.role_arn} if stack.role_arn else {}))
-        _watch(client, present["StackId"], None, pause)
+        left, _ = _watch(client, present["StackId"], None, pause)
+        if left["StackStatus"] != "DELETE_COMPLETE":
+            raise DeploymentError(
+                f"Stack {stack.name} could not be deleted after its creation had failed: it is {left['StackStatus']} "
+                f"({left.get('StackStatusReason', 'no reason given')}). Delete it in account {target.account}, region "
+                f"{target.region}, and start the pipeline again."
+            )
         present = None
     if present is not None and present["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
         raise DeploymentError(
@@ -82,8 +88,7 @@ def apply(target: Target, stack: Stack, *, pause: Callable[[float], None] = time
     token = f"deployment-{uuid.uuid4()}"
     client.execute_change_set(ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token)
     stack_id = change_set["StackId"]
-    events = _watch(client, stack_id, token, pause)
-    final = _describe(client, stack_id)
+    final, events = _watch(client, stack_id, token, pause)
     if final["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         raise DeploymentError(_explain(stack.name, target, final, events))
     return _outputs(final)
@@ -174,19 +179,21 @@ def _settled(client: Any, name: str, pause: Callable[[float], None]) -> dict[str
         pause(_POLL_S)
 
 
-def _watch(client: Any, stack_id: str, token: str | None, pause: Callable[[float], None]) -> list[dict[str, Any]]:
-    """Print what happens in a stack until it is done, and return the events that belong to a token."""
+def _watch(
+    client: Any, stack_id: str, token: str | None, pause: Callable[[float], None]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Print what happens in a stack until it is done; return the stack then, and the events that belong to a token."""
     seen: list[dict[str, Any]] = []
     known: set[str] = set()
     while True:
-        status = _describe(client, stack_id)["StackStatus"]  # first, so that the events below are complete when it ends
+        stack = _describe(client, stack_id)  # first, so that the events below are complete when it has ended
         for event in _events(client, stack_id, known, token):
             known.add(event["EventId"])
             seen.append(event)
             reason = f"  {event['ResourceStatusReason']}" if event.get("ResourceStatusReason") else ""
             print(f"  {event['ResourceStatus']:<32} {event['LogicalResourceId']}{reason}", flush=True)
-        if not status.endswith("_IN_PROGRESS"):
-            return seen
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            return stack, seen
         pause(_POLL_S)
 
 

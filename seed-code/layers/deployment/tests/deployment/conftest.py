@@ -34,7 +34,7 @@ class RefusedError(Exception):
 
 
 class Aws:
-    """Session whose clients are botocore's own, but for the network: requests and answers must fit the services' models.
+    """Session with clients of botocore, but for the network: requests and answers must fit the services' models.
 
     Attributes:
         answers: What answers, by service and operation, e.g. ``("s3", "HeadObject")``.
@@ -194,7 +194,9 @@ def context(build: Build, aws: Aws, target: Target, tmp_path: Path) -> Context:
 @pytest.fixture
 def package() -> dict[str, Any]:
     """An answer of DescribeModelPackage."""
-    status = {"ModelPackageName": "churn", "ModelPackageStatusDetails": {"ValidationStatuses": []}, "ModelPackageStatus": "Completed"}
+    status = {
+        "ModelPackageName": "churn",
+        "ModelPackageStatusDetails": {"ValidationStatuses": []},
+        "ModelPackageStatus": "Completed",
+    }
     return copy.deepcopy({**local.PACKAGE, **status, "CreationTime": NOW, "LastModifiedTime": NOW})
-
-

@@ -100,7 +100,7 @@ def test_a_model_of_single_files_is_copied_with_all_of_them(
     for name in ("config.json", "weights/1.bin"):
         store.add(f"s3://registry/files/{name}")
     located = copy(package, target)
-    bucket, prefix = copying.split(str(located.containers[0].model_data))
+    _, prefix = copying.split(str(located.containers[0].model_data))
     assert prefix.endswith("/model-0/")
     assert {key for _, key in store.objects if key.startswith(prefix)} == {
         f"{prefix}config.json",

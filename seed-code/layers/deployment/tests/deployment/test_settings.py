@@ -113,7 +113,13 @@ def test_every_variable_that_is_missing_or_wrong_is_named_at_once() -> None:
     del variables["KMS_KEY_ARN"]
     with pytest.raises(DeploymentError) as raised:
         read_build(variables)
-    for text in ("PROJECT_ID is 'p-UPPER'", "PROD_ACCOUNT_ID is '12'", "STAGE is 'dev'", "HUB_REGION is not set", "KMS_KEY_ARN is not set"):
+    for text in (
+        "PROJECT_ID is 'p-UPPER'",
+        "PROD_ACCOUNT_ID is '12'",
+        "STAGE is 'dev'",
+        "HUB_REGION is not set",
+        "KMS_KEY_ARN is not set",
+    ):
         assert text in str(raised.value)
 
 
