@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,12 @@ from deployment.targets import Target
 
 NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    """Return one session for all tests: it reads the model of a service once."""
+    return boto3.Session("test", "test")
 
 
 class RefusedError(Exception):
@@ -50,7 +57,7 @@ class Aws:
 
     def client(self, service: str, region_name: str = "eu-west-1", config: Any = None) -> Any:
         self.regions.setdefault(service, []).append(region_name)
-        client = boto3.Session("test", "test", region_name=region_name).client(service, config=config)
+        client = _session().client(service, region_name=region_name, config=config)
 
         def remember(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
             context["given"] = copy.deepcopy(params)
