@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Aws, CfnCondition, Fn, Stack, Tags
+from aws_cdk import Aws, CfnCondition, Fn, RemovalPolicy, Stack, Tags
+from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudformation as cfn
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as sc
 
 from foundation.baseline import Baseline
 from foundation.custom_resources import add_bucket_emptier
 from foundation.deploy_role import DeployRole
 from foundation.deployment_boundary import DeploymentBoundary
+from foundation.findings import acknowledge
 from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE
+from products.shared import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +44,31 @@ class DeploymentBaselineTemplate(sc.ProductStack):
         DeploymentBoundary(self, "Boundary", hub_account_id=hub_account_id, condition=at_home)
         DeployRole(self, "Deploy", hub_account_id=hub_account_id, condition=at_home)
         add_bucket_emptier(Baseline(self, hub_account_id=hub_account_id))
+        self._let_apis_write_logs()
         Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
+
+    def _let_apis_write_logs(self) -> None:
+        """Set the one role per account and region with which API Gateway writes the logs of every REST API."""
+        policy = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+        role = iam.Role(
+            self,
+            "ApiLogsRole",
+            path=names.BASELINE_ROLE_PATH,
+            description="Lets API Gateway write the logs of the APIs in front of endpoints.",
+            assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
+            managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(policy)],
+        )
+        acknowledge(
+            role,
+            {
+                f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{policy}]": (
+                    "API Gateway refuses a role without the rights of this policy (developer guide, set-up-logging)."
+                )
+            },
+        )
+        account = apigateway.CfnAccount(self, "ApiLogs", cloud_watch_role_arn=role.role_arn)
+        # The setting has no resource of its own that could be deleted; a new baseline overwrites it.
+        account.apply_removal_policy(RemovalPolicy.RETAIN)
 
 
 class DeploymentBaselineStack(Stack):

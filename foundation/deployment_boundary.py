@@ -93,7 +93,7 @@ _BY_NAME: Final = [
     "cloudwatch:DeleteAlarms",
     "cloudwatch:DescribeAlarms",
     "cloudwatch:ListTagsForResource",
-    "cloudwatch:PutMetricAlarm",
+    "cloudwatch:Put*Alarm",
     "cloudwatch:TagResource",
     "cloudwatch:UntagResource",
     "events:DeleteRule",

@@ -69,7 +69,7 @@ class Hub:
             },
             "lambda:GetFunctionConfiguration": {"FunctionName": names.BUCKET_EMPTIER_FUNCTION},
             "codebuild:ListBuildsForProject": lambda _: {"ids": list(self.deploying)},
-            "codebuild:StopBuild": lambda p: self.stopped.append(p["id"]) or {},
+            "codebuild:StopBuild": self._stop,
             "codebuild:StartBuild": self._start,
             "codebuild:BatchGetBuilds": lambda p: {"builds": [self._describe(i) for i in p["ids"]]},
             **{
@@ -88,6 +88,10 @@ class Hub:
                 v["name"]: v["value"] for v in parameters["environmentVariablesOverride"]
             }
         return {"build": {"id": self.tokens[token]}}
+
+    def _stop(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        self.stopped.append(parameters["id"])
+        return {}
 
     def _describe(self, build_id: str) -> dict[str, Any]:
         if build_id in self.deploying:
