@@ -36,6 +36,9 @@ BASELINE_TAG: Final = "ml-platform:component"
 BASELINE_TAG_VALUE: Final = "baseline"
 """Tag on every resource of the baseline."""
 
+HUB_TAG_VALUE: Final = "hub"
+"""Value of the same tag on the other keys of the hub: of releases, registry, audit records and messages."""
+
 BOUNDARY_ARN: Final = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{names.BOUNDARY_POLICY}"
 
 
@@ -138,6 +141,9 @@ _TO_SERVICES: Final = {
         ]
     }
 }
+_NOT_OF_THE_PLATFORM: Final = {
+    "StringNotEquals": {f"aws:ResourceTag/{BASELINE_TAG}": [BASELINE_TAG_VALUE, HUB_TAG_VALUE]}
+}
 _OF_SAGEMAKER: Final = {"StringLike": {"aws:ResourceTag/ManagedByAmazonSageMakerResource": "*:domain/*"}}
 """Tag by which SageMaker marks the file system of a domain (SageMaker developer guide, studio-tasks-manage-storage)."""
 
@@ -154,19 +160,19 @@ CONDITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "iam:PutRolePolicy": _WITH_BOUNDARY,
     "iam:PassRole": _TO_SERVICES,
     "iam:CreateServiceLinkedRole": {"StringEquals": {"iam:AWSServiceName": "sagemaker.amazonaws.com"}},
-    # Ids of keys are generated, so names cannot tell products' keys from the baseline's: its tag does.
-    **{
-        action: {"StringNotEquals": {f"aws:ResourceTag/{BASELINE_TAG}": BASELINE_TAG_VALUE}}
-        for action in (
+    # Ids of keys are generated, so names cannot tell products' keys from the platform's: their tag does.
+    **dict.fromkeys(
+        (
             "kms:DisableKey",
             "kms:DisableKeyRotation",
             "kms:PutKeyPolicy",
             "kms:ScheduleKeyDeletion",
             "kms:TagResource",
             "kms:UntagResource",
-        )
-    },
-    "kms:CreateGrant": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+        ),
+        _NOT_OF_THE_PLATFORM,
+    ),
+    "kms:CreateGrant": {"Bool": {"kms:GrantIsForAWSResource": "true"}, **_NOT_OF_THE_PLATFORM},
     "elasticfilesystem:DeleteFileSystem": _OF_SAGEMAKER,
     "elasticfilesystem:DeleteMountTarget": _OF_SAGEMAKER,
 }

@@ -9,6 +9,7 @@ from aws_cdk import Environment, Stage, Tags
 from foundation.artifacts import ArtifactsStack
 from foundation.deployment_baseline import DeploymentBaselineStack
 from foundation.hub_baseline import HubBaselineStack
+from foundation.launch_role import BASELINE_TAG, HUB_TAG_VALUE
 from foundation.registry import RegistryStack
 from foundation.workload_baseline import WorkloadBaselineStack
 from portfolios.stack import PortfoliosStack
@@ -115,6 +116,11 @@ class PortfoliosStage(Stage):
 
 
 def tag_resources(scope: Construct, settings: HubSettings) -> None:
-    """Put the hub's tags on every resource below `scope` that can carry tags."""
+    """Put the hub's tags on every resource below `scope` that can carry tags, and mark its keys as the platform's.
+
+    Ids of keys are generated, so this mark is what keeps the launch role of the hub from them. A baseline has its own
+    value of the tag, which is closer to its keys and therefore wins.
+    """
+    Tags.of(scope).add(BASELINE_TAG, HUB_TAG_VALUE, include_resource_types=["AWS::KMS::Key"])
     for key, value in settings.tags.items():
         Tags.of(scope).add(key, value)

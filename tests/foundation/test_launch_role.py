@@ -363,11 +363,13 @@ def test_users_groups_and_policies_are_out_of_reach(launch: list[dict[str, Any]]
         assert not allows(launch, action, f"arn:aws:iam::{ACCOUNT}:user/x", **{"iam:PermissionsBoundary": BOUNDARY})
 
 
-def test_the_key_of_the_baseline_cannot_be_deleted_or_opened(launch: list[dict[str, Any]]) -> None:
-    key = f"arn:aws:kms:{REGIONAL}:key/1"
+@every_kind
+@pytest.mark.parametrize("component", ["baseline", "hub"])
+def test_no_key_of_the_platform_can_be_deleted_or_opened(kind: Kind, component: str) -> None:
+    key, allowed = f"arn:aws:kms:{REGIONAL}:key/1", kind.statements()
     for action in ("kms:ScheduleKeyDeletion", "kms:PutKeyPolicy", "kms:DisableKey", "kms:UntagResource"):
-        assert not allows(launch, action, key, **{"aws:ResourceTag/ml-platform:component": "baseline"})
-        assert allows(launch, action, key)
+        assert not allows(allowed, action, key, **{"aws:ResourceTag/ml-platform:component": component})
+        assert allows(allowed, action, key)
 
 
 def test_file_systems_are_deleted_only_when_sagemaker_made_them(launch: list[dict[str, Any]]) -> None:

@@ -324,6 +324,19 @@ def run_app(tmp_path: Path, hub: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_every_key_of_the_hub_is_marked_as_the_platforms_so_that_no_launch_touches_it(assembly: Assembly) -> None:
+    found = {
+        (name, tag["Value"])
+        for name, template in assembly.templates.items()
+        for key in resources(template, "AWS::KMS::Key").values()
+        for tag in key["Tags"]
+        if tag["Key"] == "ml-platform:component"
+    }
+    with_keys = {name for name, template in assembly.templates.items() if resources(template, "AWS::KMS::Key")}
+    assert found == {(name, "baseline" if name == "ml-platform-hub-baseline" else "hub") for name in with_keys}
+    assert {"ml-platform-artifacts", "ml-platform-registry"} <= with_keys
+
+
 def test_the_context_of_the_command_line_replaces_the_settings(tmp_path: Path, assembly: Assembly) -> None:
     done = run_app(tmp_path, json.dumps(SETTINGS))
     assert done.returncode == 0, done.stderr
