@@ -40,6 +40,7 @@ MODULES: Final = (
     "autoscaling",
     "sagemaker_transform",
     "sagemaker_cards",
+    "apigateway",
     "sagemaker_resources",
     "projects",
 )

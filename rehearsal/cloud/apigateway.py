@@ -1,0 +1,117 @@
+"""API Gateway: REST APIs that hand requests to endpoints of SageMaker, which MiniStack takes for Lambda functions.
+
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-integration-types.html (AWS)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from ministack.services import apigateway_v1
+
+from rehearsal.cloud import core, iam
+from rehearsal.cloud.callers import assume_as_service
+from rehearsal.cloud.core import Reply, ServiceError
+from rehearsal.cloud.mapping_templates import Template, TemplateError
+from rehearsal.cloud.sagemaker_runtime import invoke
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rehearsal.cloud.core import Json
+
+Argument: TypeAlias = Any
+"""What MiniStack hands to an integration."""
+
+_log: Final = logging.getLogger(__name__)
+_ENDPOINT: Final = re.compile(
+    r"arn:aws:apigateway:(?P<region>[^:]+):runtime\.sagemaker:path/+endpoints/(?P<name>[^/]+)/invocations"
+)
+_TO: Final = "integration.request.header."
+_FROM: Final = "method.request.header."
+_JSON: Final = "application/json"
+_FAILED: Final = (500, {"Content-Type": _JSON}, b'{"message": "Internal server error"}')
+
+
+def _mapped_headers(integration: Json, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that the integration passes on, names in lower case."""
+    given = {name.lower(): value for name, value in headers.items()}
+    passed = {"content-type": given.get("content-type", _JSON)}
+    for target, source in (integration.get("requestParameters") or {}).items():
+        if target.startswith(_TO) and source.startswith(_FROM):
+            value = given.get(source.removeprefix(_FROM).lower())
+            if value is not None:
+                passed[target.removeprefix(_TO).lower()] = value
+        elif target.startswith(_TO) and source.startswith("'"):
+            passed[target.removeprefix(_TO).lower()] = source.strip("'")
+    return passed
+
+
+def _ask(integration: Json, place: re.Match[str], owner: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    """Send a request to the endpoint as the integration's role, and return what the endpoint answers."""
+    arn = f"arn:aws:sagemaker:{place['region']}:{owner}:endpoint/{place['name']}"
+    with core.as_account(owner, place["region"]):
+        try:
+            role = integration.get("credentials") or ""
+            credentials = assume_as_service(role, "apigateway.amazonaws.com", "BackplaneAssumeRoleSession")
+            if not iam.may(credentials, "sagemaker:InvokeEndpoint", arn):
+                message = f"{role} is not authorized to perform: sagemaker:InvokeEndpoint on resource: {arn}"
+                raise ServiceError("AccessDeniedException", message, 403)
+            return invoke(place["name"], body, _mapped_headers(integration, headers))
+        except ServiceError as error:
+            return core.fail(error)
+
+
+def _answer(integration: Json, reply: Reply) -> Reply:
+    """Return what the caller gets: the response whose pattern fits the status, else the one without a pattern."""
+    status, headers, body = reply
+    chosen = apigateway_v1._select_service_integration_response(integration, status)
+    if chosen is None:
+        return _FAILED
+    answered = int(chosen.get("statusCode") or 200)
+    templates = chosen.get("responseTemplates") or {}
+    kind = headers.get("Content-Type", _JSON)
+    template = templates.get(kind.split(";", maxsplit=1)[0], templates.get(_JSON))
+    if not template:
+        return answered, {"Content-Type": kind}, body
+    try:
+        text, status_override = Template(body.decode(errors="replace")).render(template)
+    except TemplateError:
+        _log.exception("a response template cannot be rendered")
+        return _FAILED
+    return status_override or answered, {"Content-Type": _JSON}, text.encode()
+
+
+def _scope(api_id: str) -> tuple[str, str] | None:
+    """Return account and region of an API: its host names it, so a caller without credentials of AWS reaches it too.
+
+    MiniStack looks only among the APIs of the caller's account, which for such a caller is none.
+    """
+    for account, region, found in [key for key, _ in apigateway_v1._rest_apis.all_items()]:
+        if found == api_id:
+            return str(account), str(region)
+    return None
+
+
+def install() -> None:
+    """Answer requests whose integration is an endpoint of SageMaker."""
+    apigateway_v1.find_api_scope = _scope
+    original = apigateway_v1._invoke_lambda_custom_v1
+
+    async def invoke_service(integration: Json, *arguments: Argument, **options: Argument) -> Reply:
+        place = _ENDPOINT.fullmatch(integration.get("uri") or "")
+        if place is None:
+            other: Reply = await original(integration, *arguments, **options)
+            return other
+        headers, body = arguments[6], arguments[7]
+        content = body if isinstance(body, bytes) else str(body or "").encode()
+        owner = options["owner_account_id"]
+        run = functools.partial(contextvars.copy_context().run, _ask, integration, place, owner, headers or {}, content)
+        return _answer(integration, await asyncio.to_thread(run))
+
+    apigateway_v1._invoke_lambda_custom_v1 = invoke_service
