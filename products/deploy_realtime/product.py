@@ -23,9 +23,11 @@ ENDPOINT, UPDATES, CAPTURE, API = (
     "API in front of the endpoint",
 )
 INSTANCE, SERVERLESS = "instance", "serverless"
+AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
 NO_API, IAM_API, JWT_API = "none", "iam", "jwt"
 _SHADOW_HOURS_MAX = 336
 _BUCKET_PATTERN = r"^$|^(?!mlp-p-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+_KEY_PATTERN = r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$"
 _POOL_PATTERN = r"^$|^arn:[a-z0-9-]+:cognito-idp:[a-z0-9-]+:[0-9]{12}:userpool/[a-z0-9-]+_[A-Za-z0-9]+$"
 
 
@@ -112,7 +114,7 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
                 group=ENDPOINT,
                 label="Kind of endpoint in production",
                 description="instance: machines that always run. serverless: nothing to pay between requests, slower "
-                "first answers, no captured data, no shadow. The file environments.yaml says what test has.",
+                "first answers, no captured data, no shadow, no steps. Test has what environments.yaml says.",
                 default=INSTANCE,
                 choices=[INSTANCE, SERVERLESS],
             ).value_as_string,
@@ -157,8 +159,8 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
                 label="Shift of traffic",
                 description="canary: a small part first, then the rest. linear: in equal steps. all-at-once: "
                 "everything together. An alarm on the way takes all of it back.",
-                default="canary",
-                choices=["all-at-once", "canary", "linear"],
+                default=CANARY,
+                choices=[AT_ONCE, CANARY, LINEAR],
             ).value_as_string,
             "MAX_LATENCY_MS": form.ask(
                 "MaxLatencyMs",
@@ -218,6 +220,17 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
                 longest=63,
                 problem="Blank, or the name of a bucket (not of a project's), e.g. acme-data-captured",
             ).value_as_string,
+            "CAPTURE_REPLICA_KEY_ARN": form.ask(
+                "CaptureReplicaKeyArn",
+                group=CAPTURE,
+                label="KMS key of the copies (with the bucket)",
+                description="ARN of the key with which the copies are encrypted; it ends in e.g. "
+                "key/1234abcd-12ab-34cd-56ef-1234567890ab. Blank without a bucket for copies.",
+                default="",
+                pattern=_KEY_PATTERN,
+                longest=200,
+                problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
+            ).value_as_string,
         }
 
     @staticmethod
@@ -268,12 +281,49 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
             problem="Shadow period: SageMaker has no shadow at serverless endpoints. Enter 0, or choose instance as "
             "the kind of endpoint.",
         )
+        # Deployment guardrails are for real-time and asynchronous endpoints:
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
+        self._refuse(
+            "ServerlessShiftsAllAtOnce",
+            when=serverless,
+            unless=is_("TRAFFIC_POLICY", AT_ONCE),
+            problem="Shift of traffic: serverless endpoints are updated all at once. Choose all-at-once, or instance "
+            "as the kind of endpoint.",
+        )
+        self._refuse(
+            "StepsNeedTwoMachines",
+            when=is_("INSTANCE_COUNT", "1"),
+            unless=is_("TRAFFIC_POLICY", AT_ONCE),
+            problem="Shift of traffic: a step takes over at most half of the machines, so one machine has no steps. "
+            "Enter 2 or more machines at least, or choose all-at-once.",
+        )
+        self._refuse(
+            "ShadowNeedsCapture",
+            when=is_not("SHADOW_HOURS", "0"),
+            unless=is_not("CAPTURE_PERCENT", "0"),
+            problem="Shadow period: the models are compared by what is captured. Enter more than 0 percent of "
+            "captured requests, or 0 hours.",
+        )
         self._refuse(
             "CopiesNeedCapture",
             when=is_not("CAPTURE_REPLICA_BUCKET", ""),
             unless=is_not("CAPTURE_PERCENT", "0"),
             problem="Bucket for copies: nothing is captured, so there is nothing to copy. Enter more than 0 percent "
             "of captured requests, or leave the bucket blank.",
+        )
+        self._refuse(
+            "CopiesNeedAKey",
+            when=is_not("CAPTURE_REPLICA_BUCKET", ""),
+            unless=is_not("CAPTURE_REPLICA_KEY_ARN", ""),
+            problem="KMS key of the copies: captured data is encrypted, so its copy needs a key as well. Enter the "
+            "ARN of the key that the owner of the bucket names.",
+        )
+        self._refuse(
+            "AKeyNeedsCopies",
+            when=is_not("CAPTURE_REPLICA_KEY_ARN", ""),
+            unless=is_not("CAPTURE_REPLICA_BUCKET", ""),
+            problem="KMS key of the copies: nothing is copied without a bucket. Enter the bucket for copies, or leave "
+            "the key blank.",
         )
         self._refuse(
             "TokensNeedAUserPool",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
-from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from products.shared import custom_resources, names, seed_code, template
@@ -23,21 +22,18 @@ from products.shared.deployment_builds import (
     RENDERED,
     REPORTS,
     DeploymentBuild,
-    build_name,
 )
 from products.shared.deployment_notices import Notices
-from products.shared.deployment_pipeline import SHADOW_ACTION, SHADOW_STAGE, DeploymentPipeline
+from products.shared.deployment_pipeline import DeploymentPipeline
+from products.shared.deployment_shadow import ShadowSchedules
 from products.shared.missed_starts import missed_starts
-from products.shared.roles import Grant, ServiceRole, pass_role
+from products.shared.roles import Grant, ServiceRole
 from products.shared.storage import ProjectStorage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from products.shared.deployment_answers import Answers
-
-SCHEDULES: Final = names.project_resource("shadow")
-"""Group of the schedules that end a shadow period; EventBridge Scheduler deletes them with the group."""
 
 _PIPELINE_ARN: Final = template.arn("codepipeline", PIPELINE)
 
@@ -115,16 +111,12 @@ class DeploymentProject(Construct):
             pipeline_url=self.pipeline_url,
         )
         variables = {**self._variables(answers), **choices}
-        prod_grants = [*_export_model_card()]
         if shadow:
-            schedule_role, group = self._schedules(dead_letters.queue_arn)
-            prod_grants += _end_shadow_period(schedule_role)
-            variables |= {
-                "SCHEDULE_GROUP": group.ref,
-                "SCHEDULE_ROLE_ARN": schedule_role,
-                "MISSED_STARTS_ARN": dead_letters.queue_arn,
-            }
-        builds = self._builds(answers, variables, prod_grants)
+            schedules = ShadowSchedules(self, "Shadow", dead_letters_arn=dead_letters.queue_arn, condition=shadow)
+            variables |= schedules.variables
+        builds = self._builds(answers, variables)
+        if shadow:
+            schedules.let_end_period(builds[-1].role)
         delivery = DeploymentPipeline(
             self,
             "Delivery",
@@ -179,9 +171,7 @@ class DeploymentProject(Construct):
             **places,
         }
 
-    def _builds(
-        self, answers: Answers, variables: Mapping[str, str], prod_grants: list[Grant]
-    ) -> list[DeploymentBuild]:
+    def _builds(self, answers: Answers, variables: Mapping[str, str]) -> list[DeploymentBuild]:
         # The archive that later steps work with is written by this build and by no other.
         stop = Grant(
             sid="StopWithoutModel",
@@ -206,30 +196,11 @@ class DeploymentProject(Construct):
                 variables=variables,
                 writes=[REPORTS],
                 account_id=answers.places[stage].account_id,
-                grants=prod_grants if stage == "prod" else (),
+                grants=[_export_model_card()] if stage == "prod" else (),
             )
             for stage in names.STAGES
         ]
         return [render, *stages]
-
-    def _schedules(self, dead_letters_arn: str) -> tuple[str, scheduler.CfnScheduleGroup]:
-        role = ServiceRole(
-            self,
-            "ScheduleRole",
-            service="scheduler",
-            path=names.PROJECT_ROLE_PATH,
-            purpose="Starts the comparison at the end of a shadow period",
-            grants=[
-                Grant(
-                    sid="StartComparison",
-                    actions=["codebuild:StartBuild"],
-                    resources=[template.arn("codebuild", f"project/{build_name('prod')}")],
-                ),
-                Grant(sid="KeepMissedStarts", actions=["sqs:SendMessage"], resources=[dead_letters_arn]),
-            ],
-        ).role
-        group = scheduler.CfnScheduleGroup(self, "Schedules", name=template.sub(SCHEDULES))
-        return role.role_arn, group
 
     def _start_on_approval(self, dead_letters_arn: str) -> None:
         role = ServiceRole(
@@ -291,34 +262,14 @@ class DeploymentProject(Construct):
             cdk.CfnOutput(stack, name, description=description, value=value)
 
 
-def _export_model_card() -> list[Grant]:
-    return [
-        Grant(
-            sid="ExportModelCard",
-            actions=[
-                "sagemaker:CreateModelCardExportJob",
-                "sagemaker:DescribeModelCard",
-                "sagemaker:DescribeModelCardExportJob",
-            ],
-            resources=CARD_ARNS,
-            because="Export jobs are below the card of the group, under names that SageMaker forms.",
-        )
-    ]
-
-
-def _end_shadow_period(schedule_role_arn: str) -> list[Grant]:
-    return [
-        Grant(
-            sid="ScheduleComparison",
-            actions=["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"],
-            resources=[template.arn("scheduler", f"schedule/{SCHEDULES}/*")],
-            because="One schedule per execution of the pipeline, in the project's own group.",
-        ),
-        pass_role(schedule_role_arn, "scheduler"),
-        Grant(sid="FindPeriod", actions=["codepipeline:GetPipelineState"], resources=[_PIPELINE_ARN]),
-        Grant(
-            sid="AnswerPeriod",
-            actions=["codepipeline:PutApprovalResult"],
-            resources=[f"{_PIPELINE_ARN}/{SHADOW_STAGE}/{SHADOW_ACTION}"],
-        ),
-    ]
+def _export_model_card() -> Grant:
+    return Grant(
+        sid="ExportModelCard",
+        actions=[
+            "sagemaker:CreateModelCardExportJob",
+            "sagemaker:DescribeModelCard",
+            "sagemaker:DescribeModelCardExportJob",
+        ],
+        resources=CARD_ARNS,
+        because="Export jobs are below the card of the group, under names that SageMaker forms.",
+    )

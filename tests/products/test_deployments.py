@@ -30,6 +30,8 @@ MINE, OTHER = "p-aaaaaaaaaaaa", "p-bbbbbbbbbbbb"
 BUCKET = f"arn:aws:s3:::mlp-{MINE}-{ACCOUNT}-{REGION}"
 PIPELINE = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:mlp-{MINE}-deploy"
 BUILDS = ("render", "test", "prod")
+SERVERLESS = {"EndpointType": "serverless", "CapturePercent": "0", "TrafficPolicy": "all-at-once"}
+COPIES = {"CaptureReplicaBucket": "acme-captured", "CaptureReplicaKeyArn": "arn:key"}
 SHADOW = DEPLOY | {"ShadowHours": "24"}
 
 both = pytest.mark.parametrize("project", ["deploy-realtime", "deploy-batch"], indirect=True)
@@ -189,8 +191,9 @@ def test_the_question_leaves_room_for_the_summary(product: type[Any], synth_prod
     (approval,) = stages(longest)["Approve"]
     arn = f"arn:aws-us-gov:sagemaker:ap-southeast-1:{ACCOUNT}:model-package/{'g' * 63}/1000"
     asked = approval["Configuration"]["CustomData"].replace("#{Render.PACKAGE_ARN}", arn)
+    summary = 600  # LONGEST_VARIABLE of the seed code
     # 1,000 characters: the longest value of an action's configuration (quotas of CodePipeline).
-    assert len(asked) + 400 <= 1000
+    assert len(asked.replace("#{Test.SUMMARY}", "")) + summary <= 1000
 
 
 @both
@@ -210,7 +213,7 @@ def test_deployments_have_eight_hours_and_rendering_half_an_hour(project: Launch
 def test_the_builds_of_a_realtime_project_know_places_and_choices(project: Launch) -> None:
     told = variables(project, "prod")
     key = project.attribute(only_id(dict(project.template), "AWS::KMS::Key"), "Arn")
-    (schedule_role,) = [r for r in project.resources("AWS::IAM::Role") if "ScheduleRole" in r]
+    (schedule_role,) = [r for r in project.resources("AWS::IAM::Role") if "Shadow" in r]
     assert told == {
         "PROJECT_NAME": "churn",
         "PROJECT_ID": MINE,
@@ -239,6 +242,7 @@ def test_the_builds_of_a_realtime_project_know_places_and_choices(project: Launc
         "SHADOW_HOURS": "24",
         "CAPTURE_PERCENT": "100",
         "CAPTURE_REPLICA_BUCKET": "",
+        "CAPTURE_REPLICA_KEY_ARN": "",
         "API_AUTH": "none",
         "API_USER_POOL_ARN": "",
         "SCHEDULE_GROUP": f"mlp-{MINE}-shadow",
@@ -379,6 +383,19 @@ def test_the_end_of_a_shadow_period_is_a_schedule_that_starts_the_production_bui
     builds = f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/mlp-{MINE}"
     assert [p for p in BUILDS if allows(scheduled, "codebuild:StartBuild", f"{builds}-{p}")] == ["prod"]
     assert allows(scheduled, "sqs:SendMessage", variables(project, "prod")["MISSED_STARTS_ARN"])
+
+
+def test_without_a_shadow_period_nothing_of_it_is_there(realtime: Template) -> None:
+    project = launch(realtime, DEPLOY)
+    assert project.resources("AWS::Scheduler::ScheduleGroup", "AWS::IAM::Policy") == {}
+    told = variables(project, "prod")
+    assert [told[name] for name in ("SCHEDULE_GROUP", "SCHEDULE_ROLE_ARN", "MISSED_STARTS_ARN")] == ["", "", ""]
+    services = {
+        r["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
+        for r in project.resources("AWS::IAM::Role").values()
+    }
+    assert "scheduler.amazonaws.com" not in services
+    assert not allows(may(project, "prod"), "codepipeline:PutApprovalResult", f"{PIPELINE}/Shadow/Period")
 
 
 @both
@@ -643,11 +660,17 @@ def test_tagged_roles_are_made_only_when_the_bucket_was_free(project: Launch) ->
     ("changed", "broken"),
     [
         ({}, set()),
-        ({"EndpointType": "serverless", "CapturePercent": "0"}, set()),
-        ({"EndpointType": "serverless"}, {"ServerlessCapturesNothing"}),
-        ({"EndpointType": "serverless", "CapturePercent": "0", "ShadowHours": "1"}, {"ServerlessHasNoShadow"}),
-        ({"CaptureReplicaBucket": "acme-captured"}, set()),
-        ({"CaptureReplicaBucket": "acme-captured", "CapturePercent": "0"}, {"CopiesNeedCapture"}),
+        (SERVERLESS, set()),
+        (SERVERLESS | {"CapturePercent": "1"}, {"ServerlessCapturesNothing"}),
+        (SERVERLESS | {"ShadowHours": "1"}, {"ServerlessHasNoShadow", "ShadowNeedsCapture"}),
+        (SERVERLESS | {"TrafficPolicy": "linear"}, {"ServerlessShiftsAllAtOnce"}),
+        ({"InstanceCount": "1"}, {"StepsNeedTwoMachines"}),
+        ({"InstanceCount": "1", "TrafficPolicy": "all-at-once"}, set()),
+        ({"ShadowHours": "24", "CapturePercent": "0"}, {"ShadowNeedsCapture"}),
+        (COPIES, set()),
+        (COPIES | {"CapturePercent": "0"}, {"CopiesNeedCapture"}),
+        (COPIES | {"CaptureReplicaKeyArn": ""}, {"CopiesNeedAKey"}),
+        (COPIES | {"CaptureReplicaBucket": ""}, {"AKeyNeedsCopies"}),
         ({"ApiAuth": "jwt"}, {"TokensNeedAUserPool"}),
         ({"ApiUserPoolArn": "arn:pool"}, {"AUserPoolNeedsTokens"}),
         ({"ApiAuth": "iam", "ApiUserPoolArn": "arn:pool"}, {"AUserPoolNeedsTokens"}),
@@ -676,6 +699,11 @@ def test_the_form_refuses_what_sagemaker_does_not_offer(
         ("ApproverEmail", ["a@b.example", "x+y@sub.example.com"], ["", "a", "a@b", "a b@c.de", "a@b.de,c@d.de x"]),
         ("InstanceType", ["ml.m5.large", "ml.g5.2xlarge", "ml.p4d.24xlarge"], ["m5.large", "ml.m5", "ml.m5.large "]),
         ("CaptureReplicaBucket", ["", "acme-captured"], ["a", "Acme", f"mlp-{OTHER}-prod-{ACCOUNT}-eu-west-1"]),
+        (
+            "CaptureReplicaKeyArn",
+            ["", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd"],
+            ["1234abcd", f"arn:aws:kms:eu-west-1:{ACCOUNT}:alias/x"],
+        ),
         (
             "ApiUserPoolArn",
             ["", "arn:aws:cognito-idp:eu-west-1:111122223333:userpool/eu-west-1_AbC123"],
