@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -102,6 +103,16 @@ def org_path(ou_id: str) -> str:
     return f"{ORGANIZATION_ID}/{ROOT_ID}/{ou_id}/"
 
 
+def _interpreters() -> dict[str, str]:
+    """Return the interpreters of the environments that `make` installs from lock files, by the SHA-256 of these."""
+    found = {}
+    for layer, environment in (("project", ".venv-seed"), ("deployment", ".venv-deployment")):
+        lock, python = ROOT / f"seed-code/layers/{layer}/uv.lock", ROOT / f"{environment}/bin/python"
+        if lock.exists() and python.exists():
+            found[hashlib.sha256(lock.read_bytes()).hexdigest()] = str(python)
+    return found
+
+
 def free_port() -> int:
     """Return a TCP port of the loopback interface that nothing listens on."""
     with socket.socket() as probe:
@@ -197,6 +208,7 @@ class Organization:
             "faults": self.faults,
             "git_root": str(self.work / "git"),
             "seed_python": str(ROOT / ".venv-seed/bin/python"),
+            "interpreters": _interpreters(),
             "seed_runner_path": str(ROOT / "seed-code/layers/project"),
         }
 

@@ -34,6 +34,22 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Artifacts:
+    """Which files of a build are kept: patterns below a folder, without those that match `excluded`."""
+
+    files: tuple[str, ...] = ()
+    folder: str = "."
+    excluded: tuple[str, ...] = ()
+
+    def found(self, sources: Path) -> dict[str, Path]:
+        """Return the files below the sources' folder, by their path in the artifact."""
+        root = (sources / self.folder).resolve()
+        matched = {path for pattern in self.files for path in root.glob(pattern) if path.is_file()}
+        matched -= {path for pattern in self.excluded for path in root.glob(pattern)}
+        return {path.relative_to(root).as_posix(): path for path in sorted(matched)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Buildspec:
     """What a build does, as far as the builds of this repository use it.
 
@@ -42,12 +58,14 @@ class Buildspec:
         parameters: Environment variables from Parameter Store: variable -> parameter name.
         exported: Names of the variables that are reported when the build is done.
         phases: Phases by name.
+        artifacts: What the build puts out.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     exported: tuple[str, ...] = ()
     phases: Mapping[str, Phase] = field(default_factory=dict)
+    artifacts: Artifacts = Artifacts()
 
     @classmethod
     def parse(cls, text: str) -> Buildspec:
@@ -65,12 +83,20 @@ class Buildspec:
         unknown = set(raw["phases"]) - set(PHASES)
         if unknown:
             raise ValueError(f"YAML_FILE_ERROR: unknown phases {sorted(unknown)}")
-        env = raw.get("env") or {}
+        env, kept = raw.get("env") or {}, raw.get("artifacts") or {}
+        not_emulated = set(kept) - {"files", "base-directory", "exclude-paths", "name"}
+        if not_emulated:
+            raise ValueError(f"YAML_FILE_ERROR: artifacts with {sorted(not_emulated)} are not emulated")
         return cls(
             variables={name: _text(value) for name, value in (env.get("variables") or {}).items()},
             parameters=env.get("parameter-store") or {},
             exported=tuple(env.get("exported-variables") or ()),
             phases={name: _phase(name, value or {}) for name, value in raw["phases"].items()},
+            artifacts=Artifacts(
+                files=tuple(str(pattern) for pattern in kept.get("files") or ()),
+                folder=str(kept.get("base-directory", ".")),
+                excluded=tuple(str(pattern) for pattern in kept.get("exclude-paths") or ()),
+            ),
         )
 
 

@@ -94,12 +94,13 @@ def authorize_pass_role(role_arn: str, service: str) -> None:
         raise ServiceError("ValidationException", f"Could not assume role {role_arn}. {error.message}") from error
 
 
-def require_trust(role_arn: str, service: str) -> None:
+def require_trust(role_arn: str, service: str, *, source_arn: str | None = None) -> None:
     """Check that a role exists and that its trust policy lets a service assume it.
 
     Args:
         role_arn: The role.
         service: Service principal, e.g. ``servicecatalog.amazonaws.com``.
+        source_arn: For what the service does it (``aws:SourceArn``). Default: it does not tell.
 
     Raises:
         ServiceError: The role does not exist or does not trust the service.
@@ -109,11 +110,11 @@ def require_trust(role_arn: str, service: str) -> None:
     if role is None or role["Arn"] != role_arn:
         raise ServiceError("ValidationException", f"Role {role_arn} does not exist in account {account}.")
     document = role["AssumeRolePolicyDocument"]
-    if not _trusts(json.loads(document) if isinstance(document, str) else document, service, account):
+    if not _trusts(json.loads(document) if isinstance(document, str) else document, service, account, source_arn):
         raise ServiceError("AccessDeniedException", f"The trust policy of {role_arn} does not allow {service}.")
 
 
-def _trusts(document: Mapping[str, Any], service: str, account: str) -> bool:
+def _trusts(document: Mapping[str, Any], service: str, account: str, source_arn: str | None) -> bool:
     """Whether a trust policy lets a service assume the role for the account (``aws:SourceAccount``)."""
     context = iam_evaluator.EvalContext(
         principal_arn=service,
@@ -122,7 +123,7 @@ def _trusts(document: Mapping[str, Any], service: str, account: str) -> bool:
         action="sts:AssumeRole",
         resource_arn="*",
         region=get_region(),
-        service_context={"aws:sourceaccount": account},
+        service_context={"aws:sourceaccount": account} | ({"aws:sourcearn": source_arn} if source_arn else {}),
     )
     allowed = False
     for statement in _as_list(document.get("Statement", [])):
@@ -138,13 +139,19 @@ def _trusts(document: Mapping[str, Any], service: str, account: str) -> bool:
     return allowed
 
 
-def assume_as_service(role_arn: str, service: str, session_name: str) -> Credentials:
+def assume_as_service(role_arn: str, service: str, session_name: str, *, source_arn: str | None = None) -> Credentials:
     """Return credentials of a role that a service assumes.
+
+    Args:
+        role_arn: The role.
+        service: Service principal, e.g. ``events.amazonaws.com``.
+        session_name: Shown in the session's ARN.
+        source_arn: For what the service does it (``aws:SourceArn``). Default: it does not tell.
 
     Raises:
         ServiceError: The role does not exist or does not trust the service.
     """
-    require_trust(role_arn, service)
+    require_trust(role_arn, service, source_arn=source_arn)
     return role_session(role_arn, session_name)
 
 

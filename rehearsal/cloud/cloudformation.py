@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ministack.services import eventbridge
+from ministack.services import cloudformation, eventbridge
 from ministack.services.cloudformation import custom_resource, engine, helpers
 
-from rehearsal.cloud.core import random_id
+from rehearsal.cloud.callers import authorize, require_trust
+from rehearsal.cloud.core import Records, ServiceError, random_id
 from rehearsal.cloud.resources import Created, resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rehearsal.cloud.core import Json
+    from rehearsal.cloud.core import Json, Reply
+
+_SERVICE: Final = "cloudformation.amazonaws.com"
 
 Node: TypeAlias = Any
 """A part of a template."""
@@ -134,9 +137,56 @@ def _install_staged_templates() -> None:
     helpers._resolve_document = resolve
 
 
+# ---- service roles --------------------------------------------------------------------------------------------------
+
+_service_roles: Final = Records()
+"""Roles with which stacks were made: CloudFormation keeps using them until it is told another."""
+
+
+def _checks_role(operation: Callable[[Json], Reply], *, creates: bool) -> Callable[[Json], Reply]:
+    """Let an operation on a stack fail when the caller may not pass its service role, or the role is not to be had.
+
+    The resources are made by root all the same (see docs/rehearsal.md). Source:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
+    """
+
+    def checked(parameters: Json) -> Reply:
+        stack = (parameters.get("StackName") or [""])[0]
+        name = stack.split("/")[1] if stack.startswith("arn:") else stack
+        given = (parameters.get("RoleARN") or [""])[0]
+        if creates:
+            _service_roles.pop(name, None)
+        role = given or _service_roles.get(name)
+        try:
+            if given:
+                authorize("iam:PassRole", given, context={"iam:PassedToService": _SERVICE})
+        except ServiceError as error:
+            refused: Reply = helpers._error("AccessDenied", error.message, 403)
+            return refused
+        try:
+            if role:
+                require_trust(role, _SERVICE)
+        except ServiceError:
+            invalid: Reply = helpers._error("ValidationError", f"Role {role} is invalid or cannot be assumed")
+            return invalid
+        answer = operation(parameters)
+        if given and answer[0] == 200:
+            _service_roles[name] = given
+        return answer
+
+    return checked
+
+
+def _install_service_roles() -> None:
+    actions = cloudformation._ACTION_HANDLERS
+    for name in ("CreateStack", "UpdateStack", "DeleteStack", "CreateChangeSet"):
+        actions[name] = _checks_role(actions[name], creates=name == "CreateStack")
+
+
 def install() -> None:
-    """Mend conditions, and register the resource type of event bus policies."""
+    """Mend conditions and service roles, and register the resource type of event bus policies."""
     _install_conditions()
+    _install_service_roles()
     _install_staged_templates()
     # The name localhost may resolve to an address on which nothing listens.
     custom_resource._HOST = "127.0.0.1"

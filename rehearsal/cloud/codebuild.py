@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import hashlib
 import io
 import os
 import shutil
@@ -27,7 +28,7 @@ from ministack.services.cloudformation import provisioners
 
 from rehearsal.cloud import codeconnections, core
 from rehearsal.cloud.buildspec import Buildspec, PhaseResult, Shell, run
-from rehearsal.cloud.callers import assume_as_service
+from rehearsal.cloud.callers import assume_as_service, caller
 from rehearsal.cloud.core import Json, ServiceError
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ DEFAULT_TIMEOUT_MINUTES: Final = 60
 IDEMPOTENCY_S: Final = 300
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _UV: Final = _ROOT / ".tools/uv"
-_SEED_LOCK: Final = _ROOT / "seed-code/layers/project/uv.lock"
-"""What `make` installed the seed code's environment from."""
 _programs_lock: Final = threading.Lock()
 _tokens: Final[dict[tuple[str, str, str, str | None], tuple[str, float]]] = {}
 _tokens_lock: Final = threading.Lock()
@@ -58,6 +57,7 @@ def start(
     overrides: Json | None = None,
     source: tuple[str, str] | None = None,
     source_version: str = "",
+    artifact: tuple[str, str] | None = None,
     initiator: str = "",
     on_end: Callable[[Json], None] | None = None,
 ) -> Json:
@@ -66,9 +66,11 @@ def start(
     Args:
         project_name: The project.
         environment: Variables that replace the project's or are added: name, value, type.
-        overrides: Further members of StartBuild: ``buildspecOverride``, ``timeoutInMinutesOverride``.
-        source: Bucket and key of a zip file with the source, for builds of a pipeline. Default: no source.
+        overrides: Further members of StartBuild: ``buildspecOverride``, ``timeoutInMinutesOverride``,
+            ``encryptionKeyOverride``.
+        source: Bucket and key of a zip file with the source. Default: no source.
         source_version: Commit that the source is.
+        artifact: Bucket and key for a zip file of the artifacts that the buildspec names. Default: they are not kept.
         initiator: Who started it.
         on_end: Called with the build's record when it has ended.
 
@@ -104,13 +106,13 @@ def start(
         "source": copy.deepcopy(project["source"]),
         "sourceVersion": source_version,
         "resolvedSourceVersion": source_version,
-        "artifacts": {"location": ""},
+        "artifacts": {"location": f"arn:aws:s3:::{'/'.join(artifact)}" if artifact else ""},
         "environment": definition,
         "timeoutInMinutes": int(
             overrides.get("timeoutInMinutesOverride") or project.get("timeoutInMinutes") or DEFAULT_TIMEOUT_MINUTES
         ),
         "queuedTimeoutInMinutes": 480,
-        "encryptionKey": project.get("encryptionKey", ""),
+        "encryptionKey": overrides.get("encryptionKeyOverride") or project.get("encryptionKey", ""),
         "phases": [
             {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": core.now(), "endTime": core.now()}
         ],
@@ -123,7 +125,7 @@ def start(
     _emit(build)
     context = contextvars.copy_context()
     threading.Thread(
-        target=context.run, args=(_perform, build, credentials, source, on_end), daemon=True, name=build_id
+        target=context.run, args=(_perform, build, credentials, source, artifact, on_end), daemon=True, name=build_id
     ).start()
     return copy.deepcopy(build)
 
@@ -149,12 +151,51 @@ def _start_build(request: Json) -> Reply:
                 request["projectName"],
                 environment=request.get("environmentVariablesOverride"),
                 overrides=request,
+                source=_source(request),
                 source_version=request.get("sourceVersion", ""),
+                initiator=_initiator(),
             )
         except ServiceError as error:
             return core.fail(error)
         _tokens[key] = build["id"], core.now()
     return core.reply({"build": build})
+
+
+def _source(request: Json) -> tuple[str, str] | None:
+    """Return the bucket and key of the zip file that a build started by hand builds.
+
+    Source: https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html (sourceTypeOverride,
+    sourceLocationOverride) and …/API_ProjectSource.html (location of a source of the type S3).
+
+    Raises:
+        ServiceError: The build would have a source or artifacts that only a pipeline can give it.
+    """
+    project = codebuild._projects.get(request["projectName"]) or {}
+    kinds = {
+        "source": request.get("sourceTypeOverride") or project.get("source", {}).get("type", "NO_SOURCE"),
+        "artifacts": request.get("artifactsOverride", {}).get("type") or project.get("artifacts", {}).get("type"),
+    }
+    for what, kind in kinds.items():
+        if kind == "CODEPIPELINE":
+            raise ServiceError(
+                "InvalidInputException",
+                f"Invalid {what}: the type CODEPIPELINE is for builds that a pipeline starts; override it",
+            )
+    if kinds["source"] == "NO_SOURCE":
+        return None
+    location = request.get("sourceLocationOverride") or project.get("source", {}).get("location", "")
+    bucket, _, key = location.removeprefix("arn:aws:s3:::").partition("/")
+    if kinds["source"] != "S3" or not key or key.endswith("/"):
+        raise ServiceError(
+            "InvalidInputException",
+            f"Invalid source: only a zip file in S3 (bucket/key) is emulated, not {kinds['source']} {location!r}",
+        )
+    return bucket, key
+
+
+def _initiator() -> str:
+    """Return who starts a build as CodeBuild shows it: the name of a user, or role and session."""
+    return caller().session_arn.rsplit(":", 1)[-1].removeprefix("assumed-role/").removeprefix("user/")
 
 
 def stop(build_id: str) -> Json:
@@ -191,14 +232,18 @@ def _batch_get_builds(request: Json) -> Reply:
 
 
 def _perform(
-    build: Json, credentials: Credentials, source: tuple[str, str] | None, on_end: Callable[[Json], None] | None
+    build: Json,
+    credentials: Credentials,
+    source: tuple[str, str] | None,
+    artifact: tuple[str, str] | None,
+    on_end: Callable[[Json], None] | None,
 ) -> None:
     folder = core.organization().work_dir / "builds" / build["id"].replace(":", "-")
     log = folder / "build.log"
     try:
         (folder / "src").mkdir(parents=True)
         log.touch()
-        status = _run_phases(build, credentials, source, folder, log)
+        status = _run_phases(build, credentials, source, artifact, folder, log)
     except _BuildError as error:
         _phase(build, error.phase, "FAILED", str(error))
         status = "FAILED"
@@ -232,7 +277,14 @@ class _BuildError(Exception):
         self.phase = phase
 
 
-def _run_phases(build: Json, credentials: Credentials, source: tuple[str, str] | None, folder: Path, log: Path) -> str:
+def _run_phases(  # noqa: PLR0917 - what a build has, in the order in which it gets it
+    build: Json,
+    credentials: Credentials,
+    source: tuple[str, str] | None,
+    artifact: tuple[str, str] | None,
+    folder: Path,
+    log: Path,
+) -> str:
     _phase(build, "QUEUED", "SUCCEEDED")
     _create_log_stream(build, credentials)
     _phase(build, "PROVISIONING", "SUCCEEDED")
@@ -261,8 +313,34 @@ def _run_phases(build: Json, credentials: Credentials, source: tuple[str, str] |
     if status != "STOPPED":
         exported = shell.variables(buildspec.exported)
         build["exportedEnvironmentVariables"] = [{"name": name, "value": value} for name, value in exported.items()]
+        if artifact and status == "SUCCEEDED":
+            _upload(build, buildspec, artifact, sources, credentials)
         _phase(build, "UPLOAD_ARTIFACTS", "SUCCEEDED")
     return status
+
+
+def _upload(
+    build: Json, buildspec: Buildspec, artifact: tuple[str, str], sources: Path, credentials: Credentials
+) -> None:
+    """Put the artifacts of a build where its pipeline expects them, with the role of the project."""
+    bucket, key = artifact
+    files = buildspec.artifacts.found(sources)
+    if not files:
+        raise _BuildError("UPLOAD_ARTIFACTS", "CLIENT_ERROR: no matching artifact paths found")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in files.items():
+            archive.write(path, name)
+    encryption = build["encryptionKey"]
+    # Keys that AWS manages, such as the default of a project, are everybody's: they need no permission.
+    own = encryption and ":alias/aws/" not in encryption
+    options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption} if own else {}
+    try:
+        core.client("s3", credentials=credentials).put_object(
+            Bucket=bucket, Key=key, Body=content.getvalue(), **options
+        )
+    except ClientError as error:
+        raise _BuildError("UPLOAD_ARTIFACTS", f"CLIENT_ERROR: {error} for {bucket}/{key}") from error
 
 
 def _download(source: tuple[str, str], folder: Path, credentials: Credentials) -> None:
@@ -345,7 +423,8 @@ def _machine(home: Path, sources: Path) -> dict[str, str]:
             (programs / "aws").chmod(0o755)
             if _UV.exists():  # CodeBuild's image has none; buildspecs take the one they find, or install one
                 (programs / "uv").symlink_to(_UV)
-    python = Path(core.organization().seed_python)
+    installed = _installed(sources)
+    python = installed or Path(core.organization().seed_python)
     return {
         "HOME": str(home),
         "LANG": "C.UTF-8",
@@ -353,19 +432,19 @@ def _machine(home: Path, sources: Path) -> dict[str, str]:
         "TMPDIR": os.environ["TMPDIR"],
         "PYTHONDONTWRITEBYTECODE": "1",
         "UV_CACHE_DIR": os.environ["UV_CACHE_DIR"],
-        **_project_environment(sources, python),
+        # A build that locks other packages gets an environment of its own: the installed ones are everybody's.
+        "UV_PROJECT_ENVIRONMENT": str(installed.parent.parent if installed else sources.parent / "environment"),
+        **({"UV_OFFLINE": "1"} if installed else {}),
     }
 
 
-def _project_environment(sources: Path, python: Path) -> dict[str, str]:
-    """Let a build use the seed code's environment when it locks the same packages; installing them takes a minute.
-
-    A build that locks others gets an environment of its own: it must not change the one that everybody uses.
-    """
+def _installed(sources: Path) -> Path | None:
+    """Return the interpreter of the environment with the packages that a repository locks: installing takes long."""
     lock = sources / "uv.lock"
-    if lock.exists() and _SEED_LOCK.exists() and lock.read_bytes() == _SEED_LOCK.read_bytes():
-        return {"UV_PROJECT_ENVIRONMENT": str(python.parent.parent), "UV_OFFLINE": "1"}
-    return {"UV_PROJECT_ENVIRONMENT": str(sources.parent / "environment")}
+    if not lock.exists():
+        return None
+    found = core.organization().interpreters.get(hashlib.sha256(lock.read_bytes()).hexdigest())
+    return Path(found) if found else None
 
 
 # ---- what a build shows ---------------------------------------------------------------------------------------------

@@ -1,151 +1,108 @@
-"""CodePipeline: pipelines of a repository source and CodeBuild actions, started by creation, by a push or by hand.
+"""CodePipeline: its operations, its resource type, and the pushes that start pipelines.
 
-Source actions take the head of a branch from the bare repository behind the connection and put it as a zip file in the
-artifact bucket, build actions hand it to CodeBuild; both act as the pipeline's role (or the action's own).
-Sources: https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodestarConnectionSource.html,
-…/action-reference-CodeBuild.html, …/reference-variables.html and …/detect-state-changes-cloudwatch-events.html.
+What an execution does is in `codepipeline_runs`, what its actions do in `codepipeline_actions`.
 """
 
 from __future__ import annotations
 
-import contextvars
 import copy
 import json
-import re
-import subprocess
-import tempfile
 import threading
 import time
-import uuid
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import ClientError
 from ministack.core.responses import get_account_id, get_region
 
-from rehearsal.cloud import codebuild, codeconnections, core, iam
-from rehearsal.cloud.callers import assume_as_service
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay
+from rehearsal.cloud import codeconnections, codepipeline_runs, core, iam
+from rehearsal.cloud.callers import caller
+from rehearsal.cloud.codepipeline_state import ENDED, PIPELINES, SERVICE, Pipeline, actions_of, find, find_execution
+from rehearsal.cloud.core import Json, ServiceError, overlay
 from rehearsal.cloud.resources import Created, physical_name, resource_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
-    from rehearsal.cloud.core import Credentials
+    from rehearsal.cloud.codepipeline_state import ActionExecution, Execution, Node
 
-Node: TypeAlias = Any
-"""A part of a declaration."""
-
-_SERVICE: Final = "codepipeline"
 _NAME_MAX: Final = 100
 _WATCH_S: Final = 0.2
-_VARIABLE: Final = re.compile(r"#\{([\w@-]+)\.([\w@-]+)\}")
-_pipelines: Final = Records()
-
-
-@dataclass(kw_only=True)
-class ActionExecution:
-    """One action of an execution."""
-
-    stage: str
-    action: Json
-    started: float
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    status: str = "InProgress"
-    updated: float = 0.0
-    summary: str = ""
-    external_id: str = ""
-    external_url: str = ""
-    error: Json | None = None
-    outputs: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(kw_only=True)
-class Execution:
-    """One run of a pipeline: actions in the order in which they ran, artifacts by name, variables by namespace."""
-
-    pipeline: str
-    version: int
-    trigger: Json
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    status: str = "InProgress"
-    started: float = field(default_factory=time.time)
-    updated: float = field(default_factory=time.time)
-    actions: list[ActionExecution] = field(default_factory=list)
-    artifacts: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, dict[str, str]] = field(default_factory=dict)
-    revision: Json = field(default_factory=dict)
-
-
-@dataclass(kw_only=True)
-class Pipeline:
-    """A pipeline: its declaration as the API has it, and its executions, newest last."""
-
-    declaration: Json
-    account: str
-    region: str
-    tags: Mapping[str, str]
-    executions: list[Execution] = field(default_factory=list)
-    heads: dict[str, str] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-class _ActionError(Exception):
-    """An action that failed, with CodePipeline's error code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def _find(name: str) -> Pipeline:
-    found: Pipeline | None = _pipelines.get(name)
-    if found is None:
-        account = get_account_id()
-        raise ServiceError(
-            "PipelineNotFoundException", f"Account '{account}' does not have a pipeline with name '{name}'"
-        )
-    return found
-
-
-def _execution(request: Json) -> Execution:
-    for execution in _find(request["pipelineName"]).executions:
-        if execution.id == request["pipelineExecutionId"]:
-            return execution
-    raise ServiceError("PipelineExecutionNotFoundException", f"no execution {request['pipelineExecutionId']}")
 
 
 # ---- operations -----------------------------------------------------------------------------------------------------
 
 
-@overlay(_SERVICE, "StartPipelineExecution")
+@overlay(SERVICE, "StartPipelineExecution")
 def start_pipeline_execution(request: Json) -> Json:
     """Start a pipeline by hand."""
-    trigger = {"triggerType": "StartPipelineExecution", "triggerDetail": ""}
-    return {"pipelineExecutionId": _start(_find(request["name"]), trigger).id}
+    trigger = {"triggerType": "StartPipelineExecution", "triggerDetail": caller().session_arn}
+    return {"pipelineExecutionId": codepipeline_runs.start(find(request["name"]), trigger).id}
 
 
-@overlay(_SERVICE, "GetPipeline")
+@overlay(SERVICE, "StopPipelineExecution")
+def stop_pipeline_execution(request: Json) -> Json:
+    """Stop an execution."""
+    codepipeline_runs.stop(
+        request["pipelineName"],
+        request["pipelineExecutionId"],
+        abandon=bool(request.get("abandon")),
+        reason=request.get("reason", ""),
+    )
+    return {"pipelineExecutionId": request["pipelineExecutionId"]}
+
+
+@overlay(SERVICE, "PutApprovalResult")
+def put_approval_result(request: Json) -> Json:
+    """Answer an approval, whose token `GetPipelineState` and the notification tell."""
+    pipeline = find(request["pipelineName"])
+    stages = {stage["name"]: stage for stage in pipeline.declaration["stages"]}
+    stage, name = request["stageName"], request["actionName"]
+    if stage not in stages:
+        raise ServiceError("StageNotFoundException", f"Pipeline {request['pipelineName']} has no stage {stage}")
+    if name not in {action["name"] for action in stages[stage]["actions"]}:
+        raise ServiceError("ActionNotFoundException", f"Stage {stage} has no action {name}")
+    asked = [
+        ran
+        for execution in pipeline.executions
+        for ran in execution.actions
+        if (ran.stage, ran.name, ran.token) == (stage, name, request["token"])
+    ]
+    with pipeline.turn:
+        if asked and asked[0].verdict:
+            raise ServiceError(
+                "ApprovalAlreadyCompletedException", "The approval action has already been approved or rejected."
+            )
+        if not asked or asked[0].status != "InProgress":
+            raise ServiceError(
+                "InvalidApprovalTokenException", "The approval request already received a response or has expired."
+            )
+        (ran,) = asked
+        ran.verdict, ran.summary = request["result"]["status"], request["result"]["summary"]
+        ran.updated_by, ran.updated = caller().session_arn, time.time()
+    ran.done.set()
+    return {"approvedAt": ran.updated}
+
+
+@overlay(SERVICE, "GetPipeline")
 def get_pipeline(request: Json) -> Json:
     """Return the declaration of a pipeline."""
     return {
-        "pipeline": copy.deepcopy(_find(request["name"]).declaration),
-        "metadata": {"pipelineArn": core.arn(_SERVICE, request["name"])},
+        "pipeline": copy.deepcopy(find(request["name"]).declaration),
+        "metadata": {"pipelineArn": core.arn(SERVICE, request["name"])},
     }
 
 
-@overlay(_SERVICE, "ListPipelines")
+@overlay(SERVICE, "ListPipelines")
 def list_pipelines(request: Json) -> Json:
     """List the pipelines of the account."""
-    found = [(name, pipeline.declaration["version"]) for name, pipeline in _pipelines.items()]
+    found = [(name, pipeline.declaration["version"]) for name, pipeline in PIPELINES.items()]
     return {"pipelines": [{"name": name, "version": version} for name, version in found]}
 
 
-@overlay(_SERVICE, "GetPipelineExecution")
+@overlay(SERVICE, "GetPipelineExecution")
 def get_pipeline_execution(request: Json) -> Json:
     """Describe one execution."""
-    execution = _execution(request)
+    execution = find_execution(request["pipelineName"], request["pipelineExecutionId"])
     return {
         "pipelineExecution": {
             "pipelineName": execution.pipeline,
@@ -153,12 +110,14 @@ def get_pipeline_execution(request: Json) -> Json:
             "pipelineExecutionId": execution.id,
             "status": execution.status,
             "trigger": execution.trigger,
+            "executionMode": find(execution.pipeline).declaration["executionMode"],
             "artifactRevisions": [execution.revision] if execution.revision else [],
+            **({"statusSummary": execution.stop_reason} if execution.stop_reason else {}),
         }
     }
 
 
-@overlay(_SERVICE, "ListPipelineExecutions")
+@overlay(SERVICE, "ListPipelineExecutions")
 def list_pipeline_executions(request: Json) -> Json:
     """List executions, newest first."""
     return {
@@ -169,17 +128,27 @@ def list_pipeline_executions(request: Json) -> Json:
                 "startTime": execution.started,
                 "lastUpdateTime": execution.updated,
                 "trigger": execution.trigger,
+                "sourceRevisions": [
+                    {
+                        "actionName": ran.name,
+                        "revisionId": ran.external_id,
+                        "revisionSummary": ran.summary,
+                    }
+                    for ran in execution.actions
+                    if ran.action["actionTypeId"]["category"] == "Source" and ran.external_id
+                ],
+                **({"stopTrigger": {"reason": execution.stop_reason}} if execution.is_stopping() else {}),
             }
-            for execution in reversed(_find(request["pipelineName"]).executions)
+            for execution in reversed(find(request["pipelineName"]).executions)
         ]
     }
 
 
-@overlay(_SERVICE, "ListActionExecutions")
+@overlay(SERVICE, "ListActionExecutions")
 def list_action_executions(request: Json) -> Json:
     """List what the actions did, newest first."""
     wanted = (request.get("filter") or {}).get("pipelineExecutionId")
-    pipeline = _find(request["pipelineName"])
+    pipeline = find(request["pipelineName"])
     return {
         "actionExecutionDetails": [
             _action_detail(execution, action)
@@ -190,44 +159,57 @@ def list_action_executions(request: Json) -> Json:
     }
 
 
-def _action_detail(execution: Execution, action: ActionExecution) -> Json:
-    declared = action.action
-    result: Json = {"externalExecutionId": action.external_id, "externalExecutionUrl": action.external_url}
-    if action.summary:
-        result["externalExecutionSummary"] = action.summary
-    if action.error:
-        result["errorDetails"] = action.error
+def _action_detail(execution: Execution, ran: ActionExecution) -> Json:
+    declared = ran.action
+    result: Json = {"externalExecutionId": ran.external_id, "externalExecutionUrl": ran.external_url}
+    if ran.summary:
+        result["externalExecutionSummary"] = ran.summary
+    if ran.error:
+        result["errorDetails"] = ran.error
     return {
         "pipelineExecutionId": execution.id,
-        "actionExecutionId": action.id,
+        "actionExecutionId": ran.id,
         "pipelineVersion": execution.version,
-        "stageName": action.stage,
-        "actionName": declared["name"],
-        "startTime": action.started,
-        "lastUpdateTime": action.updated or action.started,
-        "status": action.status,
-        "input": {"actionTypeId": declared["actionTypeId"], "configuration": declared.get("configuration", {})},
-        "output": {"executionResult": result, "outputVariables": action.outputs},
+        "stageName": ran.stage,
+        "actionName": ran.name,
+        "startTime": ran.started,
+        "lastUpdateTime": ran.updated or ran.started,
+        "status": ran.status,
+        **({"updatedBy": ran.updated_by} if ran.updated_by else {}),
+        "input": {
+            "actionTypeId": declared["actionTypeId"],
+            "configuration": declared.get("configuration", {}),
+            "resolvedConfiguration": ran.resolved,
+            "inputArtifacts": [artifact.described() for artifact in ran.inputs],
+            **({"namespace": declared["namespace"]} if "namespace" in declared else {}),
+        },
+        "output": {
+            "executionResult": result,
+            "outputVariables": ran.outputs,
+            "outputArtifacts": [artifact.described() for artifact in ran.produced],
+        },
     }
 
 
-@overlay(_SERVICE, "GetPipelineState")
+@overlay(SERVICE, "GetPipelineState")
 def get_pipeline_state(request: Json) -> Json:
-    """Return what every stage did last."""
-    pipeline = _find(request["name"])
-    latest = pipeline.executions[-1] if pipeline.executions else None
+    """Return what every stage did last, which need not be in the same execution."""
+    pipeline = find(request["name"])
     stages = []
-    for stage in pipeline.declaration["stages"]:
-        actions = latest.actions if latest else []
-        ran = {action.action["name"]: action for action in actions if action.stage == stage["name"]}
+    for declared in pipeline.declaration["stages"]:
+        stage = pipeline.stage(declared["name"])
+        ran = {run.name: run for run in stage.latest.actions if run.stage == declared["name"]} if stage.latest else {}
         state: Json = {
-            "stageName": stage["name"],
-            "actionStates": [_action_state(declared, ran.get(declared["name"])) for declared in stage["actions"]],
+            "stageName": declared["name"],
+            "inboundTransitionState": {"enabled": True},
+            "actionStates": [_action_state(action, ran.get(action["name"])) for action in declared["actions"]],
         }
-        if latest and ran:
-            statuses = {action.status for action in ran.values()}
-            status = next((s for s in ("Failed", "InProgress") if s in statuses), "Succeeded")
-            state["latestExecution"] = {"pipelineExecutionId": latest.id, "status": status}
+        if stage.waiting:
+            state["inboundExecutions"] = [
+                {"pipelineExecutionId": execution.id, "status": "InProgress"} for execution in stage.waiting
+            ]
+        if stage.latest:
+            state["latestExecution"] = {"pipelineExecutionId": stage.latest.id, "status": stage.status}
         stages.append(state)
     return {
         "pipelineName": request["name"],
@@ -239,224 +221,26 @@ def get_pipeline_state(request: Json) -> Json:
 def _action_state(declared: Json, ran: ActionExecution | None) -> Json:
     state: Json = {"actionName": declared["name"]}
     if ran:
-        state["latestExecution"] = {
+        latest = {
             "actionExecutionId": ran.id,
             "status": ran.status,
             "lastStatusChange": ran.updated or ran.started,
+            "lastUpdatedBy": ran.updated_by,
             "externalExecutionId": ran.external_id,
+            "externalExecutionUrl": ran.external_url,
             "summary": ran.summary,
-            **({"errorDetails": ran.error} if ran.error else {}),
+            "token": ran.token if ran.status == "InProgress" and not ran.verdict else "",
+            "errorDetails": ran.error,
         }
+        state["latestExecution"] = {key: value for key, value in latest.items() if value}
     return state
 
 
-@overlay(_SERVICE, "ListTagsForResource")
+@overlay(SERVICE, "ListTagsForResource")
 def list_tags_for_resource(request: Json) -> Json:
     """List the tags of a pipeline."""
-    tags = _find(request["resourceArn"].rsplit(":", 1)[-1]).tags
+    tags = find(request["resourceArn"].rsplit(":", 1)[-1]).tags
     return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
-
-
-# ---- running --------------------------------------------------------------------------------------------------------
-
-
-def _start(pipeline: Pipeline, trigger: Json) -> Execution:
-    declaration = copy.deepcopy(pipeline.declaration)
-    execution = Execution(pipeline=declaration["name"], version=declaration["version"], trigger=trigger)
-    pipeline.executions.append(execution)
-    context = contextvars.copy_context()
-    threading.Thread(
-        target=context.run, args=(_run, pipeline, declaration, execution), daemon=True, name=f"pipeline-{execution.id}"
-    ).start()
-    return execution
-
-
-def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
-    with core.as_account(pipeline.account, pipeline.region), pipeline.lock:
-        _emit(execution, "STARTED")
-        status = "Succeeded"
-        for stage, action in _actions(declaration):
-            ran = ActionExecution(stage=stage, action=action, started=time.time())
-            execution.actions.append(ran)
-            try:
-                _perform(pipeline, declaration, execution, ran)
-                ran.status = "Succeeded"
-            except _ActionError as error:
-                ran.status, ran.error = "Failed", {"code": error.code, "message": str(error)}
-            except (ServiceError, ClientError) as error:
-                ran.status, ran.error = "Failed", {"code": "PermissionError", "message": str(error)}
-            except Exception as error:  # an error of the emulator must end the execution as well
-                ran.status, ran.error = "Failed", {"code": "InternalError", "message": repr(error)}
-            ran.updated = time.time()
-            if ran.status == "Failed":
-                status = "Failed"
-                break
-        execution.status, execution.updated = status, time.time()
-        _emit(execution, status.upper())
-
-
-def _actions(declaration: Json) -> Iterator[tuple[str, Json]]:
-    for stage in declaration["stages"]:
-        for action in sorted(stage["actions"], key=lambda entry: int(entry.get("runOrder", 1))):
-            yield stage["name"], action
-
-
-def _perform(pipeline: Pipeline, declaration: Json, execution: Execution, ran: ActionExecution) -> None:
-    action = ran.action
-    credentials = assume_as_service(declaration["roleArn"], "codepipeline.amazonaws.com", execution.id)
-    if action.get("roleArn"):
-        assumed = core.client("sts", credentials=credentials).assume_role(
-            RoleArn=action["roleArn"], RoleSessionName=execution.id
-        )["Credentials"]
-        credentials = core.Credentials(
-            access_key=assumed["AccessKeyId"], secret_key=assumed["SecretAccessKey"], token=assumed["SessionToken"]
-        )
-    provider = action["actionTypeId"]["provider"]
-    configuration = {key: _substitute(value, execution) for key, value in action.get("configuration", {}).items()}
-    if provider == "CodeStarSourceConnection":
-        outputs = _take_source(pipeline, execution, ran, configuration, credentials)
-    elif provider == "CodeBuild":
-        outputs = _build(declaration, execution, ran, configuration, credentials)
-    else:
-        raise _ActionError("ConfigurationError", f"actions of the provider {provider} are not emulated")
-    ran.outputs = outputs
-    if action.get("namespace"):
-        execution.variables[action["namespace"]] = outputs
-
-
-def _substitute(value: str, execution: Execution) -> str:
-    built_in = {"PipelineExecutionId": execution.id}
-    known = {"codepipeline": built_in, **execution.variables}
-    return _VARIABLE.sub(lambda match: known.get(match[1], {}).get(match[2], match[0]), value)
-
-
-def _git(repository: Path, *arguments: str) -> str:
-    command = ["git", "--git-dir", str(repository), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    if result.returncode:
-        raise _ActionError("ConfigurationError", f"git {arguments[0]} in {repository.name}: {result.stderr.strip()}")
-    return result.stdout
-
-
-def _take_source(
-    pipeline: Pipeline,
-    execution: Execution,
-    ran: ActionExecution,
-    configuration: Mapping[str, str],
-    credentials: Credentials,
-) -> dict[str, str]:
-    """Put the head of a branch into the artifact bucket and return the source's variables."""
-    arn, name, branch = (configuration[key] for key in ("ConnectionArn", "FullRepositoryId", "BranchName"))
-    context = {"codeconnections:FullRepositoryId": name, "codeconnections:BranchName": branch}
-    if not iam.may(credentials, "codeconnections:UseConnection", arn, context):
-        refusal = "The provided role does not have sufficient permissions."
-        raise _ActionError("PermissionError", f"Unable to use Connection: {arn}. {refusal}")
-    if codeconnections.status(arn) != "AVAILABLE":
-        raise _ActionError("ConfigurationError", f"Connection {arn} is not available")
-    repository = codeconnections.repository(name)
-    if not repository.exists():
-        raise _ActionError("ConfigurationError", f"No repository {name} found")
-    commit = _head(repository, branch)
-    if commit is None:
-        raise _ActionError("ConfigurationError", f"No Branch [{branch}] found for FullRepositoryName [{name}]")
-    pipeline.heads[ran.action["name"]] = commit
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "source.zip"
-        _git(repository, "archive", "--format=zip", f"--output={archive}", commit)
-        store, artifact = pipeline.declaration["artifactStore"], ran.action["outputArtifacts"][0]["name"]
-        # CodePipeline cuts the names of pipeline and artifact to 20 and 10 characters in the keys of artifacts.
-        key = f"{execution.pipeline[:20]}/{artifact[:10]}/{core.random_id(7)}"
-        encryption = store.get("encryptionKey")
-        options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption["id"]} if encryption else {}
-        with archive.open("rb") as body:
-            core.client("s3", credentials=credentials).put_object(
-                Bucket=store["location"], Key=key, Body=body, **options
-            )
-    execution.artifacts[artifact] = key
-    message = _git(repository, "log", "-1", "--format=%s", commit).strip()
-    date = _git(repository, "log", "-1", "--format=%aI", commit).strip()
-    execution.revision = {"name": artifact, "revisionId": commit, "revisionSummary": message}
-    ran.external_id, ran.summary = commit, json.dumps({"ProviderType": "GitHub", "CommitMessage": message})
-    return {
-        "AuthorDate": date,
-        "BranchName": branch,
-        "CommitId": commit,
-        "CommitMessage": message,
-        "ConnectionArn": arn,
-        "FullRepositoryName": name,
-    }
-
-
-def _head(repository: Path, branch: str) -> str | None:
-    command = ["git", "--git-dir", str(repository), "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    return result.stdout.strip() or None
-
-
-def _build(
-    declaration: Json,
-    execution: Execution,
-    ran: ActionExecution,
-    configuration: Mapping[str, str],
-    credentials: Credentials,
-) -> dict[str, str]:
-    """Run a build with the input artifact as its source and return its exported variables."""
-    project = configuration["ProjectName"]
-    arn = core.arn("codebuild", f"project/{project}")
-    for action in ("codebuild:StartBuild", "codebuild:BatchGetBuilds"):
-        if not iam.may(credentials, action, arn):
-            raise _ActionError(
-                "PermissionError",
-                f"Error calling {action.split(':')[1]}: User is not authorized to perform: {action} on resource: {arn}",
-            )
-    artifact = ran.action["inputArtifacts"][0]["name"]
-    ended = threading.Event()
-    builds: list[Json] = []
-
-    def on_end(build: Json) -> None:
-        builds.append(build)
-        ended.set()
-
-    started = codebuild.start(
-        project,
-        environment=json.loads(configuration.get("EnvironmentVariables", "[]")),
-        source=(declaration["artifactStore"]["location"], execution.artifacts[artifact]),
-        source_version=execution.revision.get("revisionId", ""),
-        initiator=f"codepipeline/{declaration['name']}",
-        on_end=on_end,
-    )
-    ran.external_id, ran.external_url = started["id"], started["logs"]["deepLink"]
-    ended.wait()
-    build = builds[0]
-    if build["buildStatus"] != "SUCCEEDED":
-        failed = [phase for phase in build["phases"] if phase.get("phaseStatus") in {"FAILED", "FAULT", "TIMED_OUT"}]
-        said = [context["message"] for phase in failed for context in phase["contexts"]]
-        status = build["buildStatus"]
-        raise _ActionError("JobFailed", f"Build terminated with state: {status}. Phase: {' '.join(said)}")
-    return {entry["name"]: entry["value"] for entry in build["exportedEnvironmentVariables"]}
-
-
-def _emit(execution: Execution, state: str) -> None:
-    detail = {
-        "pipeline": execution.pipeline,
-        "execution-id": execution.id,
-        "start-time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(execution.started)),
-        "state": state,
-        "version": float(execution.version),
-        "execution-trigger": {
-            "trigger-type": execution.trigger["triggerType"],
-            "trigger-detail": execution.trigger.get("triggerDetail", ""),
-        },
-        "pipeline-execution-attempt": 1.0,
-    }
-    core.emit(
-        get_account_id(),
-        get_region(),
-        "aws.codepipeline",
-        "CodePipeline Pipeline Execution State Change",
-        detail,
-        [core.arn(_SERVICE, execution.pipeline)],
-    )
 
 
 # ---- a push starts the pipeline -------------------------------------------------------------------------------------
@@ -466,20 +250,21 @@ def _watch() -> None:
     """Start pipelines whose branch has a new head; stands for the webhook of the Git provider."""
     while True:
         time.sleep(_WATCH_S)
-        for pipeline in list(_pipelines._data.values()):
-            for _, action in _actions(pipeline.declaration):
-                repository = _pushed(pipeline, action)
+        for pipeline in list(PIPELINES._data.values()):
+            for stage, action in actions_of(pipeline.declaration):
+                repository = _pushed(pipeline, stage, action)
                 if repository:
                     with core.as_account(pipeline.account, pipeline.region):
-                        _start(pipeline, {"triggerType": "WebhookV2", "triggerDetail": repository})
+                        codepipeline_runs.start(pipeline, {"triggerType": "WebhookV2", "triggerDetail": repository})
 
 
-def _pushed(pipeline: Pipeline, action: Json) -> str | None:
+def _pushed(pipeline: Pipeline, stage: str, action: Json) -> str | None:
     """Return the repository of a source action when its branch has another head than the last execution took."""
     known = pipeline.heads.get(action["name"])
     configuration = action.get("configuration", {})
-    # Before the first execution has taken a head, and while one is running, there is nothing to compare with.
-    if known is None or configuration.get("DetectChanges", "true") != "true" or pipeline.lock.locked():
+    # Before the first execution has taken a head, and while one takes it, there is nothing to compare with.
+    taking = pipeline.stage(stage).inside is not None
+    if known is None or configuration.get("DetectChanges", "true") != "true" or taking:
         return None
     name: str = configuration["FullRepositoryId"]
     head = _loose_head(codeconnections.repository(name), configuration["BranchName"])
@@ -531,7 +316,7 @@ def _tags_of(properties: Json) -> dict[str, str]:
 
 def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
     name = physical_name(properties, "Name", logical_id, stack_name, limit=_NAME_MAX)
-    if name in _pipelines:
+    if name in PIPELINES:
         raise ServiceError("PipelineNameInUseException", f"A pipeline with the name '{name}' already exists")
     pipeline = Pipeline(
         declaration=_declaration(properties, name, 1),
@@ -539,33 +324,35 @@ def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
         region=get_region(),
         tags=_tags_of(properties),
     )
-    _pipelines[name] = pipeline
-    _start(pipeline, {"triggerType": "CreatePipeline", "triggerDetail": ""})
-    return name, {"Version": "1", "Arn": core.arn(_SERVICE, name)}
+    PIPELINES[name] = pipeline
+    codepipeline_runs.start(pipeline, {"triggerType": "CreatePipeline", "triggerDetail": ""})
+    return name, {"Version": "1", "Arn": core.arn(SERVICE, name)}
 
 
 def _update(name: str, old: Json, new: Json) -> Json:
-    pipeline = _find(name)
+    pipeline = find(name)
     pipeline.declaration = _declaration(new, name, pipeline.declaration["version"] + 1)
     pipeline.tags = _tags_of(new)
     if new.get("RestartExecutionOnUpdate"):
-        _start(pipeline, {"triggerType": "StartPipelineExecution", "triggerDetail": ""})
-    return {"Version": str(pipeline.declaration["version"]), "Arn": core.arn(_SERVICE, name)}
+        codepipeline_runs.start(pipeline, {"triggerType": "StartPipelineExecution", "triggerDetail": ""})
+    return {"Version": str(pipeline.declaration["version"]), "Arn": core.arn(SERVICE, name)}
 
 
 def _delete(name: str, properties: Json) -> None:
-    _find(name)
-    del _pipelines[name]
+    for execution in find(name).executions:  # nobody waits for an approval that cannot be given any more
+        if execution.status not in ENDED and not execution.abandoned:
+            codepipeline_runs.stop(name, execution.id, abandon=True, reason="The pipeline was deleted.")
+    del PIPELINES[name]
 
 
 def _tags(arn: str) -> Mapping[str, str]:
     _, _, _, region, account, name = arn.split(":", 5)
-    pipeline: Pipeline | None = _pipelines.get_scoped(account, region, name)
+    pipeline: Pipeline | None = PIPELINES.get_scoped(account, region, name)
     return pipeline.tags if pipeline else {}
 
 
 def install() -> None:
     """Register the resource type and tags, and watch for pushes."""
     resource_type("AWS::CodePipeline::Pipeline", create=_create, update=_update, delete=_delete, create_only=("Name",))
-    iam.TAGS[_SERVICE] = _tags
+    iam.TAGS[SERVICE] = _tags
     threading.Thread(target=_watch, daemon=True, name="pushes").start()

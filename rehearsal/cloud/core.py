@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -67,6 +67,10 @@ class Organization:
         seed_python: Interpreter of the seed code's environment.
         seed_runner_path: PYTHONPATH for the pipeline runner.
         share_seconds: How long sharing a portfolio with an organization node takes. Default: no time at all.
+        interpreters: Interpreter of an environment that is installed already, by the SHA-256 (hex) of the ``uv.lock``
+            that it was made from. Default: none; builds use `seed_python` and install what they lock.
+        approval_minute_seconds: How long a minute of the time limit of an approval takes. Default: 60.
+        faults: Disturb the functions of the platform on purpose (`rehearsal.cloud.faults`). Default: False.
     """
 
     port: int
@@ -82,6 +86,9 @@ class Organization:
     seed_python: str
     seed_runner_path: str
     share_seconds: float = 0
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+    approval_minute_seconds: float = 60
+    faults: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -113,6 +120,9 @@ class Organization:
             seed_python=raw["seed_python"],
             seed_runner_path=raw["seed_runner_path"],
             share_seconds=float(raw.get("share_seconds", 0)),
+            interpreters=raw.get("interpreters", {}),
+            approval_minute_seconds=float(raw.get("approval_minute_seconds", 60)),
+            faults=bool(raw.get("faults", False)),
         )
 
     def accounts_in(self, target: str) -> tuple[str, ...]:

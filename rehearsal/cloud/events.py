@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge
 
-from rehearsal.cloud import core, iam
+from rehearsal.cloud import codepipeline_runs, core, iam
 from rehearsal.cloud.callers import assume_as_service
 from rehearsal.cloud.core import Json, ServiceError
 from rehearsal.cloud.resources import resource_type
@@ -20,16 +20,16 @@ from rehearsal.cloud.resources import resource_type
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Deliver: TypeAlias = Callable[[Json, Json], Any]
-"""Hands an event, the second argument, to a target."""
+Deliver: TypeAlias = Callable[[Json, Json, str], Any]
+"""Hands an event, the second argument, to a target for the rule with an ARN, the third."""
 _log: Final = logging.getLogger(__name__)
 
 
-def _start_codepipeline(target: Json, _event: Json) -> None:
-    core.call("codepipeline", "StartPipelineExecution", {"name": target["Arn"].rsplit(":", 1)[1]})
+def _start_codepipeline(target: Json, _event: Json, rule_arn: str) -> None:
+    codepipeline_runs.start_by_rule(target["Arn"].rsplit(":", 1)[1], rule_arn)
 
 
-def _start_sagemaker_pipeline(target: Json, _event: Json) -> None:
+def _start_sagemaker_pipeline(target: Json, _event: Json, _rule_arn: str) -> None:
     settings = target.get("SageMakerPipelineParameters") or {}
     request = {
         "PipelineName": target["Arn"].rsplit("/", 1)[1],
@@ -39,7 +39,7 @@ def _start_sagemaker_pipeline(target: Json, _event: Json) -> None:
     core.call("sagemaker", "StartPipelineExecution", request)
 
 
-def _forward(target: Json, event: Json) -> None:
+def _forward(target: Json, event: Json, _rule_arn: str) -> None:
     """Put an event on a bus of another account or region; it keeps the account and region in which it happened.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
@@ -68,7 +68,7 @@ def _is_here(arn: str) -> bool:
     return ":event-bus/" in arn and arn.split(":")[3:5] == [get_region(), get_account_id()]
 
 
-def _deliver(target: Json, event: Json, rule: str, action: str, deliver: Deliver) -> None:
+def _deliver(target: Json, event: Json, rule: Json, action: str, deliver: Deliver) -> None:
     """Call a target with the role that the rule has for it; a bus of another account decides by its own policy too.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-bus-perms.html
@@ -80,16 +80,16 @@ def _deliver(target: Json, event: Json, rule: str, action: str, deliver: Deliver
         "events:eventBusInvocation": "true",
     }
     try:
-        credentials = assume_as_service(role, "events.amazonaws.com", "events")
+        credentials = assume_as_service(role, "events.amazonaws.com", "events", source_arn=rule.get("Arn"))
         if not iam.may(credentials, action, arn, keys if action == "events:PutEvents" else None):
             raise ServiceError("AccessDeniedException", f"{role} is not authorized to perform {action} on {arn}")
-        deliver(target, event)
+        deliver(target, event, rule.get("Arn", ""))
     except ServiceError as error:
-        _log.warning("rule %s did not reach %s: %s", rule, arn, error)
-        _keep(target, event, str(error))
+        _log.warning("rule %s did not reach %s: %s", rule.get("Name", ""), arn, error)
+        keep_undelivered(target, event, str(error))
 
 
-def _keep(target: Json, event: Json, reason: str) -> None:
+def keep_undelivered(target: Json, event: Json, reason: str) -> None:
     """Put an event that cannot be delivered into the target's dead-letter queue.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
@@ -159,7 +159,7 @@ def install() -> None:
             arn = target.get("Arn", "")
             if part in arn and not _is_here(arn):
                 context = contextvars.copy_context()
-                arguments = (_deliver, target, event, rule.get("Name", ""), action, deliver)
+                arguments = (_deliver, target, event, rule, action, deliver)
                 threading.Thread(target=context.run, args=arguments, daemon=True, name="rule-target").start()
                 return
         original(target, event, rule, view)

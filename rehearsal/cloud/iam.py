@@ -1,4 +1,4 @@
-"""IAM: condition keys of the organisation, and the resources that actions of the bridged services are checked against.
+"""IAM: policy variables, tags, condition keys of the organisation, and the resources of the bridged services.
 
 Which resource an action is checked against is in the Service Authorization Reference
 (https://docs.aws.amazon.com/service-authorization/latest/reference/), of which cfn-lint ships a machine-readable copy
@@ -7,6 +7,8 @@ Which resource an action is checked against is in the Service Authorization Refe
 
 from __future__ import annotations
 
+import contextvars
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import codebuild, iam, tagging
+from ministack.services import cloudformation, codebuild, iam, sts, tagging
 
 from rehearsal.cloud import core
 
@@ -98,6 +100,8 @@ def _codeconnections(operation: str, request: Json) -> str:
 
 
 def _codepipeline(operation: str, request: Json) -> str:
+    if operation == "PutApprovalResult":  # the only operation here that is checked against an action
+        return core.arn("codepipeline", "/".join(request[key] for key in ("pipelineName", "stageName", "actionName")))
     name = request.get("name") or request.get("pipelineName") or request.get("pipeline", {}).get("name")
     return str(request.get("resourceArn") or (core.arn("codepipeline", name) if name else "*"))
 
@@ -183,6 +187,15 @@ def _principal_arn(principal_arn: str) -> str:
     return str(role["Arn"]) if role else principal_arn
 
 
+def _resource_tag(key: str, context: iam_evaluator.EvalContext) -> str | None:
+    """Value of ``aws:ResourceTag/…``: MiniStack looks for it only when a policy of the caller, not a boundary, asks."""
+    if key in context.service_context:
+        return str(context.service_context[key])
+    wanted = key.split("/", 1)[1]
+    tags = tagging.resource_tags(context.resource_arn) or {}
+    return next((value for name, value in tags.items() if name.lower() == wanted), None)
+
+
 def _install_condition_keys() -> None:
     original = iam_evaluator._resolve_condition_key
     organization = core.organization()
@@ -197,6 +210,8 @@ def _install_condition_keys() -> None:
             return organization.organization_id if context.principal_account in organization.accounts else None
         if lower == "aws:principalorgpaths":
             return organization.org_paths(context.principal_account) or None
+        if lower.startswith(("aws:resourcetag/", "iam:resourcetag/")):
+            return _resource_tag(lower, context)
         if lower == "aws:resourceorgid":
             owner = original("aws:ResourceAccount", context)
             return organization.organization_id if owner in organization.accounts else None
@@ -205,8 +220,125 @@ def _install_condition_keys() -> None:
     iam_evaluator._resolve_condition_key = resolve
 
 
+# ---- policy variables -----------------------------------------------------------------------------------------------
+
+_VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
+
+
+class _UnresolvedError(Exception):
+    """A variable without a value: the statement that names it says nothing."""
+
+
+def _substituted(text: str, context: iam_evaluator.EvalContext) -> str:
+    """Return a text of a policy with the values of its variables.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html. A key with several
+    values is no variable; ``${*}`` and ``${?}`` are not emulated and match nothing.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        key, _, default = (part.strip() for part in match[1].partition(","))
+        if key == "$":
+            return "$"
+        value = iam_evaluator._resolve_condition_key(key, context)
+        if isinstance(value, str):
+            return value
+        if default:
+            return str(default.strip("'"))
+        raise _UnresolvedError(key)
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def _install_variables() -> None:
+    first_match, conditions_met = iam_evaluator._first_match, iam_evaluator._conditions_met
+
+    def matching(
+        context: iam_evaluator.EvalContext, statements: list[iam_evaluator.ParsedStatement], effect: str
+    ) -> iam_evaluator.ParsedStatement | None:
+        for statement in statements:
+            found = statement
+            if any("${" in resource for resource in (*statement.resources, *statement.not_resources)):
+                try:
+                    found = dataclasses.replace(
+                        statement,
+                        resources=[_substituted(resource, context) for resource in statement.resources],
+                        not_resources=[_substituted(resource, context) for resource in statement.not_resources],
+                    )
+                except _UnresolvedError:
+                    continue
+            if first_match(context, [found], effect):
+                return statement
+        return None
+
+    def met(conditions: Json, context: iam_evaluator.EvalContext) -> bool:
+        if "${" in json.dumps(conditions):
+            try:
+                conditions = {
+                    operator: {key: _values(expected, context) for key, expected in keys.items()}
+                    for operator, keys in conditions.items()
+                }
+            except _UnresolvedError:
+                return False
+        return bool(conditions_met(conditions, context))
+
+    iam_evaluator._first_match = matching
+    iam_evaluator._conditions_met = met
+
+
+def _values(expected: Value, context: iam_evaluator.EvalContext) -> list[str]:
+    return [_substituted(str(value), context) for value in (expected if isinstance(expected, list) else [expected])]
+
+
+# ---- session tags ---------------------------------------------------------------------------------------------------
+
+_refused: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("refused_action", default="")
+_transitive: Final[contextvars.ContextVar[tuple[str, ...]]] = contextvars.ContextVar("transitive_tags", default=())
+
+
+def _install_session_tags() -> None:
+    """Ask for ``sts:TagSession`` when tags are passed to a session, and hand transitive ones on to sessions after it.
+
+    MiniStack asks the role's trust policy only. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/
+    id_session-tags.html. AWS refuses another value for a tag that a session inherits; here the inherited one stays.
+    """
+    enforce, denied, register = iam_evaluator.enforce, iam_actions.access_denied_response, sts.register_session
+
+    def checked(  # noqa: PLR0917 - MiniStack's signature
+        access_key: str,
+        action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: Mapping[str, Value] | None = None,
+    ) -> Any:  # noqa: ANN401 - MiniStack's own types
+        _refused.set("")
+        result = enforce(access_key, action, service, region, resource_arn, service_context)
+        if result is None and action == "sts:AssumeRole" and (service_context or {}).get("aws:TagKeys"):
+            result = enforce(access_key, "sts:TagSession", service, region, resource_arn, service_context)
+            _refused.set("sts:TagSession" if result else "")
+        return result
+
+    def refusal(service: str, action: str, *arguments: object, **options: object) -> core.Reply:
+        reply: core.Reply = denied(service, _refused.get() or action, *arguments, **options)
+        return reply
+
+    def registered(access_key: str, session: Json) -> None:
+        source = sts._sessions.get(session.get("SourceAccessKeyId") or "") or {}
+        keys = set(source.get("TransitiveTagKeys") or ())
+        inherited = [tag for tag in source.get("SessionTags") or [] if tag["Key"] in keys]
+        if session.get("PrincipalType") == "AssumedRole":
+            session["TransitiveTagKeys"] = [*keys, *_transitive.get()]
+            session["SessionTags"] = [*(session.get("SessionTags") or []), *inherited]
+        register(access_key, session)
+
+    iam_evaluator.enforce = checked
+    iam_actions.access_denied_response = refusal
+    sts.register_session = registered
+
+
 def _install_request_keys() -> None:
-    """Add the condition keys that SageMaker takes from a request: ``sagemaker:ModelApprovalStatus``."""
+    """Add the condition keys that SageMaker and STS take from a request."""
     original = iam_actions.request_tag_context
 
     def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
@@ -215,6 +347,11 @@ def _install_request_keys() -> None:
             status = json.loads(body).get("ModelApprovalStatus")
             if status:
                 keys["sagemaker:modelapprovalstatus"] = status
+        if service == "sts":
+            passed = tuple(value[0] for name, value in query.items() if name.startswith("TransitiveTagKeys.member."))
+            _transitive.set(passed)
+            if passed:
+                keys["sts:transitivetagkeys"] = list(passed)
         return keys
 
     iam_actions.request_tag_context = context
@@ -236,6 +373,20 @@ def _sagemaker_tags(arn: str) -> Tags:
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
+def _iam_tags(arn: str) -> Tags:
+    account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
+    role = iam._roles.get_scoped(account, None, name) if ":role/" in arn else None
+    return {tag["Key"]: tag["Value"] for tag in (role or {}).get("Tags") or []}
+
+
+def _cloudformation_tags(arn: str) -> Tags:
+    _, _, _, region, account, resource = arn.split(":", 5)
+    name = resource.split("/")[1] if resource.startswith("stack/") else ""
+    stack = cloudformation._stacks.get_scoped(account, region, name) or {}
+    gone = stack.get("StackStatus") == "DELETE_COMPLETE"
+    return {} if gone else {tag["Key"]: tag["Value"] for tag in stack.get("Tags") or []}
+
+
 def _install_tags() -> None:
     original = tagging.resource_tags
 
@@ -247,6 +398,9 @@ def _install_tags() -> None:
     tagging.resource_tags = resource_tags
     TAGS.setdefault("codebuild", _codebuild_tags)
     TAGS.setdefault("sagemaker", _sagemaker_tags)
+    TAGS.setdefault("iam", _iam_tags)
+    TAGS.setdefault("cloudformation", _cloudformation_tags)
+    iam_evaluator._names_condition_key = lambda _policies, _prefix: False  # `_resource_tag` looks when it is asked
 
 
 def may(
@@ -266,8 +420,6 @@ def may(
     if isinstance(principal, iam_evaluator.AuthError):
         return False
     keys: dict[str, Value] = {key.lower(): value for key, value in (context or {}).items()}
-    for name, value in (tagging.resource_tags(resource_arn) or {}).items():
-        keys.setdefault(f"aws:resourcetag/{name}".lower(), value)
     evaluated = iam_evaluator.EvalContext(
         principal_arn=principal.arn,
         principal_type=principal.type,
@@ -301,5 +453,7 @@ def install() -> None:
         raise RuntimeError("the emulated organisation must run with AUTH=true: start it as python -m rehearsal.cloud")
     _install_resources()
     _install_condition_keys()
+    _install_variables()
     _install_request_keys()
+    _install_session_tags()
     _install_tags()

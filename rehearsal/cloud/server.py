@@ -33,6 +33,7 @@ MODULES: Final = (
     "codeconnections",
     "codebuild",
     "codepipeline",
+    "scheduler",
     "servicecatalog_launch",
     "servicecatalog_resources",
     "sagemaker_pipelines",
@@ -43,6 +44,7 @@ MODULES: Final = (
     "apigateway",
     "sagemaker_resources",
     "projects",
+    "faults",
 )
 """Modules of this package with an ``install()``, in the order in which they are installed."""
 

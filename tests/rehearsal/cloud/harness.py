@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ MANAGEMENT = "000000000001"
 HUB = "111111111111"
 DEV = "222222222222"
 DEV2 = "333333333333"
+LOCK = b"version = 1\n"
+"""Content of a lock file whose environment is installed: the one of the tests."""
 OUTSIDER = "999999999999"
 ORGANIZATION_ID = "o-a1b2c3d4e5"
 ROOT_ID = "r-ab12"
@@ -70,7 +74,7 @@ class Cloud:
 
     def role(self, account: str, name: str, statements: list[dict[str, Any]], **options: Option) -> str:
         """Create a role that anybody in the account and every service may assume, and return its ARN."""
-        services = ["lambda", "codebuild", "codepipeline", "events", "sagemaker", "servicecatalog"]
+        services = ["lambda", "codebuild", "codepipeline", "events", "sagemaker", "scheduler", "servicecatalog"]
         trust = {
             "Version": "2012-10-17",
             "Statement": [
@@ -163,6 +167,8 @@ def configuration(folder: Path, port: int) -> Path:
         "git_root": str(folder / "git"),
         "seed_python": str(PYTHON),
         "share_seconds": 0.2,
+        "approval_minute_seconds": 0.02,
+        "interpreters": {hashlib.sha256(LOCK).hexdigest(): sys.executable},
         "seed_runner_path": str(ROOT / "seed-code/layers/project"),
     }
     path = folder / "cloud.json"

@@ -165,7 +165,7 @@ def test_new_objects_start_a_pipeline_through_a_rule_with_its_role(cloud: Cloud)
         found = cloud.client("codepipeline", DEV2).list_pipeline_executions(pipelineName="triggered")
         return [entry["trigger"]["triggerType"] for entry in found["pipelineExecutionSummaries"]]
 
-    eventually(lambda: started() == ["StartPipelineExecution", "CreatePipeline"])
+    eventually(lambda: started() == ["CloudWatchEvent", "CreatePipeline"])
     (missed,) = eventually(
         lambda: cloud.client("sqs", DEV2).receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages")
     )
