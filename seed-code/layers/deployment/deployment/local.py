@@ -48,8 +48,8 @@ PACKAGE: dict[str, Any] = {
                 "Environment": {"SAGEMAKER_PROGRAM": "inference.py"},
             }
         ],
-        "SupportedContentTypes": ["text/csv", "application/json"],
-        "SupportedResponseMIMETypes": ["text/csv", "application/json"],
+        "SupportedContentTypes": ["text/csv", "application/json", "application/jsonlines"],
+        "SupportedResponseMIMETypes": ["text/csv", "application/json", "application/jsonlines"],
         "SupportedRealtimeInferenceInstanceTypes": ["ml.m5.large"],
         "SupportedTransformInstanceTypes": ["ml.m5.xlarge"],
     },
