@@ -49,17 +49,27 @@ def load(storage: Storage, model_key: str, baselines: Mapping[str, str], folder:
     Raises:
         MonitorError: The archive is missing, or was not made by this platform's training code.
     """
-    archive = folder / "model.tar.gz"
-    with archive.open("wb") as target:
-        found = storage.download(model_key, target)
-    if not found:
-        raise MonitorError(
-            f"s3://{storage.bucket}/{model_key} is missing, so records cannot be understood. "
-            f"Deploy the stage again: the deployment copies the model there."
-        )
+    model = fetch_model(storage, model_key, folder)
     contents = {name: storage.json(key) for name, key in baselines.items() if name in BASELINES}
     present = {name: content for name, content in contents.items() if content is not None}
-    return Package(load_model(archive, folder / "model"), present)
+    return Package(model, present)
+
+
+def fetch_model(storage: Storage, key: str, folder: Path) -> Any:
+    """Fetch a model archive and load the model; the folder has to stay as long as the model is used.
+
+    Raises:
+        MonitorError: As `load`.
+    """
+    archive = folder / "model.tar.gz"
+    with archive.open("wb") as target:
+        found = storage.download(key, target)
+    if not found:
+        raise MonitorError(
+            f"s3://{storage.bucket}/{key} is missing, so records cannot be understood. "
+            f"Deploy the stage again: the deployment copies the model there."
+        )
+    return load_model(archive, folder / "model")
 
 
 def load_model(archive: Path, folder: Path) -> Any:

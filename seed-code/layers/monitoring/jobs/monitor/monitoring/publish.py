@@ -76,7 +76,7 @@ def publish(
     if not put_metrics(session.client("cloudwatch", config=config), origin, window, results, datetime.now(UTC)):
         print("The window is older than two weeks, which CloudWatch does not take: no metrics.")
     if any(result.violations for result in results):
-        detail = drift_detail(origin, window, results, report_uri)
+        detail = drift_detail(folder.removeprefix("monitoring/"), origin, window, results, report_uri)
         # The bus is the hub's: its region is that of its ARN, which need not be the one of this job.
         client = session.client("events", region_name=bus_arn.split(":")[3], config=config)
         sent = raise_event(client, storage, bus_arn, f"{folder}/event.json", detail)
@@ -125,7 +125,9 @@ def _datum(name: str, value: float, dimensions: dict[str, str], window: Window, 
     }
 
 
-def drift_detail(origin: Origin, window: Window, results: Sequence[Result], report_uri: str) -> dict[str, Any]:
+def drift_detail(
+    id_: str, origin: Origin, window: Window, results: Sequence[Result], report_uri: str
+) -> dict[str, Any]:
     """Return the detail of the event: the violations, largest first, as many as fit, and how many more there are."""
     found = [
         {"monitor": result.monitor} | {key: value for key, value in asdict(violation).items() if key != "description"}
@@ -134,7 +136,7 @@ def drift_detail(origin: Origin, window: Window, results: Sequence[Result], repo
     ]
     found.sort(key=lambda entry: (-entry["size"], entry["monitor"], entry["metric"], entry["feature"]))
     detail: dict[str, Any] = {
-        "id": f"{origin.endpoint}/{window.end:%Y-%m-%dT%H}",
+        "id": id_,
         **asdict(origin),
         "window": {"start": window.start.isoformat(), "end": window.end.isoformat()},
         "results": [],
@@ -174,7 +176,7 @@ def raise_event(client: Any, storage: Storage, bus_arn: str, marker_key: str, de
     try:
         event_id = _put(client, entry, detail["window"]["end"])
     except Exception:
-        storage.delete(marker_key)  # so that the next run sends it
+        storage.put_if(marker_key, json.dumps({"state": "failed"}), claim)  # so that the next run sends it
         raise
     storage.put_if(marker_key, json.dumps({"state": "sent", "event": event_id}), claim)
     return True
@@ -206,7 +208,7 @@ def _claim(storage: Storage, key: str) -> str | None:
     content, etag, changed = storage.versioned(key)
     if content.get("state") == "sent":
         return None
-    if datetime.now(UTC) - changed < CLAIM_LASTS:
+    if content.get("state") == "sending" and datetime.now(UTC) - changed < CLAIM_LASTS:
         raise MonitorError(
             "Another run for the same window is sending the drift event right now, or has died doing so. Look at its "
             "log; if it failed, start the pipeline again in five minutes with the same End."

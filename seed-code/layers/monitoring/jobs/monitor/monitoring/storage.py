@@ -34,9 +34,13 @@ class Storage:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
         return [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
 
+    def body(self, key: str) -> Any:
+        """Return the content of an object as a binary stream."""
+        return self._client.get_object(Bucket=self.bucket, Key=key)["Body"]
+
     def lines(self, key: str) -> Iterator[bytes]:
         """Yield the lines of an object without holding all of it."""
-        yield from self._client.get_object(Bucket=self.bucket, Key=key)["Body"].iter_lines(chunk_size=1 << 16)
+        yield from self.body(key).iter_lines(chunk_size=1 << 16)
 
     def download(self, key: str, target: BinaryIO) -> bool:
         """Copy an object into a file; False when there is none."""
@@ -51,7 +55,7 @@ class Storage:
     def json(self, key: str) -> Any:
         """Return the content of a JSON object, None when there is none."""
         try:
-            return json.load(self._client.get_object(Bucket=self.bucket, Key=key)["Body"])
+            return json.load(self.body(key))
         except ClientError as err:
             if err.response["Error"]["Code"] in MISSING:
                 return None
@@ -76,10 +80,6 @@ class Storage:
         """Return content, ETag and time of the last change of a JSON object."""
         answer = self._client.get_object(Bucket=self.bucket, Key=key)
         return json.load(answer["Body"]), answer["ETag"], answer["LastModified"]
-
-    def delete(self, key: str) -> None:
-        """Remove an object."""
-        self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def put(self, key: str, content: str, content_type: str) -> None:
         """Write a text object."""

@@ -1,0 +1,160 @@
+"""First job of a batch run: set aside the rows that the model cannot score, with the reason, and spread the others.
+
+Every instance takes the files that a hash of their names gives it, so N instances share the input without talking to
+each other. Writes below ``batch/<run>/``: ``input/`` (what the model gets), ``keys/`` (where each of these rows came
+from, line by line the same), ``rejected/``, and ``check/<instance>.json`` with the counts. The last instance to end
+judges the run.
+"""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from common import Job, Parts, RunError, main, module
+from rows import read
+
+from monitoring import package
+from monitoring.columns import parser
+from monitoring.storage import Storage
+
+MOST_REASONS = 20
+HIDDEN = ("_", ".")  # _SUCCESS, .part.crc: markers that other programs write beside data
+
+
+def work(job: Job) -> None:
+    """Read this instance's files."""
+    with tempfile.TemporaryDirectory() as scratch:
+        read_files(job, package.fetch_model(job.storage, job.settings["model"], Path(scratch)))
+    judge_run(job)
+
+
+def read_files(job: Job, model: Any) -> None:
+    """Divide the rows of this instance's files into good and bad ones."""
+    source, keys = input_keys(job)
+    counts = Counts()
+    good, origin, rejected = (
+        Parts(job.storage, f"{job.work}{name}/", job.host) for name in ("input", "keys", "rejected")
+    )
+    wanted = [(column, parser(column)) for column in model.columns]
+    keys_of_records = [column.name for column in model.schema.columns if column.role == "key"]
+    facets = [facet["name"] for facet in job.settings["monitors"]["bias"]["facets"]]
+    passed_on = dict.fromkeys([column.name for column in model.schema.features] + facets)
+    for key in keys:
+        if not job.owns(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")):
+            continue
+        counts.files += 1
+        for row in read(source.body(key), model.schema):
+            counts.rows += 1
+            reason = row.reason if row.values is None else judge(row.values, wanted)
+            if reason:
+                counts.reject(reason)
+                raw = row.raw if row.values is None else row.values
+                rejected.add({"file": key, "line": row.line, "reason": reason, "row": raw})
+            else:
+                good.add({name: row.values[name] for name in passed_on if row.values.get(name) not in (None, "")})
+                origin.add({"file": key, "line": row.line} | {name: row.values.get(name) for name in keys_of_records})
+    for parts in (good, origin, rejected):
+        parts.close()
+    found = {"files": counts.files, "rows": counts.rows, "good": good.count, "rejected": rejected.count}
+    job.storage.put(
+        f"{job.work}check/{job.host}.json", json.dumps(found | {"reasons": counts.reasons}), "application/json"
+    )
+    print(f"{counts.files} files with {counts.rows} rows: {good.count} good, {rejected.count} set aside")
+
+
+class Counts:
+    """What was read so far."""
+
+    def __init__(self) -> None:
+        self.files = self.rows = 0
+        self.reasons: dict[str, int] = {}
+
+    def reject(self, reason: str) -> None:
+        """Count a reason; values in it make it another one, so that only the first ones are told apart."""
+        known = reason in self.reasons or len(self.reasons) < MOST_REASONS
+        name = reason if known else "other"
+        self.reasons[name] = self.reasons.get(name, 0) + 1
+
+
+def input_keys(job: Job) -> tuple[Storage, list[str]]:
+    """Return the bucket of the input and the keys of its files, in order.
+
+    Raises:
+        RunError: The input is no place in S3.
+    """
+    place = urlsplit(job.options.input)
+    if place.scheme != "s3" or not place.netloc:
+        raise RunError(f"The input is {job.options.input!r}; it must look like s3://bucket/prefix/.")
+    source, prefix = job.open(place.netloc), place.path.lstrip("/")
+    if job.options.object != "all":
+        # A marker such as _SUCCESS stands for the folder in which it was written.
+        folder, _, name = job.options.object.rpartition("/")
+        if not name.startswith(HIDDEN):
+            return source, [job.options.object]
+        prefix = f"{folder}/"
+    return source, [key for key in source.keys(prefix) if _is_data(key.removeprefix(prefix))]
+
+
+def _is_data(path: str) -> bool:
+    return not path.endswith("/") and not any(part.startswith(HIDDEN) for part in path.split("/"))
+
+
+def judge(row: dict[str, Any], wanted: list[tuple[Any, Any]]) -> str:
+    """Return why the model cannot score a row, empty if it can.
+
+    Args:
+        row: Raw values by column.
+        wanted: The columns that the model reads, each with what parses its values.
+    """
+    meaning = module("tabular.values")
+    if not any(column.name in row for column, _ in wanted):
+        return "none of the columns that the model reads"
+    for column, parse in wanted:
+        value = row.get(column.name)
+        if isinstance(value, (list, dict)):
+            return f"column {column.name!r}: a list or an object is no value"
+        text = meaning.text_of(value)
+        if meaning.is_missing(text, column.kind):
+            continue
+        try:
+            parse(text)
+        except ValueError:
+            return f"column {column.name!r}: no {column.kind}"
+    return ""
+
+
+def judge_run(job: Job) -> None:
+    """Refuse the run if it has no good row or too many bad ones; done by whichever instance ends last.
+
+    Raises:
+        RunError: Names the counts and the most frequent reasons.
+    """
+    found = [job.storage.json(f"{job.work}check/{host}.json") for host in job.hosts]
+    if any(counts is None for counts in found):
+        return  # another instance is still reading
+    rows, bad = (sum(counts[name] for counts in found) for name in ("rows", "rejected"))
+    if not rows:
+        raise RunError(
+            f"There are no rows in {sum(counts['files'] for counts in found)} files at {job.options.input} "
+            f"({job.options.object}), so there is nothing to predict. Put data there, or correct the input."
+        )
+    reasons: dict[str, int] = {}
+    for counts in found:
+        for reason, count in counts["reasons"].items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    most = job.options.max_bad_percent
+    if bad == rows or 100 * bad > most * rows:
+        often = sorted(reasons, key=lambda reason: (-reasons[reason], reason))[:3]
+        raise RunError(
+            f"{bad} of {rows} rows cannot be scored ({100 * bad / rows:.3g} %, at most {most:g} % may be), so the run "
+            f"ends without predictions. Most often: {'; '.join(f'{reason} ({reasons[reason]})' for reason in often)}. "
+            f"All of them: s3://{job.settings['bucket']}/{job.work}rejected/. Correct the data, or raise "
+            f"max_bad_percent."
+        )
+
+
+if __name__ == "__main__":
+    main(work, __doc__)

@@ -1,0 +1,180 @@
+"""Reading the rows of input files, good and bad ones, without holding a file in memory.
+
+CSV with or without header, JSON lines, both also gzipped, and Parquet. A file is known by its first bytes, not by name.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import module
+
+MOST_RAW_CHARACTERS = 2_000
+SEPARATORS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a file.
+
+    Attributes:
+        line: Where it stands: line of a text file, number of the record in a Parquet file, from 1.
+        values: Raw values by column, None when the row cannot be read.
+        reason: Why it cannot be read.
+        raw: The row as it stands, shortened, where it cannot be read.
+    """
+
+    line: int
+    values: dict[str, Any] | None
+    reason: str = ""
+    raw: str = ""
+
+
+def read(body: Any, schema: Any) -> Iterator[Row]:
+    """Yield the rows of a file.
+
+    Args:
+        body: Binary stream.
+        schema: The `tabular.schema.Schema` of the model, which names columns where there is no header.
+    """
+    stream = io.BufferedReader(_Raw(body), buffer_size=1 << 16)
+    start = stream.peek(4)[:4]
+    if start == b"PAR1":
+        yield from _parquet_rows(stream)
+        return
+    if start[:2] == b"\x1f\x8b":
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=stream))
+    # Bytes that are no UTF-8 are kept as lone surrogates, so that they spoil their row only.
+    reader = codecs.getreader("utf-8-sig")(stream, errors="surrogateescape")
+    lines = _lines(reader)
+    first = next(lines, None)
+    if first is None:
+        return
+    everything = itertools.chain([first], lines)
+    if first.lstrip().startswith("{"):
+        yield from _json_rows(everything)
+    else:
+        yield from _csv_rows(everything, first, schema)
+
+
+class _Raw(io.RawIOBase):
+    """What boto3 gives as a body, as a stream that can be buffered."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _lines(reader: Any) -> Iterator[str]:
+    """Yield lines, ended by a newline alone: other characters that Python takes for the end of a line are content."""
+    rest = ""
+    while chunk := reader.read(1 << 16):
+        rest += chunk
+        *whole, rest = rest.split("\n")
+        for line in whole:
+            yield line + "\n"
+    if rest:
+        yield rest
+
+
+def _json_rows(lines: Iterator[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if _is_spoilt(line):
+            yield _bad(number, "not UTF-8 text", line)
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as err:
+            yield _bad(number, f"not JSON: {err}", line)
+            continue
+        if isinstance(value, dict):
+            yield Row(number, value)
+        else:
+            yield _bad(number, "no object of columns and values", line)
+
+
+def _csv_rows(lines: Iterator[str], first: str, schema: Any) -> Iterator[Row]:
+    separator = max(SEPARATORS, key=re.sub(r'"[^"]*"', "", first).count)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    header: list[str] | None = None
+    line = 1
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as err:
+            # The reader starts anew with the next line; what an open quote has swallowed is part of this row.
+            yield _bad(line, f"not CSV: {err}; check the quotes", "")
+            line = reader.line_num + 1
+            continue
+        number, line = line, reader.line_num + 1
+        if not fields:
+            continue
+        if header is None:
+            header, is_header = _header(fields, schema)
+            if is_header:
+                continue
+        if len(fields) != len(header):
+            yield _bad(number, f"{len(fields)} fields instead of {len(header)}", separator.join(fields))
+        elif any(map(_is_spoilt, fields)):
+            yield _bad(number, "not UTF-8 text", separator.join(fields))
+        else:
+            yield Row(number, dict(zip(header, fields, strict=True)))
+
+
+def _header(fields: list[str], schema: Any) -> tuple[list[str], bool]:
+    """Return the columns of a CSV file, and whether its first row names them."""
+    cells = [cell.strip() for cell in fields]
+    names = [column.name for column in schema.columns]
+    if 2 * sum(cell in names for cell in cells) >= len(cells):
+        return cells, True
+    layouts = (
+        names,
+        [column.name for column in schema.columns if column.role != "label"],
+        [column.name for column in schema.columns if column.role == "feature"],
+    )
+    # A first row that fits no layout may be the one bad row: what the data set has is expected then.
+    return next((layout for layout in layouts if len(layout) == len(cells)), layouts[1]), False
+
+
+def _parquet_rows(stream: Any) -> Iterator[Row]:
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as copy:
+        while data := stream.read(1 << 20):
+            copy.write(data)
+        copy.flush()
+        number = 0
+        try:
+            for chunk in module("tabular.files").read_chunks(Path(copy.name), "file"):
+                for values in zip(*chunk.columns.values(), strict=True):
+                    number += 1
+                    yield Row(number, dict(zip(chunk.columns, values, strict=True)))
+        except module("tabular.errors").DataError as err:
+            yield _bad(number + 1, str(err), "")
+
+
+def _is_spoilt(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else False
+
+
+def _bad(line: int, reason: str, raw: str) -> Row:
+    shown = raw.rstrip("\r\n").encode("utf-8", "backslashreplace").decode()
+    return Row(line, None, reason, shown[:MOST_RAW_CHARACTERS])
