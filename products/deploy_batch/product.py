@@ -94,8 +94,8 @@ class DeployBatchProduct(servicecatalog.ProductStack):
                 f"InputUri{stage}",
                 group=DATA,
                 label=f"Records in {where} (S3)",
-                description=f"Folder with the records to predict in {where}, in the account and Region of that stage, "
-                f"with a slash at the end. E.g. s3://sales-lake/churn/{stage.lower()}/.",
+                description=f"Folder with the records to predict in {where}. CSV, JSON lines or Parquet, in the "
+                f"account and Region of that stage, with a slash at the end. E.g. s3://sales-lake/churn/{stage.lower()}/.",
                 pattern=s3_uri.PATTERN,
                 problem=f"s3://bucket/folder/ with 1 to {s3_uri.MAX_DEPTH} folders, ending in a slash, without spaces "
                 "or * ? $, and not in the bucket of a project (mlp-p-...), e.g. s3://sales-lake/churn/daily/",
@@ -152,7 +152,7 @@ class DeployBatchProduct(servicecatalog.ProductStack):
                 "InstanceType",
                 group=JOBS,
                 label="Machine",
-                description="Instance type of the jobs, e.g. ml.m5.large.",
+                description="Instance type with which the model predicts, e.g. ml.m5.large.",
                 default="ml.m5.large",
                 pattern=INSTANCE_PATTERN,
                 longest=40,
@@ -161,8 +161,8 @@ class DeployBatchProduct(servicecatalog.ProductStack):
             "INSTANCE_COUNT": form.ask(
                 "InstanceCount",
                 group=JOBS,
-                label="Machines",
-                description="On how many machines the files of a run are spread, e.g. 1.",
+                label="Machines in production",
+                description="On how many machines a run in production is spread, e.g. 1. Test uses one.",
                 type_="Number",
                 default=1,
                 bounds=(1, 100),
