@@ -1,0 +1,318 @@
+"""The jobs of a batch run, run as SageMaker runs them, on a really trained model."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .conftest import ROOT, Repository
+from .trained import REGION, AwsServer, TrainedModel, subscribers, train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+pytestmark = pytest.mark.seed
+
+JOBS = ROOT / "seed-code/layers"
+RUN = "abc123def456"
+LABEL = "churned"
+STARTED = datetime.now(UTC).isoformat()
+NUMBERS = itertools.count(1)
+HOSTS = ("algo-1", "algo-2", "algo-3")
+
+
+@pytest.fixture(scope="module")
+def model(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    return train(repository, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[AwsServer]:
+    server = AwsServer()
+    yield server
+    server.stop()
+
+
+@dataclass
+class Stage:
+    """A stage with a model for batch runs, and the bucket with its input."""
+
+    aws: AwsServer
+    model: TrainedModel
+    bucket: str
+    lake: str
+    folder: Path
+    queue: str
+    settings: dict[str, Any]
+    options: dict[str, str] = field(default_factory=dict)
+
+    def put(self, key: str, content: str | bytes) -> None:
+        """Put a file into the input."""
+        body = content.encode() if isinstance(content, str) else content
+        self.aws.s3.put_object(Bucket=self.lake, Key=key, Body=body)
+
+    def keys(self, prefix: str) -> list[str]:
+        pages = self.aws.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def text(self, key: str) -> str:
+        return str(self.aws.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode())
+
+    def lines(self, prefix: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for key in self.keys(prefix) for line in self.text(key).splitlines()]
+
+    def start(
+        self, script: str, host: str = "algo-1", hosts: Sequence[str] = ("algo-1",)
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a job on one of its instances."""
+        settings, resources = self.folder / "settings", self.folder / f"{host}.json"
+        settings.mkdir(exist_ok=True)
+        (settings / "0123456789ab.json").write_text(json.dumps(self.settings))
+        resources.write_text(json.dumps({"current_host": host, "hosts": list(hosts)}))
+        options = {
+            "run": RUN,
+            "started": STARTED,
+            "input": f"s3://{self.lake}/daily/",
+            "object": "all",
+            "max-bad-percent": "1",
+            **self.options,
+        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
+        return subprocess.run(
+            [
+                str(ROOT / ".venv-seed/bin/python"),
+                *("-W", "error", str(self.folder / f"jobs/batch/{script}.py"), "--settings", str(settings)),
+                *(f"--{name}={value}" for name, value in options.items()),
+            ],
+            env={**clean, **self.aws.environment, "OMP_NUM_THREADS": "1", "SM_RESOURCE_CONFIG": str(resources)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(self, script: str, hosts: Sequence[str] = ("algo-1",)) -> None:
+        """Run a job on all of its instances."""
+        for host in hosts:
+            run = self.start(script, host, hosts)
+            assert run.returncode == 0, run.stdout + run.stderr
+
+    def transform(self) -> None:
+        """Do what batch transform does with parts of JSON lines: answers in their order, beside each part."""
+        for key in self.keys(f"batch/{RUN}/input/"):
+            records = [json.loads(line) for line in self.text(key).splitlines()]
+            answers = "".join(json.dumps(answer) + "\n" for answer in self.model.answers(records))
+            out = key.replace("/input/", "/output/") + ".out"
+            self.aws.s3.put_object(Bucket=self.bucket, Key=out, Body=(answers + "\n").encode())
+
+    def all(self, hosts: Sequence[str] = ("algo-1",)) -> dict[str, Any]:
+        """Run everything and return the manifest."""
+        self.run("check", hosts)
+        self.transform()
+        self.run("join", hosts)
+        self.run("verify")
+        manifest: dict[str, Any] = json.loads(self.text(f"batch/run={RUN}/_manifest.json"))
+        return manifest
+
+    def predictions(self) -> list[dict[str, Any]]:
+        return self.lines(f"batch/run={RUN}/part-")
+
+
+@pytest.fixture
+def stage(aws: AwsServer, model: TrainedModel, tmp_path: Path) -> Stage:
+    number = next(NUMBERS)
+    bucket, lake = f"mlp-p-abc123-prod-{number}", f"lake-{number}"
+    aws.bucket(bucket)
+    aws.bucket(lake)
+    aws.upload(model.folder / "baseline", bucket, "packages/0123456789ab/baseline/")
+    aws.s3.upload_file(str(model.folder / "model.tar.gz"), bucket, "packages/0123456789ab/model-0/model.tar.gz")
+    bus, queue = aws.drift_bus(f"batch-bus-{number}")
+    (tmp_path / "jobs").mkdir()
+    for layer, name in (("batch", "batch"), ("monitoring", "monitor")):
+        shutil.copytree(JOBS / layer / "jobs" / name, tmp_path / "jobs" / name)
+    settings = {
+        "project": "churn",
+        "stage": "prod",
+        "endpoint": "churn-p-abc123-prod",
+        "package": f"arn:aws:sagemaker:{REGION}:111122223333:model-package/churn-222233334444/3",
+        "bucket": bucket,
+        "bus_arn": bus,
+        "model": "packages/0123456789ab/model-0/model.tar.gz",
+        "baselines": {
+            path.name: f"packages/0123456789ab/baseline/{path.name}" for path in (model.folder / "baseline").iterdir()
+        },
+        "monitors": {
+            "enabled": True,
+            "min_records": 100,
+            "max_records": 5000,
+            "data_quality": {"enabled": True},
+            "bias": {
+                "enabled": True,
+                "facets": [{"name": "country", "values": ["PT", "ES"]}],
+                "positive": None,
+                "max_dppl": 0.2,
+                "min_di": 0.5,
+                "max_dar": 0.1,
+                "max_rd": 0.1,
+            },
+            "explainability": {"enabled": True, "min_ndcg": 0.9},
+        },
+    }
+    return Stage(aws, model, bucket, lake, tmp_path, queue, settings)
+
+
+def csv_text(records: list[dict[str, str]], *, header: bool = True, delimiter: str = ",") -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(records[0]), delimiter=delimiter, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(records)
+    return stream.getvalue()
+
+
+def without_label(records: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{name: value for name, value in record.items() if name != LABEL} for record in records]
+
+
+def test_every_record_gets_the_prediction_of_the_model_on_any_number_of_instances(stage: Stage) -> None:
+    records = without_label(subscribers(900, seed=21))
+    stage.put("daily/a.csv", csv_text(records[:200]))
+    stage.put("daily/b.csv.gz", gzip.compress(csv_text(records[200:400], delimiter=";").encode()))
+    stage.put("daily/2026/c.jsonl", "".join(json.dumps(record) + "\n" for record in records[400:600]))
+    stage.put("daily/2026/d", csv_text(records[600:], header=False))
+    stage.put("daily/_SUCCESS", "")
+    stage.put("other/e.csv", "not,looked\nat,all\n")
+    manifest = stage.all(HOSTS)
+    assert {name: manifest[name] for name in ("files", "rows", "predictions", "rejected")} == {
+        "files": 4,
+        "rows": 900,
+        "predictions": 900,
+        "rejected": 0,
+    }
+    found = {entry["subscriber_id"]: entry for entry in stage.predictions()}
+    for record, answer in zip(records, stage.model.answers(records), strict=True):
+        assert found[record["subscriber_id"]].items() >= answer.items()
+    third = found[records[2]["subscriber_id"]]
+    assert (third["file"], third["line"]) == ("daily/a.csv", 4)
+    assert f"batch/run={RUN}/_SUCCESS" in stage.keys(f"batch/run={RUN}/")
+    assert stage.aws.received(stage.queue) == []
+
+
+def test_rows_that_cannot_be_scored_are_set_aside_with_the_reason(stage: Stage) -> None:
+    records = without_label(subscribers(500, seed=22))
+    records[7]["monthly_fee_eur"] = "twelve"
+    lines = csv_text(records).encode().splitlines(keepends=True)
+    lines[20] = b"cut,off\n"
+    lines[30] = lines[30].replace(b",", b",\xff", 1)
+    lines[40] = b'"quote" inside,' + lines[40]
+    stage.put("daily/a.csv", b"".join(lines))
+    stage.put("daily/b.jsonl", '{"plan": "basic"}\n{broken\n[1, 2]\n{"nothing": 1}\n{"plan": ["a"]}\n')
+    stage.options = {"max-bad-percent": "2"}
+    manifest = stage.all()
+    assert (manifest["rows"], manifest["predictions"], manifest["rejected"]) == (505, 497, 8)
+    rejected = {(entry["file"], entry["line"]): entry for entry in stage.lines(f"batch/{RUN}/rejected/")}
+    reasons = {place: entry["reason"] for place, entry in rejected.items()}
+    assert reasons.pop(("daily/a.csv", 41)).startswith("not CSV: ")
+    assert reasons.pop(("daily/b.jsonl", 2)).startswith("not JSON: ")
+    assert reasons == {
+        ("daily/a.csv", 9): "column 'monthly_fee_eur': no number",
+        ("daily/a.csv", 21): "2 fields instead of 9",
+        ("daily/a.csv", 31): "not UTF-8 text",
+        ("daily/b.jsonl", 3): "no object of columns and values",
+        ("daily/b.jsonl", 4): "none of the columns that the model reads",
+        ("daily/b.jsonl", 5): "column 'plan': a list or an object is no value",
+    }
+    assert rejected["daily/a.csv", 9]["row"]["monthly_fee_eur"] == "twelve"
+    assert rejected["daily/a.csv", 21]["row"] == "cut,off"
+
+
+def test_too_many_bad_rows_end_the_run_before_anything_is_scored(stage: Stage) -> None:
+    records = without_label(subscribers(100, seed=23))
+    for record in records[:3]:
+        record["support_tickets"] = "many"
+    stage.put("daily/a.csv", csv_text(records[:50]))
+    stage.put("daily/b.csv", csv_text(records[50:]))
+    runs = [stage.start("check", host, HOSTS) for host in HOSTS]
+    assert [run.returncode for run in runs[:2]] == [0, 0]
+    assert runs[2].returncode != 0
+    assert "3 of 100 rows cannot be scored (3 %, at most 1 % may be)" in runs[2].stderr
+    assert "Most often: column 'support_tickets': no number (3)" in runs[2].stderr
+
+
+def test_an_empty_input_ends_the_run_with_a_plain_reason(stage: Stage) -> None:
+    run = stage.start("check")
+    assert run.returncode != 0
+    assert f"There are no rows in 0 files at s3://{stage.lake}/daily/ (all)" in run.stderr
+
+
+def test_a_new_object_is_read_alone_and_a_marker_stands_for_its_folder(stage: Stage) -> None:
+    records = without_label(subscribers(30, seed=24))
+    stage.put("daily/1/a.csv", csv_text(records[:10]))
+    stage.put("daily/1/b.csv", csv_text(records[10:15]))
+    stage.put("daily/1/_SUCCESS", "")
+    stage.put("daily/2/c.csv", csv_text(records[15:]))
+    for new, rows in (("daily/1/b.csv", 5), ("daily/1/_SUCCESS", 15)):
+        stage.options = {"object": new, "run": f"run{rows}"}
+        stage.run("check")
+        assert json.loads(stage.text(f"batch/run{rows}/check/algo-1.json"))["rows"] == rows
+
+
+def test_a_missing_answer_is_never_papered_over(stage: Stage) -> None:
+    stage.put("daily/a.csv", csv_text(without_label(subscribers(20, seed=25))))
+    stage.run("check")
+    stage.transform()
+    (key,) = stage.keys(f"batch/{RUN}/output/")
+    shorter = stage.text(key).splitlines(keepends=True)[1:]
+    stage.aws.s3.put_object(Bucket=stage.bucket, Key=key, Body="".join(shorter).encode())
+    run = stage.start("join")
+    assert run.returncode != 0
+    assert "has fewer answers than others after 19 of them" in run.stderr
+    assert stage.keys(f"batch/run={RUN}/") == []
+
+
+def test_a_run_whose_counts_do_not_add_up_is_not_declared_complete(stage: Stage) -> None:
+    stage.put("daily/a.csv", csv_text(without_label(subscribers(20, seed=26))))
+    stage.run("check")
+    stage.transform()
+    stage.run("join")
+    (part,) = stage.keys(f"batch/run={RUN}/part-")
+    stage.aws.s3.delete_object(Bucket=stage.bucket, Key=part)
+    run = stage.start("verify")
+    assert run.returncode != 0
+    assert "20 rows were read, 0 set aside and 20 predicted in 0 of 1 parts: that does not add up" in run.stderr
+    assert stage.keys(f"batch/run={RUN}/") == []
+
+
+def test_a_step_that_is_repeated_changes_nothing(stage: Stage) -> None:
+    records = without_label(subscribers(300, seed=27))
+    for record in records:
+        record["plan"] = "platinum"
+    stage.put("daily/a.csv", csv_text(records))
+    first = stage.all()
+    parts = stage.predictions()
+    assert stage.all() == first
+    assert stage.predictions() == parts
+    (detail,) = stage.aws.received(stage.queue)
+    assert detail["id"] == f"churn-p-abc123-prod/run={RUN}"
+    assert detail["report"] == f"s3://{stage.bucket}/monitoring/churn-p-abc123-prod/run={RUN}/report.html"
+    assert ("data-quality", "categorical_values_check", "plan") in [
+        (result["monitor"], result["metric"], result["feature"]) for result in detail["results"]
+    ]
+
+
+def test_large_inputs_are_spread_over_parts(stage: Stage) -> None:
+    stage.put("daily/a.csv", "plan\n" + 45_000 * "basic\n")
+    stage.run("check")
+    counts = [len(stage.text(key).splitlines()) for key in stage.keys(f"batch/{RUN}/input/")]
+    assert counts == [20_000, 20_000, 5_000]
