@@ -1,4 +1,4 @@
-"""The generated repository, and the environment in which its code runs."""
+"""The generated repositories, and the environments in which their code runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from products.shared import seed_code
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED_PYTHON = ROOT / ".venv-seed" / "bin" / "python"
+DEPLOYMENT_PYTHON = ROOT / ".venv-deployment" / "bin" / "python"
+DEPLOYING = ("deploy-batch", "deploy-realtime")
+"""Templates of the repositories that deploy; all others train."""
 
 
 class Repository:
@@ -19,17 +22,20 @@ class Repository:
 
     Attributes:
         folder: Where it is.
+        template: What it was made from.
     """
 
-    def __init__(self, folder: Path) -> None:
-        seed_code.write("train-s3", folder)
+    def __init__(self, folder: Path, template: str = "train-s3") -> None:
+        seed_code.write(template, folder)
         self.folder = folder
+        self.template = template
+        self._python = DEPLOYMENT_PYTHON if template in DEPLOYING else SEED_PYTHON
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run Python of the seed environment in the repository, with nothing of this process' AWS settings."""
+        """Run Python of the repository's environment in it, with nothing of this process' AWS settings."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
         return subprocess.run(
-            [str(SEED_PYTHON), *command],
+            [str(self._python), *command],
             cwd=self.folder,
             env={**clean, "AWS_EC2_METADATA_DISABLED": "true", **environment},
             capture_output=True,
@@ -48,3 +54,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def other_checkout(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The same repository in another folder."""
     return Repository(tmp_path_factory.mktemp("somewhere else") / "deep" / "checkout")
+
+
+@pytest.fixture(scope="session", params=DEPLOYING)
+def deploying_repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The repository of a project that deploys, as an ML engineer gets it."""
+    return Repository(tmp_path_factory.mktemp("deploying") / "project", request.param)

@@ -1,0 +1,299 @@
+"""The generated repositories that deploy: complete, clean, independent of this one, and within what accounts allow."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import cloudformation_include
+from cdk_nag import AwsSolutionsChecks
+
+from foundation.handler_permissions import resource_kinds
+from products.shared import names, seed_code
+
+from .conftest import DEPLOYING, ROOT, Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DISTRIBUTIONS = {"pyyaml": "yaml", "cfn-lint": "cfnlint"}
+COMES_WITH_BOTO3 = {"botocore"}
+OWN_MACHINES = ("jobs/",)
+"""Folders whose code runs in the image of the model and has what is in it."""
+
+STAGES = ("test", "prod")
+every_template = pytest.mark.parametrize("template", DEPLOYING)
+
+_NUMBERED = "Names end in what follows from the content; the beginning names project and stage."
+_TARGET = (
+    "application-autoscaling gives targets ids of its own; a condition limits the namespace, the boundary the endpoint."
+)
+_LOGS = "SageMaker names log groups by endpoint and job; a role can only add to them, and read none."
+_IMAGES = "AWS keeps its images in one account per framework and Region; an image can only be read, and only if shared."
+_JOBS = "Pipelines name their jobs by execution; the boundary demands the tag of the stage."
+ACCEPTED = {
+    ("AwsSolutions-S1", "Bucket"): "CloudTrail records requests; a second bucket for logs would outlive the project.",
+    ("AwsSolutions-SQS3", "MonitorFailures"): "It is the dead-letter queue itself.",
+    ("AwsSolutions-SQS3", "Failures"): "It is the dead-letter queue itself.",
+    (
+        "AwsSolutions-APIG3",
+        "ApiStage",
+    ): "Callers are known, by IAM or by token, and throttled; a firewall is their company's.",
+    ("AwsSolutions-APIG4", "ApiMethod"): "IAM or a user pool, by parameter: the rule does not follow Fn::If.",
+    ("AwsSolutions-COG4", "ApiMethod"): "IAM or a user pool, by parameter: the rule does not follow Fn::If.",
+    ("AwsSolutions-IAM5", "ExecutionRole", "endpoint-config/mlp-"): _NUMBERED,
+    ("AwsSolutions-IAM5", "ExecutionRole", ":model/mlp-"): _NUMBERED,
+    ("AwsSolutions-IAM5", "ExecutionRole", ":pipeline/mlp-"): _NUMBERED,
+    ("AwsSolutions-IAM5", "ExecutionRole", ":alarm:mlp-"): _NUMBERED,
+    ("AwsSolutions-IAM5", "ExecutionRole", ":rule/mlp-"): _NUMBERED,
+    ("AwsSolutions-IAM5", "ExecutionRole", ":sqs:"): _NUMBERED,
+    ("AwsSolutions-IAM5", "ExecutionRole", ":log-group:*mlp-"): "Log groups have a path before the name of the stage.",
+    ("AwsSolutions-IAM5", "ExecutionRole", ":log-group:*"): "DescribeLogGroups lists names, and has to list all.",
+    ("AwsSolutions-IAM5", "ExecutionRole", ":scalable-target/*"): _TARGET,
+    ("AwsSolutions-IAM5", "ExecutionRole", "::*"): "Application Auto Scaling lists without resource level.",
+    (
+        "AwsSolutions-IAM5",
+        "ExecutionRole",
+        "<Bucket.Arn>/*",
+    ): "Definitions of pipelines and the template, in its own bucket.",
+    ("AwsSolutions-IAM5", "EndpointRole", "<Bucket.Arn>/packages/*"): "Archives of its own bucket.",
+    ("AwsSolutions-IAM5", "EndpointRole", "<Bucket.Arn>/capture/*"): "Captured data of its own bucket.",
+    ("AwsSolutions-IAM5", "EndpointRole", ":log-group:/aws/sagemaker/*"): _LOGS,
+    ("AwsSolutions-IAM5", "EndpointRole", ":repository/*"): _IMAGES,
+    ("AwsSolutions-IAM5", "MonitorRole", ":processing-job/pipelines-*"): _JOBS,
+    ("AwsSolutions-IAM5", "MonitorRole", ":transform-job/pipelines-*"): _JOBS,
+    ("AwsSolutions-IAM5", "ReplicationRole", "<AWS::Region>/capture/*"): "Captured data of its own bucket.",
+    ("AwsSolutions-IAM5", "ReplicationRole", "<ReplicaBucket>/capture/*"): "Captured data, where it is to go.",
+}
+"""Findings of cdk-nag that stand: rule, resource and what the finding ends with or holds; and why."""
+
+
+def test_its_own_tests_pass(deploying_repository: Repository) -> None:
+    run = deploying_repository.run("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    assert "passed" in run.stdout
+    assert "warning" not in run.stdout
+
+
+def test_its_style_is_clean(deploying_repository: Repository) -> None:
+    ruff = [str(ROOT / ".venv" / "bin" / "ruff")]
+    for command in (["check"], ["format", "--check"]):
+        arguments = [*ruff, *command, "--no-cache", "."]
+        run = subprocess.run(arguments, cwd=deploying_repository.folder, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.fixture(scope="module")
+def rendered(deploying_repository: Repository) -> dict[str, dict[str, Any]]:
+    """What the check renders: content by path."""
+    run = deploying_repository.run("-m", "deployment", "check")
+    assert run.returncode == 0, run.stdout + run.stderr
+    folder = deploying_repository.folder / "rendered"
+    return {path.relative_to(folder).as_posix(): json.loads(path.read_text()) for path in folder.rglob("*.json")}
+
+
+def templates(rendered: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
+    """Yield name, template and parameters of everything that was rendered."""
+    for path, template in rendered.items():
+        if path.endswith(".template.json"):
+            yield path, template, rendered[path.replace(".template.", ".parameters.")]
+
+
+def test_two_checkouts_render_the_same(
+    deploying_repository: Repository, rendered: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("somewhere else") / "deep" / "checkout"
+    other = Repository(folder, deploying_repository.template)
+    assert other.run("-m", "deployment", "check").returncode == 0
+    again = {
+        path.relative_to(folder / "rendered").as_posix(): json.loads(path.read_text())
+        for path in (folder / "rendered").rglob("*.json")
+    }
+    assert again == rendered
+
+
+def accepted(rule: str, resource: str) -> bool:
+    """Return whether a finding stands for a reason."""
+    name, _, detail = rule.partition("[")
+    return any(
+        key[:2] == (name, resource) and (len(key) == 2 or key[2] in detail.removesuffix("]")) for key in ACCEPTED
+    )
+
+
+def test_cdk_nag_finds_nothing_but_what_is_accepted(rendered: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    for path, template, _ in templates(rendered):
+        stack = cdk.Stack(cdk.App(analytics_reporting=False), "Test")
+        (tmp_path / "template.json").write_text(json.dumps(template))
+        cloudformation_include.CfnInclude(stack, "Template", template_file=str(tmp_path / "template.json"))
+        found = {
+            (violation.rule_name, violation.violating_resources[0].construct_path.rsplit("/", 1)[-1])
+            for violation in AwsSolutionsChecks().validate_scope(stack).violations
+        }
+        assert {finding for finding in found if not accepted(*finding)} == set(), path
+
+
+def test_permissions_on_everything_have_no_resource_level(rendered: dict[str, dict[str, Any]]) -> None:
+    for path, template, _ in templates(rendered):
+        for key, entry in template["Resources"].items():
+            for policy in entry.get("Properties", {}).get("Policies", []) if entry["Type"] == "AWS::IAM::Role" else []:
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    allowed = statement["Fn::If"][1] if "Fn::If" in statement else statement
+                    if allowed["Resource"] == "*" and "Condition" not in allowed:
+                        actions = allowed["Action"]
+                        for action in [actions] if isinstance(actions, str) else actions:
+                            assert resource_kinds(action) == frozenset(), f"{path} {key} {action}"
+
+
+def test_every_policy_fits_into_its_role(rendered: dict[str, dict[str, Any]]) -> None:
+    for path, template, _ in templates(rendered):
+        for key, entry in template["Resources"].items():
+            if entry["Type"] == "AWS::IAM::Role":
+                documents = [policy["PolicyDocument"] for policy in entry["Properties"].get("Policies", [])]
+                # 10,240 characters without white space (IAM quotas); names are filled in by longer ones at most twice.
+                size = sum(len(json.dumps(document, separators=(",", ":"))) for document in documents)
+                assert size < 10_240, f"{path} {key}"
+
+
+@every_template
+def test_names_are_those_of_the_contract(template: str) -> None:
+    files = seed_code.assemble(template)
+    base, targets = files["templates/base.yaml"].decode(), files["deployment/targets.py"].decode()
+    assert f'DEPLOY_ROLE = "{names.DEPLOY_ROLE}"' in targets
+    assert f'TAG = "{names.DEPLOYMENT_TAG}"' in targets
+    assert f"policy/{names.DEPLOYMENT_BOUNDARY_POLICY}" in base
+    assert f"Path: {names.DEPLOYMENT_ROLE_PATH}\n" in base
+    assert f"function:{names.BUCKET_EMPTIER_FUNCTION}" in base
+    assert f"Key: {names.DEPLOYMENT_TAG}," in base
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the top-level names of everything that Python code imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.split(".")[0]
+
+
+@every_template
+def test_it_imports_nothing_that_it_does_not_bring_or_install(template: str) -> None:
+    files = seed_code.assemble(template)
+    project = tomllib.loads(files["pyproject.toml"].decode())
+    listed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    distributions = {re.split(r"[=<>; ]", requirement)[0] for requirement in listed}
+    installed = {DISTRIBUTIONS.get(name, name) for name in distributions} | COMES_WITH_BOTO3
+    own = {part.removesuffix(".py") for path in files for part in path.split("/")}
+    for path, content in files.items():
+        if path.endswith(".py") and not path.startswith(OWN_MACHINES):
+            foreign = set(imported(content.decode())) - installed - own - sys.stdlib_module_names
+            assert not foreign, f"{path} imports {foreign}"
+
+
+@every_template
+def test_it_says_nothing_of_the_repository_it_comes_from(template: str) -> None:
+    for path, content in seed_code.assemble(template).items():
+        if path != "uv.lock":
+            found = re.findall(r"portfolio|seed-code|seed_code|products/|rehears|MiniStack|moto\b", content.decode())
+            assert not found, f"{path} mentions {found}"
+
+
+@every_template
+def test_it_is_complete(template: str) -> None:
+    assert set(seed_code.assemble(template)) >= {
+        ".gitignore",
+        "Makefile",
+        "README.md",
+        "buildspec.yml",
+        "choices.env",
+        "deployment/cli.py",
+        "deployment/steps.py",
+        "environments.yaml",
+        "pyproject.toml",
+        "requirements-build.txt",
+        "templates/base.yaml",
+        "uv.lock",
+    }
+
+
+@every_template
+def test_links_of_the_documents_lead_somewhere(template: str) -> None:
+    files = seed_code.assemble(template)
+    for path, content in files.items():
+        if path.endswith(".md"):
+            for link in re.findall(r"\]\(([^)#:]+)\)", content.decode()):
+                folder = path.rpartition("/")[0]
+                parts = f"{folder}/{link}".strip("/").split("/")
+                while ".." in parts:
+                    at = parts.index("..")
+                    del parts[at - 1 : at + 1]
+                assert any(file.startswith("/".join(parts).rstrip("/")) for file in files), f"{path} links to {link}"
+
+
+def test_help_lists_the_steps(deploying_repository: Repository) -> None:
+    run = deploying_repository.run("-m", "deployment", "--help")
+    assert run.returncode == 0, run.stderr
+    for step in ("check", "render", "deploy"):
+        assert step in run.stdout
+
+
+def test_a_step_without_its_build_says_what_is_missing(deploying_repository: Repository) -> None:
+    run = deploying_repository.run("-m", "deployment", "render")
+    assert run.returncode == 1
+    assert "PROJECT_NAME is not set" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_package_that_is_given_is_checked(deploying_repository: Repository, tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text("{")
+    run = deploying_repository.run("-m", "deployment", "check", str(tmp_path / "package.json"))
+    assert run.returncode == 1
+    assert "cannot be read as JSON" in run.stderr
+
+
+def test_the_installer_is_the_same_everywhere() -> None:
+    first, second = (
+        (seed_code.SEED_CODE / "layers" / layer / "requirements-build.txt").read_bytes()
+        for layer in ("project", "deployment")
+    )
+    assert first == second
+
+
+@pytest.mark.seed
+def test_registries_of_images_are_those_of_the_sdk(deploying_repository: Repository, repository: Repository) -> None:
+    listing = """
+import json, pathlib, sagemaker.core.image_uri_config as folder
+found = {}
+def collect(value):
+    if isinstance(value, dict):
+        if "registries" in value and "repository" in value:
+            names = value["repository"] if isinstance(value["repository"], list) else [value["repository"]]
+            for name in names:
+                tables = found.setdefault(name, [])
+                if value["registries"] not in tables:
+                    tables.append(value["registries"])
+        for member in value.values():
+            collect(member)
+for path in sorted(pathlib.Path(list(folder.__path__)[0]).glob("*.json")):
+    collect(json.loads(path.read_text()))
+print(json.dumps(found))
+"""
+    run = repository.run("-c", listing)
+    assert run.returncode == 0, run.stderr
+    known = json.loads((deploying_repository.folder / "deployment" / "images.json").read_text())
+    ours = {
+        name: [known["registries"][number] for number in numbers] for name, numbers in known["repositories"].items()
+    }
+    theirs = json.loads(run.stdout)
+    assert set(ours) == set(theirs)
+    for name, tables in theirs.items():
+        assert sorted(map(json.dumps, map(dict, map(sorted, map(dict.items, tables))))) == sorted(
+            map(json.dumps, map(dict, map(sorted, map(dict.items, ours[name]))))
+        ), name
