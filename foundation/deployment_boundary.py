@@ -34,7 +34,6 @@ STAGE_TYPES: Final = frozenset(
     {
         "AWS::ApiGateway::Authorizer",
         "AWS::ApiGateway::Deployment",
-        "AWS::ApiGateway::GatewayResponse",
         "AWS::ApiGateway::Method",
         "AWS::ApiGateway::Model",
         "AWS::ApiGateway::RequestValidator",

@@ -3,7 +3,11 @@
 `Launch` resolves a synthesised template as CloudFormation would for one launch (parameters, conditions, references).
 `allows` decides a request against the statements found there. The rules are those of
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html for one identity: an explicit
-deny wins, then any allow, then an implicit deny. Boundaries and resource policies are not part of it.
+deny wins, then any allow, then an implicit deny. A boundary is one more such decision, and so is a resource policy.
+
+Tags are context like anything else: `principal` for those of whoever asks (a session's tags replace the same ones of
+its role), `requested` for those in the request, `existing` for those of the resource. `assumes` decides about a trust
+policy.
 """
 
 from __future__ import annotations
@@ -20,7 +24,15 @@ if TYPE_CHECKING:
 _DYNAMIC_REFERENCE: Final = re.compile(r"\{\{resolve:ssm:([^}]+)\}\}")
 _SUB_VARIABLE: Final = re.compile(r"\$\{([^!}][^}]*)\}")
 _POLICY_VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:/_-]+)\}")
-_NAME_PROPERTIES: Final = ("BucketName", "ModelPackageGroupName", "QueueName", "LogGroupName", "DomainName", "Name")
+_NAME_PROPERTIES: Final = (
+    "RoleName",
+    "BucketName",
+    "ModelPackageGroupName",
+    "QueueName",
+    "LogGroupName",
+    "DomainName",
+    "Name",
+)
 _NO_VALUE: Final = object()
 
 
@@ -188,6 +200,11 @@ class Launch:
             for logical_id in statements:
                 if self.physical_id(logical_id) in policy["Roles"]:
                     statements[logical_id] += _statements(policy["PolicyDocument"])
+        roles = self.resources("AWS::IAM::Role")
+        for policy_id, policy in self.resources("AWS::IAM::ManagedPolicy").items():
+            for logical_id in statements:
+                if self.ref(policy_id) in roles[logical_id].get("ManagedPolicyArns", []):
+                    statements[logical_id] += _statements(policy["PolicyDocument"])
         return statements
 
     def outputs(self) -> dict[str, Any]:
@@ -211,6 +228,46 @@ def allows(statements: Iterable[Statement], action: str, resource: str, **contex
     """
     effects = {s["Effect"] for s in statements if _applies(s, action, resource, context)}
     return "Allow" in effects and "Deny" not in effects
+
+
+def principal(tags: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """Return the context of a caller with tags."""
+    return {f"aws:PrincipalTag/{key}": value for key, value in tags.items()}
+
+
+def requested(tags: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """Return the context of a request that sets tags."""
+    return {f"aws:RequestTag/{key}": value for key, value in tags.items()} | {"aws:TagKeys": list(tags)}
+
+
+def existing(tags: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """Return the context of a resource that has tags."""
+    return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+
+
+def assumes(
+    trust: Mapping[str, Any], *, caller: str, caller_tags: Mapping[str, str], session_tags: Mapping[str, str]
+) -> bool:
+    """Decide whether a trust policy lets a caller assume the role, with tags for the session.
+
+    The caller's own policy has to allow it as well when the role is in another account.
+
+    Args:
+        trust: Resolved trust policy.
+        caller: ARN of the role that asks.
+        caller_tags: Its tags.
+        session_tags: Tags for the session; passing any takes ``sts:TagSession`` too.
+    """
+    _, partition, _, _, account, _ = caller.split(":", 5)
+    meant = {caller, account, f"arn:{partition}:iam::{account}:root", "*"}
+    statements = [
+        {**s, "Resource": "*"} for s in _statements(trust) if meant & set(_listed(s["Principal"].get("AWS", [])))
+    ]
+    context: dict[str, str | list[str]] = {"aws:PrincipalArn": caller, **principal(caller_tags)}
+    if session_tags:
+        context |= requested(session_tags)
+    actions = ["sts:AssumeRole", *(["sts:TagSession"] if session_tags else [])]
+    return all(allows(statements, action, "*", **context) for action in actions)
 
 
 def _applies(statement: Statement, action: str, resource: str, context: Mapping[str, str | list[str]]) -> bool:

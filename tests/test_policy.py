@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.policy import Launch, allows
+from tests.policy import Launch, allows, assumes, existing, principal, requested
 
 BUCKET = "arn:aws:s3:::lake"
 PENDING = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
@@ -89,3 +89,63 @@ def test_a_launch_resolves_references_conditions_and_attached_policies() -> None
     assert launch.attribute("Role", "Arn") == "arn:aws:iam::111122223333:role/p/one-Role"
     assert launch.resources("AWS::S3::Bucket") == {}
     assert launch.value({"A": {"Fn::If": ["Given", 1, {"Ref": "AWS::NoValue"}]}, "B": "x"}) == {"B": "x"}
+
+
+def test_managed_policies_and_names_of_roles_are_part_of_a_launch() -> None:
+    template = {
+        "Resources": {
+            "Policy": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": {"Statement": statement()}}},
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {"RoleName": "deploy", "ManagedPolicyArns": [{"Ref": "Policy"}]},
+            },
+        },
+    }
+    launch = Launch(template, {})
+    assert launch.roles() == {"Role": [statement()]}
+    assert launch.attribute("Role", "Arn") == "arn:aws:iam::111122223333:role/deploy"
+
+
+ME, THEM = {"stage-of": "p-abc-prod"}, {"stage-of": "p-abcd-prod"}
+OWN: dict[str, Any] = {"StringEquals": {"aws:ResourceTag/stage-of": "${aws:PrincipalTag/stage-of}"}}
+NEW: dict[str, Any] = {"StringEquals": {"aws:RequestTag/stage-of": "${aws:PrincipalTag/stage-of}"}}
+
+
+def test_tags_of_caller_request_and_resource_are_told_apart() -> None:
+    own, new = [statement(Condition=OWN)], [statement(Condition=NEW)]
+    key = f"{BUCKET}/a"
+    assert allows(own, "s3:GetObject", key, **principal(ME), **existing(ME))
+    assert not allows(own, "s3:GetObject", key, **principal(ME), **existing(THEM))
+    assert not allows(own, "s3:GetObject", key, **principal(ME), **requested(ME))
+    assert not allows(own, "s3:GetObject", key, **existing(ME)), "a caller without the tag"
+    assert allows(new, "s3:GetObject", key, **principal(ME), **requested(ME))
+    assert not allows(new, "s3:GetObject", key, **principal(ME), **requested(THEM))
+
+
+def trust(**condition: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
+    return {
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+            "Condition": condition,
+        }
+    }
+
+
+def test_a_trust_policy_decides_about_caller_and_session_tags() -> None:
+    caller = "arn:aws:iam::111122223333:role/team/build"
+    assert assumes(trust(**NEW), caller=caller, caller_tags=ME, session_tags=ME)
+    assert not assumes(trust(**NEW), caller=caller, caller_tags=ME, session_tags=THEM)
+    assert not assumes(trust(**NEW), caller=caller, caller_tags={}, session_tags=ME)
+    assert not assumes(trust(**NEW), caller=caller, caller_tags=ME, session_tags={})
+    assert not assumes(trust(**NEW), caller=caller.replace("1111", "9999"), caller_tags=ME, session_tags=ME), (
+        "another account"
+    )
+    only_here = {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::111122223333:role/team/*"}}
+    assert assumes(trust(**only_here), caller=caller, caller_tags={}, session_tags={})
+    assert not assumes(trust(**only_here), caller=caller.replace("team/", ""), caller_tags={}, session_tags={})
+    without_tagging = trust()
+    without_tagging["Statement"]["Action"] = "sts:AssumeRole"
+    assert not assumes(without_tagging, caller=caller, caller_tags=ME, session_tags=ME)
+    assert assumes(without_tagging, caller=caller, caller_tags=ME, session_tags={})
