@@ -65,11 +65,11 @@ def ask_for_model_and_places(form: Form) -> Mapping[str, Place]:
         group=MODEL,
         label="Model package group",
         description="Group of the central registry (in this account) whose newest approved model is deployed. "
-        "E.g. churn-p-abc123def456-111122223333.",
+        "Promotion names it after the training project and its account, e.g. churn-p-abc123def456-<account id>.",
         pattern=GROUP_PATTERN,
         longest=63,
         problem="1 to 63 lower-case letters, digits and inner hyphens, as SageMaker lists the group, e.g. "
-        "churn-p-abc123def456-111122223333",
+        "churn-p-abc123def456 and a hyphen and an account id",
     )
     return {
         "test": _ask_for_place(form, "Test", "a copy of the endpoint or job is tried with real records"),
@@ -96,19 +96,21 @@ def _ask_for_place(form: Form, stage: str, what: str) -> Place:
         f"{stage}AccountId",
         group=PLACES,
         label=f"{stage} account",
-        description=f"Id of the account in which {what}. It belongs to the deployment OU. E.g. 111122223333.",
+        description=f"Id of the account in which {what}. It belongs to the deployment OU. 12 digits, e.g. as the "
+        "console shows them at the top right, without hyphens.",
         pattern=ACCOUNT_PATTERN,
-        problem="The 12 digits of an account id without spaces or hyphens, e.g. 111122223333",
+        problem="The 12 digits of an account id without spaces or hyphens",
     )
     region = form.ask(
         f"{stage}Region",
         group=PLACES,
         label=f"{stage} Region (optional)",
-        description="Code of the Region there, e.g. eu-central-1. Blank: the Region of this project.",
+        description="Code of the Region there, e.g. as it stands beside the Region's name in the console's list. Blank: "
+        "the Region of this project.",
         default="",
         pattern=REGION_PATTERN,
         longest=32,
-        problem="Blank, or the code of a Region, e.g. eu-central-1",
+        problem="Blank, or the code of a Region (not its name), as it stands in the console's list of Regions",
     ).value_as_string
     stack = account_id.stack
     same = cdk.CfnCondition(stack, f"{stage}InRegionOfProject", expression=cdk.Fn.condition_equals(region, ""))
