@@ -174,7 +174,7 @@ def _install_handler() -> None:
 def _install_permissions() -> None:
     """Check ``sagemaker:InvokeEndpoint`` against the endpoint; the body of such a request names no resource."""
     # Both services sign their requests as sagemaker, so MiniStack has one name for them.
-    iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = ["sagemaker-runtime"]
+    iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = [SERVICE, "sagemaker-runtime"]
     resource_arn, context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
 
     def extract_resource_arn(  # noqa: PLR0917 - MiniStack's signature
