@@ -105,8 +105,8 @@ def _ask_for_place(form: Form, stage: str, what: str) -> Place:
         f"{stage}Region",
         group=PLACES,
         label=f"{stage} Region (optional)",
-        description="Code of the Region there, e.g. as it stands beside the Region's name in the console's list. Blank: "
-        "the Region of this project.",
+        description="Code of the Region there, e.g. as it stands beside the Region's name in the console's list. "
+        "Blank: the Region of this project.",
         default="",
         pattern=REGION_PATTERN,
         longest=32,
