@@ -98,9 +98,7 @@ class Samples:
 
     def first(self, most: int) -> Samples:
         """Return the first records."""
-        return Samples(
-            self.columns, self.rows[:most], self.records[:most], self.expected[:most], self.actual[:most]
-        )
+        return Samples(self.columns, self.rows[:most], self.records[:most], self.expected[:most], self.actual[:most])
 
     def csv(self, start: int, end: int) -> str:
         """Return some records as CSV with a header."""

@@ -224,9 +224,7 @@ def _measure(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], fi
     for percent in (50, 90, 99):
         limit = limits[f"p{percent}_ms"]
         reached = percentile(findings.latencies_ms, percent)
-        findings.note(
-            f"Latency p{percent}", reached <= limit, f"{reached:.0f} ms, at most {limit:g} ms allowed"
-        )
+        findings.note(f"Latency p{percent}", reached <= limit, f"{reached:.0f} ms, at most {limit:g} ms allowed")
 
 
 def _provoke(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], findings: Findings) -> None:
@@ -247,7 +245,8 @@ def _provoke(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], fi
     except (ValueError, KeyError, IndexError, TypeError):
         well = False
     findings.note(
-        "Answers after malformed requests as before", well or limits["max_different_percent"] > 0 and reply.status == 200,
+        "Answers after malformed requests as before",
+        well or (limits["max_different_percent"] > 0 and reply.status == 200),
         "the same answer as before" if well else _said(reply),
     )
 
@@ -327,7 +326,9 @@ def report(
         "production": asdict(before) if before else None,
         "checks": [asdict(check) for check in findings.checks],
         "latency_ms": {
-            f"p{percent}": percentile(findings.latencies_ms, percent) for percent in (50, 90, 99) if findings.latencies_ms
+            f"p{percent}": percentile(findings.latencies_ms, percent)
+            for percent in (50, 90, 99)
+            if findings.latencies_ms
         },
         "quality": dict(zip(("metric", "training", "endpoint"), findings.quality, strict=True))
         if findings.quality
@@ -346,7 +347,7 @@ def page(
     """Return the report for people."""
     settings, place = context.settings, context.build.places[context.stage]
     kind = settings["endpoint_type"]
-    machine = f"{settings['instances']['least']} × {settings['instances']['type']}" if kind == "instance" else kind
+    machine = f"{settings['instances']['least']} of {settings['instances']['type']}" if kind == "instance" else kind
     facts = {
         "Model package": package.arn,
         "Approved by": package.approved_by,

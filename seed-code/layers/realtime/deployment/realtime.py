@@ -22,7 +22,9 @@ _START_SECONDS = 3600
 _LONGEST_UPDATE_SECONDS = 28_800  # MaximumExecutionTimeoutInSeconds of BlueGreenUpdatePolicy
 _SHORTEST_UPDATE_SECONDS = 600
 _SERVERLESS = "https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html (feature exclusions)"
-_GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html (asynchronous and real-time only)"
+_GUARDRAILS = (
+    "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html (asynchronous and real-time only)"
+)
 _SHADOWS = "https://docs.aws.amazon.com/sagemaker/latest/dg/shadow-tests-exclusions.html"
 _NO_GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html"
 
@@ -117,10 +119,8 @@ def refuse(stage: str, settings: Mapping[str, Any]) -> list[str]:
         stage: The stage.
         settings: Its settings.
     """
-    if settings["endpoint_type"] == SERVERLESS:
-        problems = _refuse_serverless(settings)
-    else:
-        problems = _refuse_instances(settings)
+    of_type = {SERVERLESS: _refuse_serverless, INSTANCE: _refuse_instances}
+    problems = of_type[settings["endpoint_type"]](settings)
     network, api, capture, shadow = (settings[key] for key in ("network", "api", "capture", "shadow"))
     if bool(network["security_group_ids"]) != bool(network["subnet_ids"]):
         problems.append("network needs both security_group_ids and subnet_ids for a VPC, or neither. Fill in both.")
@@ -155,7 +155,8 @@ def _refuse_serverless(settings: Mapping[str, Any]) -> list[str]:
         "a second variant (shadow.hours above 0)": settings["shadow"]["hours"] > 0,
     }
     problems = [
-        f"endpoint_type is serverless, for which SageMaker has no {what}. Leave that out, or write instance. {_SERVERLESS}"
+        f"endpoint_type is serverless, for which SageMaker has no {what}. Leave that out, or write instance. "
+        f"{_SERVERLESS}"
         for what, wanted in excluded.items()
         if wanted
     ]
@@ -222,12 +223,6 @@ def refuse_package(stage: str, settings: Mapping[str, Any], package: ModelPackag
             problems.append(f"{stage}: {what}, which serverless does not take. Write instance. {_SERVERLESS}")
         if settings["shadow"]["hours"]:
             problems.append(f"{stage}: {what}, for which there is no shadow. Write shadow.hours 0. {_SHADOWS}")
-    own = package.realtime_instance_types
-    if settings["endpoint_type"] == INSTANCE and own and settings["instances"]["type"] not in own:
-        problems.append(
-            f"{stage}: instances.type is {settings['instances']['type']}, but {package.arn} was registered for "
-            f"{', '.join(own)}. Choose one of these, or register the model for more."
-        )
     return problems
 
 
