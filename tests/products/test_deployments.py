@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from foundation import boundary
+from foundation.deploy_role import trust
 from products.deploy_batch.product import DeployBatchProduct
 from products.deploy_realtime.product import DeployRealtimeProduct
 from products.shared import names, seed_code
-from tests.policy import allows
+from tests.policy import allows, assumes, requested
 from tests.products.launches import BATCH, CONNECTION, DEPLOY, GROUP, LONGEST, PROD_ACCOUNT, TEST_ACCOUNT, launch
 from tests.products.test_every_product import waits_for
 
@@ -94,7 +95,7 @@ def deploy_role(account: str) -> str:
 
 def tagged(tag: str) -> dict[str, str | list[str]]:
     """Return the context of a session that is asked for with a tag."""
-    return {f"aws:RequestTag/{names.DEPLOYMENT_TAG}": tag, "aws:TagKeys": [names.DEPLOYMENT_TAG]}
+    return requested({names.DEPLOYMENT_TAG: tag})
 
 
 def variables(project: Launch, purpose: str) -> dict[str, str]:
@@ -302,6 +303,24 @@ def test_a_build_assumes_the_deploy_role_of_its_own_stage_and_with_its_own_tag_o
     for purpose in BUILDS:
         assert not allows(may(project, purpose), "sts:AssumeRole", deploy_role(PROD_ACCOUNT))
         assert not allows(may(project, purpose), "sts:AssumeRole", f"arn:aws:iam::{PROD_ACCOUNT}:role/admin")
+
+
+@both
+def test_the_deploy_role_lets_each_stage_in_under_its_own_name_only(project: Launch) -> None:
+    text = json.dumps(trust(ACCOUNT)).replace("${AWS::Partition}", "aws").replace("${!", "${")
+    entered = set()
+    for purpose in BUILDS:
+        role = build(project, purpose)["ServiceRole"]
+        tags = {t["Key"]: t["Value"] for t in project.resources("AWS::IAM::Role")[role_id(project, role)]["Tags"]}
+        for tag in (f"{MINE}-test", f"{MINE}-prod", f"{OTHER}-prod"):
+            session = {names.DEPLOYMENT_TAG: tag}
+            account = PROD_ACCOUNT if purpose == "prod" else TEST_ACCOUNT
+            asks = allows(may(project, purpose), "sts:AssumeRole", deploy_role(account), **requested(session))
+            let_in = assumes(json.loads(text), caller=role, caller_tags=tags, session_tags=session)
+            assert asks is let_in, (purpose, tag)  # either lock alone would do
+            if asks:
+                entered.add((purpose, tag))
+    assert entered == {("test", f"{MINE}-test"), ("prod", f"{MINE}-prod")}
 
 
 def test_the_test_build_does_not_reach_production_even_in_the_same_account(realtime: Template) -> None:
