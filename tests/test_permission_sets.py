@@ -107,6 +107,7 @@ def test_nobody_may(permission_set: str, action: str, resource: str) -> None:
         ("cloudformation:DescribeStackEvents", f"arn:aws:cloudformation:{PLACE}:stack/SC-{HUB}-pp-1/1"),
         ("codepipeline:GetPipelineState", PIPELINE),
         ("codepipeline:StartPipelineExecution", PIPELINE),
+        ("codepipeline:StopPipelineExecution", PIPELINE),
         ("codepipeline:RetryStageExecution", f"{PIPELINE}/Prod"),
         ("logs:GetLogEvents", f"arn:aws:logs:{PLACE}:log-group:/aws/codebuild/mlp-p-abc-prod:log-stream:1"),
     ],
