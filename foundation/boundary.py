@@ -25,7 +25,7 @@ _PRODUCT_ROLES: Final = (
     f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{names.PREFIX}/persona/*",
 )
 _DEPLOY_ROLES: Final = f"arn:${{AWS::Partition}}:iam::*:role/{names.DEPLOY_ROLE}"
-"""Of any account, the hub too if it deploys to itself; their trust policies decide who gets in, by `DEPLOYMENT_TAG`."""
+"""Of any account, the hub included; their trust policies decide who gets in, by `names.DEPLOYMENT_TAG`."""
 
 APPROVERS: Final = ("lead-data-scientist", "ml-engineer")
 """Personas that may approve a model."""

@@ -17,7 +17,7 @@ from foundation.deployment_teardown import add_deployment_teardown
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
-    HUB_FUNCTIONS,
+    HUB,
     PRODUCTS,
     LaunchRole,
     released_types,
@@ -98,7 +98,7 @@ class HubBaselineStack(Stack):
                 "Launch",
                 types=deployable_types() if types is None else types,
                 hub_account_id=settings.account_id,
-                functions=HUB_FUNCTIONS,
+                kind=HUB,
             )
         alerts = AlertTopic(self, "Alerts", emails=settings.notification_emails)
         baseline = Baseline(self, hub_account_id=settings.account_id, alerts=alerts.topic)

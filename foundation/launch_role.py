@@ -287,29 +287,48 @@ class Extra:
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
-WORKLOAD_FUNCTIONS: Final = (
-    names.SEED_CHECKIN_FUNCTION,
-    names.BUCKET_EMPTIER_FUNCTION,
-    names.ENABLE_PROJECTS_FUNCTION,
-    names.PREFLIGHT_FUNCTION,
+@dataclass(frozen=True, kw_only=True)
+class AccountKind:
+    """What differs between the launch roles of different accounts.
+
+    Attributes:
+        functions: Names of the functions behind the custom resources of products that are launched there.
+        scopes: On which resources the role may act, like `SCOPES`.
+    """
+
+    functions: tuple[str, ...]
+    scopes: Mapping[str, Scope] = field(default_factory=lambda: SCOPES)
+
+
+WORKLOADS: Final = AccountKind(
+    functions=(
+        names.SEED_CHECKIN_FUNCTION,
+        names.BUCKET_EMPTIER_FUNCTION,
+        names.ENABLE_PROJECTS_FUNCTION,
+        names.PREFLIGHT_FUNCTION,
+    )
 )
-"""Functions behind the custom resources of products that are launched in workload accounts."""
+"""Accounts of the workloads OU."""
 
-HUB_FUNCTIONS: Final = (
-    names.SEED_CHECKIN_FUNCTION,
-    names.BUCKET_EMPTIER_FUNCTION,
-    names.PREFLIGHT_FUNCTION,
-    names.DEPLOYMENT_FUNCTION,
+HUB: Final = AccountKind(
+    functions=(
+        names.SEED_CHECKIN_FUNCTION,
+        names.BUCKET_EMPTIER_FUNCTION,
+        names.PREFLIGHT_FUNCTION,
+        names.DEPLOYMENT_FUNCTION,
+    ),
+    # No personas: a role of an ML engineer in the hub could approve what is in the central registry.
+    scopes={**SCOPES, "iam:role": Scope(arns=_iam(f"role{names.PROJECT_ROLE_PATH}*"), because=_ROLE_PATHS)},
 )
-"""Functions behind the custom resources of products that are launched in the hub."""
+"""The hub, in which deployment products are launched."""
 
 
-def extras(hub_account_id: str, functions: Sequence[str] = WORKLOAD_FUNCTIONS) -> tuple[Extra, ...]:
+def extras(hub_account_id: str, kind: AccountKind = WORKLOADS) -> tuple[Extra, ...]:
     """Return what Service Catalog and CloudFormation need besides the handlers of the resource types.
 
     Args:
         hub_account_id: Account of the artifact bucket from which templates are read, 12 digits.
-        functions: Names of the functions behind custom resources.
+        kind: Kind of account. Default: `WORKLOADS`.
     """
     return (
         Extra(
@@ -371,7 +390,9 @@ def extras(hub_account_id: str, functions: Sequence[str] = WORKLOAD_FUNCTIONS) -
             reason="Custom resources: CloudFormation invokes their functions in the name of whoever launches.",
             actions=("lambda:InvokeFunction",),
             scope=Scope(
-                arns=tuple(f"arn:${{AWS::Partition}}:lambda:*:${{AWS::AccountId}}:function:{f}" for f in functions),
+                arns=tuple(
+                    f"arn:${{AWS::Partition}}:lambda:*:${{AWS::AccountId}}:function:{f}" for f in kind.functions
+                ),
                 because="The same function in every region of the account.",
             ),
         ),
@@ -418,22 +439,20 @@ def released_types(products: Path = PRODUCTS, *, in_hub: bool) -> frozenset[str]
     )
 
 
-def statements(
-    types: Iterable[str], hub_account_id: str, functions: Sequence[str] = WORKLOAD_FUNCTIONS
-) -> list[dict[str, Any]]:
+def statements(types: Iterable[str], hub_account_id: str, kind: AccountKind = WORKLOADS) -> list[dict[str, Any]]:
     """Return the allow statements of the role; ARNs are text for ``Fn::Sub``.
 
     Args:
         types: Resource types of the products.
         hub_account_id: Account of the artifact bucket, 12 digits.
-        functions: Names of the functions behind custom resources.
+        kind: Kind of account. Default: `WORKLOADS`.
 
     Raises:
         LaunchRoleError: An action has no entry in `SCOPES`.
         SchemaError: A type has no usable schema.
     """
     grouped: dict[tuple[tuple[str, ...], str], set[str]] = {}
-    for action, scopes, conditions in _grants(types, hub_account_id, functions):
+    for action, scopes, conditions in _grants(types, hub_account_id, kind):
         arns = tuple(sorted({arn for scope in scopes for arn in scope.arns}))
         grouped.setdefault((arns, json.dumps(conditions, sort_keys=True)), set()).add(action)
     return [
@@ -448,22 +467,23 @@ def statements(
 
 
 def _grants(
-    types: Iterable[str], hub_account_id: str, functions: Sequence[str]
+    types: Iterable[str], hub_account_id: str, kind: AccountKind
 ) -> Iterator[tuple[str, tuple[Scope, ...], Mapping[str, Any]]]:
     for action, users in needed_actions(types).items():
-        yield action, scopes_of(action, sorted(users)), CONDITIONS.get(action, {})
-    for extra in extras(hub_account_id, functions):
+        yield action, scopes_of(action, sorted(users), kind.scopes), CONDITIONS.get(action, {})
+    for extra in extras(hub_account_id, kind):
         for action in extra.actions:
-            scopes = (extra.scope,) if extra.scope else scopes_of(action, ["Service Catalog"])
+            scopes = (extra.scope,) if extra.scope else scopes_of(action, ["Service Catalog"], kind.scopes)
             yield action, scopes, extra.conditions
 
 
-def scopes_of(action: str, users: Sequence[str]) -> tuple[Scope, ...]:
+def scopes_of(action: str, users: Sequence[str], among: Mapping[str, Scope] = SCOPES) -> tuple[Scope, ...]:
     """Return on what the role may use an action; `ANYTHING` only for actions without resource level.
 
     Args:
         action: E.g. ``iam:CreateRole``.
         users: Who needs it; named in the error.
+        among: Scopes by kind of resource. Default: `SCOPES`.
 
     Raises:
         LaunchRoleError: IAM knows no such action, or no kind of its resources is in `SCOPES`.
@@ -479,7 +499,7 @@ def scopes_of(action: str, users: Sequence[str]) -> tuple[Scope, ...]:
         )
     if not kinds:
         return (ANYTHING,)
-    scopes = tuple(SCOPES[f"{service}:{kind}"] for kind in sorted(kinds) if f"{service}:{kind}" in SCOPES)
+    scopes = tuple(among[f"{service}:{kind}"] for kind in sorted(kinds) if f"{service}:{kind}" in among)
     if not scopes:
         raise LaunchRoleError(
             f"{action} is needed for {', '.join(users)} and works on {', '.join(sorted(kinds))} of {service}: say in "
@@ -527,7 +547,7 @@ class LaunchRole(Construct):
     Args:
         types: Resource types of the products.
         hub_account_id: Account of the artifact bucket, 12 digits.
-        functions: Names of the functions behind custom resources. Default: those of workload accounts.
+        kind: Kind of account. Default: `WORKLOADS`.
         condition: Condition under which the role exists. Default: always.
     """
 
@@ -538,7 +558,7 @@ class LaunchRole(Construct):
         *,
         types: Iterable[str],
         hub_account_id: str,
-        functions: Sequence[str] = WORKLOAD_FUNCTIONS,
+        kind: AccountKind = WORKLOADS,
         condition: CfnCondition | None = None,
     ) -> None:
         super().__init__(scope, id_)
@@ -552,7 +572,7 @@ class LaunchRole(Construct):
                 description="What CloudFormation needs for the resource types of released products.",
                 policy_document=substituted(document),
             )
-            for number, document in enumerate(documents(statements(types, hub_account_id, functions)), start=1)
+            for number, document in enumerate(documents(statements(types, hub_account_id, kind)), start=1)
         ]
         role = iam.CfnRole(
             self,
@@ -576,7 +596,7 @@ class LaunchRole(Construct):
             resource.cfn_options.condition = condition
         findings = {
             wildcard_finding(arn): scope.because
-            for _, scopes, _ in _grants(types, hub_account_id, functions)
+            for _, scopes, _ in _grants(types, hub_account_id, kind)
             for scope in scopes
             for arn in scope.arns
             if "*" in arn

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from foundation.launch_role import HUB_FUNCTIONS
+from foundation.launch_role import HUB
 from pipeline.bundling import asset_key
 from products.shared import names
 from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, Assembly, hub_assembly, synthesise
@@ -70,7 +70,7 @@ def test_iam_has_no_regions_so_its_names_are_made_at_home_only(two_regions: Asse
 
 def test_every_function_that_a_launch_may_invoke_is_there_with_the_bundled_code(hub: Launch) -> None:
     functions = {p["FunctionName"]: p for p in hub.resources("AWS::Lambda::Function").values()}
-    assert set(HUB_FUNCTIONS) <= set(functions)
+    assert set(HUB.functions) <= set(functions)
     for properties in functions.values():
         folder = properties["Handler"].split(".")[1]
         assert properties["Code"] == {

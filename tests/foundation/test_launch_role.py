@@ -11,7 +11,7 @@ import pytest
 from foundation import boundary, launch_role
 from foundation.handler_permissions import SchemaError, handler_permissions, resource_kinds, resource_types
 from foundation.hub_baseline import FIRST_HUB_TYPES, deployable_types
-from foundation.launch_role import EXCEPTIONS, HUB_FUNCTIONS, RENAMED, WORKLOAD_FUNCTIONS, LaunchRoleError
+from foundation.launch_role import EXCEPTIONS, RENAMED, WORKLOADS, AccountKind, LaunchRoleError
 from foundation.workload_baseline import FIRST_TYPES, launchable_types
 from tests.policy import allows
 
@@ -43,22 +43,22 @@ class Kind:
 
     Attributes:
         types: Resource types that are launched there.
-        functions: Functions behind custom resources.
+        account: What its role differs in.
     """
 
     types: frozenset[str]
-    functions: tuple[str, ...]
+    account: AccountKind
 
     def statements(self) -> list[dict[str, Any]]:
-        statements: list[dict[str, Any]] = filled(launch_role.statements(self.types, HUB, self.functions))
+        statements: list[dict[str, Any]] = filled(launch_role.statements(self.types, HUB, self.account))
         return statements
 
 
 KINDS = {
-    "workloads": Kind(launchable_types(), WORKLOAD_FUNCTIONS),
-    "hub": Kind(deployable_types(), HUB_FUNCTIONS),
-    "workloads before any release": Kind(FIRST_TYPES, WORKLOAD_FUNCTIONS),
-    "hub before any release": Kind(FIRST_HUB_TYPES, HUB_FUNCTIONS),
+    "workloads": Kind(launchable_types(), WORKLOADS),
+    "hub": Kind(deployable_types(), launch_role.HUB),
+    "workloads before any release": Kind(FIRST_TYPES, WORKLOADS),
+    "hub before any release": Kind(FIRST_HUB_TYPES, launch_role.HUB),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -104,7 +104,7 @@ def test_nothing_is_idle(kind: Kind) -> None:
     needed = {
         RENAMED.get(action, action) for resource_type in kind.types for action in handler_permissions(resource_type)
     }
-    extra = {action for entry in launch_role.extras(HUB, kind.functions) for action in entry.actions}
+    extra = {action for entry in launch_role.extras(HUB, kind.account) for action in entry.actions}
     assert granted - needed - extra == set()
 
 
@@ -141,7 +141,7 @@ def launch_actions(statement: dict[str, Any]) -> list[str]:
 
 @every_kind
 def test_the_documents_fit_into_iams_limits(kind: Kind) -> None:
-    documents = launch_role.documents(launch_role.statements(kind.types, HUB, kind.functions))
+    documents = launch_role.documents(launch_role.statements(kind.types, HUB, kind.account))
     assert len(documents) <= launch_role.ATTACHED_POLICIES_MAX
     for document in [*documents, boundary.document()]:
         assert len(json.dumps(document, separators=(",", ":"))) <= launch_role.MANAGED_POLICY_MAX
@@ -282,10 +282,16 @@ def test_a_launch_in_the_hub_may(
         ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-deploy"),
         ("iam:TagRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/hub/promotion"),
         ("iam:TagRole", f"arn:aws:iam::{ACCOUNT}:role/Admin"),
+        ("iam:TagRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/ml-engineer/made-up"),
     ],
 )
 def test_a_launch_in_the_hub_may_not(hub: list[dict[str, Any]], action: str, resource: str) -> None:
     assert not allows(hub, action, resource)
+
+
+def test_no_launch_in_the_hub_makes_somebody_who_may_approve_models(hub: list[dict[str, Any]]) -> None:
+    engineer = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/ml-engineer/made-up"
+    assert not allows(hub, "iam:CreateRole", engineer, **{"iam:PermissionsBoundary": BOUNDARY})
 
 
 def test_a_launch_in_a_workload_account_reaches_no_deployment(launch: list[dict[str, Any]]) -> None:
