@@ -1,18 +1,21 @@
-"""The seed code's pipeline runner with one kind of step more: ``Transform``, a job of the emulated SageMaker.
+"""The seed code's pipeline runner with jobs of the emulated SageMaker, and one kind of step more: ``Transform``.
 
-Started as a script with the seed code's Python and its runner on the path; takes the arguments of the runner. The job
-is created and watched with the credentials of the pipeline's role, as SageMaker Pipelines does, and runs as the role of
-its model: https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html
+Started as a script with the seed code's Python and its runner on the path; takes the arguments of the runner. Jobs are
+created with the credentials of the pipeline's role, as SageMaker Pipelines does:
+https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html. Processing and training then happen here,
+which is why their role has to be the pipeline's; a transform job happens in the emulator, as the role of its model.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
@@ -28,9 +31,31 @@ _runner: Final[Any] = importlib.import_module("ml_pipelines.runner")
 _RUNNING: Final = ("InProgress", "Stopping")
 
 
+def _client(run: Run) -> Any:  # noqa: ANN401 - a client of boto3 has no type of its own
+    # Hyperparameters and variables of a definition may be numbers; the service makes text of them.
+    return boto3.client("sagemaker", region_name=run.execution.region, config=Config(parameter_validation=False))
+
+
+def _created(kind: str, action: Callable[..., Result]) -> Callable[..., Result]:
+    """Return an action of the runner that first has the job created, which may be refused."""
+
+    def run_job(step: Mapping[str, Any], request: dict[str, Any], run: Run) -> Result:
+        role, pipeline_role = request.get("RoleArn"), os.environ["PIPELINE_ROLE_ARN"]
+        if role and role != pipeline_role:
+            raise _runner.StepFailedError(f"jobs run as the pipeline's role here, {pipeline_role}, and not as {role}")
+        create = getattr(_client(run), f"create_{kind.lower()}_job")
+        try:
+            create(**{**request, f"{kind}JobName": run.job_name(step["Name"])})
+        except ClientError as error:
+            raise _runner.StepFailedError(str(error)) from error
+        return action(step, request, run)
+
+    return run_job
+
+
 def _transform(step: Mapping[str, Any], request: dict[str, Any], run: Run) -> Result:
     """Start a transform job and wait for its end."""
-    sagemaker = boto3.client("sagemaker", region_name=run.execution.region)
+    sagemaker = _client(run)
     name = run.job_name(step["Name"])
     try:
         arn = sagemaker.create_transform_job(**{**request, "TransformJobName": name})["TransformJobArn"]
@@ -45,12 +70,18 @@ def _transform(step: Mapping[str, Any], request: dict[str, Any], run: Run) -> Re
     return properties, {"TransformJob": {"Arn": arn}}, request["TransformOutput"]["S3OutputPath"]
 
 
-def _add_transform() -> None:
-    """Add the step to those that the runner knows."""
+def _extend_runner() -> None:
+    """Add the step to those that the runner knows, and have the others create their jobs."""
     known: Callable[[Any], dict[str, Callable[..., Result]]] = _runner.PipelineRunner._actions
-    _runner.PipelineRunner._actions = lambda runner: {**known(runner), "Transform": _transform}
+
+    def actions(runner: Any) -> dict[str, Callable[..., Result]]:  # noqa: ANN401 - a class of the runner
+        found = known(runner)
+        jobs = {kind: _created(kind, found[kind]) for kind in ("Processing", "Training")}
+        return {**found, **jobs, "Transform": _transform}
+
+    _runner.PipelineRunner._actions = actions
 
 
 if __name__ == "__main__":
-    _add_transform()
+    _extend_runner()
     sys.exit(_runner.main())

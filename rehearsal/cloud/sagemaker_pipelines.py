@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ministack.core.responses import get_account_id, get_region
 
-from rehearsal.cloud import core, processes
+from rehearsal.cloud import core, processes, sagemaker_jobs
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, require_trust
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
@@ -313,6 +313,7 @@ def _run(execution: Execution, role_arn: str) -> None:
         "AWS_DEFAULT_REGION": get_region(),
         "AWS_REGION": get_region(),
         "AWS_EC2_METADATA_DISABLED": "true",
+        "PIPELINE_ROLE_ARN": role_arn,
         **credentials.environment(),
     }
     with (execution.work / "runner.log").open("wb") as log:
@@ -371,6 +372,10 @@ def _announce(execution: Execution, before: str, status: str) -> None:
 
 def _announce_steps(execution: Execution) -> None:
     for before, step in execution.update():
+        if step.ended:
+            # 63 characters are the limit of a job's name, and ten of them with a hyphen are its end.
+            name = f"pipelines-{execution.arn.rsplit('/', 1)[-1]}-{step.name}"[:52].rstrip("-")
+            sagemaker_jobs.end(f"{name}-", step.status, step.failure_reason)
         detail = {
             "stepName": step.name,
             "previousStepStatus": before,

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from ministack.services.cloudformation import provisioners
 
-from rehearsal.cloud import sagemaker, sagemaker_hosting, sagemaker_pipelines, sagemaker_registry
+from rehearsal.cloud import (
+    sagemaker,
+    sagemaker_hosting,
+    sagemaker_models,
+    sagemaker_pipelines,
+    sagemaker_registry,
+)
 from rehearsal.cloud.core import ServiceError, random_id
 from rehearsal.cloud.resources import physical_name, resource_type
 from rehearsal.cloud.sagemaker_store import SERVICE, change_tags
@@ -142,7 +148,7 @@ def _hosting_name(properties: Json, key: str, logical_id: str, stack: str) -> Js
 
 def _create_model(properties: Json, logical_id: str, stack: str) -> Created:
     named = _hosting_name(properties, "ModelName", logical_id, stack)
-    arn = sagemaker_hosting.new_model(_request("CreateModel", named))["ModelArn"]
+    arn = sagemaker_models.new_model(_request("CreateModel", named))["ModelArn"]
     return arn, {"ModelArn": arn, "ModelName": named["ModelName"]}
 
 
@@ -152,7 +158,7 @@ def _update_model(ref: str, old: Json, new: Json) -> Json:
 
 
 def _delete_model(ref: str, properties: Json) -> None:
-    _unless_gone(sagemaker_hosting.delete_model, {"ModelName": ref.rsplit("/", 1)[-1]})
+    _unless_gone(sagemaker_models.delete_model, {"ModelName": ref.rsplit("/", 1)[-1]})
 
 
 def _unless_gone(delete: Callable[[Json], Json], request: Json) -> None:
@@ -166,7 +172,7 @@ def _unless_gone(delete: Callable[[Json], Json], request: Json) -> None:
 
 def _create_config(properties: Json, logical_id: str, stack: str) -> Created:
     named = _hosting_name(properties, "EndpointConfigName", logical_id, stack)
-    arn = sagemaker_hosting.new_endpoint_config(_request("CreateEndpointConfig", named))["EndpointConfigArn"]
+    arn = sagemaker_models.new_endpoint_config(_request("CreateEndpointConfig", named))["EndpointConfigArn"]
     return arn, {"EndpointConfigArn": arn, "EndpointConfigName": named["EndpointConfigName"]}
 
 
@@ -176,7 +182,7 @@ def _update_config(ref: str, old: Json, new: Json) -> Json:
 
 
 def _delete_config(ref: str, properties: Json) -> None:
-    _unless_gone(sagemaker_hosting.delete_endpoint_config, {"EndpointConfigName": ref.rsplit("/", 1)[-1]})
+    _unless_gone(sagemaker_models.delete_endpoint_config, {"EndpointConfigName": ref.rsplit("/", 1)[-1]})
 
 
 def _create_endpoint(properties: Json, logical_id: str, stack: str) -> Created:

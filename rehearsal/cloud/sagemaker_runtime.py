@@ -18,11 +18,13 @@ from ministack.core.responses import get_account_id, get_region
 from rehearsal.cloud import core
 from rehearsal.cloud.core import Reply, ServiceError
 from rehearsal.cloud.sagemaker_capture import Exchange
-from rehearsal.cloud.sagemaker_hosting import Endpoint, Fleet, Variant, serving_endpoint
+from rehearsal.cloud.sagemaker_hosting import Endpoint, serving_endpoint
 from rehearsal.cloud.sagemaker_store import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rehearsal.cloud.sagemaker_fleets import Fleet, Variant
 
 _log: Final = logging.getLogger(__name__)
 _PATH: Final = re.compile(r"/endpoints/(?P<name>[^/]+)/invocations")

@@ -172,6 +172,8 @@ class Server:
 def _environment(model: Json, folder: Path, more: dict[str, str]) -> dict[str, str]:
     organization = core.organization()
     credentials = assume_as_service(model["ExecutionRoleArn"], PRINCIPAL, "SageMaker")
+    # "No AWS credentials are made available to the container runtime environment" (developer guide, network isolation)
+    isolated = model.get("EnableNetworkIsolation", False)
     given = {**container_of(model).get("Environment", {}), **more}
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     return {
@@ -184,7 +186,7 @@ def _environment(model: Json, folder: Path, more: dict[str, str]) -> dict[str, s
         "AWS_REGION": get_region(),
         "AWS_EC2_METADATA_DISABLED": "true",
         "SM_MODEL_DIR": str(folder),
-        **credentials.environment(),
+        **({} if isolated else credentials.environment()),
         **{name: value.replace(_MODEL_ROOT, str(folder)) for name, value in given.items()},
     }
 

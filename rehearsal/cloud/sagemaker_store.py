@@ -27,8 +27,10 @@ _KINDS: Final = (
     "endpoint-config",
     "endpoint",
     "transform-job",
+    "processing-job",
+    "training-job",
 )
-"""Resource types kept here; the others (training and processing jobs) moto keeps, tags included."""
+"""Resource types kept here; the others moto keeps, tags included."""
 
 _tags: Final = Records()
 
@@ -41,6 +43,11 @@ def set_tags(arn: str, tags: Sequence[Json] | None) -> None:
 def drop_tags(arn: str) -> None:
     """Forget the tags of a deleted resource."""
     _tags.pop(arn, None)
+
+
+def tags_of(arn: str) -> dict[str, str]:
+    """Return the tags of a resource that is kept here."""
+    return dict(_tags.get(arn) or {})
 
 
 def change_tags(arn: str, old: Json, new: Json) -> None:

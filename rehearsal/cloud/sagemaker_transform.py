@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from rehearsal.cloud import core
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
-from rehearsal.cloud.sagemaker_hosting import find_model
+from rehearsal.cloud.sagemaker_models import find_model
 from rehearsal.cloud.sagemaker_servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start
 from rehearsal.cloud.sagemaker_store import SERVICE, page, set_tags, sort
 

@@ -300,6 +300,26 @@ def test_a_first_endpoint_that_does_not_load_is_failed_and_tells_why(cloud: Clou
     assert "Could not find endpoint" in refusal(sagemaker.describe_endpoint, EndpointName="fails")[1]
 
 
+def test_state_changes_reach_the_bus(cloud: Cloud, sagemaker: AwsClient) -> None:
+    """Events of endpoints, with their statuses in capitals: developer guide, "Events that SageMaker AI sends"."""
+    events, sqs = cloud.client("events", DEV), cloud.client("sqs", DEV)
+    queue = sqs.create_queue(QueueName="endpoint-events")["QueueUrl"]
+    pattern = {"source": ["aws.sagemaker"], "detail": {"EndpointName": ["announced"]}}
+    events.put_rule(Name="endpoint-events", EventPattern=json.dumps(pattern))
+    target = {"Id": "queue", "Arn": f"arn:aws:sqs:{REGION}:{DEV}:endpoint-events"}
+    events.put_targets(Rule="endpoint-events", Targets=[target])
+
+    deploy(sagemaker, "announced", variant("double"))
+    sagemaker.delete_endpoint(EndpointName="announced")
+
+    def statuses() -> list[str] | None:
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0).get("Messages", [])
+        seen = [json.loads(message["Body"])["detail"]["EndpointStatus"] for message in found]
+        return sorted(seen) if len(seen) == 3 else None
+
+    assert eventually(statuses) == ["CREATING", "DELETING", "IN_SERVICE"]
+
+
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 

@@ -140,7 +140,7 @@ target.write_text(json.dumps({"rows": [float(row) for row in rows], "who": who, 
 """
 
 
-def definition(source: str) -> str:
+def definition(source: str, role: str) -> str:
     """Return a definition written by hand: a transform step, and a processing job that reads what it wrote."""
     place = "/opt/ml/processing"
     local = {"S3DataType": "S3Prefix", "S3InputMode": "File"}
@@ -182,6 +182,8 @@ def definition(source: str) -> str:
                     }
                 ]
             },
+            "RoleArn": role,
+            "Tags": [{"Key": "ml-platform-deployment", "Value": "p-1-test"}],
             "Environment": {"NOTE": {"Get": "Parameters.Note"}},
         },
     }
@@ -206,7 +208,11 @@ def execute(sagemaker: AwsClient, name: str, role: str, text: str) -> dict[str, 
 def test_a_pipeline_scores_and_checks_as_its_role(cloud: Cloud, sagemaker: AwsClient, s3: AwsClient) -> None:
     s3.put_object(Bucket=BUCKET, Key="code/1/check.py", Body=SCRIPT.encode())
     jobs = f"arn:aws:sagemaker:{REGION}:{DEV}:transform-job/*"
+    tagged = {"StringEquals": {"aws:RequestTag/ml-platform-deployment": "p-1-test"}}
+    itself = f"arn:aws:iam::{DEV}:role/batch-pipeline"
     statements: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": "sagemaker:CreateProcessingJob", "Resource": "*", "Condition": tagged},
+        {"Effect": "Allow", "Action": "iam:PassRole", "Resource": itself},
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": OBJECTS},
         {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"},
         {
@@ -217,7 +223,7 @@ def test_a_pipeline_scores_and_checks_as_its_role(cloud: Cloud, sagemaker: AwsCl
     ]
     role = cloud.role(DEV, "batch-pipeline", statements)
 
-    done = execute(sagemaker, "scores", role, definition("good/"))
+    done = execute(sagemaker, "scores", role, definition("good/", role))
 
     assert done["PipelineExecutionStatus"] == "Succeeded", done
     steps = sagemaker.list_pipeline_execution_steps(
@@ -229,12 +235,30 @@ def test_a_pipeline_scores_and_checks_as_its_role(cloud: Cloud, sagemaker: AwsCl
     assert report["rows"] == [6, 14, 22]
     assert report["note"] == "by hand"
     assert report["who"].startswith(f"arn:aws:sts::{DEV}:assumed-role/batch-pipeline/")
+    (job,) = sagemaker.list_processing_jobs(NameContains="-Check-")["ProcessingJobSummaries"]
+    assert job["ProcessingJobStatus"] == "Completed"
+    assert job["ProcessingJobArn"] == steps[1]["Metadata"]["ProcessingJob"]["Arn"]
 
 
 def test_a_pipeline_whose_role_may_not_transform_fails_with_the_reason(cloud: Cloud, sagemaker: AwsClient) -> None:
+    """A pipeline's role creates the jobs of its steps: developer guide, "IAM Access Management" of pipelines."""
     role = cloud.role(DEV, "powerless-pipeline", [])
 
-    done = execute(sagemaker, "powerless", role, definition("good/"))
+    done = execute(sagemaker, "powerless", role, definition("good/", role))
 
     assert done["PipelineExecutionStatus"] == "Failed"
     assert "sagemaker:CreateTransformJob" in done["FailureReason"]
+
+
+def test_a_job_needs_the_permission_to_pass_its_role(cloud: Cloud, sagemaker: AwsClient) -> None:
+    """Developer guide, "IAM Access Management" of pipelines: the pipeline's role passes the role of its jobs."""
+    allow = {"Effect": "Allow", "Action": "sagemaker:CreateProcessingJob", "Resource": "*"}
+    role = cloud.role(DEV, "passes-no-role", [allow])
+    steps = json.loads(definition("good/", role))["Steps"]
+    check = {key: value for key, value in steps[0].items() if key != "DependsOn"}
+    check["Arguments"] = {**check["Arguments"], "ProcessingInputs": [], "Environment": {}}
+
+    done = execute(sagemaker, "unpassed", role, json.dumps({"Version": "2020-12-01", "Steps": [check]}))
+
+    assert done["PipelineExecutionStatus"] == "Failed"
+    assert "iam:PassRole" in done["FailureReason"]

@@ -1,0 +1,127 @@
+"""Processing and training jobs of pipelines: who may create them is checked here, their work is done by the runner.
+
+A pipeline's role creates the jobs of its steps, so it needs permission for each (tags included) and for passing the
+job's role: https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from rehearsal.cloud import core
+from rehearsal.cloud.callers import authorize_pass_role
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay
+from rehearsal.cloud.sagemaker_store import SERVICE, page, set_tags, sort
+
+PRINCIPAL: Final = "sagemaker.amazonaws.com"
+_KINDS: Final = {"Processing": "processing-job", "Training": "training-job"}
+
+_jobs: Final = Records()
+
+
+def _create(kind: str, request: Json) -> Json:
+    """Keep the record of a job, for a caller who may pass its role.
+
+    Raises:
+        ServiceError: The role may not be passed, or the name is taken.
+    """
+    authorize_pass_role(request["RoleArn"], PRINCIPAL)
+    name = request[f"{kind}JobName"]
+    arn = core.arn(SERVICE, f"{_KINDS[kind]}/{name}")
+    if arn in _jobs:
+        raise ServiceError("ResourceInUse", f"Job name must be unique within an AWS account and region: {arn} exists.")
+    _jobs[arn] = {
+        **{key: value for key, value in request.items() if key != "Tags"},
+        f"{kind}JobArn": arn,
+        f"{kind}JobStatus": "InProgress",
+        **({"SecondaryStatus": "Training"} if kind == "Training" else {}),
+        "CreationTime": time.time(),
+        f"{kind}StartTime": time.time(),
+        "LastModifiedTime": time.time(),
+    }
+    set_tags(arn, request.get("Tags"))
+    return {f"{kind}JobArn": arn}
+
+
+def _describe(kind: str, request: Json) -> Json:
+    name = request[f"{kind}JobName"]
+    found: Json | None = _jobs.get(core.arn(SERVICE, f"{_KINDS[kind]}/{name}"))
+    if found is None:
+        raise ServiceError("ValidationException", f"Could not find requested job with name: {name}")
+    return found
+
+
+def _list(kind: str, request: Json) -> Json:
+    keys = ("Name", "Arn", "Status")
+    found: list[Json] = [
+        {f"{kind}Job{key}": job[f"{kind}Job{key}"] for key in keys}
+        | {key: job[key] for key in ("CreationTime", "LastModifiedTime")}
+        | ({f"{kind}EndTime": job[f"{kind}EndTime"]} if f"{kind}EndTime" in job else {})
+        for job in _jobs.values()
+        if f"{kind}JobName" in job
+        and request.get("NameContains", "") in job[f"{kind}JobName"]
+        and request.get("StatusEquals") in {None, job[f"{kind}JobStatus"]}
+    ]
+    fields = {"CreationTime": "CreationTime", "Name": f"{kind}JobName", "Status": f"{kind}JobStatus"}
+    return page(request, f"{kind}JobSummaries", sort(request, found, fields, order="Descending"))
+
+
+@overlay(SERVICE, "CreateProcessingJob")
+def create_processing_job(request: Json) -> Json:
+    """Create a processing job; only the runner of a pipeline gives it something to do."""
+    return _create("Processing", request)
+
+
+@overlay(SERVICE, "DescribeProcessingJob")
+def describe_processing_job(request: Json) -> Json:
+    """Describe a processing job."""
+    return _describe("Processing", request)
+
+
+@overlay(SERVICE, "ListProcessingJobs")
+def list_processing_jobs(request: Json) -> Json:
+    """List the processing jobs of the account, newest first unless the request says otherwise."""
+    return _list("Processing", request)
+
+
+@overlay(SERVICE, "CreateTrainingJob")
+def create_training_job(request: Json) -> Json:
+    """Create a training job; only the runner of a pipeline gives it something to do."""
+    return _create("Training", request)
+
+
+@overlay(SERVICE, "DescribeTrainingJob")
+def describe_training_job(request: Json) -> Json:
+    """Describe a training job."""
+    return _describe("Training", request)
+
+
+@overlay(SERVICE, "ListTrainingJobs")
+def list_training_jobs(request: Json) -> Json:
+    """List the training jobs of the account, newest first unless the request says otherwise."""
+    return _list("Training", request)
+
+
+def end(prefix: str, status: str, reason: str | None) -> None:
+    """Note that the job whose name begins so has ended.
+
+    Args:
+        prefix: Begin of the job's name, which SageMaker Pipelines makes of the execution and the step.
+        status: Status of the step: ``Succeeded``, ``Failed`` or ``Stopped``.
+        reason: Why it failed.
+    """
+    for job in _jobs.values():
+        kind = "Processing" if "ProcessingJobName" in job else "Training"
+        if not job[f"{kind}JobName"].startswith(prefix) or job[f"{kind}JobStatus"] != "InProgress":
+            continue
+        ended = "Completed" if status == "Succeeded" else status
+        job |= {f"{kind}JobStatus": ended, f"{kind}EndTime": time.time(), "LastModifiedTime": time.time()}
+        if kind == "Training":
+            job["SecondaryStatus"] = ended
+        if reason:
+            job["FailureReason"] = reason[:1024]
+
+
+def install() -> None:
+    """Nothing to patch: the operations above are registered when this module is imported."""
