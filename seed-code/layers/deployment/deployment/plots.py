@@ -23,7 +23,8 @@ def bars(values: Mapping[str, float], *, x: str, y: str, limit: float | None = N
     highest = max([*values.values(), limit or 0.0, 1e-12])
     scale = _Scale((0.0, float(len(values) or 1)), (min(0.0, *values.values(), 0.0), highest * 1.08))
     parts = [scale.frame(x, y, with_x=False)]
-    every = max(1, math.ceil(len(values) / 12))
+    widest = max((len(_short(name)) for name in values), default=0)
+    every = max(1, math.ceil(len(values) / (12 if widest <= 4 else 8)))
     for number, (name, value) in enumerate(values.items()):
         left, right = scale.x(number + 0.12), scale.x(number + 0.88)
         top, bottom = sorted((scale.y(value), scale.y(0.0)))
@@ -80,7 +81,7 @@ def histogram(values: Sequence[float], *, x: str, y: str = "count", buckets: int
     counts = [0] * buckets
     for value in finite:
         counts[min(int((value - low) / width), buckets - 1)] += 1
-    return bars({f"{low + number * width:.4g}": float(count) for number, count in enumerate(counts)}, x=x, y=y)
+    return bars({f"{low + number * width:.3g}": float(count) for number, count in enumerate(counts)}, x=x, y=y)
 
 
 class _Scale:
