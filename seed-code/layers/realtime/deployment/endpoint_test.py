@@ -289,8 +289,9 @@ def headline(package: ModelPackage, findings: Findings, before: deployed.Deploye
             f"{findings.refused[1]} of {findings.refused[0]} malformed requests refused",
         ]
     else:
-        failed = [check.name for check in findings.checks if not check.passed]
-        parts.append(f"{len(failed)} of {len(findings.checks)} checks failed: {', '.join(failed)}")
+        names = dict.fromkeys(check.name.partition(":")[0] for check in findings.checks if not check.passed)
+        more = f" and {len(names) - _MOST_EXAMPLES} more" if len(names) > _MOST_EXAMPLES else ""
+        parts.append(f"not as it should be: {', '.join(list(names)[:_MOST_EXAMPLES])}{more}")
     summary = "; ".join(parts)
     return title, summary if len(summary) < SUMMARY_MAX else f"{summary[: SUMMARY_MAX - 2]}…."[:SUMMARY_MAX]
 
@@ -415,7 +416,7 @@ def _charts(findings: Findings, limits: Mapping[str, Any]) -> list[dict[str, str
                 "title": "Latency against what is allowed",
                 "svg": plots.bars(
                     {
-                        f"{name} p{percent}": value
+                        f"p{percent} {name}": value
                         for percent in (50, 90, 99)
                         for name, value in (
                             ("is", percentile(findings.latencies_ms, percent)),

@@ -55,7 +55,7 @@ class Project:
         context = make_context(given, self.root)
         if not changes:
             return context
-        settings = {stage: {k: v for k, v in context.environments[stage].items()} for stage in context.environments}
+        settings = {stage: dict(context.environments[stage]) for stage in context.environments}
         for path, value in changes.items():
             stage, *keys = path.split(".")
             section = settings[stage]
