@@ -11,8 +11,11 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from deployment import common_steps, local, packages
 from deployment.context import ROOT, Context
@@ -39,6 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             steps.STEPS[options.step](make_context(os.environ))
     except DeploymentError as err:
         print(f"ERROR: {err}", file=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError) as err:
+        last = traceback.extract_tb(err.__traceback__)
+        place = next(
+            (f"{Path(frame.filename).name}, line {frame.lineno}" for frame in last[::-1] if _is_own(frame)), ""
+        )
+        print(f"ERROR: AWS did not do what the step {options.step} asked for ({place}): {err}", file=sys.stderr)
         return 1
     return 0
 
@@ -74,6 +84,10 @@ def check(package: Path | None, root: Path = ROOT) -> None:
         raise DeploymentError(f"{package} cannot be read as JSON: {err}") from err
     context = make_context({**local.VARIABLES, **local.choices(root), **_given()}, root)
     common_steps.render_package(context, packages.parse(answer), steps.TEMPLATE, steps.parameters)
+
+
+def _is_own(frame: traceback.FrameSummary) -> bool:
+    return Path(frame.filename).is_relative_to(ROOT / "deployment")
 
 
 def _given() -> dict[str, str]:

@@ -58,7 +58,7 @@ def apply(target: Target, stack: Stack, *, pause: Callable[[float], None] = time
         pause: Waits for some seconds.
 
     Raises:
-        DeploymentError: It failed; CloudFormation has restored what was there before.
+        DeploymentError: It failed; the text says why, and what CloudFormation has done about it.
     """
     client = target.client("cloudformation")
     present = _settled(client, stack.name, pause)
@@ -86,7 +86,7 @@ def apply(target: Target, stack: Stack, *, pause: Callable[[float], None] = time
         print(f"{stack.name}: nothing to change")
         return _outputs(_describe(client, stack.name))
     token = f"deployment-{uuid.uuid4()}"
-    client.execute_change_set(ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token)
+    client.execute_change_set(ChangeSetName=change_set["ChangeSetId"], StackName=stack.name, ClientRequestToken=token)
     stack_id = change_set["StackId"]
     final, events = _watch(client, stack_id, token, pause)
     if final["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -134,14 +134,14 @@ def _change_set(
                 raise
             pause(_POLL_S)
     while True:
-        found = client.describe_change_set(ChangeSetName=created["Id"])
+        found = client.describe_change_set(ChangeSetName=created["Id"], StackName=stack.name)
         if found["Status"] in ("CREATE_COMPLETE", "FAILED"):
             break
         pause(_POLL_S / 5)
     if found["Status"] == "CREATE_COMPLETE":
         return dict(found)
     reason = found.get("StatusReason", "no reason given")
-    client.delete_change_set(ChangeSetName=created["Id"])
+    client.delete_change_set(ChangeSetName=created["Id"], StackName=stack.name)
     if any(text in reason for text in _NO_CHANGES):
         return None
     raise DeploymentError(
@@ -222,11 +222,14 @@ def _explain(name: str, target: Target, final: Mapping[str, Any], events: list[d
         f"- {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason')}"
         for event in failed[:3]
     ] or [f"- {final.get('StackStatusReason', 'CloudFormation gives no reason')}"]
-    restored = "What was there before has been restored.\n" if "ROLLBACK_COMPLETE" in final["StackStatus"] else ""
+    left = {
+        "UPDATE_ROLLBACK_COMPLETE": "What was there before has been restored.\n",
+        "ROLLBACK_COMPLETE": "Nothing of it is left; the next attempt begins anew.\n",
+    }.get(final["StackStatus"], "")
     return (
         f"Stack {name} in account {target.account}, region {target.region} ended {final['StackStatus']}:\n"
         + "\n".join(reasons)
-        + f"\n{restored}All events: CloudFormation, stack {name}, in that account."
+        + f"\n{left}All events: CloudFormation, stack {name}, in that account."
     )
 
 

@@ -188,6 +188,13 @@ def test_a_rollback_fails_with_the_first_reasons(aws: Aws, target: Target) -> No
     assert "What was there before has been restored." in text
 
 
+def test_a_failed_creation_says_that_nothing_is_left(aws: Aws, target: Target) -> None:
+    cloud = CloudFormation(aws, then=("CREATE_IN_PROGRESS", "ROLLBACK_COMPLETE"))
+    cloud.events = [event(1, "Endpoint", "CREATE_FAILED", "no such image")]
+    with pytest.raises(DeploymentError, match=r"no such image\nNothing of it is left"):
+        apply(target)
+
+
 def test_a_stack_that_takes_no_changes_is_explained(aws: Aws, target: Target) -> None:
     CloudFormation(aws, status="UPDATE_ROLLBACK_FAILED")
     with pytest.raises(DeploymentError, match=r"UPDATE_ROLLBACK_FAILED.*Continue update rollback"):

@@ -1,0 +1,246 @@
+"""Two stages in one account of the emulated organisation, with the deploy role and the boundary that accounts get."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from foundation import deploy_role, deployment_boundary
+from foundation.launch_role import documents
+from products.shared import names
+from tests.rehearsal.cloud import harness
+from tests.rehearsal.cloud.harness import DEV, HUB, REGION, Cloud
+
+from .conftest import ROOT, Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+pytestmark = pytest.mark.rehearsal
+
+PROJECT = "p-abc123"
+GROUP = f"churn-p-1-{DEV}"
+REGISTRY = f"{names.PREFIX}-registry-{HUB}-{REGION}"
+REPORTS = f"mlp-{PROJECT}-{HUB}-{REGION}"
+EVERYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+
+
+def bucket(stage: str) -> str:
+    return f"mlp-{PROJECT}-{stage}-{DEV}-{REGION}"
+
+
+def filled(document: Mapping[str, Any]) -> str:
+    """Return a policy of the baseline as CloudFormation writes it into the account."""
+    text = json.dumps(document)
+    values = {"Partition": "aws", "AccountId": DEV, "Region": REGION, "URLSuffix": "amazonaws.com"}
+    for name, value in values.items():
+        text = text.replace(f"${{AWS::{name}}}", value)
+    return text.replace("${!", "${")
+
+
+class Organisation:
+    """A hub with an approved package, and an account that takes deployments.
+
+    Attributes:
+        cloud: The emulator.
+        package: Its ARN.
+    """
+
+    def __init__(self, cloud: Cloud, repository: Repository) -> None:
+        self.cloud = cloud
+        self._repository = repository
+        self._prepare_account()
+        self.package = self._register()
+        self._roles = {
+            stage: cloud.role(
+                HUB,
+                f"mlp-{PROJECT}-{stage}",
+                EVERYTHING,
+                Path=names.PROJECT_ROLE_PATH,
+                Tags=[{"Key": names.DEPLOYMENT_TAG, "Value": f"{PROJECT}-{stage}"}],
+            )
+            for stage in names.STAGES
+        }
+
+    def run(self, step: str, stage: str, **variables: str) -> str:
+        """Run a step as the build of a stage does and return what it printed, errors included."""
+        keys = self.cloud.assume(self._roles[stage])
+        choices = (self._repository.folder / "choices.env").read_text().splitlines()
+        environment = {
+            **dict(line.split("=", 1) for line in choices if line and not line.startswith("#")),
+            "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": keys["SessionToken"],
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            "AWS_DEFAULT_REGION": REGION,
+            "PROJECT_NAME": "churn",
+            "PROJECT_ID": PROJECT,
+            "MODEL_PACKAGE_GROUP": GROUP,
+            "PIPELINE_NAME": f"mlp-{PROJECT}-deploy",
+            "PIPELINE_EXECUTION_ID": "execution",
+            "ARTIFACT_BUCKET": REPORTS,
+            "KMS_KEY_ARN": f"arn:aws:kms:{REGION}:{HUB}:key/1",
+            "HUB_ACCOUNT_ID": HUB,
+            "HUB_REGION": REGION,
+            "HUB_BUS_ARN": f"arn:aws:events:{REGION}:{HUB}:event-bus/ml-platform",
+            "CONSOLE_HOST": "console.aws.amazon.com",
+            "COST_CENTER": "4711",
+            **{f"{name.upper()}_ACCOUNT_ID": DEV for name in names.STAGES},
+            **{f"{name.upper()}_REGION": REGION for name in names.STAGES},
+            "STAGE": stage,
+            **variables,
+        }
+        run = self._repository.run("-m", "deployment", step, **environment)
+        assert "Traceback" not in run.stderr, run.stderr
+        return f"{run.stdout}{run.stderr}exit status {run.returncode}"
+
+    def stacks(self) -> dict[str, str]:
+        """Return the status of every stack of the account by name."""
+        found = self.cloud.client("cloudformation", DEV).describe_stacks()["Stacks"]
+        return {stack["StackName"]: stack["StackStatus"] for stack in found}
+
+    def keys(self, stage: str) -> set[str]:
+        """Return the keys in a stage's bucket."""
+        answer = self.cloud.client("s3", DEV).list_objects_v2(Bucket=bucket(stage))
+        return {entry["Key"] for entry in answer.get("Contents", [])}
+
+    def delete(self, stack: str) -> None:
+        """Delete a stack and wait until it is gone."""
+        client = self.cloud.client("cloudformation", DEV)
+        client.delete_stack(StackName=stack)
+        harness.eventually(lambda: stack not in self.stacks() or None, timeout_s=60)
+
+    def _prepare_account(self) -> None:
+        """Give the account what the deployment baseline gives it."""
+        iam = self.cloud.client("iam", DEV)
+        boundary = filled(deployment_boundary.document(HUB))
+        iam.create_policy(PolicyName=names.DEPLOYMENT_BOUNDARY_POLICY, PolicyDocument=boundary)
+        iam.create_role(RoleName=names.DEPLOY_ROLE, AssumeRolePolicyDocument=filled(deploy_role.trust(HUB)))
+        for number, document in enumerate(documents(deploy_role.statements(HUB))):
+            iam.put_role_policy(RoleName=names.DEPLOY_ROLE, PolicyName=str(number), PolicyDocument=filled(document))
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr("lambdas/__init__.py", "")
+            for folder in ("bucket_emptier", "shared"):
+                for path in (ROOT / "lambdas" / folder).glob("*.py"):
+                    zipped.write(path, str(path.relative_to(ROOT)))
+        self.cloud.client("lambda", DEV).create_function(
+            FunctionName=names.BUCKET_EMPTIER_FUNCTION,
+            Runtime="python3.13",
+            Role=self.cloud.role(DEV, "emptier", EVERYTHING),
+            Handler="lambdas.bucket_emptier.handler.lambda_handler",
+            Code={"ZipFile": archive.getvalue()},
+            Timeout=60,
+            Environment={"Variables": {"ACCOUNT_ID": DEV}},
+        )
+
+    def _register(self) -> str:
+        """Put an approved package into the hub's registry and return its ARN."""
+        s3 = self.cloud.client("s3", HUB)
+        for name in (REGISTRY, REPORTS):
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        readers = {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{DEV}:root"},
+            "Action": ["s3:GetObject", "s3:ListBucket"],
+            "Resource": [f"arn:aws:s3:::{REGISTRY}", f"arn:aws:s3:::{REGISTRY}/*"],
+        }
+        s3.put_bucket_policy(Bucket=REGISTRY, Policy=json.dumps({"Version": "2012-10-17", "Statement": [readers]}))
+        printed = self._repository.run(
+            "-c", "import json; from deployment import local; print(json.dumps(local.PACKAGE))"
+        )
+        text = re.sub(r"s3://[a-z0-9-]+/", f"s3://{REGISTRY}/", printed.stdout)
+        text = text.replace("121021644041.dkr.ecr.ap-southeast-1", f"141502667606.dkr.ecr.{REGION}")
+        package = json.loads(text)
+        samples = package["CustomerMetadataProperties"]["samples"]
+        for uri in {*re.findall(r's3://[^"]+', text), f"{samples}/records.jsonl"} - {samples}:
+            s3.put_object(Bucket=REGISTRY, Key=uri.split("/", 3)[3], Body=b"{}")
+        sagemaker = self.cloud.client("sagemaker", HUB)
+        sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
+        accepted = (
+            "ModelPackageDescription",
+            "ModelApprovalStatus",
+            "InferenceSpecification",
+            "DriftCheckBaselines",
+            "SamplePayloadUrl",
+            "CustomerMetadataProperties",
+        )
+        request = {name: package[name] for name in accepted}
+        created = sagemaker.create_model_package(ModelPackageGroupName=GROUP, **request)
+        return str(created["ModelPackageArn"])
+
+
+@pytest.fixture(scope="module")
+def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Organisation]:
+    """The emulated organisation with a repository that deploys batch jobs, which need no server of a model."""
+    folder: Path = tmp_path_factory.mktemp("organisation")
+    for name in list(os.environ):
+        assert not name.startswith("AWS_ENDPOINT_URL")
+    with harness.running(folder) as cloud:
+        yield Organisation(cloud, Repository(folder / "repository", "deploy-batch"))
+
+
+@pytest.fixture(scope="module")
+def deployed(organisation: Organisation) -> Organisation:
+    """Both stages deployed into one account."""
+    printed = organisation.run("render", "test")
+    assert printed.endswith("exit status 0"), printed
+    for stage in names.STAGES:
+        printed = organisation.run("deploy", stage)
+        assert printed.endswith("exit status 0"), printed
+    return organisation
+
+
+def test_both_stages_stand_in_one_account_with_the_permissions_of_the_baseline(deployed: Organisation) -> None:
+    stacks = {f"mlp-{PROJECT}-{stage}{part}" for stage in names.STAGES for part in ("", "-base")}
+    assert {name: status for name, status in deployed.stacks().items() if name in stacks} == dict.fromkeys(
+        stacks, "CREATE_COMPLETE"
+    )
+    for stage in names.STAGES:
+        keys = deployed.keys(stage)
+        assert any(re.fullmatch(r"packages/[0-9a-f]{12}/model-0/model\.tar\.gz", key) for key in keys)
+        assert any(key.endswith("/samples/records.jsonl") for key in keys)
+
+
+def test_deploying_the_same_again_changes_nothing(deployed: Organisation) -> None:
+    printed = deployed.run("deploy", "test")
+    assert printed.count("nothing to change") == 2
+    assert printed.endswith("exit status 0")
+
+
+def test_a_build_of_one_stage_cannot_enter_the_other(deployed: Organisation) -> None:
+    printed = deployed.run("deploy", "test", STAGE="prod")
+    assert f"Stage prod: role {names.DEPLOY_ROLE} of account {DEV} cannot be assumed" in printed
+    assert printed.endswith("exit status 1")
+
+
+def test_a_withdrawn_approval_stops_the_deployment(deployed: Organisation) -> None:
+    sagemaker = deployed.cloud.client("sagemaker", HUB)
+    change = {"ModelPackageArn": deployed.package}
+    sagemaker.update_model_package(**change, ModelApprovalStatus="Rejected", ApprovalDescription="wrong data")
+    try:
+        printed = deployed.run("deploy", "prod")
+    finally:
+        sagemaker.update_model_package(**change, ModelApprovalStatus="Approved")
+    assert "is no longer approved: it is Rejected" in printed
+    assert "(wrong data)" in printed
+    assert printed.endswith("exit status 1")
+
+
+def test_removing_one_stage_leaves_nothing_of_it_and_all_of_the_other(deployed: Organisation) -> None:
+    before = deployed.keys("prod")
+    deployed.delete(f"mlp-{PROJECT}-test")
+    deployed.delete(f"mlp-{PROJECT}-test-base")
+    buckets = {entry["Name"] for entry in deployed.cloud.client("s3", DEV).list_buckets()["Buckets"]}
+    assert bucket("test") not in buckets
+    roles = [role["RoleName"] for role in deployed.cloud.client("iam", DEV).list_roles()["Roles"]]
+    assert not [name for name in roles if name.startswith(f"mlp-{PROJECT}-test-")]
+    assert deployed.keys("prod") == before
+    assert deployed.stacks()[f"mlp-{PROJECT}-prod"] == "CREATE_COMPLETE"
