@@ -11,7 +11,7 @@ from foundation.handler_permissions import handler_permissions, resource_kinds, 
 from pipeline import execution_policy
 from pipeline.execution_policy import HUB_TYPES, RESOURCES, UNUSED, documents
 from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, resources, synthesise
-from tests.policy import allows
+from tests.policy import Launch, allows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +93,33 @@ def test_cloudformation_may_make_every_build_under_the_name_that_it_gets(stateme
     for logical_id, build in builds.items():
         name = build.get("Name", f"{logical_id}-AbCdEfGhIjKl")
         assert allows(statements, "codebuild:CreateProject", f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/{name}")
+
+
+@pytest.mark.parametrize(
+    ("type_", "action", "resource"),
+    [
+        ("AWS::Lambda::Function", "lambda:CreateFunction", "lambda:{place}:function:{FunctionName}"),
+        ("AWS::CodeBuild::Project", "codebuild:CreateProject", "codebuild:{place}:project/{Name}"),
+        ("AWS::Logs::LogGroup", "logs:CreateLogGroup", "logs:{place}:log-group:{LogGroupName}"),
+        ("AWS::SSM::Parameter", "ssm:PutParameter", "ssm:{place}:parameter{Name}"),
+        ("AWS::IAM::ManagedPolicy", "iam:CreatePolicy", "iam::{account}:policy{Path}{ManagedPolicyName}"),
+        ("AWS::IAM::Role", "iam:CreateRole", "iam::{account}:role{Path}{RoleName}"),
+    ],
+)
+def test_cloudformation_may_make_what_the_hubs_baseline_names(
+    statements: list[dict[str, Any]], type_: str, action: str, resource: str
+) -> None:
+    name = "ml-platform-hub-baseline"
+    template = synthesise(SETTINGS).templates[name]
+    hub = Launch(template, {"BootstrapVersion": "30"}, account=ACCOUNT, region=REGION, stack=name)
+    made = [
+        f"arn:aws:{resource}".format_map(
+            {"Path": "/", "RoleName": f"{name}-Generated", "place": f"{REGION}:{ACCOUNT}", "account": ACCOUNT} | found
+        )
+        for found in hub.resources(type_).values()
+    ]
+    assert made
+    assert [arn for arn in made if not allows(statements, action, arn)] == []
 
 
 def test_every_policy_fits_a_managed_policy_and_there_are_few(statements: list[dict[str, Any]]) -> None:
