@@ -63,17 +63,20 @@ class Capture:
         self._endpoint = endpoint
         self._config = config
         self._modes = [mode for o in config["CaptureOptions"] for mode in _MODES[o["CaptureMode"]]]
-        self._asked: dict[str, int] = {}
+        self._asked = 0
         self._waiting: list[tuple[Exchange, datetime.datetime]] = []
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def note(self, exchange: Exchange) -> None:
-        """Keep an exchange, if it belongs to the share that is captured; it is written soon."""
+    def takes_next(self) -> bool:
+        """Whether the next request belongs to the share that is captured; for all variants that get it alike."""
         with self._lock:
-            number = self._asked[exchange.variant] = self._asked.get(exchange.variant, 0) + 1
-            if not chosen(number, self._config["InitialSamplingPercentage"]):
-                return
+            self._asked += 1
+            return chosen(self._asked, self._config["InitialSamplingPercentage"])
+
+    def note(self, exchange: Exchange) -> None:
+        """Keep an exchange; it is written soon."""
+        with self._lock:
             self._waiting.append((exchange, datetime.datetime.now(datetime.UTC)))
             if self._timer is None:  # account and region are those of the request
                 context = contextvars.copy_context()

@@ -24,7 +24,8 @@ from rehearsal.cloud.sagemaker_store import SERVICE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rehearsal.cloud.sagemaker_fleets import Fleet, Variant
+    from rehearsal.cloud.sagemaker_capture import Capture
+    from rehearsal.cloud.sagemaker_fleets import Variant
 
 _log: Final = logging.getLogger(__name__)
 _PATH: Final = re.compile(r"/endpoints/(?P<name>[^/]+)/invocations")
@@ -72,17 +73,19 @@ def invoke(name: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         **({_ATTRIBUTES: headers[_ATTRIBUTES.lower()]} if _ATTRIBUTES.lower() in headers else {}),
     }
     inference_id = headers.get("x-amzn-sagemaker-inference-id")
+    capture = fleet.capture if fleet.capture and fleet.capture.takes_next() else None
     if fleet.shadows and not target:
         for shadow in fleet.mirrored():
             context = contextvars.copy_context()
-            _SHADOWS.submit(context.run, _ask_shadow, fleet, shadow, body, passed, inference_id)
+            _SHADOWS.submit(context.run, _ask_shadow, capture, shadow, body, passed, inference_id)
     try:
         status, answered, content = variant.server.invoke(body, passed)
     except OSError as error:
         return _model_error(endpoint, 500, str(error))
     if status >= 400:
         return _model_error(endpoint, status, content.decode(errors="replace"))
-    _capture(fleet, variant, (passed["Content-Type"], body), (answered.get("Content-Type", ""), content), inference_id)
+    sent = (passed["Content-Type"], body)
+    _note(capture, variant, sent, (answered.get("Content-Type", ""), content), inference_id)
     replied = {
         "Content-Type": answered.get("Content-Type", ""),
         "x-Amzn-Invoked-Production-Variant": variant.settings["VariantName"],
@@ -91,7 +94,9 @@ def invoke(name: str, body: bytes, headers: Mapping[str, str]) -> Reply:
     return 200, replied, content
 
 
-def _ask_shadow(fleet: Fleet, shadow: Variant, body: bytes, headers: dict[str, str], inference_id: str | None) -> None:
+def _ask_shadow(
+    capture: Capture | None, shadow: Variant, body: bytes, headers: dict[str, str], inference_id: str | None
+) -> None:
     """Send a copy of a request to a shadow variant; nobody gets the answer, but it is captured."""
     try:
         status, answered, content = shadow.server.invoke(body, headers)
@@ -100,13 +105,17 @@ def _ask_shadow(fleet: Fleet, shadow: Variant, body: bytes, headers: dict[str, s
         return
     if status < 400:
         sent = (headers["Content-Type"], body)
-        _capture(fleet, shadow, sent, (answered.get("Content-Type", ""), content), inference_id)
+        _note(capture, shadow, sent, (answered.get("Content-Type", ""), content), inference_id)
 
 
-def _capture(
-    fleet: Fleet, variant: Variant, sent: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None
+def _note(
+    capture: Capture | None,
+    variant: Variant,
+    sent: tuple[str, bytes],
+    answered: tuple[str, bytes],
+    inference_id: str | None,
 ) -> None:
-    if fleet.capture:
+    if capture:
         exchange = Exchange(
             variant=variant.settings["VariantName"],
             role=variant.server.model["ExecutionRoleArn"],
@@ -114,7 +123,7 @@ def _capture(
             answered=answered,
             inference_id=inference_id,
         )
-        fleet.capture.note(exchange)
+        capture.note(exchange)
 
 
 def _model_error(endpoint: Endpoint, status: int, message: str) -> Reply:
