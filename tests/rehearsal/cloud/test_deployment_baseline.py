@@ -1,0 +1,144 @@
+"""The deployment baseline in the emulated organisation: two stages of one project side by side in one account."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from aws_cdk import App, Environment, Stack
+from botocore.exceptions import ClientError
+from cfnlint.decode import cfn_yaml
+
+from foundation.deployment_baseline import DeploymentBaselineTemplate
+from products.shared import names
+from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, AwsClient, Cloud, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PROJECT: Final = "p-abc"
+DEPLOY_ROLE: Final = f"arn:aws:iam::{DEV}:role/{names.DEPLOY_ROLE}"
+
+
+def baseline(outdir: Path) -> dict[str, Any]:
+    """The part of the baseline that decides who may do what; the function's code is in no bucket here."""
+    app = App(outdir=str(outdir), tree_metadata=False, analytics_reporting=False)
+    stack = Stack(app, "Hub", env=Environment(account=HUB, region=REGION))
+    DeploymentBaselineTemplate(stack, "Template", hub_account_id=HUB, home_region=REGION)
+    app.synth()
+    (file,) = outdir.glob("*.product.template.json")
+    template: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    template["Resources"] = {
+        logical_id: resource
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::IAM::ManagedPolicy" or resource["Properties"].get("RoleName")
+    }
+    return template
+
+
+@cache
+def first_stack() -> str:
+    """The first stack of a stage as its repository has it, without the custom resource."""
+    path = ROOT / "seed-code/layers/deployment/templates/base.yaml"
+    template = json.loads(json.dumps(cfn_yaml.load(str(path))))
+    del template["Resources"]["BucketContents"]
+    return json.dumps(template)
+
+
+def tags(tag: str) -> list[dict[str, str]]:
+    return [{"Key": names.DEPLOYMENT_TAG, "Value": tag}]
+
+
+@dataclass(frozen=True)
+class Builds:
+    """The hub's builds of two stages, and the account to which both deploy."""
+
+    cloud: Cloud
+
+    def role(self, tag: str) -> dict[str, str]:
+        """Make the role of a stage's builds and return its credentials."""
+        statement = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": DEPLOY_ROLE}
+        arn = self.cloud.role(HUB, f"mlp-{tag}", [statement], Path=names.PROJECT_ROLE_PATH, Tags=tags(tag))
+        return self.cloud.assume(arn)
+
+    def enter(self, credentials: dict[str, str], tag: str) -> dict[str, str]:
+        """Return credentials of the deploy role, tagged for a stage."""
+        sts = self.cloud.client("sts", HUB, credentials)
+        answer = sts.assume_role(RoleArn=DEPLOY_ROLE, RoleSessionName="deployment", Tags=tags(tag))
+        session: dict[str, str] = answer["Credentials"]
+        return session
+
+    def deploy(self, session: dict[str, str], stage: str) -> dict[str, Any]:
+        """Make the first stack of a stage with the permissions of a session."""
+        values = {
+            "ProjectName": "churn",
+            "ProjectId": PROJECT,
+            "Stage": stage,
+            "HubBusArn": f"arn:aws:events:{REGION}:{HUB}:event-bus/ml-platform",
+            "ReplicaBucket": "",
+            "ReplicaKeyArn": "",
+        }
+        name = f"mlp-{PROJECT}-{stage}-base"
+        self.cloud.client("cloudformation", DEV, session).create_stack(
+            StackName=name,
+            TemplateBody=first_stack(),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Tags=tags(f"{PROJECT}-{stage}"),
+        )
+        return self.cloud.settled(DEV, name)
+
+
+def refused(call: Callable[[], object]) -> bool:
+    """Whether AWS says that the caller may not."""
+    with pytest.raises(ClientError) as caught:
+        call()
+    return caught.value.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
+
+
+def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path: Path) -> None:
+    stack = cloud.deploy(DEV, "deployment-baseline", baseline(tmp_path))
+    assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "deployment-baseline")
+    builds = Builds(cloud)
+    of_test, of_prod = builds.role(f"{PROJECT}-test"), builds.role(f"{PROJECT}-prod")
+    assert refused(lambda: builds.enter(of_test, f"{PROJECT}-prod"))
+    assert refused(lambda: builds.enter(of_prod, f"{PROJECT}-test"))
+    sessions = {"test": builds.enter(of_test, f"{PROJECT}-test"), "prod": builds.enter(of_prod, f"{PROJECT}-prod")}
+    for stage, session in sessions.items():
+        assert builds.deploy(session, stage)["StackStatus"] == "CREATE_COMPLETE", cloud.failures(
+            DEV, f"mlp-{PROJECT}-{stage}-base"
+        )
+
+    def mine(service: str) -> AwsClient:
+        return cloud.client(service, DEV, sessions["test"])
+
+    own, their = (f"mlp-{PROJECT}-{stage}-{DEV}-{REGION}" for stage in ("test", "prod"))
+    mine("s3").put_object(Bucket=own, Key="packages/x", Body=b"1")
+    assert refused(lambda: mine("s3").put_object(Bucket=their, Key="packages/x", Body=b"1"))
+    assert refused(lambda: mine("cloudformation").delete_stack(StackName=f"mlp-{PROJECT}-prod-base"))
+    resources = cloud.client("cloudformation", DEV).describe_stack_resources(StackName=f"mlp-{PROJECT}-prod-base")
+    (key,) = (r["PhysicalResourceId"] for r in resources["StackResources"] if r["ResourceType"] == "AWS::KMS::Key")
+    mark = [{"TagKey": names.DEPLOYMENT_TAG, "TagValue": f"{PROJECT}-test"}]
+    assert refused(lambda: mine("kms").tag_resource(KeyId=key, Tags=mark))
+    assert refused(lambda: mine("kms").schedule_key_deletion(KeyId=key))
+    bare = {"RoleName": f"mlp-{PROJECT}-test-x", "Path": names.DEPLOYMENT_ROLE_PATH, "AssumeRolePolicyDocument": "{}"}
+    assert refused(lambda: mine("iam").create_role(**bare, Tags=tags(f"{PROJECT}-test")))
+
+    mine("s3").delete_object(Bucket=own, Key="packages/x")
+    versions = cloud.client("s3", DEV).list_object_versions(Bucket=own)
+    for version in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
+        cloud.client("s3", DEV).delete_object(Bucket=own, Key=version["Key"], VersionId=version["VersionId"])
+    mine("cloudformation").delete_stack(StackName=f"mlp-{PROJECT}-test-base")
+
+    def gone() -> bool:
+        try:
+            cloud.client("cloudformation", DEV).describe_stacks(StackName=f"mlp-{PROJECT}-test-base")
+        except ClientError:
+            return True
+        return False
+
+    assert eventually(gone)
