@@ -72,6 +72,13 @@ class ShadowSchedules(Construct):
                 resources=[template.arn("scheduler", f"schedule/{SCHEDULES}/*")],
                 because="One schedule per execution of the pipeline, in the project's own group.",
             ),
+            # Out of reach of the other builds, because it runs with the role of production when the period ends.
+            Grant(
+                sid="KeepSource",
+                actions=["s3:PutObject"],
+                resources=[template.bucket_arn(names.PROJECT_BUCKET, "shadow/*")],
+                because="One archive per execution of the pipeline.",
+            ),
             pass_role(self._role.role_arn, "scheduler"),
             Grant(sid="FindPeriod", actions=["codepipeline:GetPipelineState"], resources=[_PIPELINE_ARN]),
             Grant(

@@ -371,6 +371,13 @@ def test_what_production_is_deployed_from_is_written_by_the_render_build_only(pr
         assert not allows(may(project, purpose), "s3:DeleteObject", rendered)
 
 
+def test_what_the_comparison_runs_from_is_written_by_the_production_build_only(project: Launch) -> None:
+    source = f"{BUCKET}/shadow/0a1b2c3d/source.zip"
+    assert [p for p in BUILDS if allows(may(project, p), "s3:PutObject", source)] == ["prod"]
+    pipeline = project.roles()[role_id(project, one(project, "AWS::CodePipeline::Pipeline")["RoleArn"])]
+    assert not allows(pipeline, "s3:PutObject", source)
+
+
 @both
 def test_no_role_of_the_project_approves_a_model_or_the_move_to_production(project: Launch) -> None:
     package = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{GROUP}/1"
@@ -648,17 +655,21 @@ def test_the_first_run_finds_the_seed_code_and_working_builds(project: Launch) -
 
 
 @both
-def test_on_termination_goes_what_deploys_then_what_it_deployed_then_the_bucket(project: Launch) -> None:
+def test_on_termination_goes_the_pipeline_then_what_it_deployed_then_the_builds_then_the_bucket(
+    project: Launch,
+) -> None:
     # CloudFormation deletes in the reverse order of creation.
     template = dict(project.template)
     (contents,), (bucket,) = ids(template, "Custom::BucketContents"), ids(template, "AWS::S3::Bucket")
     deployments = set(ids(template, "Custom::Deployment"))
-    writers = [*ids(template, "AWS::CodePipeline::Pipeline"), *ids(template, "AWS::CodeBuild::Project")]
-    for writer in writers:
-        assert deployments <= waits_for(template, writer), writer
+    builds = set(ids(template, "AWS::CodeBuild::Project"))
+    assert deployments <= waits_for(template, only_id(template, "AWS::CodePipeline::Pipeline"))
     for deployment in deployments:
+        assert builds <= waits_for(template, deployment), "the teardown stops builds, whose projects must be there"
         assert contents in waits_for(template, deployment)
         assert deployment not in waits_for(template, contents)
+    for build_id in builds:
+        assert contents in waits_for(template, build_id)
     assert bucket in waits_for(template, contents)
     assert template["Resources"][bucket]["DeletionPolicy"] == "Delete"
 
