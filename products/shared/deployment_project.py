@@ -134,12 +134,15 @@ class DeploymentProject(Construct):
         for part in self.node.children:
             if part is not checked:
                 part.node.add_dependency(checked)
-        # On termination: first what deploys, then what it deployed, then the contents of the bucket, then the bucket.
+        # On termination: first what starts builds, then what they deployed, then the builds (Custom::Deployment stops
+        # those that run, for which their projects must still be there), then the contents of the bucket, then the bucket.
         # On launch: a repository gets its seed code only when both accounts can be reached.
-        for writer in (delivery, *builds, self.seed):
+        for writer in (delivery, self.seed):
             writer.node.add_dependency(*stages)
+        for build in builds:
+            build.node.add_dependency(self.storage.contents)
         for stage_resource in stages:
-            stage_resource.node.add_dependency(self.storage.contents)
+            stage_resource.node.add_dependency(self.storage.contents, *builds)
 
     @property
     def pipeline_url(self) -> str:
