@@ -12,6 +12,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from deployment import answers
@@ -30,14 +31,14 @@ class Event:
         asked: Digest of the request.
         text: The answer.
         content_type: Its type.
-        time: When, as ISO 8601.
+        time: When.
     """
 
     ids: tuple[str, ...]
     asked: str
     text: str
     content_type: str
-    time: str
+    time: datetime
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def parse(lines: Iterable[str]) -> Iterator[Event]:
                 asked=hashlib.sha256(asked.encode()).hexdigest(),
                 text=_content(output),
                 content_type=kind,
-                time=str(metadata.get("inferenceTime", "")),
+                time=datetime.fromisoformat(metadata["inferenceTime"]).astimezone(UTC),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -96,8 +96,6 @@ def without_shadow(template: Mapping[str, Any]) -> dict[str, Any]:
     if note:
         result["Resources"][_CONFIG] = note[_CONFIG]
         del result["Resources"][_SHADOW_MODEL]
-    if not result.get("Metadata", True):
-        del result["Metadata"]
     return result
 
 
