@@ -135,7 +135,7 @@ class DeploymentProject(Construct):
             if part is not checked:
                 part.node.add_dependency(checked)
         # On termination: first what starts builds, then what they deployed, then the builds (Custom::Deployment stops
-        # those that run, for which their projects must still be there), then the contents of the bucket, then the bucket.
+        # those that run, for which their projects must still be there), then the bucket's contents, then the bucket.
         # On launch: a repository gets its seed code only when both accounts can be reached.
         for writer in (delivery, self.seed):
             writer.node.add_dependency(*stages)

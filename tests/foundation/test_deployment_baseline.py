@@ -702,8 +702,8 @@ def test_what_the_roles_of_the_first_stack_grant_gets_through_the_boundary(basel
             arn = resource.replace("log-group:*mlp-", "log-group:/aws/apigateway/mlp-").replace("*", "x")
             arn = "*" if resource == "*" else arn
             foreign = resource.startswith(("arn:aws:s3:::lake", f"arn:aws:kms:{HOME}:777788889999"))
-            tags = {} if foreign else ME.mark | requested(ME.tags)
+            tags: Context = {} if foreign else ME.mark | requested(ME.tags)
             around: Context = {"kms:ViaService": f"s3.{HOME}.amazonaws.com", **ORGANIZATION}
-            if not allows(baseline.ceiling, action, arn, **ME.as_caller, **tags, **context | around):
+            if not allows(baseline.ceiling, action, arn, **ME.as_caller, **tags | context | around):
                 stopped.append((logical_id, action, arn))
     assert stopped == []
