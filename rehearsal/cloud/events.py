@@ -29,14 +29,32 @@ def _start_codepipeline(target: Json, _event: Json, rule_arn: str) -> None:
     codepipeline_runs.start_by_rule(target["Arn"].rsplit(":", 1)[1], rule_arn)
 
 
-def _start_sagemaker_pipeline(target: Json, _event: Json, _rule_arn: str) -> None:
+def _start_sagemaker_pipeline(target: Json, event: Json, _rule_arn: str) -> None:
     settings = target.get("SageMakerPipelineParameters") or {}
+    content = eventbridge._pattern_event_view(event).event_with_detail()
     request = {
         "PipelineName": target["Arn"].rsplit("/", 1)[1],
-        "PipelineParameters": settings.get("PipelineParameterList", []),
+        "PipelineParameters": [
+            {**entry, "Value": _at_path(content, entry["Value"])} for entry in settings.get("PipelineParameterList", [])
+        ],
         "ClientRequestToken": core.random_id(32),
     }
     core.call("sagemaker", "StartPipelineExecution", request)
+
+
+def _at_path(event: Json, value: str) -> str:
+    """Return what an event has at a JSON path such as ``$.detail.object.key``; other values are returned as they are.
+
+    Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html (target parameters)
+    """
+    if not value.startswith("$."):
+        return value
+    found: Any = event
+    for name in value[2:].split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, str):
+        raise ServiceError("ValidationException", f"The event has no text at {value}.")
+    return found
 
 
 def _forward(target: Json, event: Json, _rule_arn: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 # The code of the monitors lies beside this one, in the repository as in the job.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "monitor"))
@@ -75,7 +76,13 @@ class Job:
 def main(work: Callable[[Job], None], description: str | None) -> None:
     """Run a job; an error in the data ends it with one plain message instead of a traceback."""
     try:
-        work(_job(description))
+        try:
+            work(_job(description))
+        except ClientError as err:
+            raise RunError(
+                f"{err} The input has to be below input.uri of environments.yaml, in the region of the stage, and its "
+                f"bucket (and key, if it has one of its own) must let the role mlp-...-monitor of the stage read."
+            ) from err
     except (RunError, MonitorError) as err:
         if OUTPUT.is_dir() and os.access(OUTPUT, os.W_OK):
             (OUTPUT / "message").write_text(str(err)[:MOST_MESSAGE_CHARACTERS], encoding="utf-8")
