@@ -163,7 +163,6 @@ class DeploymentProject(Construct):
             "PROJECT_ID": cdk.Fn.ref("SageMakerProjectId"),
             "MODEL_PACKAGE_GROUP": cdk.Fn.ref("ModelPackageGroup"),
             "PIPELINE_NAME": template.sub(PIPELINE),
-            "REPOSITORY_URL": self.seed.get_att_string("RepositoryUrl"),
             "ARTIFACT_BUCKET": self.storage.bucket.bucket_name,
             "KMS_KEY_ARN": self.storage.key.key_arn,
             "HUB_ACCOUNT_ID": cdk.Aws.ACCOUNT_ID,
