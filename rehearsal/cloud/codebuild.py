@@ -2,7 +2,7 @@
 
 MiniStack keeps the projects. What it lacks is here: running a build (its own needs Docker), everything that a running
 build shows (`BatchGetBuilds`, logs, state-change events), and stopping it. A build finds what our buildspecs use of
-CodeBuild's standard image: bash, git, python3 (of the seed code's environment) and a small stand-in for ``aws``.
+CodeBuild's standard image: bash, git, aws, and python3 of an environment that is installed already.
 """
 
 from __future__ import annotations
@@ -418,9 +418,7 @@ def _machine(home: Path, sources: Path) -> dict[str, str]:
     with _programs_lock:
         if not programs.exists():
             programs.mkdir()
-            stand_in = Path(__file__).with_name("aws_cli.py")
-            (programs / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
-            (programs / "aws").chmod(0o755)
+            (programs / "aws").symlink_to(Path(sys.executable).with_name("aws"))
             if _UV.exists():  # CodeBuild's image has none; buildspecs take the one they find, or install one
                 (programs / "uv").symlink_to(_UV)
     installed = _installed(sources)
