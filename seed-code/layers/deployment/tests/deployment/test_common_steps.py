@@ -143,6 +143,19 @@ def test_a_deployment_makes_the_base_first_and_copies_before_the_rest(
     assert order.count("CreateChangeSet") == 1
 
 
+def test_what_the_base_puts_out_goes_into_the_parameters_of_the_rest(
+    project: Context, aws: Aws, package: dict[str, Any]
+) -> None:
+    text = QUEUE.replace("  Depth: {Type: String}", "  Depth: {Type: String}\n  KeyArn: {Type: String}")
+    (project.root / "templates" / "queue.yaml").write_text(text.replace("!Ref Depth", '!Sub "${Depth}${KeyArn}"'))
+    register(aws, package)
+    common_steps.render(project, "queue", lambda *given: {"Depth": "1", "KeyArn": "not known yet"})
+    CloudFormation(aws, status="CREATE_COMPLETE", then=("UPDATE_COMPLETE",))
+    common_steps.deploy_stack(project, "queue", pause=lambda seconds: None)
+    (request,) = aws.called("CreateChangeSet")
+    assert {"ParameterKey": "KeyArn", "ParameterValue": "key"} in request["Parameters"]
+
+
 def test_a_deployment_to_prod_uses_what_was_rendered_for_prod(
     project: Context, aws: Aws, package: dict[str, Any]
 ) -> None:

@@ -145,3 +145,20 @@ def test_containers_take_archive_environment_and_the_image_of_the_region(package
 
 def located_key(package: dict[str, Any]) -> str:
     return packages.parse(package).key
+
+
+def test_a_template_includes_another_one(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("Parameters: {Stage: {Type: String}}\nResources: {Queue: {Type: A}}\n")
+    (tmp_path / "whole.yaml").write_text(
+        "Metadata: {Include: [part]}\nParameters: {Stage: {Type: String}}\nResources: {Rule: {Type: B}}\n"
+    )
+    template = render.load(tmp_path / "whole.yaml")
+    assert template["Resources"] == {"Rule": {"Type": "B"}, "Queue": {"Type": "A"}}
+    assert template["Parameters"] == {"Stage": {"Type": "String"}}
+
+
+def test_an_included_template_may_not_replace_anything(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("Resources: {Queue: {Type: A}}\n")
+    (tmp_path / "whole.yaml").write_text("Metadata: {Include: [part]}\nResources: {Queue: {Type: B}}\n")
+    with pytest.raises(DeploymentError, match=r"whole\.yaml includes part\.yaml, and both have Queue below Resources"):
+        render.load(tmp_path / "whole.yaml")
