@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from cfnlint.decode import cfn_yaml
 
 from foundation.deployment_baseline import DeploymentBaselineTemplate
+from foundation.deployment_teardown import TEARDOWN_BUILD
 from products.shared import names
 from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, AwsClient, Cloud, eventually
 
@@ -132,13 +133,46 @@ def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path
     versions = cloud.client("s3", DEV).list_object_versions(Bucket=own)
     for version in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
         cloud.client("s3", DEV).delete_object(Bucket=own, Key=version["Key"], VersionId=version["VersionId"])
-    mine("cloudformation").delete_stack(StackName=f"mlp-{PROJECT}-test-base")
+    assert teardown(cloud, f"{PROJECT}-test") == {"TEARDOWN_STATUS": "ok", "TEARDOWN_REASON": ""}
+    remaining = [s["StackName"] for s in cloud.client("cloudformation", DEV).describe_stacks()["Stacks"]]
+    assert f"mlp-{PROJECT}-test-base" not in remaining
+    assert f"mlp-{PROJECT}-prod-base" in remaining
 
-    def gone() -> bool:
-        try:
-            cloud.client("cloudformation", DEV).describe_stacks(StackName=f"mlp-{PROJECT}-test-base")
-        except ClientError:
-            return True
-        return False
 
-    assert eventually(gone)
+def teardown(cloud: Cloud, tag: str) -> dict[str, str]:
+    """Run the hub's build that takes a stage down, and return what it exports."""
+    statement = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": DEPLOY_ROLE}
+    logs = {
+        "Effect": "Allow",
+        "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+        "Resource": f"arn:aws:logs:{REGION}:{HUB}:log-group:/aws/codebuild/{TEARDOWN_BUILD}:*",
+    }
+    role = cloud.role(HUB, f"{TEARDOWN_BUILD}-{REGION}", [statement, logs], Path=names.BASELINE_ROLE_PATH)
+    codebuild = cloud.client("codebuild", HUB)
+    codebuild.create_project(
+        name=TEARDOWN_BUILD,
+        serviceRole=role,
+        artifacts={"type": "NO_ARTIFACTS"},
+        source={
+            "type": "NO_SOURCE",
+            "buildspec": (ROOT / "foundation/deployment_teardown_buildspec.yml").read_text(encoding="utf-8"),
+        },
+        environment={
+            "type": "LINUX_CONTAINER",
+            "computeType": "BUILD_GENERAL1_SMALL",
+            "image": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
+        },
+    )
+    variables = {"ROLE_ARN": DEPLOY_ROLE, "TAG": tag, "TARGET_REGION": REGION, "REQUEST_ID": "1", "POLL_S": "0.2"}
+    started = codebuild.start_build(
+        projectName=TEARDOWN_BUILD,
+        environmentVariablesOverride=[{"name": name, "value": value} for name, value in variables.items()],
+    )["build"]["id"]
+
+    def ended() -> dict[str, Any] | None:
+        (build,) = codebuild.batch_get_builds(ids=[started])["builds"]
+        return dict(build) if build["buildComplete"] else None
+
+    build = eventually(ended, timeout_s=60)
+    assert build["buildStatus"] == "SUCCEEDED", [p.get("contexts") for p in build["phases"]]
+    return {variable["name"]: variable["value"] for variable in build["exportedEnvironmentVariables"]}
