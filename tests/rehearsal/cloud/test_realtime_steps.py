@@ -1,0 +1,283 @@
+"""The steps of a real-time deployment, run as builds run them, against the emulated organisation."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from products.shared import seed_code
+from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, Cloud, eventually
+from tests.rehearsal.cloud.test_deployment_baseline import PROJECT, Builds, baseline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.rehearsal
+
+GROUP: Final = "churn-p-train-222222222222"
+REGISTRY: Final = f"ml-platform-registry-{HUB}-{REGION}"
+REPORTS: Final = f"mlp-{PROJECT}-{HUB}-{REGION}"
+EXECUTION: Final = "11111111-2222-3333-4444-555555555555"
+PYTHON: Final = ROOT / ".venv-deployment" / "bin" / "python"
+SCHEDULES: Final = {
+    "SCHEDULE_GROUP": f"mlp-{PROJECT}-shadow",
+    "SCHEDULE_ROLE_ARN": f"arn:aws:iam::{HUB}:role/schedules",
+    "MISSED_STARTS_ARN": f"arn:aws:sqs:{REGION}:{HUB}:missed",
+}
+CHOICES: Final = {
+    "ENDPOINT_TYPE": "instance",
+    "INSTANCE_TYPE": "ml.m5.large",
+    "INSTANCE_COUNT": "2",
+    "MAX_INSTANCE_COUNT": "4",
+    "TRAFFIC_POLICY": "canary",
+    "MAX_LATENCY_MS": "500",
+    "MAX_ERROR_PERCENT": "1",
+    "CAPTURE_PERCENT": "100",
+    "CAPTURE_REPLICA_BUCKET": "",
+    "CAPTURE_REPLICA_KEY_ARN": "",
+    "SHADOW_HOURS": "24",
+    "API_AUTH": "none",
+    "API_USER_POOL_ARN": "",
+    **SCHEDULES,
+}
+INFERENCE: Final = """
+import csv, io, json
+from pathlib import Path
+
+from sagemaker_inference.errors import BaseInferenceToolkitError
+
+
+class BadRequestError(ValueError, BaseInferenceToolkitError):
+    def __init__(self, message):
+        BaseInferenceToolkitError.__init__(self, 400, message, "Bad Request")
+
+
+def model_fn(model_dir):
+    return float((Path(model_dir) / "oldest.txt").read_text())
+
+
+def input_fn(body, content_type):
+    text = body.decode() if isinstance(body, bytes) else body
+    try:
+        if content_type == "application/json":
+            content = json.loads(text)
+            return [float(record["age"]) for record in (content if isinstance(content, list) else [content])]
+        if content_type == "text/csv":
+            header, *rows = list(csv.reader(io.StringIO(text)))
+            if rows and all(len(row) == len(header) for row in rows):
+                return [float(row[header.index("age")]) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadRequestError(str(error))
+    raise BadRequestError("this cannot be read")
+
+
+def predict_fn(ages, oldest):
+    return [{"score": age / oldest, "label": "yes" if age >= oldest / 2 else "no"} for age in ages]
+
+
+def output_fn(answers, accept):
+    if accept == "text/csv":
+        return "".join(f"{answer['score']},{answer['label']}\\n" for answer in answers)
+    return json.dumps({"predictions": answers})
+"""
+
+
+def archive(oldest: float) -> bytes:
+    """Return the archive of a model whose score is the age in relation to the oldest."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name, text in {"oldest.txt": str(oldest), "code/inference.py": INFERENCE}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return stream.getvalue()
+
+
+def samples(oldest: float) -> dict[str, str]:
+    """Return held-out records with what a model answers to them."""
+    ages = range(20, 80, 2)
+    answers = [{"score": age / oldest, "label": "yes" if age >= oldest / 2 else "no"} for age in ages]
+    return {
+        "records.csv": "age\n" + "".join(f"{age}\n" for age in ages),
+        "records.jsonl": "".join(json.dumps({"age": age}) + "\n" for age in ages),
+        "expected.jsonl": "".join(json.dumps({"expected": a, "actual": a["label"]}) + "\n" for a in answers),
+    }
+
+
+class Project:
+    """A deployment project of the hub whose two stages are in one account."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        self.cloud = cloud
+        self.folder = folder / "repository"
+        seed_code.write("deploy-realtime", self.folder)
+        # The function behind the custom resource is not deployed here.
+        base = self.folder / "templates" / "base.yaml"
+        text, count = re.subn(r"\n  BucketContents:\n(    .*\n)+", "\n", base.read_text())
+        assert count == 1
+        base.write_text(text)
+        stack = cloud.deploy(DEV, "realtime-baseline", baseline(folder))
+        assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "realtime-baseline")
+        builds = Builds(cloud)
+        self._roles = {stage: builds.role(f"{PROJECT}-{stage}") for stage in ("test", "prod")}
+        s3 = cloud.client("s3", HUB)
+        for bucket in (REGISTRY, REPORTS):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        reader = {"Effect": "Allow", "Principal": {"AWS": DEV}, "Action": ["s3:GetObject", "s3:ListBucket"]}
+        resources = [f"arn:aws:s3:::{REGISTRY}", f"arn:aws:s3:::{REGISTRY}/*"]
+        s3.put_bucket_policy(
+            Bucket=REGISTRY,
+            Policy=json.dumps({"Version": "2012-10-17", "Statement": [{**reader, "Resource": resources}]}),
+        )
+        self.key = cloud.client("kms", HUB).create_key()["KeyMetadata"]["Arn"]
+        cloud.client("sagemaker", HUB).create_model_package_group(ModelPackageGroupName=GROUP)
+        cloud.client("scheduler", HUB).create_schedule_group(Name=SCHEDULES["SCHEDULE_GROUP"])
+        cloud.role(HUB, "schedules", [])
+        statements = [
+            {"Effect": "Allow", "Action": actions, "Resource": "*"}
+            for actions in (
+                ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
+                ["kms:GenerateDataKey", "kms:Decrypt"],
+                ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"],
+                ["scheduler:CreateSchedule", "iam:PassRole"],
+            )
+        ]
+        for stage in ("test", "prod"):
+            cloud.client("iam", HUB).put_role_policy(
+                RoleName=f"mlp-{PROJECT}-{stage}",
+                PolicyName="Hub",
+                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+            )
+
+    def register(self, version: int, oldest: float, *, expected: float | None = None) -> None:
+        """Approve a model in the hub's registry."""
+        s3, prefix = self.cloud.client("s3", HUB), f"packages/{version}"
+        s3.put_object(Bucket=REGISTRY, Key=f"{prefix}/model.tar.gz", Body=archive(oldest))
+        for name, text in samples(expected or oldest).items():
+            s3.put_object(Bucket=REGISTRY, Key=f"{prefix}/samples/{name}", Body=text.encode())
+        uri = f"s3://{REGISTRY}/{prefix}"
+        self.cloud.client("sagemaker", HUB).create_model_package(
+            ModelPackageGroupName=GROUP,
+            ModelApprovalStatus="Approved",
+            InferenceSpecification={
+                "Containers": [
+                    {
+                        "Image": f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/xgboost:3",
+                        "ModelDataUrl": f"{uri}/model.tar.gz",
+                        "Environment": {
+                            "SAGEMAKER_PROGRAM": "inference.py",
+                            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+                        },
+                    }
+                ],
+                "SupportedContentTypes": ["text/csv", "application/json"],
+                "SupportedResponseMIMETypes": ["text/csv", "application/json"],
+            },
+            CustomerMetadataProperties={"samples": f"{uri}/samples", "metric": "auc", "metric_value": "0.87"},
+        )
+
+    def step(self, name: str, stage: str) -> subprocess.CompletedProcess[str]:
+        """Run a step as the build of a stage runs it."""
+        credentials = self._roles[stage]
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PYTEST_"))}
+        return subprocess.run(
+            [str(PYTHON), "-m", "deployment", name],
+            cwd=self.folder,
+            env={
+                **clean,
+                "AWS_ENDPOINT_URL": self.cloud.endpoint,
+                "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+                "AWS_SESSION_TOKEN": credentials["SessionToken"],
+                "AWS_REGION": REGION,
+                "PROJECT_NAME": "churn",
+                "PROJECT_ID": PROJECT,
+                "MODEL_PACKAGE_GROUP": GROUP,
+                "PIPELINE_NAME": f"mlp-{PROJECT}-deploy",
+                "ARTIFACT_BUCKET": REPORTS,
+                "KMS_KEY_ARN": self.key,
+                "HUB_ACCOUNT_ID": HUB,
+                "HUB_REGION": REGION,
+                "HUB_BUS_ARN": f"arn:aws:events:{REGION}:{HUB}:event-bus/ml-platform",
+                "CONSOLE_HOST": "console.aws.amazon.com",
+                "COST_CENTER": "4711",
+                **{f"{of}_{key}": value for of in ("TEST", "PROD") for key, value in self._place.items()},
+                **CHOICES,
+                "STAGE": stage,
+                "PIPELINE_EXECUTION_ID": EXECUTION,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def _place(self) -> dict[str, str]:
+        return {"ACCOUNT_ID": DEV, "REGION": REGION}
+
+    def succeed(self, name: str, stage: str) -> str:
+        """Run a step that must succeed, and return what it printed."""
+        run = self.step(name, stage)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    def ask(self, stage: str, age: int) -> dict[str, Any]:
+        """Ask the endpoint of a stage for one prediction."""
+        runtime = self.cloud.client("sagemaker-runtime", DEV)
+        answer = runtime.invoke_endpoint(
+            EndpointName=f"churn-{PROJECT}-{stage}",
+            Body=json.dumps({"age": age}),
+            ContentType="application/json",
+            Accept="application/json",
+        )
+        (found,) = json.loads(answer["Body"].read())["predictions"]
+        return dict(found)
+
+    def variants(self, stage: str) -> set[str]:
+        """Return the names of the variants of a stage's endpoint."""
+        found = self.cloud.client("sagemaker", DEV).describe_endpoint(EndpointName=f"churn-{PROJECT}-{stage}")
+        return {
+            variant["VariantName"]
+            for kind in ("ProductionVariants", "ShadowProductionVariants")
+            for variant in found.get(kind) or []
+        }
+
+    def captured(self, variant: str) -> bool:
+        """Whether answers of a variant in prod have been captured."""
+        prefix = f"capture/churn-{PROJECT}-prod/{variant}/"
+        bucket = f"mlp-{PROJECT}-prod-{DEV}-{REGION}"
+        return bool(self.cloud.client("s3", DEV).list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents"))
+
+
+def test_a_model_goes_to_test_and_prod_and_the_next_one_is_its_shadow(cloud: Cloud, tmp_path: Path) -> None:
+    project = Project(cloud, tmp_path)
+    project.register(1, 100)
+    project.succeed("render", "test")
+    project.succeed("deploy", "test")
+    project.succeed("endpoint-test", "test")
+    project.succeed("deploy", "prod")
+    assert project.ask("prod", 50) == {"score": 0.5, "label": "yes"}
+    assert eventually(lambda: project.captured("main"))
+
+    project.register(2, 90, expected=100)
+    project.succeed("render", "test")
+    project.succeed("deploy", "test")
+    failed = project.step("endpoint-test", "test")
+    assert failed.returncode == 1
+    assert "answers are those of training" in failed.stderr
+
+    assert "the comparison starts at" in project.succeed("shadow", "prod")
+    (schedule,) = cloud.client("scheduler", HUB).list_schedules(GroupName=SCHEDULES["SCHEDULE_GROUP"])["Schedules"]
+    assert schedule["Name"] == f"mlp-{PROJECT}-{EXECUTION}"
+    assert project.ask("prod", 50)["score"] == 0.5
+    assert eventually(lambda: project.captured("shadow"))
+    project.succeed("deploy", "prod")
+    assert project.ask("prod", 45) == {"score": 0.5, "label": "yes"}
+    assert project.variants("prod") == {"main"}
