@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deployment import copying
-from deployment.answers import Answer
+from deployment.answers import CSV, JSON, Answer
 from deployment.context import Context
 from deployment.errors import DeploymentError
 from deployment.targets import Target
@@ -78,6 +78,11 @@ class Endpoint:
         return Reply(200, text, str(answer.get("ContentType", "")), self._clock() - begun)
 
 
+def usual_type(content_types: Sequence[str]) -> str:
+    """Return in which type single records are sent: JSON, unless a model says that it understands CSV only."""
+    return CSV if CSV in content_types and JSON not in content_types else JSON
+
+
 @dataclass(frozen=True)
 class Samples:
     """Held-out raw records with the answers that the endpoint must give.
@@ -111,6 +116,10 @@ class Samples:
     def json(self, start: int, end: int) -> str:
         """Return some records as a JSON list."""
         return json.dumps(list(self.records[start:end]), ensure_ascii=False)
+
+    def body(self, start: int, end: int, content_type: str) -> str:
+        """Return some records as a request of a type."""
+        return self.csv(start, end) if content_type == CSV else self.json(start, end)
 
 
 def load_samples(context: Context) -> Samples:

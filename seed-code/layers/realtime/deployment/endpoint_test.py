@@ -10,7 +10,7 @@ from typing import Any
 
 from deployment import answers, deployed, plots, reports
 from deployment.answers import CSV, JSON, Answer
-from deployment.calls import Endpoint, Reply, Samples, load_samples
+from deployment.calls import Endpoint, Reply, Samples, load_samples, usual_type
 from deployment.context import Context
 from deployment.errors import DeploymentError
 from deployment.packages import ModelPackage
@@ -110,21 +110,22 @@ def examine(
     """
     findings = Findings()
     chosen = samples.first(limits["records"])
-    if not _wake(endpoint, chosen, findings):
+    usual = usual_type(content_types)
+    if not _wake(endpoint, chosen, findings, usual):
         return findings
     for name, content_type in (("JSON", JSON), ("CSV", CSV)):
         if not content_types or content_type in content_types:
             _compare(endpoint, chosen, limits, findings, name, content_type)
-    _measure(endpoint, samples, limits, findings)
-    _provoke(endpoint, samples, limits, findings)
+    _measure(endpoint, samples, limits, findings, usual)
+    _provoke(endpoint, samples, limits, findings, usual)
     return findings
 
 
-def _wake(endpoint: Endpoint, samples: Samples, findings: Findings) -> bool:
+def _wake(endpoint: Endpoint, samples: Samples, findings: Findings, usual: str) -> bool:
     """Send requests until one is answered: the first ones of a serverless endpoint wait for a machine."""
     reply = Reply(0, "", "", 0.0)
     for _ in range(_WARM_UPS):
-        reply = endpoint.ask(samples.json(0, 1), JSON, JSON)
+        reply = endpoint.ask(samples.body(0, 1, usual), usual, usual)
         if reply.status == 200:
             break
     findings.note(
@@ -151,8 +152,7 @@ def _compare(
     total = len(samples.records)
     for start in range(0, total, _BATCH):
         end = min(start + _BATCH, total)
-        body = samples.csv(start, end) if content_type == CSV else samples.json(start, end)
-        reply = endpoint.ask(body, content_type, content_type)
+        reply = endpoint.ask(samples.body(start, end, content_type), content_type, content_type)
         try:
             if reply.status != 200:
                 raise ValueError(_said(reply))
@@ -208,12 +208,12 @@ def _score(samples: Samples, found: Mapping[int, Answer], findings: Findings) ->
     )
 
 
-def _measure(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], findings: Findings) -> None:
+def _measure(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], findings: Findings, usual: str) -> None:
     """Measure the latency of single records."""
     failed: list[str] = []
     for number in range(limits["requests"]):
         at = number % len(samples.records)
-        reply = endpoint.ask(samples.json(at, at + 1), JSON, JSON)
+        reply = endpoint.ask(samples.body(at, at + 1, usual), usual, usual)
         if reply.status == 200:
             findings.latencies_ms.append(1000 * reply.seconds)
         else:
@@ -227,7 +227,7 @@ def _measure(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], fi
         findings.note(f"Latency p{percent}", reached <= limit, f"{reached:.0f} ms, at most {limit:g} ms allowed")
 
 
-def _provoke(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], findings: Findings) -> None:
+def _provoke(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], findings: Findings, usual: str) -> None:
     """Send what no client should send: it has to be refused, and must break nothing."""
     sent = refused = 0
     for name, body, content_type in malformed(samples):
@@ -237,10 +237,12 @@ def _provoke(endpoint: Endpoint, samples: Samples, limits: Mapping[str, Any], fi
         verdict = f"refused with {reply.status}" if passed else f"not refused: {_said(reply)}"
         findings.note(f"Malformed: {name}", passed, verdict)
     findings.refused = (sent, refused)
-    reply = endpoint.ask(samples.json(0, 1), JSON, JSON)
+    reply = endpoint.ask(samples.body(0, 1, usual), usual, usual)
     try:
         well = reply.status == 200 and answers.agrees(
-            answers.parse(reply.text, JSON, None)[0], samples.expected[0], max(limits["value_tolerance"], 1e-6)
+            answers.parse(reply.text, usual, samples.expected[0])[0],
+            samples.expected[0],
+            max(limits["value_tolerance"], 1e-6),
         )
     except (ValueError, KeyError, IndexError, TypeError):
         well = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deployment import answers, common_steps, deployed
 from deployment.answers import JSON
-from deployment.calls import Endpoint, Samples, load_samples
+from deployment.calls import Endpoint, Samples, load_samples, usual_type
 from deployment.context import Context
 from deployment.errors import DeploymentError
 
@@ -19,7 +19,8 @@ def run(context: Context) -> None:
         DeploymentError: It does not answer as it should.
     """
     endpoint, samples = Endpoint.of(context), load_samples(context)
-    problems = examine(endpoint, samples, context.settings["endpoint_test"]["records"])
+    usual = usual_type(context.package.content_types)
+    problems = examine(endpoint, samples, context.settings["endpoint_test"]["records"], usual)
     if problems:
         raise DeploymentError(
             f"{endpoint.name} was deployed with {context.package.arn}, and does not answer as it should:\n"
@@ -32,19 +33,19 @@ def run(context: Context) -> None:
     common_steps.export_card(context)
 
 
-def examine(endpoint: Endpoint, samples: Samples, most: int) -> list[str]:
-    """Return what is wrong with the answers to some records; nothing if all is well."""
+def examine(endpoint: Endpoint, samples: Samples, most: int, usual: str = JSON) -> list[str]:
+    """Return what is wrong with the answers to some records sent in a type; nothing if all is well."""
     problems = []
     for number in range(min(most, len(samples.records))):
         for _ in range(_TRIES):
-            reply = endpoint.ask(samples.json(number, number + 1), JSON, JSON)
+            reply = endpoint.ask(samples.body(number, number + 1, usual), usual, usual)
             if reply.status == 200:
                 break
         else:
             problems.append(f"record {number + 1}: {_TRIES} requests, the last one {reply.status}: {reply.text[:200]}")
             continue
         try:
-            (answer,) = answers.parse(reply.text, JSON, None)
+            (answer,) = answers.parse(reply.text, usual, samples.expected[number])
         except ValueError as err:
             problems.append(f"record {number + 1}: {err}")
             continue

@@ -104,6 +104,8 @@ class Runtime:
         model: Returns the answer to an age.
         seconds: Time that every request takes.
         strict: Whether malformed requests are refused.
+        text: What is answered in place of the model's answers.
+        only_csv: Whether JSON is malformed, too.
     """
 
     def __init__(
@@ -113,8 +115,9 @@ class Runtime:
         seconds: Callable[[int], float] = lambda number: 0.010,
         strict: bool = True,
         text: str | None = None,
+        only_csv: bool = False,
     ) -> None:
-        self.model, self.seconds, self.strict, self.text = model, seconds, strict, text
+        self.model, self.seconds, self.strict, self.text, self.only_csv = model, seconds, strict, text, only_csv
         self.now = 0.0
         self.requests = 0
         self.unavailable = 0
@@ -142,7 +145,7 @@ class Runtime:
         return {"Body": io.BytesIO((self.text or text).encode()), "ContentType": Accept}
 
     def _ages(self, body: str, content_type: str) -> list[int]:
-        if content_type == JSON:
+        if content_type == JSON and not self.only_csv:
             content = json.loads(body)
             records = content if isinstance(content, list) else [content]
             return [int(record["age"]) for record in records]

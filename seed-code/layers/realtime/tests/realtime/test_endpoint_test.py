@@ -124,6 +124,12 @@ def test_a_model_that_understands_json_only_is_not_asked_in_csv() -> None:
     assert not any(check.name.startswith("CSV") for check in findings.checks)
 
 
+def test_a_model_that_understands_csv_only_is_never_asked_for_an_answer_in_json() -> None:
+    findings = examine(Runtime(only_csv=True).endpoint, make_samples(), LIMITS, content_types=("text/csv",))
+    assert findings.passed
+    assert not any(check.name.startswith("JSON") for check in findings.checks)
+
+
 def test_the_summary_says_version_verdict_and_what_runs_in_prod_in_200_characters() -> None:
     package = packages.parse(made_up.PACKAGE)
     before = Deployed("arn", 5, {"metric": "auc", "metric_value": "0.85"}, "2026-11-01T00:00:00+00:00")
