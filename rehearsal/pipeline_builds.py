@@ -98,7 +98,10 @@ def run(organization: Organization, command: str) -> str:
     project, line = project_of(codebuild, command)
     buildspec = {"version": "0.2", "phases": {"build": {"commands": [f"cd {shlex.quote(str(ROOT))}", line]}}}
     started = codebuild.start_build(
-        projectName=project, sourceTypeOverride="NO_SOURCE", buildspecOverride=json.dumps(buildspec)
+        projectName=project,
+        sourceTypeOverride="NO_SOURCE",
+        artifactsOverride={"type": "NO_ARTIFACTS"},
+        buildspecOverride=json.dumps(buildspec),
     )["build"]["id"]
 
     def look() -> dict[str, Any] | None:

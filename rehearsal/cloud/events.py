@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import json
 import logging
 import threading
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -13,12 +15,14 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge
 
 from rehearsal.cloud import codepipeline_runs, core, iam
-from rehearsal.cloud.callers import assume_as_service
+from rehearsal.cloud.callers import assume_as_service, authorize
 from rehearsal.cloud.core import Json, ServiceError
 from rehearsal.cloud.resources import resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rehearsal.cloud.core import Reply
 
 Deliver: TypeAlias = Callable[[Json, Json, str], Any]
 """Hands an event, the second argument, to a target for the rule with an ARN, the third."""
@@ -124,6 +128,55 @@ def keep_undelivered(target: Json, event: Json, reason: str) -> None:
         )
 
 
+# ---- events for buses of other accounts -----------------------------------------------------------------------------
+
+
+def _put_events(data: Json, *, put: Callable[..., Reply], allow_aws_source: bool = False) -> Reply:
+    """Put entries also on buses of other accounts, which are named by their ARN; MiniStack knows its own buses only.
+
+    Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html (EventBusName)
+    """
+    entries = data.get("Entries", [])
+    if not any(_is_elsewhere(entry) for entry in entries):
+        return put(data, allow_aws_source=allow_aws_source)
+    results: list[Json] = []
+    try:
+        for entry in entries:
+            if _is_elsewhere(entry):
+                results.append({"EventId": _put_elsewhere(entry)})
+            else:
+                _, _, body = put({"Entries": [entry]}, allow_aws_source=allow_aws_source)
+                results.extend(json.loads(body)["Entries"])
+    except ServiceError as error:
+        return core.fail(error)
+    failed = sum("ErrorCode" in result for result in results)
+    return core.reply({"FailedEntryCount": failed, "Entries": results})
+
+
+def _is_elsewhere(entry: Json) -> bool:
+    name = str(entry.get("EventBusName", ""))
+    return name.startswith("arn:") and name.split(":")[3:5] != [get_region(), get_account_id()]
+
+
+def _put_elsewhere(entry: Json) -> str:
+    """Put one event on a bus of another account, whose policy has to let the caller in, and return its id."""
+    arn, event_id = entry["EventBusName"], str(uuid.uuid4())
+    keys = {"events:source": entry.get("Source"), "events:detail-type": entry.get("DetailType")}
+    authorize("events:PutEvents", arn, context=keys)
+    event = {
+        "EventId": event_id,
+        "Source": entry.get("Source", ""),
+        "DetailType": entry.get("DetailType", ""),
+        "Detail": entry.get("Detail", "{}"),
+        "Time": int(core.now()),
+        "Resources": entry.get("Resources", []),
+        "Account": get_account_id(),
+        "Region": get_region(),
+    }
+    _forward({"Arn": arn}, event, "")
+    return event_id
+
+
 def _policy(bus_arn: str) -> tuple[str, str] | None:
     """Return the policy of a bus and its owner."""
     _, _, _, region, account, resource = bus_arn.split(":", 5)
@@ -170,6 +223,7 @@ def install() -> None:
         delete=_delete_policy,
         create_only=("EventBusName", "StatementId"),
     )
+    eventbridge._put_events = functools.partial(_put_events, put=eventbridge._put_events)
     original = eventbridge._invoke_target
 
     def invoke(target: Json, event: Json, rule: Json, view: Any = None) -> None:  # noqa: ANN401 - MiniStack's own type

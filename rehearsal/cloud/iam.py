@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
+import importlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -337,8 +338,19 @@ def _install_session_tags() -> None:
     sts.register_session = registered
 
 
+def _namespace(body: bytes, query: Mapping[str, Value]) -> str | None:
+    """Return the namespace of metrics in a request to CloudWatch: as a form, as JSON or, from newer SDKs, as CBOR."""
+    if "Namespace" in query:
+        return str(query["Namespace"][0])
+    try:
+        decoded = json.loads(body) if body[:1] == b"{" else importlib.import_module("cbor2").loads(body)
+    except (ValueError, EOFError):
+        return None
+    return decoded.get("Namespace") if isinstance(decoded, dict) else None
+
+
 def _install_request_keys() -> None:
-    """Add the condition keys that SageMaker and STS take from a request."""
+    """Add the condition keys that SageMaker, CloudWatch and STS take from a request."""
     original = iam_actions.request_tag_context
 
     def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
@@ -347,6 +359,8 @@ def _install_request_keys() -> None:
             status = json.loads(body).get("ModelApprovalStatus")
             if status:
                 keys["sagemaker:modelapprovalstatus"] = status
+        if action == "cloudwatch:PutMetricData":
+            keys["cloudwatch:namespace"] = _namespace(body, query)
         if service == "sts":
             passed = tuple(value[0] for name, value in query.items() if name.startswith("TransitiveTagKeys.member."))
             _transitive.set(passed)

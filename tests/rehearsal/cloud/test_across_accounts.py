@@ -115,6 +115,29 @@ def test_a_rule_forwards_events_to_a_bus_of_another_account_if_role_and_bus_allo
     assert "does not exist" in kept["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
 
 
+def test_an_event_is_put_on_a_bus_of_another_account_that_lets_the_caller_in(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html (EventBusName)."""
+    template = json.loads(
+        json.dumps(bus_template(**MEMBERS)).replace("ml-platform", "reports").replace("of-the", "to-the")
+    )
+    template["Resources"]["Rule"]["Properties"]["EventPattern"] = {"source": ["monitor"], "account": [DEV]}
+    stack = cloud.deploy(HUB, "reports-bus", template)
+    assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(HUB, "reports-bus")
+    bus = BUS.replace("ml-platform", "reports")
+    entry = {"Source": "monitor", "DetailType": "Drift", "Detail": json.dumps({"size": 3}), "EventBusName": bus}
+    reporter = cloud.role(DEV, "reporter", [allow("events:PutEvents", bus)])
+
+    answer = cloud.client("events", DEV, cloud.assume(reporter)).put_events(Entries=[entry])
+
+    assert answer["FailedEntryCount"] == 0
+    received = json.loads(message(cloud, HUB, "to-the-hub")["Body"])
+    assert (received["account"], received["detail"]) == (DEV, {"size": 3})
+    stranger = cloud.role("999999999999", "reporter", [allow("events:PutEvents", bus)])
+    for role in (stranger, cloud.role(DEV, "no-reporter", [allow("events:PutEvents", BUS)])):
+        with pytest.raises(ClientError, match="not authorized to perform: events:PutEvents"):
+            cloud.client("events", role.split(":")[4], cloud.assume(role)).put_events(Entries=[entry])
+
+
 # ---- copies ----
 
 

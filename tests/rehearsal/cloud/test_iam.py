@@ -181,6 +181,18 @@ def test_registering_is_not_approving(cloud: Cloud) -> None:
         registrar.create_model_package(**request, ModelApprovalStatus="Approved")
 
 
+def test_metrics_go_into_the_namespaces_that_a_policy_names(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/iam-cw-condition-keys-namespace.html."""
+    only = {"StringEquals": {"cloudwatch:namespace": "models"}}
+    role = cloud.role(DEV, "measures", [allow("cloudwatch:PutMetricData", "*", **only)])
+    client = cloud.client("cloudwatch", DEV, cloud.assume(role))
+    data = [{"MetricName": "m", "Value": 1.0}]
+
+    client.put_metric_data(Namespace="models", MetricData=data)
+    with pytest.raises(ClientError, match="not authorized"):
+        client.put_metric_data(Namespace="others", MetricData=data)
+
+
 def test_a_boundary_limits_what_a_role_may_do(cloud: Cloud) -> None:
     document = {"Version": "2012-10-17", "Statement": [allow("ssm:GetParameter", "*")]}
     boundary = cloud.client("iam", DEV).create_policy(PolicyName="limit", PolicyDocument=json.dumps(document))[
