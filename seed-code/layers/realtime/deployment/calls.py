@@ -71,7 +71,8 @@ class Endpoint:
             text = answer["Body"].read().decode(errors="replace")
         except ClientError as err:
             # ModelError is 424 with the status of the model in a field of its own (API reference, InvokeEndpoint).
-            status = err.response.get("OriginalStatusCode") or err.response["ResponseMetadata"]["HTTPStatusCode"]
+            response: Mapping[str, Any] = err.response
+            status = response.get("OriginalStatusCode") or response["ResponseMetadata"]["HTTPStatusCode"]
             return Reply(int(status), str(err), "", self._clock() - begun)
         except BotoCoreError as err:
             return Reply(0, str(err), "", self._clock() - begun)

@@ -241,11 +241,12 @@ def _approval(context: Context, pause: Pause) -> str | None:
         if attempt:
             pause(_APPROVAL_PAUSE_S)
         states = client.get_pipeline_state(name=build.pipeline_name)["stageStates"]
-        stage = next((entry for entry in states if entry["stageName"] == STAGE), {})
+        stage: Mapping[str, Any] = next((entry for entry in states if entry["stageName"] == STAGE), {})
         latest = stage.get("latestExecution", {})
         if latest.get("pipelineExecutionId") != build.execution_id or latest.get("status") != "InProgress":
             return None
-        action = next((entry for entry in stage["actionStates"] if entry["actionName"] == ACTION), {})
+        actions = (entry for entry in stage["actionStates"] if entry["actionName"] == ACTION)
+        action: Mapping[str, Any] = next(actions, {})
         execution = action.get("latestExecution", {})
         if execution.get("status") == "InProgress" and execution.get("token"):
             return str(execution["token"])
@@ -375,7 +376,7 @@ def page(context: Context, comparison: Comparison, period: Period) -> str:
             },
         ]
         sections.append({"title": "Answers", "plots": charts})
-    verdict = "may take over" if comparison.passed else "was taken away"
+    verdict = "may take over" if comparison.passed else "taken away"
     return reports.page(
         f"{package.group}, version {package.version}, as shadow: {verdict}",
         passed=comparison.passed,

@@ -124,7 +124,7 @@ def literal(value: Any, rendered: Rendered) -> Any:
             left, right = (resolve(argument) for argument in arguments)
             return str(left) == str(right)
         found = [holds(argument) for argument in arguments]
-        return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda values: not values[0]}[kind](found)
+        return not found[0] if kind == "Fn::Not" else all(found) if kind == "Fn::And" else any(found)
 
     def resolve(part: Any) -> Any:
         if isinstance(part, list):
