@@ -439,3 +439,93 @@ def test_a_moment_that_is_none_is_refused(stage: Stage) -> None:
     run = stage.start(end="tomorrow")
     assert run.returncode != 0
     assert "The end of the window is 'tomorrow', which is no moment" in run.stderr
+
+
+def test_two_runs_at_once_raise_one_event(stage: Stage) -> None:
+    records = [{**record, "plan": "platinum"} for record in subscribers(200, seed=12)]
+    stage.capture(events_of(stage.model, records))
+    marker = f"monitoring/{ENDPOINT}/{HOUR}/event.json"
+    stage.aws.s3.put_object(Bucket=stage.bucket, Key=marker, Body=b'{"state": "sending"}')
+    run = stage.start()
+    assert run.returncode != 0
+    assert "Another run for the same window is sending the drift event right now" in run.stderr
+    assert stage.events() == []
+    stage.aws.s3.put_object(Bucket=stage.bucket, Key=marker, Body=b'{"state": "failed"}')
+    stage.run()
+    assert len(stage.events()) == 1
+
+
+def test_an_event_keeps_the_largest_violations_that_fit() -> None:
+    script = """
+import json
+from datetime import UTC, datetime
+from monitoring import publish
+from monitoring.results import Violation, judged
+from monitoring.window import Window
+found = [Violation("baseline_drift_check", "é" * 100 + str(n), n / 9000, 0.1, n / 9000, "text") for n in range(3000)]
+result = judged("data-quality", 10, found, {}, "3000 columns")
+window = Window.ending("2026-05-04T06:20:00Z", 24)
+detail = publish.drift_detail("id", publish.Origin("p", "prod", "e", "arn"), window, [result], "s3://b/r.html")
+kept = detail["results"]
+print(json.dumps([len(json.dumps(detail).encode()), kept[0]["size"], len(kept), detail["omitted"]]))
+"""
+    run = in_the_job(script)
+    assert run.returncode == 0, run.stderr
+    size, largest, kept, omitted = json.loads(run.stdout)
+    assert size < 256 * 1024
+    assert largest == pytest.approx(2999 / 9000)
+    assert kept + omitted == 3000
+    assert kept > 200
+
+
+@pytest.mark.parametrize("problem", ["multiclass", "regression"])
+def test_other_kinds_of_problems_are_watched_too(repository: Repository, problem: str) -> None:
+    script = f"""
+import json, sys
+from pathlib import Path
+sys.path[:0] = ["src", "tests"]
+import tabular_jobs
+project = tabular_jobs.evaluated({problem!r})
+for name in [name for name in sys.modules if name == "inference" or name.split(".")[0] == "tabular"]:
+    del sys.modules[name]  # from here on the code of the model's own archive counts
+sys.path.remove("src")
+sys.path.insert(0, {str(JOB.parent)!r})
+from monitoring import bias, data_quality, explainability, model_quality, package
+from monitoring.capture import Record, answer_records, request_records
+archive = project.folder / "evaluate/input/model/model.tar.gz"
+model = package.load_model(archive, project.folder / "unpacked")
+baseline = {{path.name: json.loads(path.read_text()) for path in project.output("baseline").glob("*.json")}}
+served = package.Package(model, baseline)
+samples = project.output("samples")
+expected = [json.loads(line) for line in (samples / "expected.jsonl").read_text().splitlines()]
+rows = request_records((samples / "records.csv").read_text(), "text/csv", served)
+answers = answer_records(json.dumps({{"predictions": [e["expected"] for e in expected]}}), "application/json", served)
+records = [Record(str(n), 0, row, answer) for n, (row, answer) in enumerate(zip(rows, answers, strict=True))]
+good = [(record, str(e["actual"])) for record, e in zip(records, expected, strict=True)]
+bad = [(record, str(other["actual"])) for record, other in zip(records, expected[7:] + expected[:7], strict=True)]
+positive = {{"multiclass": ["gold"], "regression": 130}}[{problem!r}]
+settings = {{"max_dppl": 0.9, "min_di": 0.1, "max_dar": 0.9, "max_rd": 0.9, "positive": positive}}
+settings["facets"] = [{{"name": "region", "values": ["south"]}}]
+results = [
+    data_quality.check(records, served, least=50),
+    model_quality.check(good, served, least=50, labels=len(good)),
+    bias.check(records, good, served, settings, least=20),
+    explainability.check(records, served, least=50, min_ndcg=0.9),
+    model_quality.check(bad, served, least=50, labels=len(bad)),
+]
+print(json.dumps([result.to_dict() for result in results]))
+"""
+    run = repository.run("-c", script, OMP_NUM_THREADS="1")
+    assert run.returncode == 0, run.stderr[-3000:]
+    quality, performance, bias, attributions, wrong = json.loads(run.stdout.splitlines()[-1])
+    for result in (quality, performance, bias, attributions):
+        assert result["verdict"] == "ok", result["violations"]
+    assert wrong["verdict"] == "violations"
+    assert set(bias["details"]["facets"]["region"]) >= {"DPPL", "DI", "DAR", "RD"}
+    assert len(attributions["details"]["labels"]) == (3 if problem == "multiclass" else 1)
+
+
+def in_the_job(script: str) -> subprocess.CompletedProcess[str]:
+    """Run code beside the job's."""
+    python = str(ROOT / ".venv-seed/bin/python")
+    return subprocess.run([python, "-c", script], cwd=JOB.parent, capture_output=True, text=True, check=False)
