@@ -43,11 +43,11 @@ class Project:
         root: Its folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, source: Path = ROOT) -> None:
         self.root = root
-        for name in ("templates", "jobs"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "environments.yaml", root)
+        for name in ("templates", "jobs", *(["rendered"] if source != ROOT else [])):
+            shutil.copytree(source / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(source / "environments.yaml", root)
 
     def context(self, changes: Mapping[str, Any] | None = None, **variables: str) -> Context:
         """Return a step's context; `changes` are settings by stage, section and name, e.g. ``prod.api.auth``."""

@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,11 +30,24 @@ SETTINGS = {"min_requests": 3, "max_different_percent": 10.0, "value_tolerance":
 VARIABLES = {"STAGE": "prod", "SHADOW_HOURS": "24", **SCHEDULES}
 
 
-@pytest.fixture
-def rendered(project: Project) -> tuple[Rendered, Rendered]:
-    """What is in place, and what is new: another machine."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Rendered, Rendered]:
+    """A repository in which two models were rendered one after the other; the second is for another machine."""
+    project = Project(tmp_path_factory.mktemp("repository"))
     old = project.render({}, **VARIABLES)["prod"]
-    return old, project.render({}, **{**VARIABLES, "INSTANCE_TYPE": "ml.m5.xlarge"})["prod"]
+    return project, old, project.render({}, **{**VARIABLES, "INSTANCE_TYPE": "ml.m5.xlarge"})["prod"]
+
+
+@pytest.fixture
+def project(prepared: tuple[Project, Rendered, Rendered], tmp_path: Path) -> Project:
+    """A copy of that repository."""
+    return Project(tmp_path, prepared[0].root)
+
+
+@pytest.fixture
+def rendered(prepared: tuple[Project, Rendered, Rendered]) -> tuple[Rendered, Rendered]:
+    """What is in place, and what is new: another machine."""
+    return prepared[1], prepared[2]
 
 
 # ---- the template ---------------------------------------------------------------------------------------------------
