@@ -301,6 +301,14 @@ def test_too_few_records_give_no_verdict(stage: Stage) -> None:
     assert stage.events() == []
 
 
+def test_answers_of_a_shadow_are_not_counted(stage: Stage) -> None:
+    events = events_of(stage.model, subscribers(150, seed=13))
+    stage.capture(events)
+    stage.capture([{**event, "eventMetadata": {"eventId": "s"}} for event in events], variant="shadow")
+    stage.capture(events_of(stage.model, subscribers(20, seed=14)), variant="other")
+    assert stage.run()["records"]["captured"] == 170
+
+
 def test_an_empty_window_gives_a_report(stage: Stage) -> None:
     report = stage.run()
     assert set(verdicts(report).values()) == {"not enough data"}

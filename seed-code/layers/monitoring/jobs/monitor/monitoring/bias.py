@@ -22,7 +22,7 @@ from monitoring.capture import Record
 from monitoring.columns import parser
 from monitoring.model_quality import target_of
 from monitoring.package import Package
-from monitoring.results import BIAS, NOT_ENOUGH_DATA, Result, Violation, judged, no_baseline, not_enough
+from monitoring.results import BIAS, NOT_ENOUGH_DATA, Result, Violation, judged, no_baseline, not_enough, plural
 
 
 @dataclass
@@ -85,7 +85,7 @@ def check(
         violations += _compare(facet["name"], others, disadvantaged, measured, settings, least)
     if not judged_facets:
         return not_enough(BIAS, fewest, least, "records with prediction in the smaller group")
-    return judged(BIAS, len(records), violations, {"facets": details}, f"{judged_facets} facets")
+    return judged(BIAS, len(records), violations, {"facets": details}, plural(judged_facets, "facet"))
 
 
 def _compare(

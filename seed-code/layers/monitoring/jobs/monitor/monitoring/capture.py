@@ -22,6 +22,7 @@ from monitoring.storage import Storage
 from monitoring.window import Window
 
 MOST_BAD_EXAMPLES = 5
+SHADOW = "shadow"  # variant whose answers nobody gets: they are another model's, to copies of the same requests
 CONTENT_TYPES = {"CSV": "text/csv", "JSON": "application/json"}
 
 
@@ -167,8 +168,9 @@ def _records(
     captured: Captured,
     only: dict[str, list[str]] | None = None,
 ) -> Iterator[Record]:
-    """Yield the records of the events of a window, of all variants; with `only`, those of these events alone."""
-    variants = storage.folders(f"capture/{endpoint}/")
+    """Yield the records of a window, of all variants that answer; with `only`, those of these events alone."""
+    root = f"capture/{endpoint}/"
+    variants = [folder for folder in storage.folders(root) if folder != f"{root}{SHADOW}/"]
     for hour in window.hours():
         for variant in variants:
             for key in storage.keys(f"{variant}{hour}/"):

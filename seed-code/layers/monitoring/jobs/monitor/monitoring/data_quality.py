@@ -26,7 +26,7 @@ import numpy as np
 from monitoring.capture import Record
 from monitoring.columns import Numbers, Values, understand
 from monitoring.package import Package
-from monitoring.results import DATA_QUALITY, Result, Violation, judged, no_baseline, not_enough
+from monitoring.results import DATA_QUALITY, Result, Violation, judged, no_baseline, not_enough, plural
 
 # One-sided, one false alarm in a thousand: the share of missing values differs from sample to sample by chance.
 CHANCE_DEVIATIONS = 3.1
@@ -67,7 +67,7 @@ def check(records: Sequence[Record], package: Package, *, least: int) -> Result:
     known = {column.name for column in package.schema.columns}
     unknown = {name: count / len(records) for name, count in sorted(names.items()) if name not in known}
     details = {"features": features, "unknown_columns": unknown}
-    return judged(DATA_QUALITY, len(records), violations, details, f"{len(features)} columns")
+    return judged(DATA_QUALITY, len(records), violations, details, plural(len(features), "column"))
 
 
 def check_column(

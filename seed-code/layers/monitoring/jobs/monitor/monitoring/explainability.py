@@ -16,7 +16,7 @@ import numpy as np
 from monitoring.capture import Record
 from monitoring.columns import frame
 from monitoring.package import Package
-from monitoring.results import EXPLAINABILITY, Result, Violation, judged, no_baseline, not_enough
+from monitoring.results import EXPLAINABILITY, Result, Violation, judged, no_baseline, not_enough, plural
 
 BASELINE = "analysis.json"
 MOST_EXPLAINED = 2_000  # as many as the baseline was made of
@@ -50,7 +50,7 @@ def check(records: Sequence[Record], package: Package, *, least: int, min_ndcg: 
             )
             feature = label if len(labels) > 1 else ""
             violations.append(Violation("ndcg", feature, value, min_ndcg, min_ndcg - value, text))
-    return judged(EXPLAINABILITY, len(explained), violations, {"labels": details}, f"{len(names)} columns")
+    return judged(EXPLAINABILITY, len(explained), violations, {"labels": details}, plural(len(names), "column"))
 
 
 def ndcg(baseline: Mapping[str, float], current: Mapping[str, float]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from monitoring.capture import Record
 from monitoring.columns import Numbers, parser
 from monitoring.package import Package
-from monitoring.results import MODEL_QUALITY, Result, Violation, judged, no_baseline, not_enough
+from monitoring.results import MODEL_QUALITY, Result, Violation, judged, no_baseline, not_enough, plural
 
 BASELINE = "model_quality_constraints.json"
 ERRORS = frozenset({"mae", "mse", "rmse"})  # without upper bound: how much worse is told as a share
@@ -52,7 +52,7 @@ def check(labelled: Sequence[tuple[Record, str]], package: Package, *, least: in
     details = {
         "metrics": {name: {"value": reached[name], "limit": limit["threshold"]} for name, limit in limits.items()}
     }
-    return judged(MODEL_QUALITY, len(truth), violations, details, f"{len(limits)} metrics")
+    return judged(MODEL_QUALITY, len(truth), violations, details, plural(len(limits), "metric"))
 
 
 def arrays(labelled: Sequence[tuple[Record, str]], package: Package) -> tuple[Numbers, Numbers]:

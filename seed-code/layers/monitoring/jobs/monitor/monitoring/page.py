@@ -78,7 +78,7 @@ def _features(features: Mapping[str, Any]) -> list[str]:
     ordered = sorted(measured, key=lambda name: (-measured[name]["distance"], name))
     rows = [(name, measured[name]["distance"], measured[name]["distance_threshold"]) for name in ordered[:20]]
     parts = ["<h3>Distance from the training data</h3>", bar_chart(rows, ("distance", "limit"))] if rows else []
-    for name in ordered[:MOST_PICTURES]:
+    for name in [name for name in ordered if measured[name]["distance"] > 0][:MOST_PICTURES]:
         bars = [(bar["label"], bar["current"], bar["baseline"]) for bar in measured[name]["histogram"]]
         parts += [f"<h3>{_text(name)}</h3>", bar_chart(bars, ("now", "in training"))]
     return parts

@@ -60,6 +60,11 @@ class Result:
         return asdict(self) | {"violations": [asdict(violation) for violation in self.violations]}
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun, e.g. ``1 column`` or ``2 columns``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def judged(monitor: str, records: int, violations: list[Violation], details: dict[str, Any], what: str) -> Result:
     """Return the result of a monitor that had enough to say something.
 
@@ -71,8 +76,8 @@ def judged(monitor: str, records: int, violations: list[Violation], details: dic
         what: What was checked, e.g. ``9 columns``.
     """
     ordered = tuple(sorted(violations, key=lambda found: (-found.size, found.metric, found.feature)))
-    reason = f"{what} checked on {records} records: "
-    reason += f"{len(ordered)} violation{'s' if len(ordered) > 1 else ''}." if ordered else "nothing stands out."
+    reason = f"{what} checked on {plural(records, 'record')}: "
+    reason += f"{plural(len(ordered), 'violation')}." if ordered else "nothing stands out."
     return Result(monitor, VIOLATIONS if ordered else OK, reason, records, ordered, details)
 
 
