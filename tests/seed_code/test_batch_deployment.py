@@ -1,4 +1,4 @@
-"""Batch predictions as deployed: the rendered stacks in an emulated account, a real run, and its test."""
+"""Batch predictions and monitors as deployed: the rendered stacks in an emulated account, and real runs."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.seed, pytest.mark.rehearsal]
 ACCOUNT: Final = harness.DEV
 GROUP: Final = "churn-222233334444"
 TAG: Final = "p-abc123-test"
+PACKAGE: Final = f"arn:aws:sagemaker:{harness.REGION}:{ACCOUNT}:model-package/{GROUP}/1"
 BUCKET: Final = f"mlp-{TAG}-{ACCOUNT}-{harness.REGION}"
 BUS: Final = f"arn:aws:events:{harness.REGION}:{ACCOUNT}:event-bus/ml-platform"
 IMAGE: Final = f"141502667606.dkr.ecr.{harness.REGION}.amazonaws.com/sagemaker-xgboost:3.2-0"
@@ -34,7 +35,7 @@ _STEPS: Final = """
 import json, os, sys, time
 from pathlib import Path
 import boto3
-from deployment import batch, batch_test, cli, common_steps, copying, packages
+from deployment import batch, batch_test, cli, common_steps, copying, monitors, render
 from deployment.context import Context
 from deployment.targets import Target
 
@@ -45,12 +46,21 @@ target = Target("test", os.environ["TEST_ACCOUNT_ID"], os.environ["TEST_REGION"]
 build = context.build
 context = Context(build, context.environments, root=context.root, session=session, assume=lambda *_, **__: target)
 if what == "render":
-    answer = session.client("sagemaker").describe_model_package(ModelPackageName=work)
-    common_steps.render_package(context, packages.parse(answer), batch.TEMPLATE, batch.parameters)
+    common_steps.render_package(context, context.package, batch.TEMPLATE, batch.parameters)
 elif what == "files":
     bucket = build.bucket("test")
     copying.copy_package(context.package, target, bucket, key_arn=work, source_region=build.hub_region)
     copying.put(target, bucket, batch.files(context, "test"), key_arn=work)
+elif what == "monitors":
+    settings = json.loads(work)
+    watched = Context(build, {"test": {"monitors": settings}}, root=context.root, session=session)
+    bucket = build.bucket("test")
+    located = copying.located(context.package, bucket)
+    values = common_steps.common_parameters(context, "test", located) | monitors.parameters(watched, "test", located)
+    template = render.load(context.root / "templates" / "monitor.yaml")
+    render.render("monitor", template, values, []).write(context.rendered / "test")
+    key = target.client("kms").describe_key(KeyId="alias/mlp-p-abc123-test-data")["KeyMetadata"]["Arn"]
+    copying.put(target, bucket, monitors.files(watched, "test"), key_arn=key)
 else:
     batch_test.run(context, name=what, bad_rows=what == "batch-test", pause=lambda seconds: time.sleep(seconds / 20))
 """
@@ -73,6 +83,7 @@ class Deployment:
             "PROJECT_NAME": "churn",
             "PROJECT_ID": "p-abc123",
             "MODEL_PACKAGE_GROUP": GROUP,
+            "PACKAGE_ARN": PACKAGE,
             "PIPELINE_NAME": "mlp-p-abc123-deploy",
             "PIPELINE_EXECUTION_ID": "12345678-1234-1234-1234-123456789012",
             "ARTIFACT_BUCKET": "project",
@@ -177,22 +188,23 @@ def deployment(repository: Repository, tmp_path_factory: pytest.TempPathFactory)
             s3.upload_file(str(path), "registry", f"7/{path.name}")
         for path in (model.folder / "samples").iterdir():
             s3.upload_file(str(path), "registry", f"7/samples/{path.name}")
-        deployed.done("render", register(deployed.client("sagemaker")))
+        register(deployed.client("sagemaker"))
+        deployed.done("render")
         outputs = deployed.deploy("base", f"mlp-{TAG}-base")
         deployed.done("files", outputs["KeyArn"])
         deployed.deploy("batch", f"mlp-{TAG}")
         yield deployed
 
 
-def register(sagemaker: harness.AwsClient) -> str:
-    """Register the model as approved and return the ARN of the package."""
+def register(sagemaker: harness.AwsClient) -> None:
+    """Register the model as approved."""
     sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
 
     def file(name: str) -> dict[str, str]:
         return {"ContentType": "application/json", "S3Uri": f"s3://registry/7/{name}"}
 
     types = ["text/csv", "application/json", "application/jsonlines"]
-    arn: str = sagemaker.create_model_package(
+    package = sagemaker.create_model_package(
         ModelPackageGroupName=GROUP,
         ModelApprovalStatus="Approved",
         InferenceSpecification={
@@ -205,8 +217,8 @@ def register(sagemaker: harness.AwsClient) -> str:
             "Explainability": {"Constraints": file("analysis.json")},
         },
         CustomerMetadataProperties={"samples": "s3://registry/7/samples"},
-    )["ModelPackageArn"]
-    return arn
+    )
+    assert package["ModelPackageArn"] == PACKAGE
 
 
 def test_the_batch_test_runs_the_pipeline_and_reports(deployment: Deployment) -> None:
@@ -281,3 +293,57 @@ def test_a_run_reads_the_input_of_its_stage_only(deployment: Deployment) -> None
     _, reason = failure(deployment, "s3://registry/7/")
     assert "AccessDenied" in reason
     assert "The input has to be below input.uri of environments.yaml" in reason
+
+
+MONITORS: Final[dict[str, Any]] = {
+    "enabled": True,
+    "schedule": "cron(20 6 * * ? *)",
+    "window_hours": 24,
+    "min_records": 100,
+    "max_records": 5000,
+    "instance_type": "ml.m5.large",
+    "data_quality": {"enabled": True},
+    "model_quality": {"enabled": True, "lookback_hours": 24},
+    "bias": {"enabled": False, "facets": []},
+    "explainability": {"enabled": True, "min_ndcg": 0.9},
+}
+
+
+def test_the_monitors_of_an_endpoint_run_with_the_rights_of_their_role(deployment: Deployment) -> None:
+    deployment.done("monitors", json.dumps(MONITORS))
+    deployment.deploy("monitor", f"mlp-{TAG}-monitors")
+    records = [{**record, "plan": "platinum"} for record in subscribers(150, seed=32)]
+    lines = [
+        {
+            "captureData": {
+                "endpointInput": {
+                    "observedContentType": "application/json",
+                    "mode": "INPUT",
+                    "data": json.dumps({name: value for name, value in record.items() if name != "churned"}),
+                    "encoding": "JSON",
+                }
+            },
+            "eventMetadata": {"eventId": str(number), "inferenceTime": "2026-05-04T05:10:00Z"},
+            "eventVersion": "0",
+        }
+        for number, record in enumerate(records)
+    ]
+    endpoint = f"churn-{TAG}"
+    s3, sagemaker = deployment.client("s3"), deployment.client("sagemaker")
+    key = f"capture/{endpoint}/main/2026/05/04/05/10-00-000-0a1b.jsonl"
+    s3.put_object(Bucket=BUCKET, Key=key, Body="".join(json.dumps(line) + "\n" for line in lines).encode())
+    arn = sagemaker.start_pipeline_execution(
+        PipelineName=f"mlp-{TAG}-monitor", PipelineParameters=[{"Name": "End", "Value": "2026-05-04T06:00:00Z"}]
+    )["PipelineExecutionArn"]
+
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        return None if found["PipelineExecutionStatus"] == "Executing" else found
+
+    end = harness.eventually(ended, timeout_s=60)
+    assert end["PipelineExecutionStatus"] == "Succeeded", end
+    folder = f"monitoring/{endpoint}/2026/05/04/05"
+    report = json.load(s3.get_object(Bucket=BUCKET, Key=f"{folder}/report.json")["Body"])
+    quality = report["monitors"][0]
+    assert (quality["monitor"], quality["verdict"]) == ("data-quality", "violations")
+    assert json.load(s3.get_object(Bucket=BUCKET, Key=f"{folder}/event.json")["Body"])["state"] == "sent"

@@ -164,7 +164,7 @@ def test_code_and_settings_are_put_where_the_pipeline_looks(tmp_path: Path) -> N
     (root / "jobs").mkdir(parents=True)
     (root / "jobs" / "monitor").symlink_to(ROOT / "jobs" / "monitor")
     context = Context(read_build(local.VARIABLES), environments, root=root)
-    package().write(context.rendered / "package.json")
+    context.package = package()
     files = monitors.files(context, "prod")
     values = monitors.parameters(context, "prod", copying.located(package(), context.build.bucket("prod")))
     prefix = f"s3://{context.build.bucket('prod')}/"
