@@ -2,7 +2,9 @@
 
 Engineers of the project decide what runs in a build, so its role decides what it can do. Nothing that runs before the
 approval of the governance officer has a way to production: only the role of the third build carries the tag that the
-deploy role of the production stage asks for, and only the pipeline and the schedules of that build start it.
+deploy role of the production stage asks for, and only the pipeline and the schedules of that build start it. Nor can a
+build change what an execution that waits for its approval will deploy: no build writes into the pipeline's folder, so
+each works with the source as CodePipeline itself stored it.
 """
 
 from __future__ import annotations
@@ -31,8 +33,6 @@ ARTIFACTS: Final = names.PROJECT_RESOURCE_PREFIX + "${SageMakerProjectId}*"
 """Folder of the pipeline's archives: CodePipeline cuts its name to 20 characters, of which this is the beginning."""
 
 REPORTS: Final = "reports/*"
-RENDERED: Final = "Rendered"
-"""Artifact with the repository and what was rendered from it."""
 
 _STAGE_MINUTES: Final = 480  # a deployment waits for shifted traffic; CodePipeline's build actions end after 8 hours
 _RENDER_MINUTES: Final = 30
@@ -60,7 +60,7 @@ class DeploymentBuild(Construct):
         purpose: `RENDER` or a stage of `names.STAGES`.
         storage: Bucket and key of the project.
         variables: What the seed code is told.
-        writes: Keys in the project's bucket that it may write, e.g. ``reports/*``.
+        writes: Keys in the project's bucket that it may write, e.g. ``reports/*``. Default: none.
         account_id: Account of the stage, whose deploy role it may assume for this stage. Default: none, for `RENDER`.
         grants: What it may do besides reading the registry and its artifacts.
 
@@ -77,7 +77,7 @@ class DeploymentBuild(Construct):
         purpose: str,
         storage: ProjectStorage,
         variables: Mapping[str, str],
-        writes: Sequence[str],
+        writes: Sequence[str] = (),
         account_id: str | None = None,
         grants: Sequence[Grant] = (),
     ) -> None:
@@ -109,12 +109,7 @@ class DeploymentBuild(Construct):
                     resources=[template.bucket_arn(names.PROJECT_BUCKET, "*")],
                     because="CodePipeline names the archives; reports of earlier steps are beside them.",
                 ),
-                Grant(
-                    sid="WriteArtifacts",
-                    actions=["s3:PutObject"],
-                    resources=[template.bucket_arn(names.PROJECT_BUCKET, keys) for keys in writes],
-                    because="Keys hold the id of the execution or a random name that CodePipeline gives.",
-                ),
+                *_write(writes),
                 Grant(
                     sid="ListArtifacts",
                     actions=["s3:GetBucketLocation", "s3:ListBucket"],
@@ -160,6 +155,19 @@ class DeploymentBuild(Construct):
             timeout_in_minutes=_STAGE_MINUTES if account_id else _RENDER_MINUTES,
             queued_timeout_in_minutes=60,
         )
+
+
+def _write(keys: Sequence[str]) -> list[Grant]:
+    if not keys:
+        return []
+    return [
+        Grant(
+            sid="WriteReports",
+            actions=["s3:PutObject"],
+            resources=[template.bucket_arn(names.PROJECT_BUCKET, key) for key in keys],
+            because="Keys hold the id of the execution.",
+        )
+    ]
 
 
 def _deploy_role(stage: str, account_id: str) -> Grant:

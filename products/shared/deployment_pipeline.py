@@ -11,7 +11,7 @@ from constructs import Construct
 
 from products.shared import names, template
 from products.shared.delivery import use_repository
-from products.shared.deployment_builds import ARTIFACTS, PIPELINE, RENDER, RENDERED, build_name
+from products.shared.deployment_builds import ARTIFACTS, PIPELINE, RENDER, build_name
 from products.shared.roles import Grant, ServiceRole, use_key
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SHADOW_ACTION: Final = "Period"
 
 _CONNECTION_SERVICES: Final = ("codeconnections", "codestar-connections")
 _SOURCE: Final = "Source"
+_RENDERED: Final = "Render"  # namespace of what the render build exports
 _PERIOD_MINUTES: Final = 30 * 24 * 60  # longer than any shadow period; CodePipeline allows 60 days
 
 # What the person reads who decides. CodePipeline fills in #{...} (reference-variables in its user guide).
@@ -82,9 +83,7 @@ class DeploymentPipeline(Construct):
             "Render",
             RENDER,
             "render",
-            InputArtifacts=[{"Name": _SOURCE}],
-            OutputArtifacts=[{"Name": RENDERED}],
-            Namespace="Render",
+            Namespace=_RENDERED,
         )
         approval = _action(
             "Approval",
@@ -195,11 +194,13 @@ def _action(
 
 def _build(name: str, purpose: str, step: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
     variables = {"STEP": step, "PIPELINE_EXECUTION_ID": "#{codepipeline.PipelineExecutionId}"}
+    if purpose != RENDER:
+        # Variables belong to one execution, and no build of another changes them.
+        variables["PACKAGE_ARN"] = f"#{{{_RENDERED}.PACKAGE_ARN}}"
     configuration = {
         "ProjectName": template.sub(build_name(purpose)),
         "EnvironmentVariables": json.dumps(
             [{"name": key, "value": value, "type": "PLAINTEXT"} for key, value in variables.items()]
         ),
     }
-    inputs = {"InputArtifacts": [{"Name": RENDERED}]}
-    return _action("Build", "CodeBuild", configuration, name=name, **(inputs | more))
+    return _action("Build", "CodeBuild", configuration, name=name, InputArtifacts=[{"Name": _SOURCE}], **more)

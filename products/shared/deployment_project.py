@@ -15,11 +15,9 @@ from constructs import Construct
 
 from products.shared import custom_resources, names, seed_code, template
 from products.shared.deployment_builds import (
-    ARTIFACTS,
     CARD_ARNS,
     PIPELINE,
     RENDER,
-    RENDERED,
     REPORTS,
     DeploymentBuild,
 )
@@ -174,7 +172,8 @@ class DeploymentProject(Construct):
         }
 
     def _builds(self, answers: Answers, variables: Mapping[str, str]) -> list[DeploymentBuild]:
-        # The archive that later steps work with is written by this build and by no other.
+        # It chooses the package and refuses early, and hands nothing on but the package's ARN: what it wrote for one
+        # execution, its code of a later one could replace while the first waits for the approver.
         stop = Grant(
             sid="StopWithoutModel",
             actions=["codepipeline:StopPipelineExecution"],
@@ -186,7 +185,6 @@ class DeploymentProject(Construct):
             purpose=RENDER,
             storage=self.storage,
             variables=variables,
-            writes=[f"{ARTIFACTS}/{RENDERED}/*"],
             grants=[stop],
         )
         stages = [

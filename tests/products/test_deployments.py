@@ -151,15 +151,18 @@ def test_a_batch_deployment_is_tried_by_a_run_and_has_no_shadow(project: Launch)
 
 
 @both
-def test_every_step_runs_in_the_build_of_its_stage_on_what_was_rendered(project: Launch) -> None:
+def test_every_step_runs_in_the_build_of_its_stage_on_the_source_and_the_package_of_its_execution(
+    project: Launch,
+) -> None:
     test = "endpoint-test" if "EndpointTest" in str(stages(project)["Test"]) else "batch-test"
+    package = "#{Render.PACKAGE_ARN}"
     expected = {
-        "Render/Render": ("render", "render", "Source"),
-        "Test/Deploy": ("test", "deploy", "Rendered"),
-        f"Test/{stages(project)['Test'][1]['Name']}": ("test", test, "Rendered"),
-        "Shadow/Deploy": ("prod", "shadow", "Rendered"),
-        "Prod/Deploy": ("prod", "deploy", "Rendered"),
-        "Prod/SmokeTest": ("prod", "smoke-test", "Rendered"),
+        "Render/Render": ("render", "render", None),
+        "Test/Deploy": ("test", "deploy", package),
+        f"Test/{stages(project)['Test'][1]['Name']}": ("test", test, package),
+        "Shadow/Deploy": ("prod", "shadow", package),
+        "Prod/Deploy": ("prod", "deploy", package),
+        "Prod/SmokeTest": ("prod", "smoke-test", package),
     }
     found = {}
     for stage, actions in stages(project).items():
@@ -167,8 +170,9 @@ def test_every_step_runs_in_the_build_of_its_stage_on_what_was_rendered(project:
             told = {v["name"]: v["value"] for v in json.loads(action["Configuration"]["EnvironmentVariables"])}
             assert told["PIPELINE_EXECUTION_ID"] == "#{codepipeline.PipelineExecutionId}"
             purpose = action["Configuration"]["ProjectName"].removeprefix(f"mlp-{MINE}-")
-            (source,) = action["InputArtifacts"]
-            found[f"{stage}/{action['Name']}"] = (purpose, told["STEP"], source["Name"])
+            assert action["InputArtifacts"] == [{"Name": "Source"}]
+            assert "OutputArtifacts" not in action
+            found[f"{stage}/{action['Name']}"] = (purpose, told["STEP"], told.get("PACKAGE_ARN"))
     assert found == {k: v for k, v in expected.items() if k.split("/")[0] in stages(project)}
 
 
@@ -355,19 +359,19 @@ def test_nothing_before_the_approval_starts_or_steers_what_comes_after_it(projec
 
 
 @both
-def test_what_production_is_deployed_from_is_written_by_the_render_build_only(project: Launch) -> None:
-    folder = f"{BUCKET}/{one(project, 'AWS::CodePipeline::Pipeline')['Name'][:20]}"
-    rendered, source, report = f"{folder}/Rendered/a1b2c3d", f"{folder}/Source/a1b2c3d", f"{BUCKET}/reports/1/test.html"
-    writers = {
-        (purpose, key)
-        for purpose in BUILDS
-        for key in (rendered, source, report)
-        if allows(may(project, purpose), "s3:PutObject", key)
-    }
-    assert writers == {("render", rendered), ("test", report), ("prod", report)}
+def test_what_an_execution_deploys_is_written_by_its_pipeline_only_whatever_runs_in_builds(project: Launch) -> None:
+    pipeline = one(project, "AWS::CodePipeline::Pipeline")
+    folder = f"{BUCKET}/{pipeline['Name'][:20]}"
+    source, any_other, report = f"{folder}/Source/a1b2c3d", f"{folder}/Render/a1b2c3d", f"{BUCKET}/reports/1/test.html"
+    roles = project.roles()
+    owner = role_id(project, pipeline["RoleArn"])
+    for key in (source, any_other):
+        assert [role for role, granted in roles.items() if allows(granted, "s3:PutObject", key)] == [owner]
+        for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:RestoreObject", "s3:ReplicateObject"):
+            assert not any(allows(granted, action, key) for granted in roles.values())
+    assert [p for p in BUILDS if allows(may(project, p), "s3:PutObject", report)] == ["test", "prod"]
     for purpose in BUILDS:
-        assert allows(may(project, purpose), "s3:GetObject", rendered)
-        assert not allows(may(project, purpose), "s3:DeleteObject", rendered)
+        assert allows(may(project, purpose), "s3:GetObject", source)
 
 
 def test_what_the_comparison_runs_from_is_written_by_the_production_build_only(project: Launch) -> None:
@@ -468,7 +472,7 @@ def test_no_role_of_a_project_reaches_into_another_on_the_same_group(project: La
     key = other.attribute(only_id(dict(other.template), "AWS::KMS::Key"), "Arn")
     requests: list[tuple[str, str, Mapping[str, Any]]] = [
         *((f"s3:{verb}", f"{bucket}/reports/1/test.html", {}) for verb in ("GetObject", "PutObject")),
-        ("s3:PutObject", f"{bucket}/mlp-{OTHER}-d/Rendered/a1b2c3d", {}),
+        ("s3:PutObject", f"{bucket}/mlp-{OTHER}-d/Source/a1b2c3d", {}),
         ("s3:ListBucket", bucket, {}),
         *((f"kms:{verb}", key, {}) for verb in ("Decrypt", "GenerateDataKey")),
         *(

@@ -37,21 +37,20 @@ phases:
   build:
     commands:
       - sh step.sh
-      - export PACKAGE_ARN=arn:package/7 PACKAGE_VERSION=7 SUMMARY="$STEP went well" REPORT_URL=https://example.com/7
-artifacts:
-  files: ['**/*']
+      - test "$STEP" != render || export PACKAGE_ARN=arn:package/7 PACKAGE_VERSION=7
+      - export SUMMARY="$STEP went well" REPORT_URL=https://example.com/7
 """
 STEP = f"""
 set -e
-RENDERED=s3://$ARTIFACT_BUCKET/{PIPELINE[:20]}/Rendered/hijacked
+test ! -e left-over; touch left-over
 if [ "$STEP" = render ]; then
-  test -z "$STAGE"
-  mkdir rendered; echo template > rendered/test.yaml
+  test -z "$STAGE$PACKAGE_ARN"
 else
-  test "$(cat rendered/test.yaml)" = template
+  test "$PACKAGE_ARN" = arn:package/7
   aws s3 cp step.sh "s3://$ARTIFACT_BUCKET/reports/$PIPELINE_EXECUTION_ID/$STAGE-$STEP.txt"
-  if aws s3 cp step.sh "$RENDERED"; then echo "the build of $STAGE wrote what production is deployed from"; exit 9; fi
 fi
+SOURCE=s3://$ARTIFACT_BUCKET/{PIPELINE[:20]}/Source/hijacked
+if aws s3 cp step.sh "$SOURCE"; then echo "the step $STEP wrote what production is deployed from"; exit 9; fi
 """
 
 

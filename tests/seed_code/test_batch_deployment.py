@@ -347,3 +347,27 @@ def test_the_monitors_of_an_endpoint_run_with_the_rights_of_their_role(deploymen
     quality = report["monitors"][0]
     assert (quality["monitor"], quality["verdict"]) == ("data-quality", "violations")
     assert json.load(s3.get_object(Bucket=BUCKET, Key=f"{folder}/event.json")["Body"])["state"] == "sent"
+
+
+def test_other_predictions_than_in_training_stop_the_deployment(deployment: Deployment) -> None:
+    s3 = deployment.client("s3")
+    listed = s3.list_objects_v2(Bucket=BUCKET, Prefix="packages/")["Contents"]
+    (key,) = [item["Key"] for item in listed if item["Key"].endswith("samples/expected.jsonl")]
+    good = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    first, *others = good.decode().splitlines()
+    wrong = json.dumps({**json.loads(first), "expected": {"score": 2.0, "label": "1"}})
+    s3.put_object(Bucket=BUCKET, Key=key, Body="\n".join([wrong, *others]).encode())
+    run = deployment.step("smoke-test")
+    s3.put_object(Bucket=BUCKET, Key=key, Body=good)
+    assert run.returncode != 0
+    assert "Predictions equal those of training: 199 of 200 within 1e-06" in run.stderr
+    assert "SUMMARY='FAILED: 200 predictions of 200 rows" in (deployment.folder / "variables.env").read_text()
+
+
+def test_a_withdrawn_approval_stops_the_test(deployment: Deployment) -> None:
+    sagemaker = deployment.client("sagemaker")
+    sagemaker.update_model_package(ModelPackageArn=PACKAGE, ModelApprovalStatus="Rejected")
+    run = deployment.step("batch-test")
+    sagemaker.update_model_package(ModelPackageArn=PACKAGE, ModelApprovalStatus="Approved")
+    assert run.returncode != 0
+    assert "is no longer approved: it is Rejected" in run.stderr

@@ -95,6 +95,7 @@ class Organisation:
             **{f"{name.upper()}_ACCOUNT_ID": DEV for name in names.STAGES},
             **{f"{name.upper()}_REGION": REGION for name in names.STAGES},
             "STAGE": stage,
+            **({} if step == "render" else {"PACKAGE_ARN": self.package}),
             **variables,
         }
         run = self._repository.run("-m", "deployment", step, **environment)
@@ -213,6 +214,12 @@ def test_deploying_the_same_again_changes_nothing(deployed: Organisation) -> Non
     printed = deployed.run("deploy", "test")
     assert printed.count("nothing to change") == 2
     assert printed.endswith("exit status 0")
+
+
+def test_a_package_of_another_group_is_not_deployed(deployed: Organisation) -> None:
+    printed = deployed.run("deploy", "prod", PACKAGE_ARN=deployed.package.replace(GROUP, f"{GROUP}-2"))
+    assert f"which is no version in arn:aws:sagemaker:{REGION}:{HUB}:model-package-group/{GROUP}," in printed
+    assert printed.endswith("exit status 1")
 
 
 def test_a_build_of_one_stage_cannot_enter_the_other(deployed: Organisation) -> None:

@@ -14,13 +14,13 @@ parameters = batch.parameters
 
 
 def render(context: Context) -> None:
-    """Render the newest approved package for both stages, and check the templates."""
+    """Choose the newest approved package, and see whether it can be deployed to test and prod."""
     common_steps.render(context, TEMPLATE, parameters)
 
 
 def deploy(context: Context) -> None:
-    """Deploy what was rendered to this build's stage; what starts runs is switched on with it."""
-    common_steps.deploy(context, TEMPLATE, files=batch.files(context, context.stage))
+    """Render the package for this build's stage and deploy it; what starts runs is switched on with it."""
+    common_steps.deploy(context, TEMPLATE, parameters, files=batch.files(context, context.stage))
 
 
 def test(context: Context) -> None:

@@ -1,9 +1,13 @@
-"""Steps that every kind of deployment has: render, check that the approval stands, deploy, export the model card."""
+"""Steps that every kind of deployment has: render, check that the approval stands, deploy, export the model card.
+
+Each step renders what it needs itself, from the commit and the package of the execution: a later execution, whose code
+may be another, cannot change what an earlier one deploys after its approval.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deployment import checks, copying, packages, stacks
@@ -21,7 +25,9 @@ _CARD_WAIT_S = 900.0
 
 
 def render(context: Context, template: str, parameters: Parameters) -> None:
-    """Render the newest approved package of the group for both stages; ends the pipeline's execution if there is none.
+    """Choose the newest approved package of the group, and see whether it can be deployed to both stages.
+
+    Ends the pipeline's execution if nothing is approved.
 
     Args:
         context: Of the step.
@@ -44,15 +50,28 @@ def render(context: Context, template: str, parameters: Parameters) -> None:
     context.export(PACKAGE_ARN=package.arn, PACKAGE_VERSION=str(package.version))
 
 
-def render_package(context: Context, package: ModelPackage, template: str, parameters: Parameters) -> None:
-    """Render a package for both stages into rendered/, and check the result.
+def render_package(
+    context: Context,
+    package: ModelPackage,
+    template: str,
+    parameters: Parameters,
+    stages: Sequence[str] = STAGES,
+) -> None:
+    """Render a package into rendered/, and check the result.
+
+    Args:
+        context: Of the step.
+        package: With URIs in the registry of the hub.
+        template: Name of a file in templates/, without ``.yaml``.
+        parameters: Values of the template's own parameters.
+        stages: Stages to render for. Default: all.
 
     Raises:
         DeploymentError: A template or a setting cannot be used; the text lists everything that was found.
     """
     build = context.build
     problems: list[str] = []
-    for stage in STAGES:
+    for stage in stages:
         place = build.places[stage]
         located = copying.located(package, build.bucket(stage))
         own = {key: str(value) for key, value in parameters(context, stage, located).items()}
@@ -72,8 +91,7 @@ def render_package(context: Context, package: ModelPackage, template: str, param
             )
     if problems:
         raise DeploymentError("The templates cannot be deployed:\n" + "\n".join(f"- {text}" for text in problems))
-    package.write(context.rendered / "package.json")
-    print(f"rendered {package.arn} for {' and '.join(STAGES)}")
+    print(f"rendered {package.arn} for {' and '.join(stages)}")
 
 
 def common_parameters(context: Context, stage: str, package: ModelPackage) -> dict[str, str]:
@@ -94,7 +112,7 @@ def common_parameters(context: Context, stage: str, package: ModelPackage) -> di
 
 
 def approved_or_stop(context: Context) -> None:
-    """Check that the rendered package is still approved in the hub's registry.
+    """Check that the chosen package is still approved in the hub's registry.
 
     Raises:
         DeploymentError: It is not; nothing may be deployed.
@@ -106,24 +124,27 @@ def approved_or_stop(context: Context) -> None:
 def deploy(
     context: Context,
     template: str,
+    parameters: Parameters,
     *,
     files: Mapping[str, Path | bytes] | None = None,
     before: Callable[[Context], None] | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, str]:
-    """Deploy what was rendered to this build's stage and return the outputs of the stack.
+    """Render the chosen package for this build's stage, deploy it, and return the outputs of the stack.
 
     Args:
         context: Of the step.
-        template: Name of the template that was rendered.
+        template: Name of a file in templates/, without ``.yaml``.
+        parameters: Values of the template's own parameters.
         files: Files for the stage's bucket by key, e.g. code of jobs (`copying.code_files`).
         before: Called when bucket, roles and files are there, before the stack is changed.
         pause: Waits for some seconds.
 
     Raises:
-        DeploymentError: The approval was withdrawn, or a stack failed.
+        DeploymentError: The approval was withdrawn, a check found something, or a stack failed.
     """
     approved_or_stop(context)
+    render_package(context, context.package, template, parameters, [context.stage])
     deploy_base(context, files=files, pause=pause)
     if before is not None:
         before(context)
@@ -136,7 +157,7 @@ def deploy_base(
     files: Mapping[str, Path | bytes] | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, str]:
-    """Create or update bucket, key and roles of the stage, copy the package there, and return the stack's outputs."""
+    """Create or update bucket, key and roles of the stage as rendered, copy the package, and return the outputs."""
     build, stage, target = context.build, context.stage, context.target()
     base = rendering.Rendered.read(context.rendered / stage, "base")
     name = build.base_stack(stage)

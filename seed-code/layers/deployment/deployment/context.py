@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from deployment import targets
+from deployment import packages, targets
 from deployment.errors import DeploymentError
 from deployment.packages import ModelPackage
 from deployment.settings import Build
@@ -75,12 +75,23 @@ class Context:
 
     @functools.cached_property
     def package(self) -> ModelPackage:
-        """The package that was rendered; its URIs name the registry of the hub."""
-        return ModelPackage.read(self.rendered / "package.json")
+        """The package that the step `render` chose (PACKAGE_ARN); its URIs name the registry of the hub.
+
+        Raises:
+            DeploymentError: None was chosen, or one that is no longer there or belongs to another project.
+        """
+        arn, build = self.build.package_arn, self.build
+        if arn is None:
+            raise DeploymentError(
+                "The variable PACKAGE_ARN is not set, so it is unknown which model this step is about. The pipeline "
+                "passes on what its step render chose; to run a step yourself, set it to the ARN of a package."
+            )
+        packages.require_member(arn, build.group_arn)
+        return packages.describe(self.hub("sagemaker"), arn)
 
     @property
     def rendered(self) -> Path:
-        """Folder with what the step `render` made."""
+        """Folder for what this step renders; what an earlier step made is not taken over."""
         return self.root / "rendered"
 
     def hub(self, service: str) -> Any:

@@ -6,8 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from deployment.errors import DeploymentError
@@ -85,30 +84,6 @@ class ModelPackage:
         text = json.dumps([self.arn, self.digest, [container.model_data for container in self.containers]])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def write(self, path: Path) -> None:
-        """Write the package as JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def read(cls, path: Path) -> ModelPackage:
-        """Return the package that `write` wrote.
-
-        Raises:
-            DeploymentError: There is none, or it was written by other code.
-        """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            containers = tuple(Container(**entry) for entry in values.pop("containers"))
-            lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-            return cls(**{**values, **lists, "containers": containers})
-        except FileNotFoundError as err:
-            raise DeploymentError(
-                f"{path} is missing: nothing has been rendered. Run the step `render` first."
-            ) from err
-        except (TypeError, ValueError, KeyError, AttributeError) as err:
-            raise DeploymentError(f"{path} describes no model package ({err}). Run the step `render` again.") from err
-
 
 def newest_approved(client: Any, group: str) -> ModelPackage | None:
     """Return the newest approved package of a group, or None if nothing is approved.
@@ -146,10 +121,28 @@ def describe(client: Any, arn: str) -> ModelPackage:
     """Return a package.
 
     Raises:
-        DeploymentError: It names nothing that could be served.
+        DeploymentError: It has been deleted, or names nothing that could be served.
     """
-    answer = client.describe_model_package(ModelPackageName=arn)
-    return parse(answer)
+    return parse(_described(client, arn))
+
+
+def require_member(arn: str, group_arn: str) -> None:
+    """Check that a package is one of a group.
+
+    Args:
+        arn: ARN of the package.
+        group_arn: ARN of the group, e.g. ``arn:aws:sagemaker:eu-west-1:111122223333:model-package-group/churn``.
+
+    Raises:
+        DeploymentError: It is another group's; nothing may be deployed.
+    """
+    prefix = group_arn.replace(":model-package-group/", ":model-package/")
+    # SageMaker writes names in lower case into ARNs.
+    if not re.fullmatch(rf"{re.escape(prefix.lower())}/\d+", arn.lower()):
+        raise DeploymentError(
+            f"PACKAGE_ARN is {arn}, which is no version in {group_arn}, the group of this project. It is not deployed; "
+            f"what is deployed stays as it is. Start the pipeline again: its step render chooses the package."
+        )
 
 
 def parse(answer: Mapping[str, Any]) -> ModelPackage:
@@ -197,15 +190,7 @@ def require_approved(client: Any, package: ModelPackage) -> None:
     Raises:
         DeploymentError: It was withdrawn, rejected or deleted since it was rendered; nothing may be deployed.
     """
-    try:
-        answer = client.describe_model_package(ModelPackageName=package.arn)
-    except client.exceptions.ClientError as err:
-        if "does not exist" not in str(err):
-            raise
-        raise DeploymentError(
-            f"{package.arn} has been deleted since this execution began, so it is not deployed. Start the pipeline "
-            f"again to deploy the newest package that is approved."
-        ) from err
+    answer = _described(client, package.arn)
     status = answer.get("ModelApprovalStatus")
     if status != APPROVED:
         who = parse(answer).approved_by
@@ -215,6 +200,18 @@ def require_approved(client: Any, package: ModelPackage) -> None:
             f"({why}). It is not deployed; what is deployed stays as it is. Approve it again, or start the pipeline "
             f"again to deploy the newest package that is approved."
         )
+
+
+def _described(client: Any, arn: str) -> Mapping[str, Any]:
+    try:
+        return dict(client.describe_model_package(ModelPackageName=arn))
+    except client.exceptions.ClientError as err:
+        if "does not exist" not in str(err):
+            raise
+        raise DeploymentError(
+            f"{arn} has been deleted since this execution began, so it is not deployed. Start the pipeline "
+            f"again to deploy the newest package that is approved."
+        ) from err
 
 
 def _container(entry: Mapping[str, Any], arn: str) -> Container:

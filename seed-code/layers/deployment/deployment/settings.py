@@ -20,6 +20,7 @@ _PROJECT_ID = r"p-[a-z0-9]{1,14}"
 _ACCOUNT = r"\d{12}"
 _REGION = r"[a-z]{2}(-[a-z]+)+-\d"
 _KEY = r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+"
+_PACKAGE = r"arn:[a-z-]+:sagemaker:[a-z0-9-]+:\d{12}:model-package/[a-zA-Z0-9-]+/\d+"
 _BUS = r"arn:[a-z-]+:events:[a-z0-9-]+:\d{12}:event-bus/[\w./-]+"
 
 _VARIABLES = {
@@ -42,6 +43,7 @@ _VARIABLES = {
 _OPTIONAL = {
     "STAGE": ("test|prod", "test"),
     "PIPELINE_EXECUTION_ID": (r"[\w-]{1,64}", "12345678-1234-1234-1234-123456789012"),
+    "PACKAGE_ARN": (_PACKAGE, "arn:aws:sagemaker:eu-west-1:111122223333:model-package/churn-p-abc123-111122223333/7"),
 }
 
 
@@ -72,6 +74,7 @@ class Build:
         cost_center: Value of the tag ``CostCenter``.
         places: Account and region by stage.
         stage: Stage that this build may change; None for the build that only renders.
+        package_arn: Package that the step ``render`` of this execution chose; None in that step.
         choices: All variables of the build, among them the choices made when the project was created.
     """
 
@@ -89,12 +92,19 @@ class Build:
     cost_center: str
     places: Mapping[str, Place]
     stage: str | None = None
+    package_arn: str | None = None
     choices: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def partition(self) -> str:
         """Partition of the hub, e.g. ``aws``; stages are in the same one."""
         return self.kms_key_arn.split(":")[1]
+
+    @property
+    def group_arn(self) -> str:
+        """ARN of the model package group."""
+        place = f"{self.hub_region}:{self.hub_account}"
+        return f"arn:{self.partition}:sagemaker:{place}:model-package-group/{self.model_package_group}"
 
     def tag(self, stage: str) -> str:
         """Return what names everything of a stage, e.g. ``p-abc123-prod``; also the value of the stage's tag."""
@@ -177,6 +187,7 @@ def read_build(variables: Mapping[str, str]) -> Build:
             }
         ),
         stage=variables.get("STAGE") or None,
+        package_arn=variables.get("PACKAGE_ARN") or None,
         choices=MappingProxyType(dict(variables)),
     )
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from deployment import common_steps, monitors, packages, plots, reports, shadow_template, stacks
+from deployment import common_steps, monitors, packages, plots, realtime, reports, shadow_template, stacks
 from deployment.calls import load_samples
 from deployment.context import Context
 from deployment.errors import DeploymentError
@@ -32,7 +32,7 @@ _AT_ONCE = timedelta(minutes=1)
 _APPROVAL_TRIES, _APPROVAL_PAUSE_S = 40, 15.0
 """The approval begins when the build that started the period is over; that takes a moment."""
 _MOST_EVENTS = 50_000
-_NOT_IN_ARCHIVE = {".git", ".venv", ".venv-uv", "build", "__pycache__", ".pytest_cache", ".ruff_cache"}
+_NOT_IN_ARCHIVE = {".git", ".venv", ".venv-uv", "build", "rendered", "__pycache__", ".pytest_cache", ".ruff_cache"}
 _SUMMARY_MAX = 512  # ApprovalResult of PutApprovalResult
 
 Pause = Callable[[float], None]
@@ -70,6 +70,7 @@ def begin(context: Context, *, pause: Pause = time.sleep, now: Callable[[], date
         print(f"no shadow period: {reason}")
         _schedule(context, clock() + _AT_ONCE)
         return
+    common_steps.render_package(context, context.package, TEMPLATE, realtime.parameters, [context.stage])
     common_steps.deploy_base(context, files=monitors.files(context, context.stage), pause=pause)
     rendered = Rendered.read(context.rendered / context.stage, TEMPLATE)
     period = Period(context.build.execution_id, context.package.arn, clock().isoformat(timespec="seconds"))
@@ -137,7 +138,11 @@ def schedule_request(context: Context, moment: datetime, source: str) -> dict[st
             f"without one. Write shadow.hours 0, or update the project with ShadowHours."
         )
     partition = build.partition
-    variables = {"STEP": "compare", "PIPELINE_EXECUTION_ID": build.execution_id}
+    variables = {
+        "STEP": "compare",
+        "PIPELINE_EXECUTION_ID": build.execution_id,
+        "PACKAGE_ARN": context.package.arn,
+    }
     # Universal target: the operation's own request (EventBridge Scheduler user guide, "Using universal targets").
     start = {
         "ProjectName": f"mlp-{build.project_id}-prod",
@@ -168,7 +173,7 @@ def schedule_request(context: Context, moment: datetime, source: str) -> dict[st
 
 
 def archive(root: Path) -> bytes:
-    """Return the repository with what was rendered, as an archive for the build that compares."""
+    """Return the repository as an archive for the build that compares."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(root.rglob("*")):

@@ -15,12 +15,12 @@ parameters = realtime.parameters
 
 
 def render(context: Context) -> None:
-    """Render the newest approved package for test and prod."""
+    """Choose the newest approved package, and see whether it can be deployed to test and prod."""
     common_steps.render(context, TEMPLATE, parameters)
 
 
 def deploy(context: Context) -> None:
-    """Deploy what was rendered to this build's stage; a shadow ends with it.
+    """Render the package for this build's stage and deploy it; a shadow ends with it.
 
     Raises:
         DeploymentError: The approval was withdrawn, or the stack failed.
@@ -31,7 +31,7 @@ def deploy(context: Context) -> None:
         shadow.drop(context)
         raise
     files = monitors.files(context, context.stage)
-    outputs = common_steps.deploy(context, TEMPLATE, files=files, before=shadow.prepare_update)
+    outputs = common_steps.deploy(context, TEMPLATE, parameters, files=files, before=shadow.prepare_update)
     print(f"endpoint: {outputs['EndpointName']}" + (f", API: {outputs['ApiUrl']}" if "ApiUrl" in outputs else ""))
 
 

@@ -161,7 +161,7 @@ class Bucket:
         }
 
 
-VARIABLES = {**local.VARIABLES, "STAGE": "test"}
+VARIABLES = {**local.VARIABLES, "STAGE": "test", "PACKAGE_ARN": local.PACKAGE["ModelPackageArn"]}
 
 
 @pytest.fixture(autouse=True)

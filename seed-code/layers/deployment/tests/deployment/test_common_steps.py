@@ -57,7 +57,7 @@ def test_the_newest_approved_package_is_rendered_for_both_stages(
     register(aws, package)
     common_steps.render(project, "queue", parameters)
     files = {path.relative_to(project.rendered).as_posix() for path in project.rendered.rglob("*.json")}
-    assert files == {"package.json"} | {
+    assert files == {
         f"{stage}/{name}.{kind}.json"
         for stage in ("test", "prod")
         for name in ("base", "queue")
@@ -89,7 +89,7 @@ def test_a_parameter_that_no_template_declares_is_named(project: Context, aws: A
         common_steps.render(project, "queue", lambda *given: {"Depth": "1", "Typo": "2"})
 
 
-def test_everything_that_is_wrong_is_listed_and_nothing_is_offered(
+def test_everything_that_is_wrong_is_listed_and_no_package_is_handed_on(
     project: Context, aws: Aws, package: dict[str, Any]
 ) -> None:
     register(aws, package)
@@ -100,13 +100,12 @@ def test_everything_that_is_wrong_is_listed_and_nothing_is_offered(
     for stage in ("test", "prod"):
         assert f"- {stage}: queue: Queue: QueueName 'other-{stage}-queue' does not hold" in str(raised.value)
         assert f"- {stage}: queue: Queue is not encrypted" in str(raised.value)
-    assert not (project.rendered / "package.json").exists()
+    assert not (project.root / "variables.env").exists()
 
 
 def deployable(project: Context, aws: Aws, package: dict[str, Any]) -> Bucket:
-    """Render a package and prepare the answers for its deployment."""
+    """Prepare the answers for the deployment of the chosen package."""
     register(aws, package)
-    common_steps.render(project, "queue", parameters)
     store = Bucket()
     store.add(package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"])
     for uri in project.package.baselines.values():
@@ -127,6 +126,7 @@ def test_a_deployment_makes_the_base_first_and_copies_before_the_rest(
     common_steps.deploy(
         project,
         "queue",
+        parameters,
         files={"code/1/monitor.py": b"1"},
         before=lambda given: order.extend(name for _, name, _ in aws.calls),
         pause=lambda seconds: None,
@@ -156,10 +156,15 @@ def test_what_the_base_puts_out_goes_into_the_parameters_of_the_rest(
     assert {"ParameterKey": "KeyArn", "ParameterValue": "key"} in request["Parameters"]
 
 
-def test_a_deployment_to_prod_uses_what_was_rendered_for_prod(
+def test_a_deployment_renders_its_own_stage_whatever_lies_there(
     project: Context, aws: Aws, package: dict[str, Any]
 ) -> None:
     deployable(project, aws, package)
+    for kind in ("template", "parameters"):
+        for name in ("base", "queue"):
+            path = project.rendered / "prod" / f"{name}.{kind}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")  # e.g. committed by mistake
     prod = Context(
         read_build({**VARIABLES, "STAGE": "prod"}),
         {},
@@ -167,9 +172,62 @@ def test_a_deployment_to_prod_uses_what_was_rendered_for_prod(
         session=aws,
         assume=lambda build, stage, hub: replace(project.target(), stage=stage),
     )
-    common_steps.deploy(prod, "queue", pause=lambda seconds: None)
+    common_steps.deploy(prod, "queue", parameters, pause=lambda seconds: None)
     given = {entry["ParameterKey"]: entry["ParameterValue"] for entry in aws.called("CreateChangeSet")[1]["Parameters"]}
     assert given["Stage"] == "prod"
+    assert [path.name for path in project.rendered.iterdir()] == ["prod"]
+
+
+def test_the_package_of_the_execution_is_deployed_though_a_newer_one_is_approved(
+    project: Context, aws: Aws, package: dict[str, Any]
+) -> None:
+    deployable(project, aws, package)
+    newer = package["ModelPackageArn"].removesuffix("/7") + "/8"
+    aws.answers["sagemaker", "ListModelPackages"] = lambda given: {
+        "ModelPackageSummaryList": [{"ModelPackageArn": newer, "CreationTime": NOW, "ModelPackageStatus": "Completed"}]
+    }
+    common_steps.deploy(project, "queue", parameters, pause=lambda seconds: None)
+    assert {given["ModelPackageName"] for given in aws.called("DescribeModelPackage")} == {package["ModelPackageArn"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("churn-p-abc123-111122223333/7", "churn-p-abc123-111122223333-2/7"),
+        ("111122223333:model-package", "999999999999:model-package"),
+        ("ap-southeast-1", "eu-west-1"),
+    ],
+)
+def test_a_package_of_another_group_is_not_even_read(
+    project: Context, aws: Aws, package: dict[str, Any], before: str, after: str
+) -> None:
+    deployable(project, aws, package)
+    arn = package["ModelPackageArn"].replace(before, after)
+    foreign = Context(
+        read_build({**VARIABLES, "PACKAGE_ARN": arn}), {}, root=project.root, session=aws, assume=lambda *_, **__: None
+    )
+    aws.calls.clear()
+    with pytest.raises(DeploymentError, match=f"PACKAGE_ARN is {arn}, which is no version in arn:aws:"):
+        common_steps.deploy(foreign, "queue", parameters, pause=lambda seconds: None)
+    assert aws.calls == []
+
+
+def test_without_a_chosen_package_nothing_is_deployed(project: Context, aws: Aws) -> None:
+    variables = {name: value for name, value in VARIABLES.items() if name != "PACKAGE_ARN"}
+    context = Context(read_build(variables), {}, root=project.root, session=aws)
+    with pytest.raises(DeploymentError, match="The variable PACKAGE_ARN is not set"):
+        common_steps.deploy(context, "queue", parameters, pause=lambda seconds: None)
+
+
+def test_what_the_checks_find_is_found_before_anything_is_changed(
+    project: Context, aws: Aws, package: dict[str, Any]
+) -> None:
+    deployable(project, aws, package)
+    text = (project.root / "templates" / "queue.yaml").read_text()
+    (project.root / "templates" / "queue.yaml").write_text(text.replace("mlp-${ProjectId}", "other"))
+    with pytest.raises(DeploymentError, match="- test: queue: Queue: QueueName 'other-test-queue' does not hold"):
+        common_steps.deploy(project, "queue", parameters, pause=lambda seconds: None)
+    assert {name for _, name, _ in aws.calls} == {"DescribeModelPackage"}
 
 
 def test_a_withdrawn_approval_stops_before_anything_is_changed(
@@ -179,7 +237,7 @@ def test_a_withdrawn_approval_stops_before_anything_is_changed(
     package["ModelApprovalStatus"] = "Rejected"
     aws.calls.clear()
     with pytest.raises(DeploymentError, match="no longer approved"):
-        common_steps.deploy(project, "queue", pause=lambda seconds: None)
+        common_steps.deploy(project, "queue", parameters, pause=lambda seconds: None)
     assert {name for _, name, _ in aws.calls} == {"DescribeModelPackage"}
 
 
@@ -188,7 +246,7 @@ def test_a_build_without_stage_changes_nothing(project: Context, aws: Aws, packa
     variables = {name: value for name, value in VARIABLES.items() if name != "STAGE"}
     context = Context(read_build(variables), {}, root=project.root, session=aws)
     with pytest.raises(DeploymentError, match="The variable STAGE is not set"):
-        common_steps.deploy(context, "queue", pause=lambda seconds: None)
+        common_steps.deploy(context, "queue", parameters, pause=lambda seconds: None)
     assert aws.called("CreateChangeSet") == []
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,20 +134,6 @@ def test_a_package_that_cannot_be_served_is_refused(package: dict[str, Any]) -> 
     del package["InferenceSpecification"]
     with pytest.raises(DeploymentError, match="has no inference specification"):
         packages.parse(package)
-
-
-def test_a_package_survives_being_written_and_read(package: dict[str, Any], tmp_path: Path) -> None:
-    found = packages.parse(package)
-    found.write(tmp_path / "rendered" / "package.json")
-    assert packages.ModelPackage.read(tmp_path / "rendered" / "package.json") == found
-
-
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"containers": []}'])
-def test_what_is_no_written_package_is_refused(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / "package.json").write_text(content)
-    with pytest.raises(DeploymentError, match=r"Run the step `render`"):
-        packages.ModelPackage.read(tmp_path / "package.json")
 
 
 @pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval"])

@@ -160,6 +160,7 @@ def run(project: Project, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> 
     context = project.context({}, STAGE="test")
     hub = Reports()
     monkeypatch.setattr(context, "hub", lambda service: hub)
+    context.package = packages.parse(made_up.PACKAGE)
     monkeypatch.setattr(endpoint_test, "load_samples", lambda context: make_samples())
     monkeypatch.setattr(endpoint_test.deployed, "read", lambda context: None)
     monkeypatch.setattr(endpoint_test.Endpoint, "of", lambda context: runtime.endpoint)

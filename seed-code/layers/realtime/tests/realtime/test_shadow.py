@@ -27,7 +27,12 @@ EXECUTION = local.VARIABLES["PIPELINE_EXECUTION_ID"]
 BEGUN = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 PERIOD = Period(EXECUTION, local.PACKAGE["ModelPackageArn"], BEGUN.isoformat())
 SETTINGS = {"min_requests": 3, "max_different_percent": 10.0, "value_tolerance": 0.1, "max_slower_percent": 50.0}
-VARIABLES = {"STAGE": "prod", "SHADOW_HOURS": "24", **SCHEDULES}
+VARIABLES = {
+    "STAGE": "prod",
+    "SHADOW_HOURS": "24",
+    "PACKAGE_ARN": local.PACKAGE["ModelPackageArn"],
+    **SCHEDULES,
+}
 
 
 @pytest.fixture(scope="module")
@@ -372,6 +377,7 @@ def test_a_period_begins_with_a_shadow_and_a_schedule_that_starts_the_comparison
     assert {entry["Name"]: entry["Value"] for entry in start["EnvironmentVariablesOverride"]} == {
         "STEP": "compare",
         "PIPELINE_EXECUTION_ID": EXECUTION,
+        "PACKAGE_ARN": local.PACKAGE["ModelPackageArn"],
     }
 
 
@@ -528,20 +534,20 @@ def test_the_shadow_of_a_later_execution_is_left_alone(
     assert cloud.has_shadow
 
 
-def test_the_archive_for_the_comparison_holds_the_repository_and_nothing_that_was_installed(project: Project) -> None:
+def test_the_archive_for_the_comparison_holds_the_repository_and_nothing_that_was_made(project: Project) -> None:
     for name in (
         ".venv/lib/a.py",
         ".git/config",
         "build/reports/a.html",
         "deployment/steps.py",
-        "rendered/package.json",
+        "rendered/prod/endpoint.template.json",
     ):
         path = project.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
     names = set(zipfile.ZipFile(io.BytesIO(shadow.archive(project.root))).namelist())
-    assert {"deployment/steps.py", "rendered/package.json", "environments.yaml"} <= names
-    assert not any(name.startswith((".venv", ".git", "build")) for name in names)
+    assert {"deployment/steps.py", "environments.yaml"} <= names
+    assert not any(name.startswith((".venv", ".git", "build", "rendered")) for name in names)
 
 
 def test_an_endpoint_on_instances_does_not_become_serverless(
