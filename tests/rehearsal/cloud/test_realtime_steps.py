@@ -10,10 +10,13 @@ import subprocess
 import tarfile
 from typing import TYPE_CHECKING, Any, Final
 
+import boto3
 import pytest
 
 from products.shared import seed_code
+from rehearsal.cloud.handshake import complete_handshake
 from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, Cloud, eventually
+from tests.rehearsal.cloud.test_codepipeline import allow, commit, role
 from tests.rehearsal.cloud.test_deployment_baseline import PROJECT, Builds, baseline
 
 if TYPE_CHECKING:
@@ -116,6 +119,8 @@ class Project:
 
     def __init__(self, cloud: Cloud, folder: Path) -> None:
         self.cloud = cloud
+        self.execution = EXECUTION
+        self._package: dict[str, str] = {}
         self.folder = folder / "repository"
         seed_code.write("deploy-realtime", self.folder)
         # The function behind the custom resource is not deployed here.
@@ -123,6 +128,8 @@ class Project:
         text, count = re.subn(r"\n  BucketContents:\n(    .*\n)+", "\n", base.read_text())
         assert count == 1
         base.write_text(text)
+        settings = self.folder / "environments.yaml"
+        settings.write_text(settings.read_text().replace("min_requests: 100", "min_requests: 10"))
         stack = cloud.deploy(DEV, "realtime-baseline", baseline(folder))
         assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "realtime-baseline")
         builds = Builds(cloud)
@@ -147,6 +154,7 @@ class Project:
                 ["kms:GenerateDataKey", "kms:Decrypt"],
                 ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"],
                 ["scheduler:CreateSchedule", "iam:PassRole"],
+                ["codepipeline:GetPipelineState", "codepipeline:PutApprovalResult"],
             )
         ]
         for stage in ("test", "prod"):
@@ -211,7 +219,8 @@ class Project:
                 **{f"{of}_{key}": value for of in ("TEST", "PROD") for key, value in self._place.items()},
                 **CHOICES,
                 "STAGE": stage,
-                "PIPELINE_EXECUTION_ID": EXECUTION,
+                "PIPELINE_EXECUTION_ID": self.execution,
+                **self._package,
             },
             capture_output=True,
             text=True,
@@ -221,6 +230,13 @@ class Project:
     @property
     def _place(self) -> dict[str, str]:
         return {"ACCOUNT_ID": DEV, "REGION": REGION}
+
+    def choose(self) -> None:
+        """Render, as the pipeline does first; later steps are about the package that was chosen."""
+        self._package = {}
+        self.succeed("render", "test")
+        (chosen,) = re.findall(r"^PACKAGE_ARN=(\S+)$", (self.folder / "variables.env").read_text(), re.MULTILINE)
+        self._package = {"PACKAGE_ARN": chosen}
 
     def succeed(self, name: str, stage: str) -> str:
         """Run a step that must succeed, and return what it printed."""
@@ -249,17 +265,101 @@ class Project:
             for variant in found.get(kind) or []
         }
 
-    def captured(self, variant: str) -> bool:
-        """Whether answers of a variant in prod have been captured."""
-        prefix = f"capture/churn-{PROJECT}-prod/{variant}/"
-        bucket = f"mlp-{PROJECT}-prod-{DEV}-{REGION}"
-        return bool(self.cloud.client("s3", DEV).list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents"))
+    def captured(self, variant: str) -> int:
+        """Return how many answers of a variant in prod have been captured."""
+        s3, bucket = self.cloud.client("s3", DEV), f"mlp-{PROJECT}-prod-{DEV}-{REGION}"
+        found = s3.list_objects_v2(Bucket=bucket, Prefix=f"capture/churn-{PROJECT}-prod/{variant}/").get("Contents", [])
+        bodies = (s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read() for entry in found)
+        return sum(body.count(b"\n") for body in bodies)
+
+    def wait_for_period(self, folder: Path) -> None:
+        """Start a pipeline that waits for the end of a shadow period; later steps belong to its execution."""
+        self.execution = period_of_pipeline(self.cloud, folder)
+
+    def answered(self) -> dict[str, Any]:
+        """Return what the approval of the period was answered."""
+        client = self.cloud.client("codepipeline", HUB)
+        stages = client.get_pipeline_state(name=f"mlp-{PROJECT}-deploy")["stageStates"]
+        (action,) = next(stage for stage in stages if stage["stageName"] == "Shadow")["actionStates"]
+        found: dict[str, Any] = action["latestExecution"]
+        return found
 
 
-def test_a_model_goes_to_test_and_prod_and_the_next_one_is_its_shadow(cloud: Cloud, tmp_path: Path) -> None:
-    project = Project(cloud, tmp_path)
+def period_of_pipeline(cloud: Cloud, folder: Path) -> str:
+    """Start a pipeline whose second stage is the approval of a shadow period, and return its execution."""
+    bare, checkout = cloud.git_root / "team/deployment.git", folder / "checkout"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
+    subprocess.run(["git", "clone", "--quiet", str(bare), str(checkout)], check=True, capture_output=True)
+    commit(checkout, "anything", README__md="anything")
+    connections = cloud.client("codeconnections", HUB)
+    connection = connections.create_connection(ConnectionName="deployment", ProviderType="GitHub")["ConnectionArn"]
+    credentials = boto3.session.Session(aws_access_key_id=HUB, aws_secret_access_key="test").get_credentials()
+    assert credentials
+    complete_handshake(cloud.endpoint, REGION, credentials, connection)
+    name = f"mlp-{PROJECT}-deploy"
+    source = {
+        "ConnectionArn": connection,
+        "FullRepositoryId": "team/deployment",
+        "BranchName": "main",
+        "DetectChanges": "false",
+    }
+    stages = {
+        "Source": ("Source", "Source", "CodeStarSourceConnection", source, [{"Name": "Source"}]),
+        "Shadow": ("Period", "Approval", "Manual", {}, []),
+    }
+    objects = allow(["s3:PutObject"], f"arn:aws:s3:::{REPORTS}/*")
+    resources = {
+        "Role": role("codepipeline", allow(["codeconnections:UseConnection"], connection), objects),
+        "Pipeline": {
+            "Type": "AWS::CodePipeline::Pipeline",
+            "Properties": {
+                "Name": name,
+                "PipelineType": "V2",
+                "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+                "ArtifactStore": {"Type": "S3", "Location": REPORTS},
+                "Stages": [
+                    {
+                        "Name": stage,
+                        "Actions": [
+                            {
+                                "Name": action,
+                                "ActionTypeId": {
+                                    "Category": kind,
+                                    "Owner": "AWS",
+                                    "Provider": provider,
+                                    "Version": "1",
+                                },
+                                "Configuration": configuration,
+                                "OutputArtifacts": artifacts,
+                            }
+                        ],
+                    }
+                    for stage, (action, kind, provider, configuration, artifacts) in stages.items()
+                ],
+            },
+        },
+    }
+    stack = cloud.deploy(HUB, "period-pipeline", {"Resources": resources})
+    assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(HUB, "period-pipeline")
+    client = cloud.client("codepipeline", HUB)
+
+    def waiting() -> str | None:
+        state = client.get_pipeline_state(name=name)["stageStates"][1]
+        latest = state["actionStates"][0].get("latestExecution", {})
+        return str(state["latestExecution"]["pipelineExecutionId"]) if latest.get("token") else None
+
+    return eventually(waiting, timeout_s=30)
+
+
+@pytest.fixture(scope="module")
+def project(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project; its tests go on where the one before ended."""
+    return Project(cloud, tmp_path_factory.mktemp("project"))
+
+
+def test_a_model_goes_to_test_and_prod_and_the_next_one_is_its_shadow(cloud: Cloud, project: Project) -> None:
     project.register(1, 100)
-    project.succeed("render", "test")
+    project.choose()
     project.succeed("deploy", "test")
     project.succeed("endpoint-test", "test")
     project.succeed("deploy", "prod")
@@ -267,7 +367,7 @@ def test_a_model_goes_to_test_and_prod_and_the_next_one_is_its_shadow(cloud: Clo
     assert eventually(lambda: project.captured("main"))
 
     project.register(2, 90, expected=100)
-    project.succeed("render", "test")
+    project.choose()
     project.succeed("deploy", "test")
     failed = project.step("endpoint-test", "test")
     assert failed.returncode == 1
@@ -280,4 +380,22 @@ def test_a_model_goes_to_test_and_prod_and_the_next_one_is_its_shadow(cloud: Clo
     assert eventually(lambda: project.captured("shadow"))
     project.succeed("deploy", "prod")
     assert project.ask("prod", 45) == {"score": 0.5, "label": "yes"}
+    assert project.variants("prod") == {"main"}
+
+
+def test_a_shadow_that_decides_alike_is_approved_by_the_comparison_and_takes_over(project: Project) -> None:
+    project.register(3, 91)
+    project.choose()
+    project.wait_for_period(project.folder.parent)
+    project.succeed("shadow", "prod")
+    assert project.variants("prod") == {"main", "shadow"}
+    before = {name: project.captured(name) for name in ("main", "shadow")}
+    for age in range(20, 44):
+        project.ask("prod", age)
+    assert eventually(lambda: all(project.captured(name) - before[name] == 24 for name in before))
+    assert "The new model may take over: 24 requests" in project.succeed("compare", "prod")
+    answer = eventually(lambda: found if (found := project.answered())["status"] != "InProgress" else None)
+    assert answer["status"] == "Succeeded"
+    project.succeed("deploy", "prod")
+    assert project.ask("prod", 91) == {"score": 1.0, "label": "yes"}
     assert project.variants("prod") == {"main"}
