@@ -151,7 +151,6 @@ def _refuse_serverless(settings: Mapping[str, Any]) -> list[str]:
     excluded = {
         "capture.percent above 0": settings["capture"]["percent"] > 0,
         "a VPC (network.subnet_ids)": bool(network["security_group_ids"] or network["subnet_ids"]),
-        "network.isolation": network["isolation"],
         "a second variant (shadow.hours above 0)": settings["shadow"]["hours"] > 0,
     }
     problems = [
@@ -217,6 +216,14 @@ def update_seconds(traffic: Mapping[str, Any]) -> int:
 def refuse_package(stage: str, settings: Mapping[str, Any], package: ModelPackage) -> list[str]:
     """Return what SageMaker does not offer for a model in a stage, as sentences."""
     problems = []
+    if settings["network"]["isolation"] and settings["endpoint_type"] != SERVERLESS:
+        problems += [
+            f"{stage}: {package.arn} has its code at {place} (SAGEMAKER_SUBMIT_DIRECTORY), which an isolated model "
+            f"cannot fetch. Register it with the code in its archive (/opt/ml/model/code), or write false for "
+            f"network.isolation."
+            for place in (entry.environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "") for entry in package.containers)
+            if place.startswith("s3://")
+        ]
     if len(package.containers) > 1:
         what = f"{package.arn} has {len(package.containers)} containers"
         if settings["endpoint_type"] == SERVERLESS:
@@ -267,7 +274,11 @@ def parameters(context: Context, stage: str, package: ModelPackage) -> dict[str,
         "InvocationsPerInstance": str(instances["requests_per_minute"]),
         "MemoryMb": str(settings["serverless"]["memory_mb"]),
         "MaxConcurrency": str(settings["serverless"]["max_concurrency"]),
-        "NetworkIsolation": _flag(network["isolation"]),
+        # Isolation concerns what runs in the container. SageMaker itself fetches the archive, captures data and writes
+        # logs (https://repost.aws/knowledge-center/sagemaker-access-network-isolation); neither guardrails nor shadows
+        # exclude it (_NO_GUARDRAILS, _SHADOWS). Of SageMaker's own images only Chainer and reinforcement learning need
+        # a network (https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html).
+        "NetworkIsolation": _flag(network["isolation"] and not is_serverless),
         "UseVpc": _flag(bool(network["subnet_ids"])),
         "SecurityGroupIds": ",".join(network["security_group_ids"]),
         "SubnetIds": ",".join(network["subnet_ids"]),

@@ -33,7 +33,8 @@ SERVERLESS = {"ENDPOINT_TYPE": "serverless", "TRAFFIC_POLICY": "all-at-once", "C
         pytest.param({}, {"CAPTURE_PERCENT": "0"}, id="no capture"),
         pytest.param({}, {"API_AUTH": "iam"}, id="API for AWS credentials"),
         pytest.param({}, {"API_AUTH": "jwt", "API_USER_POOL_ARN": POOL}, id="API for tokens"),
-        pytest.param({**VPC, "prod.network.isolation": True}, {}, id="VPC and isolation"),
+        pytest.param(VPC, {}, id="VPC and isolation"),
+        pytest.param({"prod.network.isolation": False}, {}, id="no isolation"),
         pytest.param({}, {"SHADOW_HOURS": "24", **SCHEDULES}, id="shadow"),
         pytest.param({}, {"PROD_ACCOUNT_ID": "222233334444"}, id="test and prod in one account"),
         pytest.param({}, {"PROD_REGION": "eu-west-1"}, id="prod in another region"),
@@ -102,6 +103,23 @@ def test_an_update_goes_back_when_errors_latency_or_quality_ring(project: Projec
     assert int(deployment["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"]) > waits
 
 
+def test_models_on_instances_open_no_connections_unless_the_settings_say_so(project: Project) -> None:
+    isolated = project.render({}, ENDPOINT_TYPE="instance")["prod"]
+    assert literal(isolated.template["Resources"]["Model"]["Properties"]["EnableNetworkIsolation"], isolated) == "true"
+    assert project.render({"prod.network.isolation": False})["prod"].parameters["NetworkIsolation"] == "false"
+    assert project.render({}, **SERVERLESS)["prod"].parameters["NetworkIsolation"] == "false"
+
+
+def test_an_isolated_model_that_would_fetch_its_code_is_refused(project: Project) -> None:
+    (container,) = packages.parse(local.PACKAGE).containers
+    remote = replace(container, environment={"SAGEMAKER_SUBMIT_DIRECTORY": "s3://bucket/code.tar.gz"})
+    package = replace(packages.parse(local.PACKAGE), containers=(remote,))
+    with pytest.raises(DeploymentError, match=r"prod: .* has its code at s3://bucket/code\.tar\.gz"):
+        realtime.parameters(project.context(), "prod", package)
+    assert realtime.parameters(project.context(), "test", package)["NetworkIsolation"] == "false"  # serverless
+    assert realtime.parameters(project.context({"prod.network.isolation": False}), "prod", package)
+
+
 def test_monitors_are_off_where_nothing_is_captured(project: Project) -> None:
     rendered = project.render({}, CAPTURE_PERCENT="0")["prod"]
     assert rendered.parameters["MonitorState"] == "DISABLED"
@@ -115,7 +133,6 @@ def test_monitors_are_off_where_nothing_is_captured(project: Project) -> None:
         ({**SERVERLESS, "CAPTURE_PERCENT": "10"}, None, "SageMaker has no capture.percent above 0"),
         ({**SERVERLESS, "TRAFFIC_POLICY": "linear"}, None, "traffic.policy is linear"),
         ({**SERVERLESS, "SHADOW_HOURS": "1"}, None, "no a second variant"),
-        (SERVERLESS, ("isolation: false", "isolation: true"), "no network.isolation"),
         (SERVERLESS, ("subnet_ids: []", "subnet_ids: [subnet-01234567]"), "no a VPC"),
         (SERVERLESS, ("memory_mb: 4096", "memory_mb: 4000"), "serverless.memory_mb is 4000"),
         ({"INSTANCE_COUNT": "1"}, None, "there have to be two"),
