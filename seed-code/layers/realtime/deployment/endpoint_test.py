@@ -260,9 +260,11 @@ def malformed(samples: Samples) -> Iterator[tuple[str, str, str]]:
     yield "CSV with a field too many", samples.csv(0, 1).rstrip("\n") + ",1,2,3\n", CSV
     yield "a list in place of a value", json.dumps([{name: [1, 2] for name in samples.records[0]}]), JSON
     yield "a header without a record", samples.csv(0, 0), CSV
-    numeric = next((name for name in samples.columns if _is_numeric(samples, name)), None)
+    # In all columns of numbers: a model need not look at each, e.g. not at an identifier.
+    numeric = [name for name in samples.columns if _is_numeric(samples, name)]
     if numeric:
-        yield f"a text as {numeric}", json.dumps([{**samples.records[0], numeric: "not a number"}]), JSON
+        texts = dict.fromkeys(numeric, "not a number")
+        yield "texts in place of numbers", json.dumps([{**samples.records[0], **texts}]), JSON
 
 
 def _is_numeric(samples: Samples, column: str) -> bool:
