@@ -533,6 +533,42 @@ print(json.dumps([result.to_dict() for result in results]))
     assert len(attributions["details"]["labels"]) == (3 if problem == "multiclass" else 1)
 
 
+def test_small_windows_without_drift_raise_no_false_alarm(model: TrainedModel, tmp_path: Path) -> None:
+    records = subscribers(3000, seed=15)
+    unlabelled = [{name: value for name, value in record.items() if name != LABEL} for record in records]
+    rows = [
+        [values, answer, record[LABEL]]
+        for values, answer, record in zip(unlabelled, model.answers(unlabelled), records, strict=True)
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    script = f"""
+import json
+from pathlib import Path
+from monitoring import data_quality, explainability, model_quality, package
+from monitoring.capture import Record
+folder = Path({str(model.folder)!r})
+model = package.load_model(folder / "model.tar.gz", Path({str(tmp_path / "model")!r}))
+baselines = {{path.name: json.loads(path.read_text()) for path in (folder / "baseline").iterdir()}}
+served = package.Package(model, baselines)
+rows = json.loads(Path({str(tmp_path / "rows.json")!r}).read_text())
+alarms = 0
+for start in range(0, len(rows), 100):
+    window = [(Record(str(n), 0, values, answer), label) for n, (values, answer, label) in
+        enumerate(rows[start : start + 100])]
+    records = [record for record, _ in window]
+    results = [
+        data_quality.check(records, served, least=100),
+        model_quality.check(window, served, least=100, labels=100),
+        explainability.check(records, served, least=100, min_ndcg=0.9),
+    ]
+    alarms += any(result.verdict != "ok" for result in results)
+print(alarms)
+"""
+    run = in_the_job(script)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) <= 1, "of 30 windows"
+
+
 def in_the_job(script: str) -> subprocess.CompletedProcess[str]:
     """Run code beside the job's."""
     python = str(ROOT / ".venv-seed/bin/python")

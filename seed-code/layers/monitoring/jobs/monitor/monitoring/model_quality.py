@@ -1,6 +1,8 @@
 """Are the predictions still as good? Judged on the records whose truth has become known.
 
-Metrics and their limits: ``model_quality_constraints.json`` of the package, computed by the model's own code.
+Metrics and their limits: ``model_quality_constraints.json`` of the package, computed by the model's own code. The
+limits allow for chance in the test records of training, not for chance in the records of a window, which may be few: a
+metric is a violation where it is worse than its limit by more than its own standard deviation (bootstrap) explains.
 """
 
 import importlib
@@ -15,6 +17,8 @@ from monitoring.package import Package
 from monitoring.results import MODEL_QUALITY, Result, Violation, judged, no_baseline, not_enough, plural
 
 BASELINE = "model_quality_constraints.json"
+# One-sided, one false alarm in twenty for a metric that lies exactly at its limit.
+CHANCE_DEVIATIONS = 1.64
 ERRORS = frozenset({"mae", "mse", "rmse"})  # without upper bound: how much worse is told as a share
 
 
@@ -40,17 +44,23 @@ def check(labelled: Sequence[tuple[Record, str]], package: Package, *, least: in
     threshold = package.model.decision_threshold if problem == "binary" else 0.5
     reached = metrics.compute(problem, truth, scores, threshold)
     limits = package.baselines[BASELINE][metrics.SECTIONS[problem].replace("_metrics", "_constraints")]
+    samples = [metrics.compute(problem, truth[at], scores[at], threshold) for at in metrics.resamples(truth, seed=0)]
+    spread = {name: float(np.std([sample[name] for sample in samples])) if samples else 0.0 for name in limits}
     violations = []
     for name, limit in limits.items():
         worst, value = limit["threshold"], reached[name]
         above = limit["comparison_operator"] == "GreaterThanThreshold"
-        if value > worst if above else value < worst:
+        beyond = value - worst if above else worst - value
+        if beyond > CHANCE_DEVIATIONS * spread[name]:
             size = abs(value - worst) / (abs(worst) or 1.0) if name in ERRORS else abs(value - worst)
             word = "above" if above else "below"
             text = f"{name} is {value:.4g} on records with known truth, {word} its limit of {worst:.4g}."
             violations.append(Violation(name, "", value, worst, size, text))
     details = {
-        "metrics": {name: {"value": reached[name], "limit": limit["threshold"]} for name, limit in limits.items()}
+        "metrics": {
+            name: {"value": reached[name], "limit": limit["threshold"], "standard_deviation": spread[name]}
+            for name, limit in limits.items()
+        }
     }
     return judged(MODEL_QUALITY, len(truth), violations, details, plural(len(limits), "metric"))
 
