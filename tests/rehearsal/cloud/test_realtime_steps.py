@@ -15,11 +15,12 @@ import pytest
 
 from products.shared import seed_code
 from rehearsal.cloud.handshake import complete_handshake
-from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, Cloud, eventually
+from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, Cloud, eventually, running
 from tests.rehearsal.cloud.test_codepipeline import allow, commit, role
 from tests.rehearsal.cloud.test_deployment_baseline import PROJECT, Builds, baseline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.rehearsal
@@ -349,6 +350,13 @@ def period_of_pipeline(cloud: Cloud, folder: Path) -> str:
         return str(state["latestExecution"]["pipelineExecutionId"]) if latest.get("token") else None
 
     return eventually(waiting, timeout_s=30)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """An organisation of its own: the accounts get a baseline, of which there can be one only."""
+    with running(tmp_path_factory.mktemp("cloud")) as organization:
+        yield organization
 
 
 @pytest.fixture(scope="module")
