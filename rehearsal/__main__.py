@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--faults", action="store_true", help="disturb the promotion on purpose: it has to end the same"
     )
+    parser.add_argument("--yes", action="store_true", help="approve production without asking at the terminal")
     parser.add_argument("--work", type=Path, default=ROOT / "build/rehearsal", help="where everything is written")
     arguments = parser.parse_args()
     if arguments.data and not arguments.label:
@@ -47,8 +48,14 @@ def main() -> int:
         # A shell without job control starts background commands with SIGINT ignored, and Python would leave it so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            terminal = Terminal()
             return rehearse(
-                work, data=arguments.data, label=arguments.label, faults=arguments.faults, terminal=Terminal()
+                work,
+                data=arguments.data,
+                label=arguments.label,
+                faults=arguments.faults,
+                interactive=sys.stdin.isatty() and terminal.console.is_terminal and not arguments.yes,
+                terminal=terminal,
             )
         except KeyboardInterrupt:
             print(f"Interrupted. Everything was stopped; its files are in {work}.")

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.status import Status
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Terminal:
     """Prints steps; on a terminal the running one shows a spinner, its seconds and what it is waiting for."""
 
     console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False, soft_wrap=True))
+    _status: Status | None = field(default=None, repr=False)
 
     @contextmanager
     def running(self, line: Line) -> Iterator[Callable[[str], None]]:
@@ -39,11 +42,31 @@ class Terminal:
             yield lambda _doing: None
             return
         with self.console.status(_heading(line), spinner="dots") as status:
+            self._status = status
 
             def doing(what: str) -> None:
                 status.update(_heading(line) + Text(f"· {what} · {time.monotonic() - start:.0f} s", style="dim"))
 
-            yield doing
+            try:
+                yield doing
+            finally:
+                self._status = None
+
+    def ask(self, question: str, facts: Sequence[str]) -> bool:
+        """Show what there is to know, ask until the answer is yes or no, and return it. No default: think first."""
+        if self._status:
+            self._status.stop()
+        self.console.print()
+        for fact in facts:
+            self.console.print(Text(f"    {fact}"))
+        answer = ""
+        while answer not in {"yes", "no"}:
+            self.console.print(Text(f"    {question} [yes/no] ", style="bold"), end="")
+            answer = self.console.input().strip().lower()
+            answer = {"y": "yes", "n": "no"}.get(answer, answer)
+        if self._status:
+            self._status.start()
+        return answer == "yes"
 
     def finished(self, line: Line, seconds: float, detail: str, *, ok: bool) -> None:
         """Print the line of a step that is over; a failed one is followed by its cause."""

@@ -13,19 +13,31 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import demo_data, deployment, fault_steps, pipeline_builds, promotion_steps, report
+from rehearsal import (
+    demo_data,
+    deployment,
+    deployment_steps,
+    fault_steps,
+    launching,
+    pipeline_builds,
+    production_steps,
+    promotion_steps,
+    report,
+)
 from rehearsal.console import Line
 from rehearsal.organization import (
     ACCOUNTS,
     DEV,
     HUB,
+    PROD,
     REGION,
     ROOT,
+    TEST,
     WORKLOADS_OU,
     Credentials,
     Organization,
@@ -35,7 +47,7 @@ from rehearsal.organization import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rehearsal.console import Terminal
     from rehearsal.organization import AwsClient
@@ -43,6 +55,8 @@ if TYPE_CHECKING:
 _SSO: Final = f"aws-reserved/sso.amazonaws.com/{REGION}/AWSReservedSSO"
 LEAD_ROLE: Final = f"{_SSO}_LeadDataScientist_0123456789abcdef"
 DATA_SCIENTIST_ROLE: Final = f"{_SSO}_DataScientist_fedcba9876543210"
+ML_ENGINEER_ROLE: Final = f"{_SSO}_MLEngineer_13579bdf02468ace"
+GOVERNANCE_OFFICER_ROLE: Final = f"{_SSO}_GovernanceOfficer_ace02468bdf13579"
 DOMAIN_NAME: Final = "claims-lab"
 PROJECT_NAME: Final = "first-model"
 DATA_BUCKET: Final = f"data-lake-{DEV}-{REGION}"
@@ -61,6 +75,9 @@ class World:
         data: File or folder with the data set.
         label: Column to predict.
         doing: Tells the terminal what the current step waits for.
+        ask: Asks the person at the terminal a question with yes or no; None when nobody is there to be asked.
+        deployment: The deployment project in the hub.
+        execution: Id of the execution of its pipeline that brings the model to production.
     """
 
     work: Path
@@ -68,12 +85,17 @@ class World:
     data: Path | None
     label: str | None
     doing: Callable[[str], None] = field(default=lambda _what: None)
+    ask: Callable[[str, Sequence[str]], bool] | None = None
     synth: subprocess.Popen[str] | None = None
     lead: Credentials | None = None
     data_scientist: Credentials | None = None
+    ml_engineer: Credentials | None = None
+    governance_officer: Credentials | None = None
     data_uri: str = ""
     domain: report.Launched | None = None
     project: report.Launched | None = None
+    deployment: report.Launched | None = None
+    execution: str = ""
     facts: report.Facts = field(default_factory=report.Facts)
 
     def close(self) -> None:
@@ -156,17 +178,23 @@ def _vend_network(world: World) -> None:
 
 
 def _vend_people(world: World) -> None:
-    """Create the roles that Identity Center would create for the permission sets of the people in the dev account."""
-    owner = Credentials.administrator(DEV)
+    """Create the roles that Identity Center would create for the permission sets of people, and sign them in."""
+    world.lead = _vend_person(world, DEV, LEAD_ROLE, "lead-data-scientist", session="lena")
+    _vend_person(world, DEV, DATA_SCIENTIST_ROLE, "data-scientist", session="dan")
+    world.ml_engineer = _vend_person(world, HUB, ML_ENGINEER_ROLE, "ml-engineer", session="mira")
+    world.governance_officer = _vend_person(world, HUB, GOVERNANCE_OFFICER_ROLE, "governance-officer", session="gustav")
+
+
+def _vend_person(world: World, account: str, role: str, permission_set: str, *, session: str) -> Credentials:
+    owner = Credentials.administrator(account)
     iam = world.client("iam", owner)
-    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{DEV}:root"}, "Action": "sts:AssumeRole"}
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    for role, permission_set in ((LEAD_ROLE, "lead-data-scientist"), (DATA_SCIENTIST_ROLE, "data-scientist")):
-        path, name = role.rsplit("/", 1)
-        iam.create_role(Path=f"/{path}/", RoleName=name, AssumeRolePolicyDocument=document)
-        policy = (ROOT / f"docs/policies/{permission_set}.json").read_text(encoding="utf-8")
-        iam.put_role_policy(RoleName=name, PolicyName="PermissionSet", PolicyDocument=policy)
-    world.lead = world.organization.assume(DEV, LEAD_ROLE, session="lena", caller=owner)
+    path, name = role.rsplit("/", 1)
+    iam.create_role(Path=f"/{path}/", RoleName=name, AssumeRolePolicyDocument=document)
+    policy = (ROOT / f"docs/policies/{permission_set}.json").read_text(encoding="utf-8")
+    iam.put_role_policy(RoleName=name, PolicyName="PermissionSet", PolicyDocument=policy)
+    return world.organization.assume(account, role, session=session, caller=owner)
 
 
 def _bootstrap_hub(world: World) -> None:
@@ -239,15 +267,17 @@ def publish_releases(world: World) -> str:
     return f"{objects} files in {bucket}"
 
 
-def roll_out_baseline(world: World) -> str:
-    """Deploy the StackSet, and with it the baseline of every account of the workloads OU."""
+def roll_out_baselines(world: World) -> str:
+    """Deploy registry, StackSets and the hub's baseline, and with them what every kind of account needs."""
     _, *rest = deployment.stacks(_stage_folders(world)[0])
     for stack in rest:
         _deploy(world, stack)
-    ssm = world.client("ssm", Credentials.administrator(DEV))
-    found = ssm.get_parameters_by_path(Path=f"/{names.PREFIX}/v{names.CONTRACT}/", Recursive=True)["Parameters"]
-    role = world.client("iam", Credentials.administrator(DEV)).get_role(RoleName=names.LAUNCH_ROLE)["Role"]["RoleName"]
-    return f"role {role}, {len(found)} parameters below /{names.PREFIX}/v{names.CONTRACT}/ in {ACCOUNTS[DEV]}"
+    found = []
+    for account, role in ((DEV, names.LAUNCH_ROLE), (HUB, names.LAUNCH_ROLE), (TEST, names.DEPLOY_ROLE)):
+        made = world.client("iam", Credentials.administrator(account)).get_role(RoleName=role)["Role"]["RoleName"]
+        found.append(f"{made} in {ACCOUNTS[account]}")
+    world.client("iam", Credentials.administrator(PROD)).get_role(RoleName=names.DEPLOY_ROLE)
+    return f"roles {', '.join(found)} and {ACCOUNTS[PROD]}"
 
 
 def publish_portfolios(world: World) -> str:
@@ -267,8 +297,8 @@ def publish_portfolios(world: World) -> str:
 def launch_domain(world: World) -> str:
     """Launch the Studio domain from the Service Catalog console."""
     catalog = world.client("servicecatalog", world.lead)
-    product = _find_product(catalog, "sagemaker-domain")
-    version = _default_version(catalog, product["ProductId"])
+    product = launching.find_product(catalog, "sagemaker-domain")
+    version = launching.default_version(catalog, product["ProductId"])
     path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
     parameters = {"DomainName": DOMAIN_NAME, "AuthMode": "IAM", "CostCenter": "ml-1000", "Owner": "claims-analytics"}
     offered = {
@@ -297,36 +327,6 @@ def launch_domain(world: World) -> str:
     )
     world.facts.launched.append(world.domain)
     return f"{product['Name']} {version['Name']}: {outputs.get('DomainId', 'no domain id')}"
-
-
-def _find_product(catalog: AwsClient, product_id: str) -> dict[str, Any]:
-    released = json.loads(newest_release(product_id).read_text(encoding="utf-8"))
-    pages = catalog.search_products()["ProductViewSummaries"]
-    found = [p for p in pages if p["Name"] == released["title"]]
-    if len(found) != 1:
-        raise RehearsalError(
-            f"the person sees the products {[p['Name'] for p in pages]}, but should see {released['title']!r} once: "
-            "look at the portfolio's principals and shares"
-        )
-    return dict(found[0])
-
-
-def newest_release(product_id: str) -> Path:
-    """Return the path of ``release.json`` of a product's newest version."""
-    folder = ROOT / "products" / product_id.replace("-", "_") / "releases"
-    versions = sorted(
-        folder.glob("*/release.json"), key=lambda p: [int(n) for n in p.parent.name.split("-")[0].split(".")]
-    )
-    if not versions:
-        raise RehearsalError(f"{folder} holds no release: run `portfolio release {product_id} 1.0.0 -m ...` first")
-    return versions[-1]
-
-
-def _default_version(catalog: AwsClient, product_id: str) -> dict[str, Any]:
-    """Return the newest version that is recommended, the one that the console preselects."""
-    artifacts = catalog.describe_product(Id=product_id)["ProvisioningArtifacts"]
-    recommended = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
-    return dict(max(recommended, key=lambda a: [int(n) for n in a["Name"].split("-")[0].split(".")]))
 
 
 def _await_record(world: World, catalog: AwsClient, record_id: str) -> dict[str, str]:
@@ -413,50 +413,13 @@ def launch_project(world: World, name: str, repository: str) -> report.Launched:
     Raises:
         RehearsalError: The launch failed; the message is what Service Catalog tells the person.
     """
-    catalog = world.client("servicecatalog", world.data_scientist)
-    product = _find_product(catalog, "train-s3")
-    version = _default_version(catalog, product["ProductId"])
     chosen = {
         "DataUri": world.data_uri,
         "Label": world.label or "",
         "Repository": repository,
         "CostCenter": "ml-1000",
     }
-    sagemaker = world.client("sagemaker", world.data_scientist)
-    made = sagemaker.create_project(
-        ProjectName=name,
-        ServiceCatalogProvisioningDetails={
-            "ProductId": product["ProductId"],
-            "ProvisioningArtifactId": version["Id"],
-            "ProvisioningParameters": [{"Key": k, "Value": v} for k, v in chosen.items()],
-        },
-    )
-    described = _await_project(world, sagemaker, name)
-    provisioned = described["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductId"]
-    outputs = catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
-    return report.Launched(
-        name=name,
-        product=product["Name"],
-        version=version["Name"],
-        by="data scientist",
-        parameters={"SageMakerProjectName": name, "SageMakerProjectId": made["ProjectId"], **chosen},
-        outputs={o["OutputKey"]: o["OutputValue"] for o in outputs},
-    )
-
-
-def _await_project(world: World, sagemaker: AwsClient, name: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        described = sagemaker.describe_project(ProjectName=name)
-        status = described["ProjectStatus"]
-        if status == "CreateCompleted":
-            return dict(described)
-        if status == "CreateFailed":
-            provisioned = described.get("ServiceCatalogProvisionedProductDetails", {})
-            raise RehearsalError(f"project {name} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
-        world.doing(f"project {status}")
-        return None
-
-    return wait_for(look, overdue=f"project {name} was not created", timeout_s=_PROVISION_TIMEOUT_S)
+    return launching.launch(world, world.data_scientist, "data scientist", "train-s3", name, chosen)
 
 
 def inspect_seed(world: World) -> str:
@@ -595,9 +558,7 @@ STEPS: Final = (
         publish_releases,
         "CloudFormation runs without a role of its own. The pipeline's builds run here, each as its own role.",
     ),
-    Step(
-        "Roll out the workload baseline", "dev", roll_out_baseline, "The StackSet is applied at once, in one process."
-    ),
+    Step("Roll out the baselines", "all", roll_out_baselines, "The StackSets are applied at once, in one process."),
     Step("Publish and share the portfolios", "hub", publish_portfolios),
     Step("Launch the domain", "dev", launch_domain, "The domain is a record: no Studio application starts."),
     Step("Connect the Git provider", "dev", connect_git, "The provider is a folder of bare Git repositories."),
@@ -622,6 +583,42 @@ STEPS: Final = (
         promotion_steps.promote_to_hub,
         "EventBridge does not try again; model cards and the registry are records.",
     ),
+    Step(
+        "Create the deployment project",
+        "hub",
+        deployment_steps.create_project,
+        "The Git connection's handshake is done as in the console; its provider is a folder of bare repositories.",
+    ),
+    Step("Approve as ML engineer", "hub", deployment_steps.approve_as_ml_engineer),
+    Step(
+        "Deploy to test and try the endpoint",
+        "test",
+        deployment_steps.deploy_to_test,
+        "The endpoint is a process on this machine that serves the model archive; CloudFormation acts as root.",
+    ),
+    Step("Approve production as ML engineer: no", "hub", deployment_steps.try_to_approve),
+    Step(
+        "Approve production as officer",
+        "hub",
+        deployment_steps.approve_as_governance_officer,
+        "Mails are not sent; the question is what the topic of the project got.",
+    ),
+    Step(
+        "Deploy to production",
+        "prod",
+        production_steps.deploy_to_production,
+        "Instances are processes here, time of traffic shifts is shortened, and alarms do not ring by themselves.",
+    ),
+    Step("Ask the production endpoint", "prod", production_steps.predict, "Data capture writes at once."),
+    Step(
+        "Send drifted records", "prod", production_steps.send_drifted_records, "Numbers shifted, categories unheard of."
+    ),
+    Step(
+        "Watch: drift is told to the hub",
+        "hub",
+        production_steps.detect_drift,
+        "The monitor is started by hand, as its schedule would; its job is a process here.",
+    ),
 )
 
 
@@ -633,7 +630,15 @@ FAULTS: Final = Step(
 )
 
 
-def rehearse(work: Path, *, data: Path | None, label: str | None, faults: bool = False, terminal: Terminal) -> int:
+def rehearse(
+    work: Path,
+    *,
+    data: Path | None,
+    label: str | None,
+    faults: bool = False,
+    interactive: bool = False,
+    terminal: Terminal,
+) -> int:
     """Run every step, write the report, stop what was started.
 
     Args:
@@ -641,6 +646,7 @@ def rehearse(work: Path, *, data: Path | None, label: str | None, faults: bool =
         data: CSV or Parquet file, or a folder of them; None generates the demo data.
         label: Column to predict; needed with `data`.
         faults: Disturb the promotion on purpose and compare the registry at the end. Default: False.
+        interactive: Ask the person at the terminal what the governance officer decides. Default: the officer approves.
         terminal: Where progress is shown.
 
     Returns:
@@ -648,6 +654,7 @@ def rehearse(work: Path, *, data: Path | None, label: str | None, faults: bool =
     """
     _replace(work)
     world = World(work, Organization(work / "cloud", faults=faults), data, label)
+    world.ask = terminal.ask if interactive else None
     steps = (*STEPS, FAULTS) if faults else STEPS
     start = time.monotonic()
     ok = True

@@ -94,7 +94,10 @@ def hub_context() -> dict[str, Any]:
         "workloads_ou_path": org_path(WORKLOADS_OU),
         "deployment_ou_id": DEPLOYMENT_OU,
         "deployment_account_ids": [TEST, PROD],
-        "principals": {"ml-admin": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_LeadDataScientist_*"]},
+        "principals": {
+            "ml-admin": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_LeadDataScientist_*"],
+            "ml-deployment": ["aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_MLEngineer_*"],
+        },
     }
 
 

@@ -163,6 +163,13 @@ class Facts:
     faults: dict[str, Any] = field(default_factory=dict)
     """What was survived, as `rehearsal.cloud.faults` counts it. Default: no faults."""
 
+    deployment: dict[str, Any] = field(default_factory=dict)
+    """The way to production: ``stopped``, ``test``, ``question``, ``decision``, ``prod``. Default: none."""
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    """Answers of the production endpoint: ``record`` and ``answer``. Default: none."""
+    drift: dict[str, Any] = field(default_factory=dict)
+    """Detail of the drift event, with ``sent`` records and the ``mail`` that the topic got. Default: none."""
+
     def metrics(self) -> dict[str, float]:
         """Return the evaluated metrics by name, e.g. ``{"auc": 0.85}``."""
         sections = (v for k, v in self.evaluation.items() if k.endswith("_metrics") and isinstance(v, dict))
@@ -223,6 +230,9 @@ def write(work: Path, facts: Facts, *, ok: bool, seconds: float) -> Path:
         "launched": [asdict(p) for p in facts.launched],
         "model_package": facts.model_package,
         "promotion": facts.promotion,
+        "deployment": facts.deployment,
+        "predictions": facts.predictions,
+        "drift": facts.drift,
     }
     (work / "report.json").write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
     environment = jinja2.Environment(

@@ -429,6 +429,7 @@ def _machine(home: Path, sources: Path) -> dict[str, str]:
         "PATH": os.pathsep.join([str(programs), str(python.parent), os.environ["PATH"]]),
         "TMPDIR": os.environ["TMPDIR"],
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(Path(__file__).with_name("pauses")),
         "UV_CACHE_DIR": os.environ["UV_CACHE_DIR"],
         # A build that locks other packages gets an environment of its own: the installed ones are everybody's.
         "UV_PROJECT_ENVIRONMENT": str(installed.parent.parent if installed else sources.parent / "environment"),

@@ -66,6 +66,17 @@ def test_a_model_is_published_trained_and_registered_however_often_it_was_killed
     assert [step["name"] for step in content["steps"]] == [step.title for step in STEPS]
     assert content["metrics"]["auc"] > {"demo": 0.8, "claims": 0.55}[name]
     assert content["model_package"]["ModelApprovalStatus"] == "PendingManualApproval"
+    assert content["deployment"]["test"]["passed"] is True
+    assert content["deployment"]["decision"] == {"approved": True, "summary": "Report read.", "asked": False}
+    assert content["deployment"]["prod"]["status"] == "InService"
+    assert all(entry["answer"] for entry in content["predictions"])
+    assert content["drift"]["detail"]["endpoint"] == content["deployment"]["prod"]["endpoint"]
+    assert content["drift"]["detail"]["results"][0]["size"] > 0
+    assert {path.name for path in (work / "reports").iterdir()} == {
+        "endpoint-test.html",
+        "model-card.pdf",
+        "monitor.html",
+    }
     assert "<svg" in (work / "report.html").read_text(encoding="utf-8")
     eventually_nothing_runs(work)
     assert not list(tmp_path.glob(".rehearsal-*"))

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import journey
+from rehearsal import journey, launching
 from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_two_projects_with_the_longest_names_live_side_by_side(platform: World, 
 
 
 def test_the_seed_commit_is_the_released_archive(platform: World, project: Launched) -> None:
-    archive = journey.newest_release("train-s3").parent / "seed-code.zip"
+    archive = launching.newest_release("train-s3").parent / "seed-code.zip"
     with zipfile.ZipFile(archive) as released:
         expected = sorted(released.namelist())
     repository = project.parameters["Repository"]
@@ -191,7 +191,7 @@ def test_an_update_offers_the_new_seed_code_as_a_branch_and_leaves_the_users_bra
 
 def publish_next_version(platform: World) -> tuple[dict[str, Any], str]:
     """Publish train-s3 with a changed README in its seed code; return the version and the id of the product."""
-    release = journey.newest_release("train-s3")
+    release = launching.newest_release("train-s3")
     buffer = io.BytesIO()
     with zipfile.ZipFile(release.parent / "seed-code.zip") as old, zipfile.ZipFile(buffer, "w") as new:
         for item in old.infolist():

@@ -1,0 +1,322 @@
+"""From the copy in the hub's registry to the question of production: what the ML engineer and the officer do."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from products.shared import names
+from rehearsal import launching
+from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, RehearsalError, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rehearsal.journey import World
+    from rehearsal.organization import AwsClient
+
+PROJECT_NAME: Final = "first-endpoint"
+REPOSITORY: Final = f"ml-engineering/{PROJECT_NAME}"
+CHOICES: Final = {
+    "TestAccountId": TEST,
+    "ProdAccountId": PROD,
+    "Repository": REPOSITORY,
+    "ApproverEmail": "model-governance@example.com",
+    "CostCenter": "ml-1000",
+    "EndpointType": "instance",
+    "InstanceType": "ml.m5.large",
+    "InstanceCount": "2",
+    "TrafficPolicy": "canary",
+    "CapturePercent": "100",
+}
+_QUESTIONS: Final = "questions-of-the-officer"
+_CONNECTION: Final = "deployments"
+_REASON: Final = "Metrics and card are as agreed."
+_TIMEOUT_S: Final = 300.0
+
+
+# ---- the project ----------------------------------------------------------------------------------------------------
+
+
+def create_project(world: World) -> str:
+    """Create a deployment project for the promoted model; its first run finds nothing that is approved, and stops."""
+    prepare_hub(world)
+    world.deployment = launch_project(world, PROJECT_NAME, REPOSITORY)
+    world.facts.launched.append(world.deployment)
+    listen(world, world.deployment.outputs["TopicArn"], _QUESTIONS)
+    codepipeline = world.client("codepipeline", world.ml_engineer)
+    name = world.deployment.outputs["PipelineName"]
+    ended = await_execution(world, codepipeline, name, newest_execution(codepipeline, name))
+    reason = ended.get("statusSummary", "")
+    if ended["status"] != "Stopped":
+        raise RehearsalError(
+            f"the first run of {name} is {ended['status']} instead of Stopped, although nothing is approved yet:\n  "
+            + "\n  ".join(causes(codepipeline, name))
+        )
+    world.facts.deployment["stopped"] = reason
+    project_id = world.deployment.parameters["SageMakerProjectId"]
+    return f"{world.deployment.product} {world.deployment.version}: project {project_id}; first run stopped: {reason}"
+
+
+def prepare_hub(world: World) -> None:
+    """Do what docs/setup.md asks for before the first deployment project: projects, and a Git connection."""
+    administrator = Credentials.administrator(HUB)
+    world.client("sagemaker", administrator).enable_sagemaker_servicecatalog_portfolio()
+    connections = world.client("codeconnections", administrator)
+    arn = connections.create_connection(ConnectionName=_CONNECTION, ProviderType="GitHub")["ConnectionArn"]
+    world.organization.connect(arn, caller=administrator)
+    world.client("ssm", administrator).put_parameter(
+        Name=names.contract_parameter("connection-arn"), Type="String", Value=arn
+    )
+
+
+def launch_project(world: World, name: str, repository: str, **chosen: str) -> Any:  # noqa: ANN401 - report.Launched
+    """Create a project of deploy-realtime for the promoted model as the ML engineer, and wait for it.
+
+    Args:
+        world: The rehearsal.
+        name: Name of the project.
+        repository: Its repository; made when there is none.
+        chosen: Answers in place of those in `CHOICES`.
+
+    Raises:
+        RehearsalError: The launch failed; the message is what Service Catalog tells the person.
+    """
+    if not world.organization.repository(repository).exists():
+        world.organization.make_repository(repository)
+    group = world.facts.promotion["package"]["ModelPackageGroupName"]
+    answers = CHOICES | {"ModelPackageGroup": group, "Repository": repository} | chosen
+    return launching.launch(world, world.ml_engineer, "ML engineer", "deploy-realtime", name, answers)
+
+
+def listen(world: World, topic_arn: str, queue: str) -> None:
+    """Let a queue get what a topic of the hub sends, as a mailbox does."""
+    arn = make_queue(world, queue, "sns")
+    world.client("sns", Credentials.administrator(HUB)).subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
+
+
+def make_queue(world: World, name: str, sender: str) -> str:
+    """Create a queue of the hub to which a service, e.g. ``sns``, may send, and return its ARN."""
+    arn = f"arn:aws:sqs:{REGION}:{HUB}:{name}"
+    principal = {"Service": f"{sender}.amazonaws.com"}
+    may_send = {"Effect": "Allow", "Principal": principal, "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may_send]})
+    sqs = world.client("sqs", Credentials.administrator(HUB))
+    sqs.create_queue(QueueName=name, Attributes={"Policy": policy})
+    return arn
+
+
+def received(world: World, queue: str) -> list[dict[str, Any]]:
+    """Take what has come into a queue of the hub: events, or notifications with ``Subject`` and ``Message``."""
+    sqs = world.client("sqs", Credentials.administrator(HUB))
+    url, found = sqs.get_queue_url(QueueName=queue)["QueueUrl"], []
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            found.append(json.loads(message["Body"]))
+    return found
+
+
+# ---- its pipeline ---------------------------------------------------------------------------------------------------
+
+
+def newest_execution(codepipeline: AwsClient, name: str) -> str:
+    """Return the id of the newest execution of a pipeline."""
+    (newest, *_) = codepipeline.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+    return str(newest["pipelineExecutionId"])
+
+
+def await_execution(world: World, codepipeline: AwsClient, name: str, execution: str) -> dict[str, Any]:
+    """Wait for the end of an execution and describe it."""
+
+    def look() -> dict[str, Any] | None:
+        found = codepipeline.get_pipeline_execution(pipelineName=name, pipelineExecutionId=execution)
+        world.doing(now_at(codepipeline, name))
+        ended: dict[str, Any] = found["pipelineExecution"]
+        return ended if ended["status"] not in {"InProgress", "Stopping"} else None
+
+    return wait_for(look, overdue=f"execution {execution} of {name} was not over", timeout_s=_TIMEOUT_S)
+
+
+def now_at(codepipeline: AwsClient, name: str) -> str:
+    """Return the actions of a pipeline that are in progress."""
+    stages = codepipeline.get_pipeline_state(name=name)["stageStates"]
+    running = [
+        f"{stage['stageName']}/{action['actionName']}"
+        for stage in stages
+        for action in stage["actionStates"]
+        if action.get("latestExecution", {}).get("status") == "InProgress"
+    ]
+    return ", ".join(running) or "starting"
+
+
+def causes(codepipeline: AwsClient, name: str) -> list[str]:
+    """Return why actions of the newest execution failed, with the end of the log of a failed build."""
+    execution = newest_execution(codepipeline, name)
+    found = codepipeline.list_action_executions(pipelineName=name, filter={"pipelineExecutionId": execution})
+    return [
+        f"{action['stageName']}/{action['actionName']}: "
+        f"{action['output']['executionResult'].get('errorDetails', {}).get('message')}"
+        for action in found["actionExecutionDetails"]
+        if action["status"] == "Failed"
+    ]
+
+
+def build_logs(world: World, codepipeline: AwsClient, name: str) -> str:
+    """Return the end of the log of every failed build of the newest execution."""
+    execution = newest_execution(codepipeline, name)
+    actions = codepipeline.list_action_executions(pipelineName=name, filter={"pipelineExecutionId": execution})
+    lines = []
+    for action in actions["actionExecutionDetails"]:
+        build = action["output"]["executionResult"].get("externalExecutionId", "")
+        log = world.organization.work / "builds" / build.replace(":", "-") / "build.log"
+        if action["status"] == "Failed" and log.is_file():
+            lines.append(log.read_text(encoding="utf-8", errors="replace")[-1500:])
+    return "\n".join(lines)
+
+
+def pipeline_of(world: World) -> str:
+    """Return the name of the deployment project's pipeline."""
+    if world.deployment is None:
+        raise RehearsalError("there is no deployment project: an earlier step did not run")
+    return world.deployment.outputs["PipelineName"]
+
+
+def tag_of(world: World, stage: str) -> str:
+    """Return the tag of a stage of the deployment project, e.g. ``p-abc123-prod``."""
+    if world.deployment is None:
+        raise RehearsalError("there is no deployment project: an earlier step did not run")
+    return f"{world.deployment.parameters['SageMakerProjectId']}-{stage}"
+
+
+# ---- approval in the hub, test --------------------------------------------------------------------------------------
+
+
+def approve_as_ml_engineer(world: World) -> str:
+    """Approve the copy in the hub; the event starts the pipeline of the deployment project."""
+    codepipeline, name = world.client("codepipeline", world.ml_engineer), pipeline_of(world)
+    before = newest_execution(codepipeline, name)
+    sagemaker = world.client("sagemaker", world.ml_engineer)
+    arn = world.facts.promotion["package"]["ModelPackageArn"]
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription=_REASON)
+    world.facts.promotion["package"]["ModelApprovalStatus"] = "Approved"
+
+    def started() -> str | None:
+        found = newest_execution(codepipeline, name)
+        return found if found != before else None
+
+    world.execution = wait_for(started, overdue=f"{name} was not started by the approval", timeout_s=30)
+    trigger = codepipeline.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"][0]["trigger"]
+    return f"{arn.rsplit(':', 1)[1]}: Approved; rule {trigger['triggerDetail'].rsplit('/', 1)[1]} started {name}"
+
+
+def deploy_to_test(world: World) -> str:
+    """Wait until the pipeline has rendered, deployed to test, tried the endpoint, and asks for approval."""
+    codepipeline, name = world.client("codepipeline", world.ml_engineer), pipeline_of(world)
+
+    def asked() -> dict[str, Any] | None:
+        world.doing(now_at(codepipeline, name))
+        found = codepipeline.get_pipeline_execution(pipelineName=name, pipelineExecutionId=world.execution)
+        if found["pipelineExecution"]["status"] != "InProgress":
+            raise RehearsalError(
+                f"{name} is {found['pipelineExecution']['status']} before anybody was asked:\n  "
+                + "\n  ".join(causes(codepipeline, name))
+                + f"\n{build_logs(world, codepipeline, name)}"
+            )
+        return _question(world, codepipeline, name)
+
+    question = wait_for(asked, overdue=f"{name} did not ask for approval", timeout_s=_TIMEOUT_S)
+    report = read_report(world, "endpoint-test")
+    world.facts.deployment |= {"question": question, "test": report}
+    sagemaker = world.client("sagemaker", Credentials.administrator(TEST))
+    (endpoint,) = sagemaker.list_endpoints(NameContains=tag_of(world, "test"))["Endpoints"]
+    return f"{endpoint['EndpointName']} {endpoint['EndpointStatus']}: {report['summary']}"
+
+
+def _question(world: World, codepipeline: AwsClient, name: str) -> dict[str, Any] | None:
+    """Return the state of the approval while it waits for an answer."""
+    stages = codepipeline.get_pipeline_state(name=name)["stageStates"]
+    (stage,) = (s for s in stages if s["stageName"] == "Approve")
+    state = stage["actionStates"][0].get("latestExecution", {})
+    current = stage.get("latestExecution", {}).get("pipelineExecutionId") == world.execution
+    return dict(state) if current and state.get("token") else None
+
+
+def read_report(world: World, name: str) -> dict[str, Any]:
+    """Return a report of the pipeline as the governance officer reads it; its page is kept for the person."""
+    if world.deployment is None:
+        raise RehearsalError("there is no deployment project: an earlier step did not run")
+    s3, bucket = world.client("s3", world.governance_officer), world.deployment.outputs["ArtifactBucketName"]
+    prefix = f"reports/{world.execution}"
+    page = s3.get_object(Bucket=bucket, Key=f"{prefix}/{name}.html")["Body"].read()
+    path = reports_folder(world) / f"{name}.html"
+    path.write_bytes(page)
+    report: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}/{name}.json")["Body"].read())
+    return report
+
+
+def reports_folder(world: World) -> Path:
+    """Return the folder in which reports are kept for the person, beside the report of the rehearsal."""
+    folder = world.work / "reports"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+# ---- the question of production -------------------------------------------------------------------------------------
+
+
+def try_to_approve(world: World) -> str:
+    """Show that who approves models does not let them into production: the ML engineer answers, and IAM refuses."""
+    try:
+        _answer(world, world.ml_engineer, approved=True, summary="Looks good to me.")
+    except ClientError as err:
+        code = err.response["Error"]["Code"]
+        if "AccessDenied" in code:
+            return f"PutApprovalResult as ML engineer: {code}"
+        raise
+    raise RehearsalError("the ML engineer could answer the question of production: the persona's policy is too wide")
+
+
+def _answer(world: World, who: Credentials | None, *, approved: bool, summary: str) -> None:
+    world.client("codepipeline", who).put_approval_result(
+        pipelineName=pipeline_of(world),
+        stageName="Approve",
+        actionName="GovernanceApproval",
+        token=world.facts.deployment["question"]["token"],
+        result={"status": "Approved" if approved else "Rejected", "summary": summary},
+    )
+
+
+def approve_as_governance_officer(world: World) -> str:
+    """Let the governance officer decide, with the mail and the report; asked at the terminal, else they approve."""
+    mail = wait_for(lambda: _mail(world), overdue="the approver got no question", timeout_s=30)
+    request = mail["approval"]
+    page = reports_folder(world) / "endpoint-test.html"
+    approved = True
+    if world.ask:
+        facts = [*re.split(r"(?<=[.?!]) (?=[A-Z])", request["customData"]), f"Report of the test: {page}"]
+        approved = world.ask("You are the governance officer. Deploy to production?", facts)
+    summary = "Report read." if approved else "Not convinced."
+    _answer(world, world.governance_officer, approved=approved, summary=summary)
+    world.facts.deployment |= {
+        "mail": {"subject": mail["subject"], **request},
+        "decision": {"approved": approved, "summary": summary, "asked": world.ask is not None},
+    }
+    if approved:
+        return f"Approved by the governance officer{' at the terminal' if world.ask else ''}: {summary}"
+    codepipeline, name = world.client("codepipeline", world.governance_officer), pipeline_of(world)
+    ended = await_execution(world, codepipeline, name, world.execution)
+    raise RehearsalError(
+        f"The governance officer said no, so nothing goes to production: {name} is {ended['status']}. "
+        "Run the rehearsal again and say yes to see the rest."
+    )
+
+
+def _mail(world: World) -> dict[str, Any] | None:
+    for notification in received(world, _QUESTIONS):
+        if "APPROVAL NEEDED" in notification.get("Subject", ""):
+            return {"subject": notification["Subject"], **json.loads(notification["Message"])}
+    return None

@@ -1,0 +1,109 @@
+"""Launching a product as a SageMaker project, as a person does in Studio or with the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from rehearsal import report
+from rehearsal.organization import ROOT, RehearsalError, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rehearsal.journey import World
+    from rehearsal.organization import AwsClient, Credentials
+
+_PROVISION_TIMEOUT_S: Final = 300.0
+
+
+def find_product(catalog: AwsClient, product_id: str) -> dict[str, Any]:
+    """Return the product as the person sees it in the catalog.
+
+    Raises:
+        RehearsalError: The person does not see it once.
+    """
+    released = json.loads(newest_release(product_id).read_text(encoding="utf-8"))
+    pages = catalog.search_products()["ProductViewSummaries"]
+    found = [p for p in pages if p["Name"] == released["title"]]
+    if len(found) != 1:
+        raise RehearsalError(
+            f"the person sees the products {[p['Name'] for p in pages]}, but should see {released['title']!r} once: "
+            "look at the portfolio's principals and shares"
+        )
+    return dict(found[0])
+
+
+def newest_release(product_id: str) -> Path:
+    """Return the path of ``release.json`` of a product's newest version.
+
+    Raises:
+        RehearsalError: The product has no release.
+    """
+    folder = ROOT / "products" / product_id.replace("-", "_") / "releases"
+    versions = sorted(
+        folder.glob("*/release.json"), key=lambda p: [int(n) for n in p.parent.name.split("-")[0].split(".")]
+    )
+    if not versions:
+        raise RehearsalError(f"{folder} holds no release: run `portfolio release {product_id} 1.0.0 -m ...` first")
+    return versions[-1]
+
+
+def default_version(catalog: AwsClient, product_id: str) -> dict[str, Any]:
+    """Return the newest version that is recommended, the one that the console preselects."""
+    artifacts = catalog.describe_product(Id=product_id)["ProvisioningArtifacts"]
+    recommended = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
+    return dict(max(recommended, key=lambda a: [int(n) for n in a["Name"].split("-")[0].split(".")]))
+
+
+def launch(  # noqa: PLR0917 - who launches what under which name with which answers
+    world: World, who: Credentials | None, by: str, product_id: str, name: str, chosen: Mapping[str, str]
+) -> report.Launched:
+    """Create a project and wait for it.
+
+    Args:
+        world: The rehearsal.
+        who: The person who creates it.
+        by: What they are called in the report.
+        product_id: e.g. ``train-s3``.
+        name: Name of the project.
+        chosen: Answers to the product's questions.
+
+    Raises:
+        RehearsalError: The launch failed; the message is what Service Catalog tells the person.
+    """
+    catalog, sagemaker = world.client("servicecatalog", who), world.client("sagemaker", who)
+    product = find_product(catalog, product_id)
+    version = default_version(catalog, product["ProductId"])
+    made = sagemaker.create_project(
+        ProjectName=name,
+        ServiceCatalogProvisioningDetails={
+            "ProductId": product["ProductId"],
+            "ProvisioningArtifactId": version["Id"],
+            "ProvisioningParameters": [{"Key": k, "Value": v} for k, v in chosen.items()],
+        },
+    )
+
+    def look() -> dict[str, Any] | None:
+        described = sagemaker.describe_project(ProjectName=name)
+        status = described["ProjectStatus"]
+        if status == "CreateCompleted":
+            return dict(described)
+        if status == "CreateFailed":
+            provisioned = described.get("ServiceCatalogProvisionedProductDetails", {})
+            raise RehearsalError(f"project {name} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
+        world.doing(f"project {status}")
+        return None
+
+    described = wait_for(look, overdue=f"project {name} was not created", timeout_s=_PROVISION_TIMEOUT_S)
+    provisioned = described["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductId"]
+    outputs = catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
+    return report.Launched(
+        name=name,
+        product=product["Name"],
+        version=version["Name"],
+        by=by,
+        parameters={"SageMakerProjectName": name, "SageMakerProjectId": made["ProjectId"], **chosen},
+        outputs={o["OutputKey"]: o["OutputValue"] for o in outputs},
+    )
