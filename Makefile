@@ -19,8 +19,8 @@ DEPLOYMENT_PROJECT := seed-code/layers/deployment
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-rehearse: environments  ## Walk the way of a model through five accounts on this machine (DATA=path LABEL=column: your own data; FAULTS=1: with faults)
-	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)') $(if $(filter-out 0,$(FAULTS)),--faults)
+rehearse: environments  ## Walk the way of a model through five accounts on this machine (DATA=path LABEL=column: your own data; FAULTS=1: with faults; YES=1: without a question)
+	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)') $(if $(filter-out 0,$(FAULTS)),--faults) $(if $(filter-out 0,$(YES)),--yes)
 
 test: check  ## Run every check and test: lint, types, templates, Lambdas, seed code, rehearsal
 	@.venv/bin/python -m pytest --quiet --numprocesses=auto --dist=loadscope $(PYTEST_ARGS)
