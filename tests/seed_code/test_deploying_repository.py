@@ -41,7 +41,7 @@ _TARGET = (
 _APIS = "API Gateway gives APIs ids of its own; conditions, here and in the boundary, demand the tag of the stage."
 _LOGS = "SageMaker names log groups by endpoint and job; a role can only add to them, and read none."
 _IMAGES = "AWS keeps its images in one account per framework and Region; an image can only be read, and only if shared."
-_JOBS = "Pipelines name their jobs by execution; the boundary demands the tag of the stage."
+_JOBS = "Pipelines name their jobs by execution; conditions, here and in the boundary, demand the tag of the stage."
 ACCEPTED = {
     ("AwsSolutions-S1", "Bucket"): "CloudTrail records requests; a second bucket for logs would outlive the project.",
     ("AwsSolutions-SQS3", "MonitorFailures"): "It is the dead-letter queue itself.",
@@ -189,6 +189,40 @@ def test_permissions_on_everything_have_no_resource_level(rendered: dict[str, di
                 if statement["Resource"] == "*" and "Condition" not in statement:
                     for action in actions_of(statement):
                         assert resource_kinds(action) == frozenset(), f"{path} {key} {action}"
+
+
+def test_jobs_are_told_apart_by_the_tag_of_the_stage(rendered: dict[str, dict[str, Any]]) -> None:
+    tag = {"Fn::Sub": "${ProjectId}-${Stage}"}
+    asked, there = f"aws:RequestTag/{names.DEPLOYMENT_TAG}", f"aws:ResourceTag/{names.DEPLOYMENT_TAG}"
+    conditions: dict[tuple[str, str, str], Any] = {}
+    for path, template, _ in templates(rendered):
+        for key, entry in template["Resources"].items():
+            for statement in allowed_statements(entry) if entry["Type"] == "AWS::IAM::Role" else ():
+                if "-job/" in json.dumps(statement["Resource"]):
+                    conditions |= {(path, key, action): statement["Condition"] for action in actions_of(statement)}
+    for (_, _, action), condition in conditions.items():
+        assert condition["StringEquals"] == {asked if action.split(":")[1][:3] in ("Add", "Cre") else there: tag}
+    for stage in STAGES:
+        for verb in ("Create", "Describe", "Stop"):
+            for kind in ("Processing", "Transform"):
+                assert (f"{stage}/base.template.json", "MonitorRole", f"sagemaker:{verb}{kind}Job") in conditions
+
+
+def test_pipelines_give_their_jobs_the_tag_of_the_stage(rendered: dict[str, dict[str, Any]]) -> None:
+    found = 0
+    for path, template, parameters in templates(rendered):
+        for key, entry in template["Resources"].items():
+            if entry["Type"] == "AWS::SageMaker::Pipeline":
+                text = entry["Properties"]["PipelineDefinition"]["PipelineDefinitionBody"]["Fn::Sub"]
+                for name in ("ProjectId", "Stage"):
+                    text = text.replace(f"${{{name}}}", parameters[name])
+                tag = {"Key": names.DEPLOYMENT_TAG, "Value": f"{parameters['ProjectId']}-{parameters['Stage']}"}
+                definition = json.loads(re.sub(r"\$\{[\w:.]+\}", "1", text))
+                for step in definition["Steps"]:
+                    if step["Type"] in ("Processing", "Transform"):
+                        assert tag in step["Arguments"]["Tags"], f"{path} {key} {step['Name']}"
+                        found += 1
+    assert found
 
 
 def test_every_policy_fits_into_its_role(rendered: dict[str, dict[str, Any]]) -> None:
