@@ -53,8 +53,27 @@ def deploy_to_production(world: World) -> str:
         "capture": endpoint.get("DataCaptureConfig", {}),
         "card": _card(world),
     }
-    card = world.facts.deployment["prod"]["card"]
-    return f"{endpoint['EndpointName']} {endpoint['EndpointStatus']}, smoke test passed, model card {card}"
+    decisions = wait_for(
+        lambda: _decisions(world), overdue="the officer's decision has no audit record", timeout_s=_TIMEOUT_S
+    )
+    world.facts.deployment["decisions"] = decisions
+    on_record = ", ".join(record["place"] for record in decisions)
+    return (
+        f"{endpoint['EndpointName']} {endpoint['EndpointStatus']}, smoke test passed, model card exported; "
+        f"decisions on record: {on_record}"
+    )
+
+
+def _decisions(world: World) -> list[dict[str, Any]] | None:
+    """Return the audit records about the model as the governance officer reads them; None while one is missing."""
+    s3, bucket = world.client("s3", world.governance_officer), names.audit_bucket(HUB, REGION)
+    records = [
+        json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix="decisions/").get("Contents", [])
+    ]
+    about = world.facts.promotion["package"]["ModelPackageArn"]
+    found = sorted((r for r in records if r["hub_package"] == about), key=lambda record: str(record["at"]))
+    return found if {"development", "hub", "production"} <= {record["place"] for record in found} else None
 
 
 def _endpoint(world: World) -> str:

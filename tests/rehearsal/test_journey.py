@@ -69,6 +69,7 @@ def test_a_model_is_published_trained_and_registered_however_often_it_was_killed
     assert content["deployment"]["test"]["passed"] is True
     assert content["deployment"]["decision"] == {"approved": True, "summary": "Report read.", "asked": False}
     assert content["deployment"]["prod"]["status"] == "InService"
+    assert [r["place"] for r in content["deployment"]["decisions"]] == ["development", "hub", "production"]
     assert all(entry["answer"] for entry in content["predictions"])
     assert content["drift"]["detail"]["endpoint"] == content["deployment"]["prod"]["endpoint"]
     assert content["drift"]["detail"]["results"][0]["size"] > 0
