@@ -1,7 +1,8 @@
 """The part of API Gateway's mapping templates (Velocity) that responses of the rehearsal need.
 
 ``#set``, ``#if``/``#elseif``/``#else``/``#end``, comparisons with ``&&`` and ``||``, variables, ``$input.json``,
-``$input.path``, ``$input.body`` and ``$context.responseOverride.status``. Source:
+``$input.path``, ``$input.body`` and ``$context.responseOverride.status``; in ``#set`` also ``split``, ``replaceAll``,
+``[0]`` and ``$util.escapeJavaScript``. Source:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
 """
 
@@ -24,6 +25,10 @@ _REFERENCE: Final = re.compile(
     r"\$!?(?P<brace>\{)?"
     r"(?:input\.(?P<call>json|path)\((?P<quote>['\"])(?P<path>.*?)(?P=quote)\)|(?P<name>[A-Za-z][\w.]*))(?(brace)\})"
 )
+_METHOD: Final = re.compile(r"(?P<of>.+)\.(?P<name>split|replaceAll)\((?P<arguments>.*)\)")
+_ESCAPE: Final = re.compile(r"\$util\.(?P<name>escapeJavaScript)\((?P<of>[^()]+)(?P<arguments>)\)")
+_MEMBER: Final = re.compile(r"(\$\w+)\[(\d+)\]")
+_TEXT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _OVERRIDE: Final = "context.responseOverride.status"
 _COMPARISONS: Final[dict[str, Callable[[Value, Value], bool]]] = {
     "==": operator.eq,
@@ -99,11 +104,24 @@ class Template:
                 return None not in values and compare(*values)
         return bool(self._value(part))
 
+    def _called(self, method: re.Match[str]) -> Value:
+        """Return what a method makes of a text."""
+        value, arguments = _shown(self._value(method["of"])), _TEXT.findall(method["arguments"] or "")
+        if method["name"] == "split":
+            return re.split(arguments[0], value)
+        if method["name"] == "replaceAll":
+            return re.sub(arguments[0], lambda _: arguments[1], value)
+        return json.dumps(value)[1:-1].replace("/", r"\/").replace("'", r"\'")
+
     def _value(self, expression: str) -> Value:
         text = expression.strip()
         found = _REFERENCE.fullmatch(text)
         if found:
             return self._resolved(found)
+        if member := _MEMBER.fullmatch(text):
+            return self._value(member[1])[int(member[2])]
+        if method := _METHOD.fullmatch(text) or _ESCAPE.fullmatch(text):
+            return self._called(method)
         if text[:1] in {'"', "'"} and text[:1] == text[-1:]:
             return text[1:-1]
         try:

@@ -22,7 +22,9 @@ HIDDEN: Final = '{"message": "The model did not answer."}'
 TEMPLATE: Final = f"""#set($status = $input.path('$.OriginalStatusCode'))
 #if($status && $status < 500)
 #set($context.responseOverride.status = 400)
-{{"message": $input.json('$.OriginalMessage')}}
+#set($lines = $input.path('$.OriginalMessage').split("\\n"))
+#set($message = $util.escapeJavaScript($lines[0]).replaceAll("\\\\'", "'"))
+{{"message": "$message"}}
 #else
 {HIDDEN}
 #end"""
@@ -32,12 +34,17 @@ TEMPLATE: Final = f"""#set($status = $input.path('$.OriginalStatusCode'))
     ("answer", "text", "status"),
     [
         ({"OriginalStatusCode": 400, "OriginalMessage": 'no "number"'}, '{"message": "no \\"number\\""}', 400),
+        (
+            {"OriginalStatusCode": 400, "OriginalMessage": "it's a/b\\\nTraceback"},
+            '{"message": "it\'s a\\/b\\\\"}',
+            400,
+        ),
         ({"OriginalStatusCode": 500, "OriginalMessage": "secret"}, HIDDEN, None),
         ({"message": "not found"}, HIDDEN, None),
     ],
 )
 def test_a_mapping_template_decides_by_the_answer(answer: dict[str, Any], text: str, status: int | None) -> None:
-    """``$input.json`` gives JSON: developer guide, "Mapping template reference"."""
+    """How texts are escaped: developer guide, "Mapping template reference"."""
     assert Template(json.dumps(answer)).render(TEMPLATE) == (text, status)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from deployment import machines
 from deployment.context import Context
 from deployment.render import Rendered
 from deployment.settings import Build
@@ -198,7 +199,8 @@ def encryption(subject: Subject) -> Iterator[str]:
         if not topic.get("KmsMasterKeyId"):
             yield f"{key} is not encrypted. Set KmsMasterKeyId."
     for key, config in subject.of_type("AWS::SageMaker::EndpointConfig"):
-        if "ServerlessConfig" not in json.dumps(config) and not config.get("KmsKeyId"):
+        types = [str(variant.get("InstanceType", "")) for variant in config.get("ProductionVariants", [])]
+        if not config.get("KmsKeyId") and any(name and not machines.has_local_storage(name) for name in types):
             yield f"{key} leaves the disks of its instances unencrypted. Set KmsKeyId."
     for key, _ in subject.of_type("AWS::KMS::Key"):
         if subject.resources[key]["Properties"].get("EnableKeyRotation") is not True:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from deployment import monitors
+from deployment import machines, monitors
 from deployment.context import Context
 from deployment.errors import DeploymentError
 from deployment.packages import ModelPackage
@@ -269,6 +269,7 @@ def parameters(context: Context, stage: str, package: ModelPackage) -> dict[str,
         "WithApi": _flag(api["auth"] != "none"),
         "EndpointType": settings["endpoint_type"],
         "InstanceType": instances["type"],
+        "EncryptVolumes": _flag(not machines.has_local_storage(instances["type"])),
         "InstanceCount": str(instances["least"]),
         "MaxInstanceCount": str(instances["most"]),
         "InvocationsPerInstance": str(instances["requests_per_minute"]),

@@ -80,6 +80,8 @@ def with_shadow(current: Mapping[str, Any], new: Rendered, period: Period) -> di
     config = copy.deepcopy(before)
     config["Properties"]["ShadowProductionVariants"] = [variant]
     config["Properties"]["DataCaptureConfig"] = wanted["DataCaptureConfig"]
+    if "KmsKeyId" not in wanted:
+        config["Properties"].pop("KmsKeyId", None)  # one key for both variants, which not every machine takes
     digest = hashlib.sha256(json.dumps([config, model, period.execution], sort_keys=True).encode()).hexdigest()[:12]
     name = _text(config["Properties"]["EndpointConfigName"])
     config["Properties"]["EndpointConfigName"] = {"Fn::Sub": re.sub(r"-[0-9a-f]{12}$", f"-{SHADOW}-{digest}", name)}

@@ -103,6 +103,20 @@ def test_rules_look_at_every_kind_of_resource(
     assert any(message in text for text in found), found
 
 
+@pytest.mark.parametrize(
+    ("machine", "takes_key"),
+    [("ml.m5.large", True), ("ml.p3.2xlarge", True), ("ml.inf2.xlarge", True), ("ml.g4dn.xlarge", False)]
+    + [(f"ml.{family}.xlarge", False) for family in ("m5d", "r7gd", "g5", "g6e", "p4d", "p4de", "p5en", "trn1", "dl1")],
+)
+def test_machines_with_disks_of_their_own_need_no_key(
+    context: Context, base: Rendered, machine: str, takes_key: bool
+) -> None:
+    config = {"EndpointConfigName": "mlp-a", "ProductionVariants": [{"InstanceType": machine}]}
+    entry = {"Type": "AWS::SageMaker::EndpointConfig", "Properties": config}
+    found = checks.broken_rules(context, "test", added(base, entry))
+    assert any("unencrypted. Set KmsKeyId" in text for text in found) == takes_key
+
+
 def test_a_public_policy_is_named(context: Context, base: Rendered) -> None:
     document = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}]}
     entry = {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": ["a"], "PolicyDocument": document}}

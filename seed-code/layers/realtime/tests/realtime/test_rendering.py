@@ -28,6 +28,7 @@ SERVERLESS = {"ENDPOINT_TYPE": "serverless", "TRAFFIC_POLICY": "all-at-once", "C
         pytest.param({}, {}, id="defaults"),
         pytest.param({}, SERVERLESS, id="serverless"),
         pytest.param({}, {"TRAFFIC_POLICY": "linear"}, id="linear"),
+        pytest.param({}, {"INSTANCE_TYPE": "ml.g5.xlarge"}, id="disks of the machine itself"),
         pytest.param({}, {"TRAFFIC_POLICY": "all-at-once", "INSTANCE_COUNT": "1"}, id="one instance"),
         pytest.param({}, {"INSTANCE_COUNT": "4"}, id="no scaling"),
         pytest.param({}, {"CAPTURE_PERCENT": "0"}, id="no capture"),
@@ -49,6 +50,8 @@ def test_settings_become_templates_that_pass_every_check(
     is_serverless = variables.get("ENDPOINT_TYPE") == "serverless"
     assert ("ServerlessConfig" in variant) == is_serverless
     assert ("InstanceType" in variant) == (not is_serverless)
+    has_disks = variables.get("INSTANCE_TYPE") == "ml.g5.xlarge"
+    assert ("KmsKeyId" in config) == (not is_serverless and not has_disks)
     assert ("DataCaptureConfig" in config) == (variables.get("CAPTURE_PERCENT") != "0")
 
 

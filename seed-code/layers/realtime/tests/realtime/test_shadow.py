@@ -102,6 +102,15 @@ def test_names_with_a_shadow_are_new_so_that_the_model_can_take_over_later(
     assert len(set(configs)) == 4
 
 
+def test_a_shadow_on_a_machine_that_takes_no_key_has_none(
+    project: Project, rendered: tuple[Rendered, Rendered]
+) -> None:
+    new = project.render({}, **VARIABLES | {"INSTANCE_TYPE": "ml.g5.xlarge"})["prod"]
+    config = with_shadow(rendered[0].template, new, PERIOD)["Resources"]["EndpointConfig"]["Properties"]
+    assert "KmsKeyId" in rendered[0].template["Resources"]["EndpointConfig"]["Properties"]
+    assert "KmsKeyId" not in config
+
+
 def test_without_its_shadow_the_template_is_what_it_was(rendered: tuple[Rendered, Rendered]) -> None:
     old, new = rendered
     assert without_shadow(with_shadow(old.template, new, PERIOD)) == old.template
