@@ -21,7 +21,9 @@ _MONITORS = ("enabled", "min_records", "max_records", "data_quality", "bias", "e
 """Settings of the monitors that have a meaning for batch runs: each run is its own window, and truth comes later."""
 
 SCHEMA: dict[str, Setting] = {
-    "input": section({"uri": text(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^\s*?$]+/)?", example="s3://lake/churn/")}),
+    "input": section(
+        {"uri": text(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^\s*?$\"\\]+/)?", example="s3://lake/churn/")}
+    ),
     "start": section(
         {
             "trigger": choice(SCHEDULE, NEW_DATA),

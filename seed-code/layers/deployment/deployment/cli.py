@@ -82,6 +82,11 @@ def check(package: Path | None, root: Path = ROOT) -> None:
         answer = json.loads(package.read_text(encoding="utf-8")) if package else local.PACKAGE
     except (OSError, ValueError) as err:
         raise DeploymentError(f"{package} cannot be read as JSON: {err}") from err
+    if not isinstance(answer, dict) or "ModelPackageArn" not in answer:
+        raise DeploymentError(
+            f"{package} is no answer of DescribeModelPackage: it has no ModelPackageArn. Make it with: "
+            f"aws sagemaker describe-model-package --model-package-name ARN > {package}"
+        )
     context = make_context({**local.VARIABLES, **local.choices(root), **_given()}, root)
     common_steps.render_package(context, packages.parse(answer), steps.TEMPLATE, steps.parameters)
 

@@ -248,7 +248,7 @@ def number(least: float, most: float, *, optional: bool = False) -> Setting:
     def read(value: Any) -> float:
         try:
             found = float("nan" if isinstance(value, (bool, dict, list)) else value)
-        except ValueError:
+        except (TypeError, ValueError):  # the former for what YAML makes of a date
             found = float("nan")
         if not least <= found <= most:
             raise ValueError(f"must be a number from {least:g} to {most:g}")

@@ -18,7 +18,11 @@ from deployment.settings import Setting, flag, number, section, text, whole_numb
 TEMPLATE = "monitor"
 """Template with pipeline, schedule, queue and alarm; the main template of a stage includes it."""
 
-SCHEDULE = r"rate\([1-9]\d* (hours?|days?)\)|cron\(\S+( \S+){5}\)"
+# EventBridge takes "1 hour" but "2 hours", and a "?" for exactly one of day of month and day of week (EventBridge user
+# guide, "Rate expressions" and "Cron expressions").
+SCHEDULE = (
+    r"rate\((1 (hour|day)|([2-9]|[1-9]\d+) (hours|days))\)|cron\(\S+ \S+ (\? \S+ [^\s?]\S*|[^\s?]\S* \S+ \?) \S+\)"
+)
 MACHINE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 
 BASELINES = {

@@ -93,6 +93,7 @@ def test_one_trigger_is_on(choices: dict[str, str], states: tuple[str, str]) -> 
     [
         ({"INPUT_URI_PROD": "lake/churn"}, r"prod\.input\.uri is 'lake/churn'; it must look like s3://lake/churn/"),
         ({"INPUT_URI_PROD": "s3://lake/"}, r"a whole bucket: a run would read everything in it"),
+        ({"INPUT_URI_PROD": 's3://lake/a"b/'}, r"must look like s3://lake/churn/"),
         ({"INPUT_URI_PROD": "s3://lake/churn"}, r"must look like s3://lake/churn/"),
         ({"TRIGGER": "sometimes"}, r"prod\.start\.trigger is 'sometimes'; it must be schedule or new-data"),
         ({"SCHEDULE": ""}, r"start\.trigger is schedule, but start\.schedule is empty"),

@@ -80,6 +80,13 @@ def test_a_package_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         cli.check(tmp_path / "nothing.json")
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "null"])
+def test_a_file_that_holds_no_package_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "package.json").write_text(text)
+    with pytest.raises(DeploymentError, match=r"package\.json is no answer of DescribeModelPackage"):
+        cli.check(tmp_path / "package.json")
+
+
 def test_the_repository_passes_its_own_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text(json.dumps(local.PACKAGE))
     assert cli.main(["check", str(tmp_path / "package.json")]) == 0

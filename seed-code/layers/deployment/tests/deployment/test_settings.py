@@ -87,6 +87,16 @@ preprod: {}
     assert message.count("\n- ") == 15
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("", "test.percent has no value, and needs one: it must be a number"), ("2024-01-01", "it must be a number")],
+)
+def test_a_number_that_is_empty_or_a_date_is_named(tmp_path: Path, value: str, message: str) -> None:
+    text = f"test:\n  percent: {value}\nprod: {{}}\n"
+    with pytest.raises(DeploymentError, match=message):
+        read(tmp_path, text)
+
+
 def test_settings_that_do_not_go_together_are_refused_by_stage(tmp_path: Path) -> None:
     def refuse(stage: str, values: object) -> list[str]:
         return ["no API before a serverless endpoint."] if stage == "test" else []

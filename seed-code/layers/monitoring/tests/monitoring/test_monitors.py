@@ -61,6 +61,8 @@ def test_settings_that_are_right_are_read(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"schedule": "daily"}, r"monitors\.schedule is 'daily'; it must look like cron\(20 6 \* \* \? \*\)"),
+        ({"schedule": "rate(1 hours)"}, r"monitors\.schedule is 'rate\(1 hours\)'; it must look like"),
+        ({"schedule": "cron(20 6 * * * *)"}, r"monitors\.schedule is 'cron\(20 6 \* \* \* \*\)'; it must look like"),
         ({"schedule": "rate(2 days)"}, r"nobody would look at the hours in between"),
         ({"min_records": 200, "max_records": 150}, r"no monitor would ever come to a verdict"),
         ({"instance_type": "m5.large"}, r"monitors\.instance_type is 'm5\.large'; it must look like ml\.m5\.large"),
