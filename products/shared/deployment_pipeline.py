@@ -32,7 +32,7 @@ _PERIOD_MINUTES: Final = 30 * 24 * 60  # longer than any shadow period; CodePipe
 # What the person reads who decides. CodePipeline fills in #{...} (reference-variables in its user guide).
 _QUESTION: Final = (
     "Deploy version #{Render.PACKAGE_VERSION} of ${ModelPackageGroup} to production (project ${SageMakerProjectName}, "
-    "account ${ProdAccountId})? Test: #{Test.SUMMARY} Model: #{Render.PACKAGE_ARN}"
+    "account ${ProdAccountId})? Test: #{Test.SUMMARY}. Model: #{Render.PACKAGE_ARN}"
 )
 """At most 400 characters without the summary, for which the seed code takes 600: the text may have 1,000 in all."""
 

@@ -297,7 +297,7 @@ def headline(package: ModelPackage, findings: Findings, before: deployed.Deploye
         more = f" and {len(names) - _MOST_EXAMPLES} more" if len(names) > _MOST_EXAMPLES else ""
         parts.append(f"not as it should be: {', '.join(list(names)[:_MOST_EXAMPLES])}{more}")
     summary = "; ".join(parts)
-    return title, summary if len(summary) < SUMMARY_MAX else f"{summary[: SUMMARY_MAX - 2]}…."[:SUMMARY_MAX]
+    return title, summary if len(summary) <= SUMMARY_MAX else f"{summary[: SUMMARY_MAX - 1]}…"
 
 
 def _metric(metadata: Mapping[str, str]) -> str:
