@@ -75,6 +75,7 @@ class Organisation:
         choices = (self._repository.folder / "choices.env").read_text().splitlines()
         environment = {
             **dict(line.split("=", 1) for line in choices if line and not line.startswith("#")),
+            **harness.SHORT_PAUSES,
             "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
             "AWS_SESSION_TOKEN": keys["SessionToken"],

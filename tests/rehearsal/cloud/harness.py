@@ -36,6 +36,8 @@ MANAGEMENT = "000000000001"
 HUB = "111111111111"
 DEV = "222222222222"
 DEV2 = "333333333333"
+SHORT_PAUSES = {"PYTHONPATH": str(ROOT / "rehearsal" / "cloud" / "pauses")}
+"""Variables of a process whose pauses are shorter, as those of emulated builds are."""
 LOCK = b"version = 1\n"
 """Content of a lock file whose environment is installed: the one of the tests."""
 OUTSIDER = "999999999999"

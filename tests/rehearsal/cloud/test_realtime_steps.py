@@ -15,7 +15,7 @@ import pytest
 
 from products.shared import seed_code
 from rehearsal.cloud.handshake import complete_handshake
-from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, Cloud, eventually, running
+from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, SHORT_PAUSES, Cloud, eventually, running
 from tests.rehearsal.cloud.test_codepipeline import allow, commit, role
 from tests.rehearsal.cloud.test_deployment_baseline import PROJECT, Builds, baseline
 
@@ -201,6 +201,7 @@ class Project:
             cwd=self.folder,
             env={
                 **clean,
+                **SHORT_PAUSES,
                 "AWS_ENDPOINT_URL": self.cloud.endpoint,
                 "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
                 "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
