@@ -309,10 +309,11 @@ def approve_as_governance_officer(world: World) -> str:
         return f"Approved by the governance officer{' at the terminal' if world.ask else ''}: {summary}"
     codepipeline, name = world.client("codepipeline", world.governance_officer), pipeline_of(world)
     ended = await_execution(world, codepipeline, name, world.execution)
-    raise RehearsalError(
-        f"The governance officer said no, so nothing goes to production: {name} is {ended['status']}. "
-        "Run the rehearsal again and say yes to see the rest."
-    )
+    endpoints = world.client("sagemaker", Credentials.administrator(PROD)).list_endpoints()["Endpoints"]
+    if ended["status"] != "Failed" or endpoints:
+        raise RehearsalError(f"the officer said no, but {name} is {ended['status']}, and production has {endpoints}")
+    world.over = True
+    return f"Rejected: {name} is {ended['status']}, nothing is in production. Say yes to see the rest"
 
 
 def _mail(world: World) -> dict[str, Any] | None:

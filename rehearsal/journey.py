@@ -78,6 +78,7 @@ class World:
         ask: Asks the person at the terminal a question with yes or no; None when nobody is there to be asked.
         deployment: The deployment project in the hub.
         execution: Id of the execution of its pipeline that brings the model to production.
+        over: Nothing is left to do, although not every step ran.
     """
 
     work: Path
@@ -96,6 +97,7 @@ class World:
     project: report.Launched | None = None
     deployment: report.Launched | None = None
     execution: str = ""
+    over: bool = False
     facts: report.Facts = field(default_factory=report.Facts)
 
     def close(self) -> None:
@@ -661,7 +663,7 @@ def rehearse(
     try:
         for number, step in enumerate(steps, 1):
             ok = _run(step, number, len(steps), world, terminal)
-            if not ok:
+            if not ok or world.over:
                 break
     finally:
         world.close()

@@ -25,17 +25,42 @@ ACCOUNTS = (TEST, PROD)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Everything up to an endpoint in production."""
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Everything up to the decision of the governance officer, who says no."""
     work = tmp_path_factory.mktemp("deployments")
     made = journey.World(work, Organization(work / "cloud"), None, None)
+    made.ask = lambda _question, _facts: False
     steps = [step.run for step in journey.STEPS]
     try:
-        for run in steps[: steps.index(production_steps.send_drifted_records)]:
+        for run in steps[: steps.index(production_steps.deploy_to_production)]:
             run(made)
         yield made
     finally:
         made.close()
+
+
+def test_a_no_of_the_governance_officer_keeps_a_model_out_of_production_and_ends_the_rehearsal(refused: World) -> None:
+    assert refused.over
+    assert refused.facts.deployment["decision"] == {"approved": False, "summary": "Not convinced.", "asked": True}
+    assert not [name for listed in left(refused, "-prod").values() for name in listed if f"{PROD}/" in name]
+    assert [name for listed in left(refused, "-test").values() for name in listed]
+
+
+@pytest.fixture(scope="module")
+def world(refused: World) -> World:
+    """An endpoint in production: the pipeline was started again after the no, and then the officer said yes."""
+    codepipeline = refused.client("codepipeline", refused.ml_engineer)
+    name = deployment_steps.pipeline_of(refused)
+    refused.execution = codepipeline.start_pipeline_execution(name=name)["pipelineExecutionId"]
+    refused.ask = None
+    for run in (
+        deployment_steps.deploy_to_test,
+        deployment_steps.approve_as_governance_officer,
+        production_steps.deploy_to_production,
+        production_steps.predict,
+    ):
+        run(refused)
+    return refused
 
 
 def project_id(launched: Launched | None) -> str:
