@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ _MONITORS = ("enabled", "min_records", "max_records", "data_quality", "bias", "e
 
 SCHEMA: dict[str, Setting] = {
     "input": section(
-        {"uri": text(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^\s*?$\"\\]+/)?", example="s3://lake/churn/")}
+        {"uri": text(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^\s*?#$\"\\]+/)?", example="s3://lake/churn/")}
     ),
     "start": section(
         {
@@ -133,24 +131,8 @@ def job_settings(context: Context, stage: str, package: ModelPackage) -> dict[st
         stage: The stage.
         package: With URIs in the stage's bucket.
     """
-    build = context.build
-    model = package.containers[0].model_data
-    return {
-        "project": build.project_name,
-        "stage": stage,
-        # What metrics and events call an endpoint; there is none, but the name is as unique.
-        "endpoint": build.endpoint(stage),
-        "package": package.arn,
-        "bucket": build.bucket(stage),
-        "bus_arn": build.hub_bus_arn,
-        "model": copying.split(model)[1] if model else "",
-        "baselines": {
-            name: copying.split(package.baselines[kind])[1]
-            for kind, name in monitors.BASELINES.items()
-            if kind in package.baselines
-        },
-        "monitors": dict(context.environments[stage]["monitors"]),
-    }
+    # Metrics and events name an endpoint; there is none, but its name is as unique.
+    return {**monitors.origin(context, stage, package), "monitors": dict(context.environments[stage]["monitors"])}
 
 
 def _refuse_package(stage: str, settings: Mapping[str, Any], package: ModelPackage) -> None:
@@ -179,9 +161,7 @@ def _code(context: Context, name: str) -> tuple[str, dict[str, Path]]:
 
 
 def _settings_file(context: Context, stage: str, package: ModelPackage) -> tuple[str, bytes]:
-    """Return key and content of the settings; other settings have another key."""
-    content = json.dumps(job_settings(context, stage, package), indent=2, sort_keys=True).encode() + b"\n"
-    return f"code/batch-settings/{hashlib.sha256(content).hexdigest()[:12]}.json", content
+    return monitors.settings_file("batch", job_settings(context, stage, package))
 
 
 def _state(enabled: bool) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deployment import common_steps, copying, reports
+from deployment import copying, reports
 from deployment.context import Context
 from deployment.errors import DeploymentError
 
@@ -41,7 +41,6 @@ def run(context: Context, *, name: str, bad_rows: bool, pause: Callable[[float],
     Raises:
         DeploymentError: The run failed, or its predictions are not what they have to be.
     """
-    common_steps.approved_or_stop(context)
     build, settings = context.build, context.settings["batch_test"]
     s3, bucket = context.target().client("s3"), build.bucket(context.stage)
     records, expected = _samples(context, s3, bucket, settings["records"])
@@ -96,8 +95,7 @@ def run(context: Context, *, name: str, bad_rows: bool, pause: Callable[[float],
     if not passed:
         failed = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.passed)
         raise DeploymentError(
-            f"The batch run in {context.stage} did not do what it has to: {failed}. Nothing goes further. The report "
-            f"says more: {link}"
+            f"The batch run in {context.stage} did not do what it has to: {failed}. The report says more: {link}"
         )
 
 
@@ -173,8 +171,8 @@ def _execute(context: Context, uri: str, pause: Callable[[float], None]) -> str:
             steps = client.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
             reasons = [f"{step['StepName']}: {step['FailureReason']}" for step in steps if step.get("FailureReason")]
             raise DeploymentError(
-                f"The batch run {arn} is {found['PipelineExecutionStatus']} after {waited:.0f} s, so nothing goes "
-                f"further. {' '.join(reasons) or found.get('FailureReason', 'SageMaker gives no reason.')}"
+                f"The batch run {arn} is {found['PipelineExecutionStatus']} after {waited:.0f} s. "
+                f"{' '.join(reasons) or found.get('FailureReason', 'SageMaker gives no reason.')}"
             )
         pause(_POLL_S)
         waited += _POLL_S

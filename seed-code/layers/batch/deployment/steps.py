@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from deployment import batch, batch_test, common_steps
 from deployment.context import Context
+from deployment.errors import DeploymentError
 
 TEMPLATE = batch.TEMPLATE
 SCHEMA = batch.SCHEMA
@@ -25,12 +26,23 @@ def deploy(context: Context) -> None:
 
 def test(context: Context) -> None:
     """Run the pipeline on held-out records with some bad ones among them, and compare the predictions."""
+    common_steps.approved_or_stop(context)
     batch_test.run(context, name="batch-test", bad_rows=True)
 
 
 def smoke_test(context: Context) -> None:
-    """Run the pipeline on a few held-out records, and export the model card."""
-    batch_test.run(context, name="smoke-test", bad_rows=False)
+    """Run the pipeline on a few held-out records, and export the model card.
+
+    Raises:
+        DeploymentError: The run failed, or its predictions are not what they have to be.
+    """
+    try:
+        batch_test.run(context, name="smoke-test", bad_rows=False)
+    except DeploymentError as err:
+        raise DeploymentError(
+            f"{err}\n{context.package.arn} is deployed all the same, and runs start with it. To go back: reject the "
+            f"package in the registry and start the pipeline again, which deploys the newest one that is approved."
+        ) from err
     common_steps.export_card(context)
 
 

@@ -46,7 +46,6 @@ class ModelPackage:
         containers: What is served, in order.
         content_types: What it understands, e.g. ``text/csv``.
         response_types: What it answers.
-        realtime_instance_types: Instance types it is meant for at an endpoint; empty: any.
         transform_instance_types: Instance types it is meant for in batch jobs; empty: any.
         metadata: Customer metadata, e.g. ``problem_type``, ``metric``, ``metric_value``.
         metrics: URIs of its metrics, by ``<group>/<kind>``, e.g. ``ModelQuality/Statistics``.
@@ -64,7 +63,6 @@ class ModelPackage:
     containers: tuple[Container, ...]
     content_types: tuple[str, ...]
     response_types: tuple[str, ...]
-    realtime_instance_types: tuple[str, ...]
     transform_instance_types: tuple[str, ...]
     metadata: Mapping[str, str]
     metrics: Mapping[str, str]
@@ -163,7 +161,7 @@ def parse(answer: Mapping[str, Any]) -> ModelPackage:
     metrics = _uris(answer.get("ModelMetrics") or {})
     digest = metadata.get("source_digest") or _digest([answer.get("InferenceSpecification"), baselines])
     approver = answer.get("LastModifiedBy") or {}
-    identity = (approver.get("IamIdentity") or {}).get("Arn")
+    identity = _name((approver.get("IamIdentity") or {}).get("Arn", ""))
     return ModelPackage(
         arn=arn,
         group=str(answer.get("ModelPackageGroupName") or arn.split("/")[-2]),
@@ -173,7 +171,6 @@ def parse(answer: Mapping[str, Any]) -> ModelPackage:
         containers=containers,
         content_types=tuple(specification.get("SupportedContentTypes") or ()),
         response_types=tuple(specification.get("SupportedResponseMIMETypes") or ()),
-        realtime_instance_types=tuple(specification.get("SupportedRealtimeInferenceInstanceTypes") or ()),
         transform_instance_types=tuple(specification.get("SupportedTransformInstanceTypes") or ()),
         metadata=metadata,
         metrics=metrics,
@@ -243,6 +240,12 @@ def _uris(groups: Mapping[str, Any]) -> dict[str, str]:
         for kind, entry in kinds.items()
         if "S3Uri" in entry
     }
+
+
+def _name(arn: str) -> str:
+    """Return whom an ARN is about, e.g. ``ada (MLEngineer)`` for a session of a role."""
+    kind, *names = arn.rsplit(":", 1)[-1].split("/")
+    return f"{names[-1]} ({names[-2]})" if kind == "assumed-role" and len(names) > 1 else (names or [kind])[-1]
 
 
 def _digest(value: Any) -> str:

@@ -154,10 +154,20 @@ def job_settings(context: Context, stage: str, package: ModelPackage) -> dict[st
         stage: The stage.
         package: With URIs in the stage's bucket.
     """
+    return {**context.environments[stage]["monitors"], **origin(context, stage, package)}
+
+
+def origin(context: Context, stage: str, package: ModelPackage) -> dict[str, Any]:
+    """Return what every job has to know: whose model it is, where model and baselines are, and who hears of drift.
+
+    Args:
+        context: Of the step.
+        stage: The stage.
+        package: With URIs in the stage's bucket.
+    """
     build = context.build
     model = package.containers[0].model_data
     return {
-        **context.environments[stage]["monitors"],
         "project": build.project_name,
         "stage": stage,
         "endpoint": build.endpoint(stage),
@@ -192,6 +202,10 @@ def _code(context: Context) -> tuple[str, dict[str, Path]]:
 
 
 def _settings_file(context: Context, stage: str, package: ModelPackage) -> tuple[str, bytes]:
-    """Return key and content of the settings; other settings have another key."""
-    content = json.dumps(job_settings(context, stage, package), indent=2, sort_keys=True).encode() + b"\n"
-    return f"code/monitor-settings/{hashlib.sha256(content).hexdigest()[:12]}.json", content
+    return settings_file("monitor", job_settings(context, stage, package))
+
+
+def settings_file(name: str, settings: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return key and content of a job's settings in the stage's bucket; other settings have another key."""
+    content = json.dumps(settings, indent=2, sort_keys=True).encode() + b"\n"
+    return f"code/{name}-settings/{hashlib.sha256(content).hexdigest()[:12]}.json", content

@@ -145,6 +145,22 @@ def test_a_withdrawn_approval_stops_the_deployment(aws: Aws, package: dict[str, 
         packages.require_approved(aws.client("sagemaker"), packages.parse(package))
 
 
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        (
+            "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_MLEngineer_13579bdf/ada",
+            "ada (AWSReservedSSO_MLEngineer_13579bdf)",
+        ),
+        ("arn:aws:iam::111122223333:user/people/ada", "ada"),
+        ("arn:aws:iam::111122223333:root", "root"),
+    ],
+)
+def test_who_approved_is_named_for_people(package: dict[str, Any], arn: str, name: str) -> None:
+    package["LastModifiedBy"] = {"IamIdentity": {"Arn": arn}}
+    assert packages.parse(package).approved_by == name
+
+
 def test_a_deleted_package_stops_the_deployment(aws: Aws, package: dict[str, Any]) -> None:
     def missing(given: dict[str, Any]) -> dict[str, Any]:
         raise RefusedError("ValidationException", f"ModelPackage {given['ModelPackageName']} does not exist.")
