@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -102,10 +103,10 @@ class World:
 
     def close(self) -> None:
         """Stop everything that was started."""
-        self.organization.__exit__(None, None, None)
         if self.synth and self.synth.poll() is None:
-            self.synth.kill()
+            os.killpg(self.synth.pid, signal.SIGKILL)  # with the node process that the CDK starts
             self.synth.wait()
+        self.organization.__exit__(None, None, None)
 
     @property
     def assembly(self) -> Path:
@@ -149,7 +150,14 @@ def start_organization(world: World) -> str:
     }
     with (world.work / "synth.log").open("w", encoding="utf-8") as log:
         world.synth = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log, text=True
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            text=True,
+            process_group=0,
         )
     world.organization.__enter__()
     _vend_network(world)
