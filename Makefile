@@ -23,7 +23,7 @@ rehearse: environments  ## Walk the way of a model through five accounts on this
 	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)') $(if $(filter-out 0,$(FAULTS)),--faults) $(if $(filter-out 0,$(YES)),--yes)
 
 test: check  ## Run every check and test: lint, types, templates, Lambdas, seed code, rehearsal
-	@.venv/bin/python -m pytest --quiet --numprocesses=auto --dist=loadscope $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest --quiet --numprocesses=auto --dist=loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: environments  ## Lint, format check, types, released files; what CI, pre-commit and people run
 	@.venv/bin/ruff format --check --quiet . || (echo 'Run `make format` to format the files above.' && false)

@@ -1,4 +1,4 @@
-"""Templates of products, synthesised once per test run."""
+"""What all tests share: templates of products, synthesised once per test run, and the order of the modules."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_cdk import aws_servicecatalog as servicecatalog
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules that take long first: at the end, no worker waits long for another one."""
+    long = {item.path for item in items if any(item.get_closest_marker(name) for name in ("rehearsal", "seed"))}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")
