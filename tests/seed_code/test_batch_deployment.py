@@ -35,7 +35,7 @@ _STEPS: Final = """
 import json, os, sys, time
 from pathlib import Path
 import boto3
-from deployment import batch, batch_test, cli, common_steps, copying, monitors, render
+from deployment import batch, cli, common_steps, copying, monitors, render, steps
 from deployment.context import Context
 from deployment.targets import Target
 
@@ -62,7 +62,7 @@ elif what == "monitors":
     key = target.client("kms").describe_key(KeyId="alias/mlp-p-abc123-test-data")["KeyMetadata"]["Arn"]
     copying.put(target, bucket, monitors.files(watched, "test"), key_arn=key)
 else:
-    batch_test.run(context, name=what, bad_rows=what == "batch-test", pause=lambda seconds: time.sleep(seconds / 20))
+    steps.STEPS[what](context, pause=lambda seconds: time.sleep(seconds / 20))
 """
 
 
@@ -361,6 +361,7 @@ def test_other_predictions_than_in_training_stop_the_deployment(deployment: Depl
     s3.put_object(Bucket=BUCKET, Key=key, Body=good)
     assert run.returncode != 0
     assert "Predictions equal those of training: 199 of 200 within 1e-06" in run.stderr
+    assert "is deployed all the same, and runs start with it. To go back: reject the package" in run.stderr
     assert "SUMMARY='FAILED: 200 predictions of 200 rows" in (deployment.folder / "variables.env").read_text()
 
 
