@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rehearsal import journey
+from rehearsal import deployment_steps, journey
 from rehearsal.organization import Organization
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Everything before the first project: catalog published, domain launched, Git connected, data landed."""
+    """Everything before the first project: catalog published, domain launched, Git connected, data and hub ready."""
     work = tmp_path_factory.mktemp("platform")
     world = journey.World(work, Organization(work / "cloud"), None, None)
     steps = [step.run for step in journey.STEPS]
@@ -25,6 +25,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for run in steps[: steps.index(journey.create_project)]:
             run(world)
         journey.open_studio(world)
+        deployment_steps.prepare_hub(world)
         yield world
     finally:
         world.close()

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from pipeline.releases import load_catalog
 from products.catalog import PRODUCTS
 from products.shared import names
-from rehearsal import journey
+from rehearsal import deployment_steps, journey
 from rehearsal.organization import DEV, HUB, REGION, ROOT, Credentials, RehearsalError
 
 if TYPE_CHECKING:
@@ -74,11 +74,20 @@ def answers(platform: World, product_id: str, name: str) -> dict[str, str]:
             "CostCenter": "ml-1000",
         },
     }
-    return forms[product_id]
+    deployment = deployment_steps.CHOICES | {
+        "SageMakerProjectName": name,
+        "SageMakerProjectId": f"p-{name}",
+        "ModelPackageGroup": "not-trained-yet",
+        "Repository": f"ml-engineering/{name}",
+        "InputUriTest": "s3://records-of-test/in/",
+        "InputUriProd": "s3://records-of-prod/in/",
+    }
+    return forms.get(product_id, deployment)
 
 
 def provision(platform: World, wanted: Release, name: str) -> Provisioned:
-    who = platform.lead if wanted.product == "sagemaker-domain" else platform.data_scientist
+    people = {"sagemaker-domain": platform.lead, "train-s3": platform.data_scientist}
+    who = people.get(wanted.product, platform.ml_engineer)
     catalog = platform.client("servicecatalog", who)
     (product,) = (p for p in catalog.search_products()["ProductViewSummaries"] if p["Name"] == wanted.title)
     artifacts = catalog.describe_product(Id=product["ProductId"])["ProvisioningArtifacts"]
@@ -129,7 +138,7 @@ def test_supported_releases_launch_and_terminate_on_the_current_baseline(
 ) -> None:
     wanted = release(product_id, which)
     assert wanted.contract <= names.CONTRACT
-    launched = provision(platform, wanted, which + product_id.partition("-")[0])
+    launched = provision(platform, wanted, which + product_id.rpartition("-")[2])
     assert wanted.template()["Outputs"].keys() <= launched.outputs.keys()
     catalog = platform.client("servicecatalog", launched.who)
     record = catalog.terminate_provisioned_product(
