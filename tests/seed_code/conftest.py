@@ -10,6 +10,8 @@ import pytest
 
 from products.shared import seed_code
 
+from .trained import TrainedModel, train
+
 ROOT = Path(__file__).resolve().parents[2]
 SEED_PYTHON = ROOT / ".venv-seed" / "bin" / "python"
 DEPLOYMENT_PYTHON = ROOT / ".venv-deployment" / "bin" / "python"
@@ -48,6 +50,12 @@ class Repository:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The repository of a train-s3 project, as a data scientist gets it."""
     return Repository(tmp_path_factory.mktemp("generated") / "project")
+
+
+@pytest.fixture(scope="session")
+def model(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """A trained model; its files are read only."""
+    return train(repository, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import ROOT, Repository
-from .trained import REGION, AwsServer, TrainedModel, subscribers, train
+from .conftest import ROOT
+from .trained import REGION, AwsServer, subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from .trained import TrainedModel
 
 pytestmark = pytest.mark.seed
 
@@ -31,11 +33,6 @@ LABEL = "churned"
 STARTED = datetime.now(UTC).isoformat()
 NUMBERS = itertools.count(1)
 HOSTS = ("algo-1", "algo-2", "algo-3")
-
-
-@pytest.fixture(scope="module")
-def model(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
-    return train(repository, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +107,15 @@ class Stage:
 
     def transform(self) -> None:
         """Do what batch transform does with parts of JSON lines: answers in their order, beside each part."""
-        for key in self.keys(f"batch/{RUN}/input/"):
-            records = [json.loads(line) for line in self.text(key).splitlines()]
-            answers = "".join(json.dumps(answer) + "\n" for answer in self.model.answers(records))
+        parts = {
+            key: [json.loads(line) for line in self.text(key).splitlines()] for key in self.keys(f"batch/{RUN}/input/")
+        }
+        # Loading the model takes longer than all answers, so it is asked once.
+        answers = iter(self.model.answers([record for part in parts.values() for record in part]))
+        for key, part in parts.items():
+            text = "".join(json.dumps(answer) + "\n" for answer in itertools.islice(answers, len(part)))
             out = key.replace("/input/", "/output/") + ".out"
-            self.aws.s3.put_object(Bucket=self.bucket, Key=out, Body=(answers + "\n").encode())
+            self.aws.s3.put_object(Bucket=self.bucket, Key=out, Body=(text + "\n").encode())
 
     def all(self, hosts: Sequence[str] = ("algo-1",)) -> dict[str, Any]:
         """Run everything and return the manifest."""

@@ -14,12 +14,14 @@ import pytest
 from products.shared import seed_code
 from tests.rehearsal.cloud import harness
 
-from .conftest import ROOT, Repository
-from .trained import subscribers, train
+from .conftest import ROOT
+from .trained import subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .trained import TrainedModel
 
 pytestmark = [pytest.mark.seed, pytest.mark.rehearsal]
 
@@ -165,8 +167,7 @@ def organization(folder: Path) -> Iterator[harness.Cloud]:
 
 
 @pytest.fixture(scope="module")
-def deployment(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    model = train(repository, tmp_path_factory.mktemp("model"))
+def deployment(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("batch") / "project"
     seed_code.write("deploy-batch", folder)
     with organization(tmp_path_factory.mktemp("cloud")) as cloud:

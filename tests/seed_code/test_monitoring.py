@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import ROOT, Repository
-from .trained import REGION, AwsServer, TrainedModel, subscribers, train
+from .conftest import ROOT
+from .trained import REGION, AwsServer, subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .conftest import Repository
+    from .trained import TrainedModel
 
 pytestmark = pytest.mark.seed
 
@@ -33,11 +36,6 @@ HOUR = f"{NOW - timedelta(hours=1):%Y/%m/%d/%H}"
 LABEL = "churned"
 NUMBERS = itertools.count(1)
 FACETS: list[dict[str, Any]] = [{"name": "country", "values": ["PT", "ES"]}]
-
-
-@pytest.fixture(scope="module")
-def model(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
-    return train(repository, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from rehearsal import demo_data
-
-from .conftest import ROOT, Repository
+from rehearsal.organization import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from .conftest import Repository
 
 REGION = "eu-west-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
