@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deployment import common_steps, endpoint_test, monitors, realtime, shadow, smoke_test
+from deployment import common_steps, endpoint_test, monitors, packages, realtime, shadow, smoke_test
 from deployment.context import Context
 from deployment.errors import DeploymentError
 
@@ -26,7 +26,7 @@ def deploy(context: Context) -> None:
         DeploymentError: The approval was withdrawn, or the stack failed.
     """
     try:
-        common_steps.approved_or_stop(context)
+        packages.require_approved(context.hub("sagemaker"), context.package)
     except DeploymentError:
         shadow.drop(context)
         raise
