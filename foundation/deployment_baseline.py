@@ -15,6 +15,7 @@ from foundation.custom_resources import add_bucket_emptier
 from foundation.deploy_role import DeployRole
 from foundation.deployment_boundary import DeploymentBoundary
 from foundation.findings import acknowledge
+from foundation.forwarding import forward_alarms
 from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE
 from products.shared import names
 
@@ -43,7 +44,9 @@ class DeploymentBaselineTemplate(sc.ProductStack):
         at_home = CfnCondition(self, "AtHome", expression=Fn.condition_equals(Aws.REGION, home_region))
         DeploymentBoundary(self, "Boundary", hub_account_id=hub_account_id, condition=at_home)
         DeployRole(self, "Deploy", hub_account_id=hub_account_id, condition=at_home)
-        add_bucket_emptier(Baseline(self, hub_account_id=hub_account_id))
+        baseline = Baseline(self, hub_account_id=hub_account_id)
+        add_bucket_emptier(baseline)
+        forward_alarms(baseline)
         self._let_apis_write_logs()
         Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
 

@@ -28,6 +28,7 @@ from aws_cdk import aws_sqs as sqs
 from foundation.alerts import AlertTopic
 from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
 from foundation.findings import acknowledge, acknowledge_lint
+from foundation.forwarding import ALARM_EVENT
 from pipeline.bundling import asset_key
 from products.shared import names
 
@@ -87,8 +88,8 @@ class RegistryStack(Stack):
         settings: Settings of the hub.
 
     Attributes:
-        bus: Takes events about model packages from the accounts below the workloads OU, and about drift from those
-            below the deployment OU.
+        bus: Takes events about model packages from the accounts below the workloads OU, about drift from those below
+            the deployment OU, and alarms from both.
         models: Bucket with the artifacts of promoted models.
         images: Repository of copied images.
         audit: Append-only bucket with a record per decision.
@@ -119,6 +120,7 @@ class RegistryStack(Stack):
         self.audit = self._audit_bucket()
         self._audit_table()
         self._lost, self._decisions, self._undelivered = self._queues()
+        self._alerts = AlertTopic(self, "Alerts", emails=settings.notification_emails).topic
         self.promotion = self._promotion()
         self._rules()
         self._alarms()
@@ -132,7 +134,9 @@ class RegistryStack(Stack):
             event_bus_name=names.HUB_EVENT_BUS,
             description="What happens to models in the accounts of the ML platform",
         )
-        workloads = members(self._settings, [f"{self._settings.workloads_ou_path}*"])
+        below_workloads = f"{self._settings.workloads_ou_path}*"
+        workloads = members(self._settings, [below_workloads])
+        everybody = members(self._settings, [below_workloads, *self._settings.deployment_ou_paths])
         # Only AWS services put events with a source of aws.*: a person who may call PutEvents cannot make one up
         # (PutEvents, API reference). ForAllValues is the form of the user guide
         # (eb-event-bus-example-policy-cross-account-custom-bus-source); the rule checks both once more.
@@ -145,6 +149,7 @@ class RegistryStack(Stack):
                 names.DRIFT_SOURCE,
                 names.DRIFT_EVENT,
             ),
+            ("AlarmPolicy", "AccountsReportAlarms", everybody, "aws.cloudwatch", ALARM_EVENT),
         ):
             statement = {
                 "Effect": "Allow",
@@ -238,6 +243,7 @@ class RegistryStack(Stack):
             targets=[targets.SqsQueue(self._decisions, dead_letter_queue=self._lost)],
         )
         self._tell_of_drift()
+        self._tell_of_alarms()
 
     def _tell_of_drift(self) -> None:
         """Mail what monitors report, in words; whoever wants to act on it subscribes to the topic."""
@@ -263,10 +269,29 @@ class RegistryStack(Stack):
             ],
         )
 
-    def _alarms(self) -> None:
-        action = cloudwatch_actions.SnsAction(
-            AlertTopic(self, "Alerts", emails=self._settings.notification_emails).topic
+    def _tell_of_alarms(self) -> None:
+        """Mail alarms that ring in other accounts: nobody is subscribed there."""
+        path = events.EventField.from_path
+        events.Rule(
+            self,
+            "AlarmRang",
+            description="Alarms of the platform in the accounts of the organisation",
+            event_bus=self.bus,
+            event_pattern=events.EventPattern(source=["aws.cloudwatch"], detail_type=[ALARM_EVENT]),
+            targets=[
+                targets.SnsTopic(
+                    self._alerts,
+                    dead_letter_queue=self._undelivered,
+                    message=events.RuleTargetInput.from_text(
+                        f"Alarm {path('$.detail.alarmName')} rings in account {path('$.account')}, {path('$.region')}. "
+                        f"{path('$.detail.configuration.description')} CloudWatch says: {path('$.detail.state.reason')}"
+                    ),
+                )
+            ],
         )
+
+    def _alarms(self) -> None:
+        action = cloudwatch_actions.SnsAction(self._alerts)
         for id_, metric, threshold, what in (
             (
                 "LostAlarm",
@@ -278,7 +303,7 @@ class RegistryStack(Stack):
                 "UndeliveredDriftAlarm",
                 self._undelivered.metric_approximate_number_of_messages_visible,
                 1,
-                "A report of drift could not be mailed; the message holds the event and the reason.",
+                "A report of drift or an alarm could not be mailed; the message holds the event and the reason.",
             ),
             (
                 "LateAlarm",

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Aws, CfnCondition, Duration, Fn, Stack, Tags
+from aws_cdk import Aws, CfnCondition, Fn, Stack, Tags
 from aws_cdk import aws_cloudformation as cfn
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as sc
-from aws_cdk import aws_sqs as sqs
 
 from foundation.baseline import Baseline, BaselineFunction
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
-from foundation.findings import acknowledge
+from foundation.forwarding import forward_alarms, forward_to_hub
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
@@ -114,6 +111,7 @@ class BaselineTemplate(sc.ProductStack):
         self._add_enable_projects(baseline)
         add_preflight(baseline)
         self._forward_decisions(baseline)
+        forward_alarms(baseline)
         Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
 
     def _add_enable_projects(self, baseline: Baseline) -> None:
@@ -176,63 +174,19 @@ class BaselineTemplate(sc.ProductStack):
 
     def _forward_decisions(self, baseline: Baseline) -> None:
         """Tell the hub what people decide about the models of this account; the hub copies what was approved."""
-        bus_arn = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{baseline.hub_account_id}:event-bus/{names.HUB_EVENT_BUS}"
-        undelivered = sqs.Queue(
-            self,
-            "UndeliveredDecisions",
-            queue_name=f"{names.PREFIX}-undelivered-decisions",
-            encryption=sqs.QueueEncryption.KMS,
-            encryption_master_key=baseline.key,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(undelivered, {"AwsSolutions-SQS3": "This is the dead-letter queue of the rule."})
-        role = iam.Role(
-            self,
-            "ForwardDecisionsRole",
-            path=names.BASELINE_ROLE_PATH,
-            description="Puts decisions about models on the bus of the hub.",
-            assumed_by=iam.ServicePrincipal(
-                "events.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
-            ),
-            inline_policies={
-                "Purpose": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(sid="TellTheHub", actions=["events:PutEvents"], resources=[bus_arn])
-                    ]
-                )
-            },
-        )
-        events.Rule(
-            self,
-            "DecisionAboutModel",
-            description="Approvals and rejections of this account's models, for the central registry",
-            event_pattern=events.EventPattern(
+        forward_to_hub(
+            baseline,
+            subject="Decisions",
+            purpose="Puts decisions about models on the bus of the hub.",
+            rule_id="DecisionAboutModel",
+            rule="Approvals and rejections of this account's models, for the central registry",
+            pattern=events.EventPattern(
                 source=["aws.sagemaker"],
                 detail_type=[MODEL_EVENT],
                 detail={"ModelApprovalStatus": list(DECISIONS)},
             ),
-            targets=[
-                targets.EventBus(
-                    events.EventBus.from_event_bus_arn(self, "HubBus", bus_arn),
-                    role=role.without_policy_updates(),
-                    dead_letter_queue=undelivered,
-                )
-            ],
-        )
-        cloudwatch.Alarm(
-            self,
-            "UndeliveredDecisionsAlarm",
-            alarm_name=f"{names.PREFIX}-undelivered-decisions",
-            alarm_description="A decision about a model did not reach the hub, so the central registry does not know "
+            lost="A decision about a model did not reach the hub, so the central registry does not know "
             "it. The message holds the event and the reason; deciding again sends it again.",
-            metric=undelivered.metric_approximate_number_of_messages_visible(
-                period=Duration.minutes(1), statistic="Maximum"
-            ),
-            threshold=1,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
 

@@ -27,6 +27,7 @@ ARTIFACT: Final = f"arn:aws:s3:::{MODELS}/packages/{DEV}/churn-p-1/7/model.tar.g
 RECORD: Final = f"arn:aws:s3:::{AUDIT}/decisions/year=2026/month=05/day=01/1.json"
 DEPLOYMENT_PATH: Final = f"{ORGANIZATION}/r-te01/ou-te01-parent01/{DEPLOYMENT_OU}/ou-te01-product1/"
 MODEL_EVENT: Final = {"events:source": "aws.sagemaker", "events:detail-type": "SageMaker Model Package State Change"}
+ALARM_EVENT: Final = {"events:source": "aws.cloudwatch", "events:detail-type": "CloudWatch Alarm State Change"}
 DRIFT_EVENT: Final = {"events:source": "ml-platform", "events:detail-type": "Model drift detected"}
 
 
@@ -120,6 +121,12 @@ def test_nobody_else_reports_drift(registry: Launch, path: str, organization: st
     assert not put_events(registry, path, organization, **DRIFT_EVENT)
 
 
+@pytest.mark.parametrize("path", [OU_PATH, DEPLOYMENT_PATH], ids=["workloads", "deployment"])
+def test_accounts_of_both_units_report_alarms(registry: Launch, path: str) -> None:
+    assert put_events(registry, path, **ALARM_EVENT)
+    assert not put_events(registry, path, "o-somebodyelse", **ALARM_EVENT)
+
+
 def test_the_bus_takes_no_other_events(registry: Launch) -> None:
     assert not put_events(registry, OU_PATH, **{**MODEL_EVENT, "events:source": "made.up"})
     assert not put_events(registry, OU_PATH, **{**MODEL_EVENT, "events:detail-type": "SageMaker Pipeline Execution"})
@@ -185,6 +192,17 @@ def test_drift_is_told_to_people_in_words(registry: Launch) -> None:
     for told in ("endpoint", "stage", "package", "results", "report"):
         assert f"$.detail.{told}" in target["InputTransformer"]["InputPathsMap"].values()
     assert "train the model again" in text
+    assert target["DeadLetterConfig"]
+
+
+def test_alarms_of_other_accounts_are_told_to_people_in_words(registry: Launch) -> None:
+    (rule,) = (
+        r for r in registry.resources("AWS::Events::Rule").values() if r["EventPattern"]["source"] == ["aws.cloudwatch"]
+    )
+    assert rule["EventBusName"] == "ml-platform"
+    (target,) = rule["Targets"]
+    told = set(target["InputTransformer"]["InputPathsMap"].values())
+    assert told >= {"$.account", "$.detail.alarmName", "$.detail.configuration.description", "$.detail.state.reason"}
     assert target["DeadLetterConfig"]
 
 

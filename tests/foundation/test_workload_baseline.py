@@ -369,6 +369,18 @@ def test_a_decision_that_does_not_reach_the_hub_is_kept_and_raises_an_alarm(base
     assert {"Name": "QueueName", "Value": f"{name}.QueueName"} in [d for alarm in alarms for d in alarm["Dimensions"]]
 
 
+def test_alarms_that_ring_are_told_to_the_hub(baseline: Baseline) -> None:
+    for region in (HOME, AWAY):
+        rule = rule_of(baseline.landed(region), "aws.cloudwatch")
+        assert rule["EventPattern"]["detail"] == {
+            "alarmName": [{"prefix": "ml-platform-"}, {"prefix": "mlp-"}],
+            "state": {"value": ["ALARM"]},
+        }
+        (target,) = rule["Targets"]
+        assert target["Arn"] == f"arn:aws:events:{region}:{SAMPLE['account_id']}:event-bus/ml-platform"
+        assert target["DeadLetterConfig"]["Arn"].endswith(":ml-platform-undelivered-alarms")
+
+
 # ---- products fit in ----
 
 
