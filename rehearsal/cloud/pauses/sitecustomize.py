@@ -5,14 +5,15 @@ a moment, and the rest would be waiting.
 """
 
 import time
+from typing import SupportsIndex
 
 _real = time.sleep
 _TIMES_SHORTER = 20
 
 
-def _shorter(seconds: float) -> None:
+def _shorter(seconds: float | SupportsIndex, /) -> None:
     """Pause for a part of the time."""
-    _real(seconds / _TIMES_SHORTER)
+    _real(float(seconds) / _TIMES_SHORTER)
 
 
 time.sleep = _shorter
