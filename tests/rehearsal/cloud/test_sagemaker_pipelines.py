@@ -137,15 +137,15 @@ def test_an_execution_has_the_permissions_of_the_pipelines_role_and_no_others(sa
 def test_an_execution_is_announced_on_the_default_bus(cloud: Cloud, sagemaker: AwsClient, role: str) -> None:
     events, sqs = cloud.client("events", DEV), cloud.client("sqs", DEV)
     arn = pipeline(sagemaker, "announces", role)
-    url = sqs.create_queue(QueueName="pipeline-events")["QueueUrl"]
+    url = sqs.create_queue(QueueName="execution-events")["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     pattern = {
         "source": ["aws.sagemaker"],
         "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
         "detail": {"pipelineArn": [arn]},
     }
-    events.put_rule(Name="pipeline-events", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="pipeline-events", Targets=[{"Id": "queue", "Arn": queue}])
+    events.put_rule(Name="execution-events", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="execution-events", Targets=[{"Id": "queue", "Arn": queue}])
 
     execution = start(sagemaker, "announces")
 
