@@ -35,11 +35,21 @@ _MODEL = botocore.session.get_session().get_service_model("servicecatalog")
 
 
 class ModelledClient:
-    """Checks requests and answers against botocore's model, counts calls, and fails where told to."""
+    """Checks requests and answers against botocore's model, counts calls, and fails where told to.
+
+    Attributes:
+        calls: Operations in the order of the calls.
+        failures: Operations that always fail, with their errors.
+        fail_at: Number of the one call, from 0, that fails with an error of the service. Default: none.
+        fail_after: Whether that call takes effect before it fails, as when an answer is lost on its way.
+    """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.failures: dict[str, Exception] = {}
+        self.fail_at: int | None = None
+        self.fail_after = False
+        self._begun = 0
 
     def _call(self, operation: str, request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         self.calls.append(operation)
@@ -47,9 +57,15 @@ class ModelledClient:
         for value, shape in ((request, model.input_shape), (answer, model.output_shape)):
             if shape:
                 validate_parameters(value, shape)
+        if self.fail_after and self._begun - 1 == self.fail_at:
+            raise client_error("InternalServerException", "lost on its way")
         return answer
 
     def _fail(self, operation: str) -> None:
+        self._begun += 1
+        if not self.fail_after and self._begun - 1 == self.fail_at:
+            self.calls.append(operation)
+            raise client_error("InternalServerException", "not carried out")
         if operation in self.failures:
             self.calls.append(operation)
             raise self.failures[operation]
