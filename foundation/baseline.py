@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import Aws, Duration, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -23,10 +26,13 @@ from products.shared import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from aws_cdk import aws_sns as sns
     from constructs import Construct
 
+_BUILD_IMAGE: Final = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+_ENDED: Final = ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"]
 _LOG_DAYS: Final = logs.RetentionDays.ONE_YEAR
 
 
@@ -252,6 +258,87 @@ class Baseline:
             },
         )
         return result
+
+    def build(
+        self,
+        id_: str,
+        *,
+        name: str,
+        description: str,
+        buildspec: Path,
+        role: iam.Role,
+        log_group: logs.LogGroup,
+        minutes: int,
+        queued_minutes: int,
+    ) -> codebuild.CfnProject:
+        """Add a CodeBuild project for work of a custom resource that takes longer than a function should.
+
+        Args:
+            id_: Construct id.
+            name: Fixed name in the account.
+            description: What it does, and what starts it.
+            buildspec: File with the commands.
+            role: What it may do.
+            log_group: Where it writes.
+            minutes: Longest run.
+            queued_minutes: Longest wait for a machine.
+        """
+        project = codebuild.CfnProject(
+            self.scope,
+            id_,
+            name=name,
+            description=description,
+            service_role=role.role_arn,
+            encryption_key=self.key.key_arn,
+            artifacts=codebuild.CfnProject.ArtifactsProperty(type="NO_ARTIFACTS"),
+            source=codebuild.CfnProject.SourceProperty(
+                type="NO_SOURCE", build_spec=buildspec.read_text(encoding="utf-8")
+            ),
+            environment=codebuild.CfnProject.EnvironmentProperty(
+                type="LINUX_CONTAINER", compute_type="BUILD_GENERAL1_SMALL", image=_BUILD_IMAGE
+            ),
+            logs_config=codebuild.CfnProject.LogsConfigProperty(
+                cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
+                    status="ENABLED", group_name=log_group.log_group_name
+                )
+            ),
+            timeout_in_minutes=minutes,
+            queued_timeout_in_minutes=queued_minutes,
+        )
+        acknowledge(
+            project,
+            {
+                "CloudFormation-Validate::E3050": (
+                    "The template has what the rule asks for, the role's Arn by GetAtt; the rule takes it for a Ref."
+                )
+            },
+        )
+        return project
+
+    def call_when_ended(
+        self, id_: str, *, description: str, build: codebuild.CfnProject, name: str, function: lambda_.Function
+    ) -> None:
+        """Have a function called at the end of every build of a project, however it ended.
+
+        Args:
+            id_: Construct id of the rule.
+            description: Of the rule.
+            build: The project.
+            name: Its name.
+            function: What is called.
+        """
+        rule = events.Rule(
+            self.scope,
+            id_,
+            description=description,
+            event_pattern=events.EventPattern(
+                source=["aws.codebuild"],
+                detail_type=["CodeBuild Build State Change"],
+                detail={"project-name": [name], "build-status": _ENDED},
+            ),
+        )
+        rule.add_target(targets.LambdaFunction(function))
+        rule.node.add_dependency(build)
 
     def connections(self, kind: str) -> list[str]:
         """Return the ARN patterns of CodeConnections: ``connection`` or ``host``."""

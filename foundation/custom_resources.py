@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, RemovalPolicy
-from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
@@ -20,12 +17,12 @@ from foundation.findings import acknowledge
 from products.shared import names
 
 if TYPE_CHECKING:
+    from aws_cdk import aws_codebuild as codebuild
+
     from foundation.baseline import Baseline
 
 _BUILDSPEC: Final = Path(__file__).with_name("seed_checkin_buildspec.yml")
-_BUILD_IMAGE: Final = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 _BUILD_MINUTES: Final = 10  # with as long in the queue this stays below the 30 minutes that Custom::SeedCode waits
-_ENDED: Final = ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"]
 
 
 def add_seed_checkin(baseline: Baseline) -> None:
@@ -105,18 +102,13 @@ def add_seed_checkin(baseline: Baseline) -> None:
             ],
         ),
     )
-    rule = events.Rule(
-        baseline.scope,
+    baseline.call_when_ended(
         "SeedCheckinEnded",
         description="The end of every check-in of seed code, however it ended",
-        event_pattern=events.EventPattern(
-            source=["aws.codebuild"],
-            detail_type=["CodeBuild Build State Change"],
-            detail={"project-name": [names.SEED_CHECKIN_BUILD], "build-status": _ENDED},
-        ),
+        build=build,
+        name=names.SEED_CHECKIN_BUILD,
+        function=completion,
     )
-    rule.add_target(targets.LambdaFunction(completion))
-    rule.node.add_dependency(build)
 
 
 def _seed_build(baseline: Baseline) -> codebuild.CfnProject:
@@ -170,35 +162,16 @@ def _seed_build(baseline: Baseline) -> codebuild.CfnProject:
             ),
         },
     )
-    project = codebuild.CfnProject(
-        baseline.scope,
+    return baseline.build(
         "SeedBuild",
         name=names.SEED_CHECKIN_BUILD,
         description="Checks seed code into a repository; started by Custom::SeedCode.",
-        service_role=role.role_arn,
-        encryption_key=baseline.key.key_arn,
-        artifacts=codebuild.CfnProject.ArtifactsProperty(type="NO_ARTIFACTS"),
-        source=codebuild.CfnProject.SourceProperty(type="NO_SOURCE", build_spec=_BUILDSPEC.read_text(encoding="utf-8")),
-        environment=codebuild.CfnProject.EnvironmentProperty(
-            type="LINUX_CONTAINER", compute_type="BUILD_GENERAL1_SMALL", image=_BUILD_IMAGE
-        ),
-        logs_config=codebuild.CfnProject.LogsConfigProperty(
-            cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
-                status="ENABLED", group_name=log_group.log_group_name
-            )
-        ),
-        timeout_in_minutes=_BUILD_MINUTES,
-        queued_timeout_in_minutes=_BUILD_MINUTES,
+        buildspec=_BUILDSPEC,
+        role=role,
+        log_group=log_group,
+        minutes=_BUILD_MINUTES,
+        queued_minutes=_BUILD_MINUTES,
     )
-    acknowledge(
-        project,
-        {
-            "CloudFormation-Validate::E3050": (
-                "The template has what the rule asks for, the role's Arn by GetAtt; the rule takes it for a Ref."
-            )
-        },
-    )
-    return project
 
 
 def add_bucket_emptier(baseline: Baseline) -> None:

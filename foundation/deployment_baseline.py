@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, CfnCondition, Fn, RemovalPolicy, Stack, Tags
 from aws_cdk import aws_apigateway as apigateway
-from aws_cdk import aws_cloudformation as cfn
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as sc
 
@@ -17,6 +16,7 @@ from foundation.deployment_boundary import DeploymentBoundary
 from foundation.findings import acknowledge
 from foundation.forwarding import forward_alarms
 from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE
+from foundation.stack_set import roll_out
 from products.shared import names
 
 if TYPE_CHECKING:
@@ -105,34 +105,10 @@ class DeploymentBaselineStack(Stack):
         self.template = DeploymentBaselineTemplate(
             self, "Template", hub_account_id=settings.account_id, home_region=settings.home_region
         )
-        template_url = sc.CloudFormationTemplate.from_product_stack(self.template).bind(self).http_url
-        cfn.CfnStackSet(
+        roll_out(
             self,
-            "StackSet",
-            stack_set_name=STACK_SET,
+            self.template,
+            name=STACK_SET,
             description="What every account of the deployment OU has before a model is deployed to it.",
-            permission_model="SERVICE_MANAGED",
-            call_as="DELEGATED_ADMIN",
-            template_url=template_url,
-            capabilities=["CAPABILITY_NAMED_IAM"],
-            auto_deployment=cfn.CfnStackSet.AutoDeploymentProperty(
-                enabled=True,
-                # An account that leaves the OU keeps its endpoints running; they need the boundary and the function.
-                retain_stacks_on_account_removal=True,
-            ),
-            managed_execution={"Active": True},
-            operation_preferences=cfn.CfnStackSet.OperationPreferencesProperty(
-                region_concurrency_type="SEQUENTIAL",
-                region_order=[self.region],
-                max_concurrent_percentage=25,
-                failure_tolerance_percentage=10,
-            ),
-            stack_instances_group=[
-                cfn.CfnStackSet.StackInstancesProperty(
-                    deployment_targets=cfn.CfnStackSet.DeploymentTargetsProperty(
-                        organizational_unit_ids=[settings.deployment_ou_id]
-                    ),
-                    regions=[self.region],
-                )
-            ],
+            unit_id=settings.deployment_ou_id,
         )

@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, RemovalPolicy
-from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
@@ -23,6 +20,8 @@ from products.shared import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from aws_cdk import aws_codebuild as codebuild
 
     from foundation.baseline import Baseline
 
@@ -34,8 +33,6 @@ QUEUE_MINUTES: Final = 5
 """Together below the hour that CloudFormation waits for a custom resource at most (ServiceTimeout)."""
 
 _BUILDSPEC: Final = Path(__file__).with_name("deployment_teardown_buildspec.yml")
-_BUILD_IMAGE: Final = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
-_ENDED: Final = ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"]
 
 
 def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> None:
@@ -107,18 +104,13 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
             ],
         ),
     )
-    rule = events.Rule(
-        baseline.scope,
+    baseline.call_when_ended(
         "TeardownEnded",
         description="The end of every teardown of a stage, however it ended",
-        event_pattern=events.EventPattern(
-            source=["aws.codebuild"],
-            detail_type=["CodeBuild Build State Change"],
-            detail={"project-name": [TEARDOWN_BUILD], "build-status": _ENDED},
-        ),
+        build=build,
+        name=TEARDOWN_BUILD,
+        function=completion,
     )
-    rule.add_target(targets.LambdaFunction(completion))
-    rule.node.add_dependency(build)
 
 
 def _enter_accounts() -> iam.PolicyStatement:
@@ -160,32 +152,13 @@ def _teardown_build(baseline: Baseline) -> codebuild.CfnProject:
         },
     )
     acknowledge(role, baseline.log_streams(log_group, "Streams of the build's own log group.") | _any_account())
-    project = codebuild.CfnProject(
-        baseline.scope,
+    return baseline.build(
         "TeardownBuild",
         name=TEARDOWN_BUILD,
         description="Takes the stacks of a stage down; started by Custom::Deployment.",
-        service_role=role.role_arn,
-        encryption_key=baseline.key.key_arn,
-        artifacts=codebuild.CfnProject.ArtifactsProperty(type="NO_ARTIFACTS"),
-        source=codebuild.CfnProject.SourceProperty(type="NO_SOURCE", build_spec=_BUILDSPEC.read_text(encoding="utf-8")),
-        environment=codebuild.CfnProject.EnvironmentProperty(
-            type="LINUX_CONTAINER", compute_type="BUILD_GENERAL1_SMALL", image=_BUILD_IMAGE
-        ),
-        logs_config=codebuild.CfnProject.LogsConfigProperty(
-            cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
-                status="ENABLED", group_name=log_group.log_group_name
-            )
-        ),
-        timeout_in_minutes=BUILD_MINUTES,
-        queued_timeout_in_minutes=QUEUE_MINUTES,
+        buildspec=_BUILDSPEC,
+        role=role,
+        log_group=log_group,
+        minutes=BUILD_MINUTES,
+        queued_minutes=QUEUE_MINUTES,
     )
-    acknowledge(
-        project,
-        {
-            "CloudFormation-Validate::E3050": (
-                "The template has what the rule asks for, the role's Arn by GetAtt; the rule takes it for a Ref."
-            )
-        },
-    )
-    return project

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, CfnCondition, Fn, Stack, Tags
-from aws_cdk import aws_cloudformation as cfn
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as sc
@@ -22,6 +21,7 @@ from foundation.launch_role import (
     released_types,
 )
 from foundation.registry import DECISIONS, MODEL_EVENT
+from foundation.stack_set import roll_out
 from portfolios.catalog import PORTFOLIOS
 from products.shared import names
 
@@ -220,34 +220,10 @@ class WorkloadBaselineStack(Stack):
         self.template = BaselineTemplate(
             self, "Template", hub_account_id=settings.account_id, home_region=settings.home_region
         )
-        template_url = sc.CloudFormationTemplate.from_product_stack(self.template).bind(self).http_url
-        cfn.CfnStackSet(
+        roll_out(
             self,
-            "StackSet",
-            stack_set_name=STACK_SET,
+            self.template,
+            name=STACK_SET,
             description="What every account of the workloads OU has before an ML product is launched in it.",
-            permission_model="SERVICE_MANAGED",
-            call_as="DELEGATED_ADMIN",
-            template_url=template_url,
-            capabilities=["CAPABILITY_NAMED_IAM"],
-            auto_deployment=cfn.CfnStackSet.AutoDeploymentProperty(
-                enabled=True,
-                # An account that leaves the OU keeps its products running; they need the boundary and the functions.
-                retain_stacks_on_account_removal=True,
-            ),
-            managed_execution={"Active": True},
-            operation_preferences=cfn.CfnStackSet.OperationPreferencesProperty(
-                region_concurrency_type="SEQUENTIAL",
-                region_order=[self.region],
-                max_concurrent_percentage=25,
-                failure_tolerance_percentage=10,
-            ),
-            stack_instances_group=[
-                cfn.CfnStackSet.StackInstancesProperty(
-                    deployment_targets=cfn.CfnStackSet.DeploymentTargetsProperty(
-                        organizational_unit_ids=[settings.workloads_ou_id]
-                    ),
-                    regions=[self.region],
-                )
-            ],
+            unit_id=settings.workloads_ou_id,
         )

@@ -59,14 +59,7 @@ class DeployBatchProduct(servicecatalog.ProductStack):
             test_action="BatchTest",
             test_step="batch-test",
         )
-        template.tag_everything(
-            self,
-            {
-                "CostCenter": answers.cost_center,
-                "sagemaker:project-name": cdk.Fn.ref("SageMakerProjectName"),
-                "sagemaker:project-id": cdk.Fn.ref("SageMakerProjectId"),
-            },
-        )
+        template.tag_project(self, answers.cost_center)
         project.tell(
             {
                 f"{stage.capitalize()}OutputUri": (
@@ -74,15 +67,6 @@ class DeployBatchProduct(servicecatalog.ProductStack):
                     _output_uri(stage, places[stage]),
                 )
                 for stage in names.STAGES
-            }
-            | {
-                "NextStep": (
-                    "What to do now",
-                    template.sub(
-                        "The approver confirms the subscription mail. An approved model of ${ModelPackageGroup} is "
-                        "deployed by itself: watch it at PipelineUrl. Without one, approve a model in the registry."
-                    ),
-                )
             }
         )
 

@@ -79,14 +79,7 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
             test_step="endpoint-test",
             shadow=has_shadow,
         )
-        template.tag_everything(
-            self,
-            {
-                "CostCenter": answers.cost_center,
-                "sagemaker:project-name": cdk.Fn.ref("SageMakerProjectName"),
-                "sagemaker:project-id": cdk.Fn.ref("SageMakerProjectId"),
-            },
-        )
+        template.tag_project(self, answers.cost_center)
         project.tell(
             {
                 f"{stage.capitalize()}EndpointName": (
@@ -94,15 +87,6 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
                     template.sub(f"{names.PROJECT_PIPELINE}-{stage}"),
                 )
                 for stage in names.STAGES
-            }
-            | {
-                "NextStep": (
-                    "What to do now",
-                    template.sub(
-                        "The approver confirms the subscription mail. An approved model of ${ModelPackageGroup} is "
-                        "deployed by itself: watch it at PipelineUrl. Without one, approve a model in the registry."
-                    ),
-                )
             }
         )
 

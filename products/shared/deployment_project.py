@@ -250,6 +250,13 @@ class DeploymentProject(Construct):
             "RepositoryUrl": ("Repository with the seed code", self.seed.get_att_string("RepositoryUrl")),
             "CommitId": ("Commit of the seed code", self.seed.get_att_string("CommitId")),
             **outputs,
+            "NextStep": (
+                "What to do now",
+                template.sub(
+                    "The approver confirms the subscription mail. An approved model of ${ModelPackageGroup} is "
+                    "deployed by itself: watch it at PipelineUrl. Without one, approve a model in the registry."
+                ),
+            ),
             "TopicArn": ("Topic that asks the approver and tells of failures", self.notices.topic.topic_arn),
             "ArtifactBucketName": (
                 "Reports and exported model cards, below reports/",

@@ -70,6 +70,18 @@ def tag_everything(stack: cdk.Stack, tags: Mapping[str, str]) -> None:
         cdk.Tags.of(stack).add(key, value, exclude_resource_types=["aws:cdk:stack"])
 
 
+def tag_project(stack: cdk.Stack, cost_center: str) -> None:
+    """Tag every resource of a project product with its cost center and with the project itself."""
+    tag_everything(
+        stack,
+        {
+            "CostCenter": cost_center,
+            "sagemaker:project-name": cdk.Fn.ref("SageMakerProjectName"),
+            "sagemaker:project-id": cdk.Fn.ref("SageMakerProjectId"),
+        },
+    )
+
+
 class Console:
     """Links into the AWS console of whatever partition the product is launched in.
 

@@ -98,14 +98,7 @@ class TrainS3Product(servicecatalog.ProductStack):
         )
         for part in (storage, registry, pipeline_role, seed, delivery, retraining):
             part.node.add_dependency(checked)
-        template.tag_everything(
-            self,
-            {
-                "CostCenter": cost_center,
-                "sagemaker:project-name": cdk.Fn.ref("SageMakerProjectName"),
-                "sagemaker:project-id": cdk.Fn.ref("SageMakerProjectId"),
-            },
-        )
+        template.tag_project(self, cost_center)
         self._tell(seed, storage, delivery)
 
     @staticmethod
