@@ -148,6 +148,13 @@ def _role_arn(query: Mapping[str, Any], account: str) -> str | None:
     return f"arn:aws:iam::{account}:role{path}{name}"
 
 
+RESOURCES_BY_PATH: Final[dict[str, Callable[[str, bytes, Mapping[str, Any]], str | None]]] = {}
+"""Service -> ARN of the resource that a request names by path, body and query; None leaves it to MiniStack.
+
+Services whose requests MiniStack cannot tell apart add themselves.
+"""
+
+
 def _install_resources() -> None:
     original = iam_actions.extract_resource_arn
 
@@ -161,7 +168,9 @@ def _install_resources() -> None:
         region: str,
         account: str,
     ) -> str:
-        found: str | None = None
+        found = RESOURCES_BY_PATH[service](path, body, query) if service in RESOURCES_BY_PATH else None
+        if found:
+            return found
         if service in _RESOURCES and body[:1] == b"{":
             operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
             found = _RESOURCES[service](operation, json.loads(body))

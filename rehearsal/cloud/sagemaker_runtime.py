@@ -15,7 +15,7 @@ from ministack import app
 from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
 
-from rehearsal.cloud import core
+from rehearsal.cloud import core, iam
 from rehearsal.cloud.core import Reply, ServiceError
 from rehearsal.cloud.sagemaker_capture import Exchange
 from rehearsal.cloud.sagemaker_hosting import Endpoint, serving_endpoint
@@ -186,28 +186,18 @@ def _install_permissions() -> None:
     """Check ``sagemaker:InvokeEndpoint`` against the endpoint; the body of such a request names no resource."""
     # Both services sign their requests as sagemaker, so MiniStack has one name for them.
     iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = [SERVICE, "sagemaker-runtime"]
-    resource_arn, context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
+    context = iam_actions.request_tag_context
 
-    def extract_resource_arn(  # noqa: PLR0917 - MiniStack's signature
-        service: str,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        query: Mapping[str, Any],
-        region: str,
-        account: str,
-    ) -> str:
-        found = _PATH.fullmatch(path) if service == SERVICE else None
-        if found:
-            return f"arn:aws:sagemaker:{region}:{account}:endpoint/{found['name']}"
-        return str(resource_arn(service, method, path, headers, body, query, region, account))
+    def endpoint_arn(path: str, _body: bytes, _query: Mapping[str, Any]) -> str | None:
+        found = _PATH.fullmatch(path)
+        return core.arn("sagemaker", f"endpoint/{found['name']}") if found else None
 
     def request_tag_context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
         keys: dict[str, Any] = context(service, action, b"" if action == "sagemaker:InvokeEndpoint" else body, query)
         return keys
 
-    iam_actions.extract_resource_arn, iam_actions.request_tag_context = extract_resource_arn, request_tag_context
+    iam.RESOURCES_BY_PATH[SERVICE] = endpoint_arn
+    iam_actions.request_tag_context = request_tag_context
 
 
 def install() -> None:

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import ListShape, Shape, StructureShape
-from ministack.core import iam_actions
 from ministack.services import eventbridge, scheduler
 
-from rehearsal.cloud import core, events
+from rehearsal.cloud import core, events, iam
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
 from rehearsal.cloud.core import ServiceError
 
@@ -108,25 +107,16 @@ def _install_targets() -> None:
 def _install_checks() -> None:
     for operation in ("_create_schedule", "_update_schedule"):
         setattr(scheduler, operation, _checked(getattr(scheduler, operation)))
-    original = iam_actions.extract_resource_arn
+    iam.RESOURCES_BY_PATH["scheduler"] = _schedule_arn
 
-    def resource_arn(  # noqa: PLR0917 - MiniStack's signature
-        service: str,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        query: Mapping[str, Any],
-        region: str,
-        account: str,
-    ) -> str:
-        if service == "scheduler" and path.startswith("/schedules/"):
-            said = json.loads(body) if body else {}
-            group = said.get("GroupName") or (query.get("groupName") or ["default"])[0]
-            return core.arn("scheduler", f"schedule/{group}/{path.rsplit('/', 1)[1]}")
-        return str(original(service, method, path, headers, body, query, region, account))
 
-    iam_actions.extract_resource_arn = resource_arn
+def _schedule_arn(path: str, body: bytes, query: Mapping[str, Any]) -> str | None:
+    """Return the ARN of the schedule that a request is about; its group is not in the path."""
+    if not path.startswith("/schedules/"):
+        return None
+    said = json.loads(body) if body else {}
+    group = said.get("GroupName") or (query.get("groupName") or ["default"])[0]
+    return core.arn("scheduler", f"schedule/{group}/{path.rsplit('/', 1)[1]}")
 
 
 def _checked(operation: Value) -> Value:
