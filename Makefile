@@ -1,6 +1,6 @@
 # Every target prepares what it needs; nothing is assumed but Python 3.11, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check synth bench e2e clean format environments
+.PHONY: help rehearse test prove check synth bench e2e clean format environments
 SHELL := /bin/bash
 UV ?= .tools/uv
 DATA ?=
@@ -13,6 +13,7 @@ export UV_COMPILE_BYTECODE := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # jsii caches its kernel per package digest: the second synth starts faster.
 export JSII_RUNTIME_PACKAGE_CACHE := enabled
+PYTEST := .venv/bin/python -m pytest --quiet --numprocesses=auto --dist=loadscope --no-loadscope-reorder
 SEED_PROJECT := seed-code/layers/project
 DEPLOYMENT_PROJECT := seed-code/layers/deployment
 
@@ -22,8 +23,11 @@ help:  ## Show this list
 rehearse: environments  ## Walk the way of a model through five accounts on this machine (DATA=path LABEL=column: your own data; FAULTS=1: with faults; YES=1: without a question)
 	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)') $(if $(filter-out 0,$(FAULTS)),--faults) $(if $(filter-out 0,$(YES)),--yes)
 
-test: check  ## Run every check and test: lint, types, templates, Lambdas, seed code, rehearsal
-	@.venv/bin/python -m pytest --quiet --numprocesses=auto --dist=loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+test: check  ## Run the checks and tests of every change: lint, types, templates, Lambdas, seed code, rehearsal
+	@$(PYTEST) -m 'not prove' $(PYTEST_ARGS)
+
+prove: environments  ## Run what is exhaustive: proofs of isolation, mutants of policies, whole walks of many products
+	@$(PYTEST) -m prove $(PYTEST_ARGS)
 
 check: environments  ## Lint, format check, types, released files; what CI, pre-commit and people run
 	@.venv/bin/ruff format --check --quiet . || (echo 'Run `make format` to format the files above.' && false)
