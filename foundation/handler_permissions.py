@@ -10,22 +10,25 @@ import importlib.util
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _SCHEMA_REGION: Final = "us-east-1"  # has every resource type
-_HANDLERS: Final = ("create", "read", "update", "delete")
 
-_WITHOUT_HANDLERS: Final = {
-    "AWS::CodeBuild::Project": (
-        "codebuild:BatchGetProjects",
-        "codebuild:CreateProject",
-        "codebuild:DeleteProject",
-        "codebuild:UpdateProject",
-        "iam:PassRole",
-    ),
+Phase: TypeAlias = Literal["create", "read", "update", "delete"]
+"""What CloudFormation does to a resource: a handler of its type."""
+
+PHASES: Final[tuple[Phase, ...]] = ("create", "read", "update", "delete")
+
+_WITHOUT_HANDLERS: Final[Mapping[str, Mapping[Phase, tuple[str, ...]]]] = {
+    "AWS::CodeBuild::Project": {
+        "create": ("codebuild:CreateProject", "iam:PassRole"),
+        "read": ("codebuild:BatchGetProjects",),
+        "update": ("codebuild:UpdateProject", "iam:PassRole"),
+        "delete": ("codebuild:DeleteProject",),
+    },
 }
 """Types whose schema lists no handlers (older than the registry): operations of their API, from botocore's model."""
 
@@ -44,31 +47,60 @@ def resource_types(templates: Iterable[Path]) -> frozenset[str]:
     )
 
 
-@cache
 def handler_permissions(resource_type: str) -> frozenset[str]:
     """Return the actions that CloudFormation's handlers of a type call in the name of whoever launches.
 
     Raises:
         SchemaError: cfn-lint knows no such type, or its schema lists no permissions.
     """
+    return frozenset().union(*handlers(resource_type).values())
+
+
+@cache
+def handlers(resource_type: str) -> Mapping[Phase, frozenset[str]]:
+    """Return the actions that CloudFormation calls for whoever launches, by handler, in the schema's spelling.
+
+    Raises:
+        SchemaError: cfn-lint knows no such type, or its schema lists no permissions.
+    """
     if resource_type in _WITHOUT_HANDLERS:
-        return frozenset(_WITHOUT_HANDLERS[resource_type])
+        listed = _WITHOUT_HANDLERS[resource_type]
+        return {phase: frozenset(listed.get(phase, ())) for phase in PHASES}
+    found = schema(resource_type).get("handlers", {})
+    actions = {phase: frozenset(found.get(phase, {}).get("permissions", ())) for phase in PHASES}
+    if not any(actions.values()):
+        raise SchemaError(
+            f"the schema of {resource_type!r} lists no permissions: add the operations that CloudFormation calls "
+            f"for it to _WITHOUT_HANDLERS in {Path(__file__).name}."
+        )
+    return actions
+
+
+def tag_permissions(resource_type: str) -> frozenset[str]:
+    """Return the actions that a type needs for its tags, in the schema's spelling; stacks tag their resources.
+
+    Raises:
+        SchemaError: cfn-lint knows no such type.
+    """
+    tagging = schema(resource_type).get("tagging")
+    if not isinstance(tagging, dict) or not tagging.get("taggable", True):
+        return frozenset()
+    return frozenset(tagging.get("permissions", ()))
+
+
+def schema(resource_type: str) -> Mapping[str, Any]:
+    """Return CloudFormation's schema of a type.
+
+    Raises:
+        SchemaError: cfn-lint knows no such type.
+    """
     file = _read("schemas/providers", _SCHEMA_REGION).get(resource_type)
     if file is None:
         raise SchemaError(
-            f"cfn-lint has no schema for {resource_type!r}, so the launch role cannot be derived for it. Check "
-            f"the name; for "
-            f"a new type raise cfn-lint in pyproject.toml."
+            f"cfn-lint has no schema for {resource_type!r}, so nobody can say which permissions it needs. Check the "
+            f"name; for a new type raise cfn-lint in pyproject.toml."
         )
-    handlers = _read("schemas/resources", file).get("handlers", {})
-    actions = frozenset(action for name in _HANDLERS for action in handlers.get(name, {}).get("permissions", ()))
-    if not actions:
-        raise SchemaError(
-            f"the schema of {resource_type!r} lists no permissions: add the operations that CloudFormation calls "
-            f"for it to "
-            f"_WITHOUT_HANDLERS in {Path(__file__).name}."
-        )
-    return actions
+    return _read("schemas/resources", file)
 
 
 def resource_kinds(action: str) -> frozenset[str] | None:
