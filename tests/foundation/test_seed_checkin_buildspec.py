@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import http.server
 import io
 import os
 import shutil
 import subprocess
+import threading
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUILDSPEC = Path(__file__).parents[2] / "foundation" / "seed_checkin_buildspec.yml"
 GIT_URL = "https://codeconnections.eu-west-1.amazonaws.com/git-http/111122223333/eu-west-1/abc/team/churn.git"
@@ -101,11 +108,19 @@ class Builder:
         (self.bucket / "assets" / f"{digest}.zip").write_bytes(content)
         return digest
 
-    def run(self, mode: str, files: dict[str, str], version: str, *, former: dict[str, str] | None = None) -> Outcome:
+    def run(
+        self,
+        mode: str,
+        files: dict[str, str],
+        version: str,
+        *,
+        former: dict[str, str] | None = None,
+        git_url: str = GIT_URL,
+    ) -> Outcome:
         digest = self.put(files)
         return self.run_with(
             MODE=mode,
-            GIT_URL=GIT_URL,
+            GIT_URL=git_url,
             BRANCH="main",
             UPDATE_BRANCH=f"ml-platform/{version}",
             ASSET_BUCKET="artifacts",
@@ -412,6 +427,87 @@ def test_a_foreign_branch_of_the_same_name_is_not_overwritten(builder: Builder) 
     outcome = builder.run("update", SECOND, "1.1.0", former=FIRST)
     assert outcome.status == "branch-taken"
     assert builder.git("show-ref") == before
+
+
+# ---- credentials ----
+
+HELPER = r"""#!/bin/bash
+case "$*" in
+  "s3 cp --only-show-errors "*) cp "${4/s3:\/\/artifacts/BUCKET}" "$5" ;;
+  "codecommit credential-helper get")
+    # Like AWS's: it signs the path as well, so git has to hand it over (credential.UseHttpPath).
+    grep --quiet '^path=git-http/' && printf 'username=signed\npassword=signature\n' ;;
+  *) exit 252 ;;
+esac
+"""
+
+
+@contextmanager
+def server(repositories: Path, *, authorization: str) -> Iterator[str]:
+    """Serve repositories over HTTP to whoever sends the header, with git's own program; yield the address."""
+    backend = f"{subprocess.check_output(['git', '--exec-path'], text=True).strip()}/git-http-backend"
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers["Authorization"] != authorization:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="connection"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            path, _, query = self.path.removeprefix("/git-http").partition("?")
+            variables = {
+                "GIT_PROJECT_ROOT": str(repositories),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "REMOTE_USER": "builder",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "PATH": os.environ["PATH"],
+            }
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer = subprocess.run([backend], env=variables, input=body, capture_output=True, check=True).stdout
+            head, content = answer.split(b"\r\n\r\n", 1)
+            fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+            self.send_response(int(fields.pop("Status", "200").split()[0]))
+            for name, value in (fields | {"Content-Length": str(len(content))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{running.server_port}/git-http"
+        finally:
+            running.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("password", "status"), [("signature", "ok"), ("another signature", "repository-missing")], ids=["right", "wrong"]
+)
+def test_git_without_configuration_has_the_credentials_of_the_builds_role(
+    builder: Builder, password: str, status: str
+) -> None:
+    (builder.root / "bin" / "aws").write_text(HELPER.replace("BUCKET", str(builder.bucket)))
+    builder.git("config", "http.receivepack", "true")
+    builder.git_config.write_text("")
+    authorization = f"Basic {base64.b64encode(f'signed:{password}'.encode()).decode()}"
+    with server(builder.remote.parent, authorization=authorization) as address:
+        outcome = builder.run("create", FIRST, "1.0.0", git_url=f"{address}/{builder.remote.name}")
+        assert outcome.status == status, outcome.log
+        if status == "ok":
+            assert builder.files("main") == FIRST
+            outcome = builder.run("update", SECOND, "1.1.0", former=FIRST, git_url=f"{address}/{builder.remote.name}")
+            assert outcome.status == "ok", outcome.log
 
 
 def test_the_build_uses_codebuilds_credentials_for_git() -> None:
