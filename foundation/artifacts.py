@@ -64,7 +64,7 @@ class ArtifactsStack(Stack):
             alias=names.ARTIFACT_KEY_ALIAS,
             description="Released templates and archives of the ML platform",
             enable_key_rotation=True,
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         deployments = members(settings, list(settings.deployment_ou_paths))
         decrypt_through_s3(self.key, sid="WorkloadAccountsDecryptThroughS3", condition=organization)
@@ -89,13 +89,3 @@ class ArtifactsStack(Stack):
                 conditions=deployments,
             )
         )
-        if self.region == settings.home_region:  # roles are global: one region creates it for all
-            # A launch constraint by local role name needs the name in the account that creates the constraint as well
-            # (CreateConstraint, API reference). It may do nothing: products are not launched in the hub.
-            self.launch_role = aws_iam.Role(
-                self,
-                "LaunchRole",
-                role_name=names.LAUNCH_ROLE,
-                description="Lets launch constraints name this role; the workload baseline has the real one",
-                assumed_by=aws_iam.ServicePrincipal("servicecatalog.amazonaws.com"),
-            )

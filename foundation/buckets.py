@@ -1,4 +1,7 @@
-"""What the hub's buckets have in common: they outlive their stack, and only accounts of the organisation read them."""
+"""What the hub's buckets have in common: they outlive their stack, and only accounts of the organisation read them.
+
+They do not outlive a first deployment that fails: their names would be taken when it is repeated.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def access_log_bucket(scope: Construct, id_: str) -> aws_s3.Bucket:
         enforce_ssl=True,
         block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
         lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(_ACCESS_LOG_DAYS))],
-        removal_policy=RemovalPolicy.RETAIN,
+        removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     )
 
 
@@ -66,7 +69,7 @@ def lasting_bucket(
         # An upload or copy that ended half way is resumed by a later try; after a week there is none.
         lifecycle_rules=[aws_s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))],
         object_lock_default_retention=object_lock,
-        removal_policy=RemovalPolicy.RETAIN,
+        removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     )
 
 

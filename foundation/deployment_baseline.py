@@ -71,7 +71,7 @@ class DeploymentBaselineTemplate(sc.ProductStack):
         )
         account = apigateway.CfnAccount(self, "ApiLogs", cloud_watch_role_arn=role.role_arn)
         # The setting has no resource of its own that could be deleted; a new baseline overwrites it.
-        account.apply_removal_policy(RemovalPolicy.RETAIN)
+        account.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 
 class DeploymentBaselineStack(Stack):

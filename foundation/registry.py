@@ -326,7 +326,11 @@ class RegistryStack(Stack):
 
     def _key(self, id_: str, description: str) -> aws_kms.Key:
         return aws_kms.Key(
-            self, id_, description=description, enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN
+            self,
+            id_,
+            description=description,
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
 
     def _model_bucket(self) -> aws_s3.Bucket:
@@ -371,7 +375,7 @@ class RegistryStack(Stack):
             image_scan_on_push=True,
             encryption=ecr.RepositoryEncryption.KMS,
             encryption_key=self.models_key,
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         repository.add_to_resource_policy(
             aws_iam.PolicyStatement(

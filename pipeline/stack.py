@@ -13,6 +13,7 @@ from aws_cdk import (
     CfnRuleAssertion,
     Duration,
     Fn,
+    RemovalPolicy,
     Stack,
     aws_codebuild,
     aws_codeconnections,
@@ -148,7 +149,11 @@ class PipelineStack(Stack):
     def _transit_bucket(self) -> aws_s3.Bucket:
         """Return the bucket through which the actions of the pipeline hand each other files."""
         key = aws_kms.Key(
-            self, "TransitKey", description="Files in transit through the catalog's pipeline", enable_key_rotation=True
+            self,
+            "TransitKey",
+            description="Files in transit through the catalog's pipeline",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         bucket = aws_s3.Bucket(
             self,
@@ -159,6 +164,7 @@ class PipelineStack(Stack):
             enforce_ssl=True,
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(30))],
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         acknowledge(
             bucket,
@@ -311,6 +317,8 @@ class PipelineStack(Stack):
             },
         )
         for copy in copies:
+            # Its name is fixed, so it must not outlive a first deployment that fails.
+            copy.replication_bucket.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
             acknowledge(
                 copy.replication_bucket,
                 {"AwsSolutions-S1": "Holds copies of the cloud assembly for a further region, kept elsewhere."},

@@ -10,12 +10,9 @@ from tests.hub import (
     ACCOUNT,
     DEPLOYMENT_OU,
     ORGANIZATION,
-    OTHER_REGION,
     OU_PATH,
     REGION,
-    SETTINGS,
     hub_assembly,
-    synthesise,
 )
 from tests.policy import Launch, allows
 
@@ -124,15 +121,4 @@ def test_nothing_in_it_expires_and_it_outlives_its_stack(launch: Launch) -> None
     kept = {logical_id, *launch.resources("AWS::KMS::Key")}
     for resource in kept:
         definition = launch.template["Resources"][resource]
-        assert (definition["DeletionPolicy"], definition["UpdateReplacePolicy"]) == ("Retain", "Retain")
-
-
-def test_the_launch_role_that_constraints_name_exists_in_the_hub_once_and_may_do_nothing() -> None:
-    templates = synthesise({**SETTINGS, "regions": [REGION, OTHER_REGION]}).templates
-    home = Launch(templates["ml-platform-artifacts"], {}, account=ACCOUNT, region=REGION)
-    (role,) = [r for r in home.resources("AWS::IAM::Role").values() if r.get("RoleName") == "ml-platform-launch"]
-    assert "Policies" not in role
-    assert "ManagedPolicyArns" not in role
-    assert home.resources("AWS::IAM::Policy") == {}
-    elsewhere = Launch(templates[f"ml-platform-artifacts in {OTHER_REGION}"], {}, account=ACCOUNT, region=OTHER_REGION)
-    assert elsewhere.resources("AWS::IAM::Role") == {}
+        assert (definition["DeletionPolicy"], definition["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")

@@ -323,7 +323,7 @@ def test_buckets_are_versioned_encrypted_private_logged_and_stay(registry: Launc
         of_anyone(bucket_policy(registry, name)), "s3:GetObject", f"arn:aws:s3:::{name}/packages/1", **plain
     )
     (logical_id,) = (i for i, b in registry.resources("AWS::S3::Bucket").items() if b.get("BucketName") == name)
-    assert registry.template["Resources"][logical_id]["DeletionPolicy"] == "Retain"
+    assert registry.template["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 def test_copied_images_are_scanned_and_never_replaced(registry: Launch) -> None:
