@@ -462,6 +462,7 @@ class RegistryStack(Stack):
         logs.grant_write(role)
         for statement in self._read_statements() + self._write_statements():
             role.add_to_policy(statement)
+        self._decisions.grant_send_messages(role)  # with the rights on the queue's key that a producer needs
         self._acknowledge_wildcards(role)
         assets = aws_s3.Bucket.from_bucket_name(self, "Assets", names.artifact_bucket(self.account, self.region))
         acknowledge(
@@ -484,6 +485,9 @@ class RegistryStack(Stack):
             memory_size=1024,  # a share of the processor for many requests at once; the bytes stay in S3
             role=role,
             log_group=logs,
+            # It hands work on by its queue more often than the 16 times after which Lambda takes this for an endless
+            # loop; HANDOVERS_MAX in lambdas/model_promotion/core.py ends it.
+            recursive_loop=aws_lambda.RecursiveLoop.ALLOW,
             environment={
                 "ARTIFACT_BUCKET": self.models.bucket_name,
                 "ARTIFACT_KEY_ARN": self.models_key.key_arn,
@@ -598,7 +602,7 @@ class RegistryStack(Stack):
                 ["codepipeline:ListActionExecutions"],
                 f"arn:{Aws.PARTITION}:codepipeline:{self.region}:{self.account}:{names.PROJECT_RESOURCE_PREFIX}*",
             ),
-            _allow("TryAgainLater", ["sqs:ChangeMessageVisibility", "sqs:SendMessage"], self._decisions.queue_arn),
+            _allow("TryAgainLater", ["sqs:ChangeMessageVisibility"], self._decisions.queue_arn),
         ]
 
     def _acknowledge_wildcards(self, role: aws_iam.Role) -> None:
@@ -626,6 +630,15 @@ class RegistryStack(Stack):
             f"<{audit}.Arn>/{AUDIT_PREFIX}*": files,
         }
         acknowledge(role, {f"AwsSolutions-IAM5[Resource::{arn}]": why for arn, why in resources.items()})
+        acknowledge(
+            role,
+            {
+                f"AwsSolutions-IAM5[Action::kms:{action}*]": (
+                    "Granted by the CDK to producers of the queue, on the queue's own key: variants of one action."
+                )
+                for action in ("GenerateDataKey", "ReEncrypt")
+            },
+        )
 
 
 def _allow(sid: str, actions: list[str], *resources: str) -> aws_iam.PolicyStatement:

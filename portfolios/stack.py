@@ -161,6 +161,9 @@ class CatalogPublisher(Construct):
             memory_size=256,
             role=role,
             log_group=logs,
+            # It looks again by its queue, for a long share more often than the 16 times after which Lambda takes this
+            # for an endless loop; DEADLINE_S in lambdas/portfolio_share/core.py ends it.
+            recursive_loop=aws_lambda.RecursiveLoop.ALLOW,
             environment={"HUB_ACCOUNT_ID": stack.account, "QUEUE_URL": tasks.queue_url},
         )
         acknowledge(
