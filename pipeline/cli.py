@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.diff import Diff
+    from pipeline.preflight import Finding
     from pipeline.releases import Release
+    from pipeline.settings import HubSettings
     from portfolios.catalog import PortfolioSpec
 
 # What one command alone needs is imported in it: CDK, boto3 and cfn-lint take up to seconds to load, and `list` and
@@ -305,7 +308,7 @@ def check_published(root: Path, region: str | None, ou: str | None, *, as_json: 
 
     from pipeline.published import check_published as check
 
-    catalog, unit = load_catalog(root), ou or _workloads_ou(root)
+    catalog, unit = load_catalog(root), ou or _settings(root, "\nOr name the unit with --ou.").workloads_ou_id
     with _asking_aws(), _working("asking Service Catalog"):
         found = check(boto3.client("servicecatalog", region_name=region), catalog, _portfolios(root), ou_id=unit)
     if as_json:
@@ -323,6 +326,58 @@ def check_published(root: Path, region: str | None, ou: str | None, *, as_json: 
             click.echo(deviation, err=True)
     if found.deviations:
         sys.exit(1)
+
+
+@portfolio.command(
+    short_help="Check what an account still lacks.",
+    epilog=_examples("portfolio preflight", "AWS_PROFILE=ml-dev portfolio preflight"),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def preflight(root: Path, *, as_json: bool) -> None:
+    """Check whether the account of the current credentials has everything that the platform needs of it.
+
+    The settings in cdk.json say what the account is for: the hub, a deployment account, or else a workload account.
+    Prints what is missing with the command that corrects it. Exit code 1 if something is missing. Only reads: AWS's
+    managed policy ReadOnlyAccess suffices. What no call can tell (e.g. branch protection) is in docs/setup.md.
+    """
+    import boto3
+
+    from pipeline.preflight import Account, examine, kind_of
+
+    settings = _settings(root)
+    session = boto3.session.Session()
+    with _asking_aws(), _working("asking AWS"):
+        me = session.client("sts", region_name=settings.home_region).get_caller_identity()["Account"]
+        account = Account(
+            kind=kind_of(me, settings),
+            id=me,
+            settings=settings,
+            portfolios=_portfolios(root),
+            client=cache(lambda service, region: session.client(service, region_name=region)),
+        )
+        findings = list(examine(account))
+    missing = [finding for finding in findings if finding.state == "missing"]
+    if as_json:
+        rows = [{**vars(finding), "problems": [vars(problem) for problem in finding.problems]} for finding in findings]
+        _print_json({"account": me, "kind": account.kind, "ok": not missing, "findings": rows})
+    else:
+        click.echo(f"Account {me} as {account.kind} account of the hub {settings.account_id}\n")
+        _print_findings(findings)
+    if missing:
+        sys.exit(1)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    marks = {"ok": ("ok", "green"), "missing": ("MISSING", "red"), "unknown": ("unknown", "yellow")}
+    width = max(len(finding.place) for finding in findings)
+    for finding in findings:
+        word, colour = marks[finding.state]
+        click.echo(f"{click.style(f'{word:7}', fg=colour)}  {finding.place:{width}}  {finding.title}")
+        for problem in finding.problems:
+            click.echo(f"         {problem.what}\n           → {problem.remedy}")
+    counts = {state: sum(finding.state == state for finding in findings) for state in marks}
+    click.echo(f"\n{counts['ok']} ok, {counts['missing']} missing, {counts['unknown']} unknown.")
 
 
 def _find_root() -> Path:
@@ -351,15 +406,14 @@ def _portfolios(root: Path) -> Sequence[PortfolioSpec]:
     return portfolios
 
 
-def _workloads_ou(root: Path) -> str:
+def _settings(root: Path, advice: str = "") -> HubSettings:
     from pipeline.settings import HubSettings, SettingsError
 
     path = root / "cdk.json"
     try:
-        context = json.loads(path.read_bytes())["context"]
-        return HubSettings.parse(context.get("hub")).workloads_ou_id
+        return HubSettings.parse(json.loads(path.read_bytes())["context"].get("hub"))
     except (OSError, ValueError, KeyError, SettingsError) as err:
-        raise click.ClickException(f"the unit is not known from {path}: {err}\nName it with --ou.") from err
+        raise click.ClickException(f"the settings in {path} cannot be used: {err}{advice}") from err
 
 
 @contextlib.contextmanager

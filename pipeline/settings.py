@@ -160,6 +160,11 @@ class HubSettings(_Settings):
         return self.regions[0]
 
     @property
+    def partition(self) -> str:
+        """The partition of the home region: ``aws``, ``aws-cn`` or ``aws-us-gov``."""
+        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.home_region.rsplit("-", 2)[0], "aws")
+
+    @property
     def deployment_ou_paths(self) -> tuple[str, str]:
         """Patterns of ``aws:PrincipalOrgPaths`` of the accounts below the deployment OU, wherever it is in the tree.
 

@@ -231,4 +231,4 @@ def test_the_command_fails_when_anything_deviates(repository: Path, monkeypatch:
 def test_without_settings_the_command_asks_for_the_unit(repository: Path) -> None:
     result = CliRunner().invoke(cli.portfolio, ["--root", str(repository), "check-published"])
     assert result.exit_code == 1
-    assert "Name it with --ou" in result.stderr
+    assert "Or name the unit with --ou." in result.stderr
