@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rehearsal.report import Launched
     from tests.seed_code.trained import TrainedModel
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.seed]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.seed, pytest.mark.prove]
 PROJECT: Final = "churn-batch"
 REPOSITORY: Final = f"ml-engineering/{PROJECT}"
 GROUP: Final = "churn-p-train-222222222222"

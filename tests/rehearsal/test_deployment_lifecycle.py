@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rehearsal.journey import World
     from rehearsal.report import Launched
 
-pytestmark = pytest.mark.rehearsal
+pytestmark = [pytest.mark.rehearsal, pytest.mark.prove]
 TIMEOUT_S = 180.0
 ACCOUNTS = (TEST, PROD)
 

@@ -13,7 +13,7 @@ from rehearsal.organization import HUB, REGION, Credentials, Organization, Rehea
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.rehearsal
+pytestmark = [pytest.mark.rehearsal, pytest.mark.prove]
 
 INTERRUPTED = {
     "SageMaker.CreateModelCard",

@@ -366,6 +366,7 @@ def project(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(cloud, tmp_path_factory.mktemp("project"))
 
 
+@pytest.mark.prove
 def test_a_model_goes_to_test_and_prod_and_the_next_one_is_its_shadow(cloud: Cloud, project: Project) -> None:
     project.register(1, 100)
     project.choose()
@@ -392,6 +393,7 @@ def test_a_model_goes_to_test_and_prod_and_the_next_one_is_its_shadow(cloud: Clo
     assert project.variants("prod") == {"main"}
 
 
+@pytest.mark.prove
 def test_a_shadow_that_decides_alike_is_approved_by_the_comparison_and_takes_over(project: Project) -> None:
     project.register(3, 91)
     project.choose()
