@@ -36,6 +36,7 @@ class Need:
     Attributes:
         action: As IAM spells it.
         because: What asks for it, for messages.
+        kind: Type of the resource or parameter, or ``dynamic reference``.
         logical_id: Of the resource, or of the parameter; empty where it is the template as a whole.
         phase: When it is asked for.
         on: What it is asked on: ``*`` for a request that names no resource, a value of the template (which may hold
@@ -44,6 +45,7 @@ class Need:
 
     action: str
     because: str
+    kind: str
     logical_id: str
     phase: When
     on: Any = field(default=None, compare=False)
@@ -146,13 +148,16 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
     # Buckets.
     _not_asked(
         "S3::Bucket",
-        "s3:*MetadataTableConfiguration",
+        "s3:CreateBucketMetadataTableConfiguration",
+        "s3:DeleteBucketMetadataTableConfiguration",
         "s3:UpdateBucketMetadata*",
         "s3tables:*",
         because=_OPTION,
         unless=("MetadataTableConfiguration", "MetadataConfiguration"),
     ),
-    _not_asked("S3::Bucket", "s3:*BucketWebsite", because=_OPTION, unless=("WebsiteConfiguration",)),
+    _not_asked(
+        "S3::Bucket", "s3:DeleteBucketWebsite", "s3:PutBucketWebsite", because=_OPTION, unless=("WebsiteConfiguration",)
+    ),
     _not_asked("S3::Bucket", "s3:PutBucketAcl", "s3:PutObjectAcl", because=_OPTION, unless=("AccessControl",)),
     _not_asked(
         "S3::Bucket",
@@ -168,7 +173,13 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         because="a log group of class DELIVERY, or one whose data protection policy names a delivery stream",
         unless=("LogGroupClass", "DataProtectionPolicy"),
     ),
-    _not_asked("Logs::LogGroup", "logs:*DataProtectionPolicy", because=_OPTION, unless=("DataProtectionPolicy",)),
+    _not_asked(
+        "Logs::LogGroup",
+        "logs:DeleteDataProtectionPolicy",
+        "logs:PutDataProtectionPolicy",
+        because=_OPTION,
+        unless=("DataProtectionPolicy",),
+    ),
     _not_asked(
         "Logs::LogGroup",
         "logs:PutIndexPolicy",
@@ -203,6 +214,18 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         "codepipeline:StartPipelineExecution",
         because=_OPTION,
         unless=("RestartExecutionOnUpdate",),
+    ),
+    # Scaling.
+    _not_asked(
+        "ApplicationAutoScaling::ScalableTarget",
+        "lambda:*ProvisionedConcurrencyConfig",
+        because="for targets that are functions; ours are variants of endpoints (ServiceNamespace sagemaker)",
+    ),
+    _not_asked(
+        "ApplicationAutoScaling::ScalingPolicy",
+        "cloudwatch:GetMetricData",
+        because=f"{_OPTION}: predictive scaling",
+        unless=("PredictiveScalingPolicyConfiguration",),
     ),
     # Tables.
     _not_asked(
@@ -254,12 +277,7 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         unless=("TableInput.StorageDescriptor.SchemaReference",),
     ),
 )
-"""What schemas name and CloudFormation does not ask for; the first row that covers an action decides."""
-
-
-def exceptions() -> tuple[NotAsked, ...]:
-    """Return what schemas name and CloudFormation does not ask for."""
-    return EXCEPTIONS
+"""What schemas name and CloudFormation does not ask for."""
 
 
 WITHOUT_RESOURCE: Final = frozenset({"cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate"})
@@ -310,24 +328,40 @@ def needs(template: Template) -> Iterator[Need]:
             yield from resource_needs(logical_id, resource["Type"], resource.get("Properties", {}), phase)
 
 
+def needed_actions(templates: Iterable[Template]) -> dict[str, frozenset[str]]:
+    """Return the actions that templates take over their whole life, each with the types that ask for it, sorted.
+
+    Raises:
+        SchemaError: A type has no usable schema.
+    """
+    needed: dict[str, set[str]] = {}
+    for template in templates:
+        for need in needs(template):
+            needed.setdefault(need.action, set()).add(need.kind)
+    return {action: frozenset(kinds) for action, kinds in sorted(needed.items())}
+
+
 def start_needs(template: Template) -> Iterator[Need]:
     """Yield what is asked for before anything is made: parameters that are looked up, and dynamic references."""
     for name, parameter in template.get("Parameters", {}).items():
         kind = parameter["Type"]
         because = f"parameter {name} of type {kind}"
         if kind.startswith("AWS::SSM::Parameter"):
-            yield Need(action="ssm:GetParameters", because=because, logical_id=name, phase="start", on={"Ref": name})
+            yield Need(
+                action="ssm:GetParameters", because=because, kind=kind, logical_id=name, phase="start", on={"Ref": name}
+            )
         for inner in _TYPE.findall(kind):
             if inner not in _LOOKED_UP:
                 raise SchemaError(
                     f"{because}: foundation/caller_permissions.py does not say with which action CloudFormation looks "
                     f"up {inner}: add it to _LOOKED_UP."
                 )
-            yield Need(action=_LOOKED_UP[inner], because=because, logical_id=name, phase="start", on="*")
+            yield Need(action=_LOOKED_UP[inner], because=because, kind=kind, logical_id=name, phase="start", on="*")
     for service, reference in sorted(set(_REFERENCE.findall(json.dumps(template)))):
         yield Need(
             action=_REFERENCE_ACTIONS[service],
             because=f"dynamic reference {{{{resolve:{service}:{reference}}}}}",
+            kind="dynamic reference",
             logical_id="",
             phase="start",
             on=reference,
@@ -360,6 +394,7 @@ def resource_needs(
             yield Need(
                 action="lambda:InvokeFunction",
                 because=f"{logical_id} ({resource_type}): CloudFormation invokes the function of a custom resource",
+                kind=resource_type,
                 logical_id=logical_id,
                 phase=phase,
                 on=properties.get("ServiceToken"),
@@ -371,6 +406,7 @@ def resource_needs(
             yield Need(
                 action=action,
                 because=f"{logical_id} ({resource_type}), {phase}",
+                kind=resource_type,
                 logical_id=logical_id,
                 phase=phase,
                 on="*" if action in WITHOUT_RESOURCE else None,
@@ -382,6 +418,7 @@ def resource_needs(
             yield Need(
                 action="s3:GetObject",
                 because=f"{logical_id} ({resource_type}): the template is read from its URL",
+                kind=resource_type,
                 logical_id=logical_id,
                 phase=phase,
                 on=properties["TemplateURL"],
@@ -401,6 +438,7 @@ def _connections(logical_id: str, properties: Mapping[str, Any], phase: Phase) -
             yield Need(
                 action=f"{prefix}:PassConnection",
                 because=f"{logical_id} has a connection, whose ARN may have either prefix",
+                kind="AWS::CodePipeline::Pipeline",
                 logical_id=logical_id,
                 phase=phase,
                 on=connection,

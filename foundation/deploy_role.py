@@ -14,13 +14,13 @@ from aws_cdk import CfnTag
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from foundation.caller_permissions import bare, needed_actions
 from foundation.findings import acknowledge
 from foundation.handler_permissions import resource_kinds
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
     documents,
-    needed_actions,
     substituted,
     wildcard_finding,
 )
@@ -105,12 +105,6 @@ CONDITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """Conditions of single actions; all others on keys work on keys with the own tag only."""
 
-NOT_GRANTED: Final[Mapping[str, str]] = {
-    "iam:AttachRolePolicy": "roles of a deployment have inline policies only",
-    "iam:DetachRolePolicy": "roles of a deployment have inline policies only",
-}
-"""Permissions in the schemas of `BASE_TYPES` that the role does not get besides `launch_role.EXCEPTIONS`, and why."""
-
 
 class DeployRoleError(Exception):
     """The deploy role cannot be derived from the resource types of a stage's first stack."""
@@ -127,9 +121,7 @@ def statements(hub_account_id: str, types: Iterable[str] = BASE_TYPES) -> list[d
         DeployRoleError: An action has no entry in `SCOPES`.
     """
     grouped: dict[tuple[str, str], list[str]] = {}
-    for action, users in needed_actions(types).items():
-        if action in NOT_GRANTED:
-            continue
+    for action, users in needed_actions([bare(types)]).items():
         for resource in _resources(action, sorted(users)):
             condition = CONDITIONS.get(action, _IS_OWN if resource == SCOPES["kms:key"] else {})
             grouped.setdefault((resource, json.dumps(condition, sort_keys=True)), []).append(action)
@@ -265,7 +257,8 @@ def _resources(action: str, users: list[str]) -> tuple[str, ...]:
         raise DeployRoleError(
             f"{action} is needed for {', '.join(users)} in a stage's first stack and works on "
             f"{', '.join(sorted(kinds or ())) or 'nothing that IAM knows'}: say in SCOPES of foundation/deploy_role.py "
-            f"on which resources (named by the tag), or in NOT_GRANTED why the role does not get it."
+            f"on which resources (named by the tag), or in EXCEPTIONS of foundation/caller_permissions.py why nobody "
+            f"asks for it."
         )
     return found
 

@@ -21,8 +21,7 @@ from foundation.deploy_role import (
     place,
 )
 from foundation.findings import acknowledge
-from foundation.handler_permissions import handler_permissions
-from foundation.launch_role import EXCEPTIONS, substituted, wildcard_finding
+from foundation.launch_role import substituted, wildcard_finding
 from products.shared import names
 
 if TYPE_CHECKING:
@@ -54,18 +53,6 @@ STAGE_TYPES: Final = frozenset(
     }
 )
 """Types of a stage's second stack, which CloudFormation makes with the stage's execution role."""
-
-NOT_NEEDED: Final[Mapping[str, str]] = {
-    **dict.fromkeys(
-        (
-            "lambda:DeleteProvisionedConcurrencyConfig",
-            "lambda:GetProvisionedConcurrencyConfig",
-            "lambda:PutProvisionedConcurrencyConfig",
-        ),
-        "scalable targets of deployments are variants of endpoints, never functions",
-    ),
-}
-"""Permissions in the schemas of `STAGE_TYPES` outside the boundary besides `launch_role.EXCEPTIONS`, and why."""
 
 _OURS: Final = {"StringEquals": {RESOURCE_TAG: TAG_VARIABLE}}
 _NEW: Final = {
@@ -291,16 +278,6 @@ def _allow(actions: list[str], *resources: str, when: Mapping[str, Any] | None =
         "Action": actions,
         "Resource": list(resources) if len(resources) > 1 else resources[0],
         **({"Condition": when} if when else {}),
-    }
-
-
-def needed_actions() -> dict[str, str]:
-    """Return what the handlers of `STAGE_TYPES` call that must be inside, each with a type that needs it."""
-    return {
-        action: resource_type
-        for resource_type in sorted(STAGE_TYPES)
-        for action in sorted(handler_permissions(resource_type))
-        if action not in EXCEPTIONS and action not in NOT_NEEDED
     }
 
 

@@ -5,7 +5,7 @@ The same contract as in workload accounts, made of the same parts, with a launch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aws_cdk import Stack, Tags
 
@@ -18,50 +18,18 @@ from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
     HUB,
-    PRODUCTS,
     LaunchRole,
-    released_types,
+    launched_templates,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from aws_cdk import Environment
     from constructs import Construct
 
+    from foundation.caller_permissions import Template
     from pipeline.settings import HubSettings
-
-FIRST_HUB_TYPES: Final = frozenset(
-    {
-        "AWS::CloudWatch::Alarm",
-        "AWS::CodeBuild::Project",
-        "AWS::CodePipeline::Pipeline",
-        "AWS::Events::Rule",
-        "AWS::IAM::Policy",
-        "AWS::IAM::Role",
-        "AWS::KMS::Key",
-        "AWS::Logs::LogGroup",
-        "AWS::S3::Bucket",
-        "AWS::S3::BucketPolicy",
-        "AWS::SNS::Subscription",
-        "AWS::SNS::Topic",
-        "AWS::SNS::TopicPolicy",
-        "AWS::SQS::Queue",
-        "AWS::SQS::QueuePolicy",
-        "AWS::Scheduler::ScheduleGroup",
-    }
-)
-"""Resource types for which the hub gets a launch role until a deployment product is released, to try a first one."""
-
-
-def deployable_types(root: Path = PRODUCTS) -> frozenset[str]:
-    """Return the types of all releases that are launched in the hub; `FIRST_HUB_TYPES` when there is none yet.
-
-    Args:
-        root: Folder of the products. Default: that of this repository.
-    """
-    return released_types(root, in_hub=True) or FIRST_HUB_TYPES
 
 
 class HubBaselineStack(Stack):
@@ -69,7 +37,7 @@ class HubBaselineStack(Stack):
 
     Args:
         settings: Settings of the hub.
-        types: Resource types that the launch role must be able to make. Default: `deployable_types`.
+        templates: Templates that the launch role must be able to launch. Default: those of all releases.
     """
 
     def __init__(
@@ -79,7 +47,7 @@ class HubBaselineStack(Stack):
         *,
         settings: HubSettings,
         env: Environment,
-        types: Iterable[str] | None = None,
+        templates: Sequence[Template] | None = None,
         stack_name: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
@@ -96,7 +64,7 @@ class HubBaselineStack(Stack):
             LaunchRole(
                 self,
                 "Launch",
-                types=deployable_types() if types is None else types,
+                templates=launched_templates(in_hub=True) if templates is None else templates,
                 hub_account_id=settings.account_id,
                 kind=HUB,
             )

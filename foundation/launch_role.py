@@ -1,8 +1,8 @@
 """The launch role: what Service Catalog may do in an account to launch the products of this catalog, and nothing else.
 
-Its policy is not written but derived: CloudFormation's schemas say which actions the resource types in the released
-templates need, and the tables below say on which resources and under which conditions. A type or action that the tables
-do not cover stops the synthesis with the name of the table to extend.
+Its policy is not written but derived: `foundation.caller_permissions` says which actions the released templates take,
+and the tables below say on which resources and under which conditions. An action that the tables do not cover stops the
+synthesis with the name of the table to extend.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from aws_cdk import CfnCondition, CfnTag, Fn
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from foundation.caller_permissions import needed_actions
 from foundation.findings import acknowledge
-from foundation.handler_permissions import handler_permissions, resource_kinds, resource_types
+from foundation.handler_permissions import resource_kinds
 from portfolios.catalog import products_of_the_hub
 from products.shared import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from foundation.caller_permissions import Template
 
 PRODUCTS: Final = Path(__file__).resolve().parent.parent / "products"
 
@@ -178,101 +181,10 @@ CONDITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """Conditions of single actions."""
 
-RENAMED: Final[Mapping[str, str]] = {
-    # The schema of AWS::SageMaker::Domain uses the name of the CLI; IAM's prefix of EFS is elasticfilesystem.
-    "efs:CreateFileSystem": "elasticfilesystem:CreateFileSystem",
-    "efs:DeleteFileSystem": "elasticfilesystem:DeleteFileSystem",
-    "efs:DeleteMountTarget": "elasticfilesystem:DeleteMountTarget",
-    "efs:DescribeMountTargets": "elasticfilesystem:DescribeMountTargets",
-}
-"""Actions that a schema spells differently from IAM."""
-
-_S3_NO_ACTION = "no such IAM action: S3 checks the Put… or s3:… action of the same configuration for a deletion"
-_NOT_ROLES = "the handler serves users and groups too; products attach policies to roles only"
-_NO_TABLES = "metadata tables in S3 Tables are not used by any product"
-_NO_DELIVERY = "log deliveries to S3 and Firehose are not used by any product"
-_LOG_EXTRAS = "index, resource, data-protection and token settings of log groups are not used by any product"
-
-EXCEPTIONS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(
-        (
-            "s3:DeleteBucketAnalyticsConfiguration",
-            "s3:DeleteBucketCors",
-            "s3:DeleteBucketEncryption",
-            "s3:DeleteBucketLifecycle",
-            "s3:DeleteBucketMetricsConfiguration",
-            "s3:DeleteBucketReplication",
-            "s3:PutBucketReplication",
-            "s3:PutObjectLockConfiguration",
-            "s3:REST.PUT.OBJECT",
-        ),
-        _S3_NO_ACTION,
-    ),
-    **dict.fromkeys(
-        (
-            "iam:AttachGroupPolicy",
-            "iam:AttachUserPolicy",
-            "iam:DeleteGroupPolicy",
-            "iam:DeleteUserPolicy",
-            "iam:DetachGroupPolicy",
-            "iam:DetachUserPolicy",
-            "iam:GetGroupPolicy",
-            "iam:GetUserPolicy",
-            "iam:PutGroupPolicy",
-            "iam:PutUserPolicy",
-        ),
-        _NOT_ROLES,
-    ),
-    "iam:DeleteRolePermissionsBoundary": "a role of a product never loses its boundary",
-    **dict.fromkeys(
-        (
-            "s3:CreateBucketMetadataTableConfiguration",
-            "s3:DeleteBucketMetadataTableConfiguration",
-            "s3:UpdateBucketMetadataAnnotationTableConfiguration",
-            "s3:UpdateBucketMetadataInventoryTableConfiguration",
-            "s3:UpdateBucketMetadataJournalTableConfiguration",
-            "s3tables:CreateNamespace",
-            "s3tables:CreateTable",
-            "s3tables:CreateTableBucket",
-            "s3tables:GetTable",
-            "s3tables:GetTableMetadataLocation",
-            "s3tables:PutTableBucketPolicy",
-            "s3tables:PutTableEncryption",
-            "s3tables:PutTablePolicy",
-            "s3tables:UpdateTableMetadataLocation",
-        ),
-        _NO_TABLES,
-    ),
-    "s3:DeleteObject": "objects are removed by the bucket emptier, which is limited to product buckets",
-    "s3:PutObjectAcl": "object ownership is enforced on every bucket, so there are no ACLs",
-    "s3:PutBucketAcl": "object ownership is enforced on every bucket, so there are no ACLs",
-    "s3:PutBucketWebsite": "no product serves a web site from a bucket",
-    "s3:DeleteBucketWebsite": "no product serves a web site from a bucket",
-    **dict.fromkeys(
-        ("logs:CreateLogDelivery", "firehose:TagDeliveryStream"),
-        _NO_DELIVERY,
-    ),
-    **dict.fromkeys(
-        (
-            "logs:DeleteDataProtectionPolicy",
-            "logs:DeleteIndexPolicy",
-            "logs:DeleteResourcePolicy",
-            "logs:PutBearerTokenAuthentication",
-            "logs:PutDataProtectionPolicy",
-            "logs:PutIndexPolicy",
-            "logs:PutLogGroupDeletionProtection",
-            "logs:PutResourcePolicy",
-        ),
-        _LOG_EXTRAS,
-    ),
-    "codepipeline:StartPipelineExecution": "only called when RestartExecutionOnUpdate is set, which no product does",
-}
-"""Permissions in the schemas that the role does not get, and why."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """Something the role needs besides the handlers.
+    """Something the role needs besides what the templates take.
 
     Attributes:
         actions: Actions.
@@ -299,6 +211,14 @@ class AccountKind:
     functions: tuple[str, ...]
     scopes: Mapping[str, Scope] = field(default_factory=lambda: SCOPES)
 
+    @property
+    def custom_resources(self) -> Scope:
+        """Functions that CloudFormation may invoke in the name of whoever launches."""
+        return Scope(
+            arns=tuple(f"arn:${{AWS::Partition}}:lambda:*:${{AWS::AccountId}}:function:{f}" for f in self.functions),
+            because="The same function in every region of the account.",
+        )
+
 
 WORKLOADS: Final = AccountKind(
     functions=(
@@ -323,12 +243,11 @@ HUB: Final = AccountKind(
 """The hub, in which deployment products are launched."""
 
 
-def extras(hub_account_id: str, kind: AccountKind = WORKLOADS) -> tuple[Extra, ...]:
-    """Return what Service Catalog and CloudFormation need besides the handlers of the resource types.
+def extras(hub_account_id: str) -> tuple[Extra, ...]:
+    """Return what Service Catalog needs besides what CloudFormation asks for.
 
     Args:
         hub_account_id: Account of the artifact bucket from which templates are read, 12 digits.
-        kind: Kind of account. Default: `WORKLOADS`.
     """
     return (
         Extra(
@@ -382,24 +301,6 @@ def extras(hub_account_id: str, kind: AccountKind = WORKLOADS) -> tuple[Extra, .
             ),
             conditions={"StringLike": {"kms:ViaService": "s3.*.${AWS::URLSuffix}"}},
         ),
-        Extra(
-            reason="Values of the contract: dynamic references and parameters of type AWS::SSM::Parameter::Value.",
-            actions=("ssm:GetParameters",),
-        ),
-        Extra(
-            reason="Custom resources: CloudFormation invokes their functions in the name of whoever launches.",
-            actions=("lambda:InvokeFunction",),
-            scope=Scope(
-                arns=tuple(
-                    f"arn:${{AWS::Partition}}:lambda:*:${{AWS::AccountId}}:function:{f}" for f in kind.functions
-                ),
-                because="The same function in every region of the account.",
-            ),
-        ),
-        Extra(
-            reason="A pipeline with a connection that has the service's new name; the schema knows the old one only.",
-            actions=("codeconnections:PassConnection",),
-        ),
     )
 
 
@@ -412,38 +313,27 @@ def released_templates(products: Path = PRODUCTS) -> list[Path]:
     return sorted(products.glob("*/releases/*/template.json"))
 
 
-def needed_actions(types: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return the IAM actions that the handlers of resource types call, each with the types that need it.
-
-    Spelling is IAM's (`RENAMED`) and `EXCEPTIONS` are left out.
-    """
-    needed: dict[str, set[str]] = {}
-    for resource_type in types:
-        for action in handler_permissions(resource_type):
-            if action not in EXCEPTIONS:
-                needed.setdefault(RENAMED.get(action, action), set()).add(resource_type)
-    return {action: frozenset(users) for action, users in sorted(needed.items())}
-
-
-def released_types(products: Path = PRODUCTS, *, in_hub: bool) -> frozenset[str]:
-    """Return the resource types of all releases that are launched in the hub, or of those that are launched elsewhere.
+def launched_templates(products: Path = PRODUCTS, *, in_hub: bool) -> list[dict[str, Any]]:
+    """Return the templates of all releases that are launched in the hub, or of those that are launched elsewhere.
 
     Args:
         products: Folder of the products. Default: that of this repository.
         in_hub: Whether those products are meant whose portfolios are not shared.
     """
-    return resource_types(
-        path
+    return [
+        json.loads(path.read_text(encoding="utf-8"))
         for path in released_templates(products)
         if (path.parents[2].name.replace("_", "-") in products_of_the_hub()) is in_hub
-    )
+    ]
 
 
-def statements(types: Iterable[str], hub_account_id: str, kind: AccountKind = WORKLOADS) -> list[dict[str, Any]]:
+def statements(
+    templates: Iterable[Template], hub_account_id: str, kind: AccountKind = WORKLOADS
+) -> list[dict[str, Any]]:
     """Return the allow statements of the role; ARNs are text for ``Fn::Sub``.
 
     Args:
-        types: Resource types of the products.
+        templates: Templates that are launched.
         hub_account_id: Account of the artifact bucket, 12 digits.
         kind: Kind of account. Default: `WORKLOADS`.
 
@@ -452,7 +342,7 @@ def statements(types: Iterable[str], hub_account_id: str, kind: AccountKind = WO
         SchemaError: A type has no usable schema.
     """
     grouped: dict[tuple[tuple[str, ...], str], set[str]] = {}
-    for action, scopes, conditions in _grants(types, hub_account_id, kind):
+    for action, scopes, conditions in _grants(templates, hub_account_id, kind):
         arns = tuple(sorted({arn for scope in scopes for arn in scope.arns}))
         grouped.setdefault((arns, json.dumps(conditions, sort_keys=True)), set()).add(action)
     return [
@@ -467,43 +357,46 @@ def statements(types: Iterable[str], hub_account_id: str, kind: AccountKind = WO
 
 
 def _grants(
-    types: Iterable[str], hub_account_id: str, kind: AccountKind
+    templates: Iterable[Template], hub_account_id: str, kind: AccountKind
 ) -> Iterator[tuple[str, tuple[Scope, ...], Mapping[str, Any]]]:
-    for action, users in needed_actions(types).items():
-        yield action, scopes_of(action, sorted(users), kind.scopes), CONDITIONS.get(action, {})
-    for extra in extras(hub_account_id, kind):
+    for action, users in needed_actions(templates).items():
+        yield action, scopes_of(action, sorted(users), kind), CONDITIONS.get(action, {})
+    for extra in extras(hub_account_id):
         for action in extra.actions:
-            scopes = (extra.scope,) if extra.scope else scopes_of(action, ["Service Catalog"], kind.scopes)
+            scopes = (extra.scope,) if extra.scope else scopes_of(action, ["Service Catalog"], kind)
             yield action, scopes, extra.conditions
 
 
-def scopes_of(action: str, users: Sequence[str], among: Mapping[str, Scope] = SCOPES) -> tuple[Scope, ...]:
+def scopes_of(action: str, users: Sequence[str], kind: AccountKind = WORKLOADS) -> tuple[Scope, ...]:
     """Return on what the role may use an action; `ANYTHING` only for actions without resource level.
 
     Args:
         action: E.g. ``iam:CreateRole``.
         users: Who needs it; named in the error.
-        among: Scopes by kind of resource. Default: `SCOPES`.
+        kind: Kind of account. Default: `WORKLOADS`.
 
     Raises:
         LaunchRoleError: IAM knows no such action, or no kind of its resources is in `SCOPES`.
     """
     if action in ACTION_SCOPES:
         return (ACTION_SCOPES[action],)
+    if action == "lambda:InvokeFunction":
+        return (kind.custom_resources,)
     service = action.partition(":")[0]
     kinds = resource_kinds(action)
     if kinds is None:
         raise LaunchRoleError(
-            f"{action} is needed for {', '.join(users)}, but IAM knows no such action: add it to RENAMED (other "
-            f"spelling) or EXCEPTIONS (with the reason) in foundation/launch_role.py."
+            f"{action} is needed for {', '.join(users)}, but IAM knows no such action: add it to SPELT (other "
+            f"spelling) or EXCEPTIONS (with the reason) in foundation/caller_permissions.py."
         )
     if not kinds:
         return (ANYTHING,)
-    scopes = tuple(among[f"{service}:{kind}"] for kind in sorted(kinds) if f"{service}:{kind}" in among)
+    scopes = tuple(kind.scopes[f"{service}:{on}"] for on in sorted(kinds) if f"{service}:{on}" in kind.scopes)
     if not scopes:
         raise LaunchRoleError(
             f"{action} is needed for {', '.join(users)} and works on {', '.join(sorted(kinds))} of {service}: say in "
-            f"SCOPES of foundation/launch_role.py on which, or in EXCEPTIONS why the role does not get it."
+            f"SCOPES of foundation/launch_role.py on which, or in EXCEPTIONS of foundation/caller_permissions.py why "
+            f"nobody asks for it."
         )
     return scopes
 
@@ -545,7 +438,7 @@ class LaunchRole(Construct):
     """Role ``ml-platform-launch`` with its policies, in the home region only: IAM has no regions.
 
     Args:
-        types: Resource types of the products.
+        templates: Templates that are launched.
         hub_account_id: Account of the artifact bucket, 12 digits.
         kind: Kind of account. Default: `WORKLOADS`.
         condition: Condition under which the role exists. Default: always.
@@ -556,13 +449,12 @@ class LaunchRole(Construct):
         scope: Construct,
         id_: str,
         *,
-        types: Iterable[str],
+        templates: Sequence[Template],
         hub_account_id: str,
         kind: AccountKind = WORKLOADS,
         condition: CfnCondition | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        types = frozenset(types)
         policies = [
             iam.CfnManagedPolicy(
                 self,
@@ -572,7 +464,7 @@ class LaunchRole(Construct):
                 description="What CloudFormation needs for the resource types of released products.",
                 policy_document=substituted(document),
             )
-            for number, document in enumerate(documents(statements(types, hub_account_id, kind)), start=1)
+            for number, document in enumerate(documents(statements(templates, hub_account_id, kind)), start=1)
         ]
         role = iam.CfnRole(
             self,
@@ -596,7 +488,7 @@ class LaunchRole(Construct):
             resource.cfn_options.condition = condition
         findings = {
             wildcard_finding(arn): scope.because
-            for _, scopes, _ in _grants(types, hub_account_id, kind)
+            for _, scopes, _ in _grants(templates, hub_account_id, kind)
             for scope in scopes
             for arn in scope.arns
             if "*" in arn

@@ -16,9 +16,8 @@ from foundation.forwarding import forward_alarms, forward_to_hub
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
-    PRODUCTS,
     LaunchRole,
-    released_types,
+    launched_templates,
 )
 from foundation.registry import DECISIONS, MODEL_EVENT
 from foundation.stack_set import roll_out
@@ -26,49 +25,16 @@ from portfolios.catalog import PORTFOLIOS
 from products.shared import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from aws_cdk import Environment
     from constructs import Construct
 
+    from foundation.caller_permissions import Template
     from pipeline.settings import HubSettings
 
 STACK_SET: Final = "ml-platform-baseline"
 """Name of the StackSet in every region of the hub."""
-
-FIRST_TYPES: Final = frozenset(
-    {
-        "AWS::CodeBuild::Project",
-        "AWS::CodeConnections::Connection",
-        "AWS::CodePipeline::Pipeline",
-        "AWS::EC2::SecurityGroup",
-        "AWS::EC2::SecurityGroupEgress",
-        "AWS::EC2::SecurityGroupIngress",
-        "AWS::Events::Rule",
-        "AWS::IAM::Policy",
-        "AWS::IAM::Role",
-        "AWS::KMS::Key",
-        "AWS::Logs::LogGroup",
-        "AWS::S3::Bucket",
-        "AWS::S3::BucketPolicy",
-        "AWS::SQS::Queue",
-        "AWS::SQS::QueuePolicy",
-        "AWS::SageMaker::Domain",
-        "AWS::SageMaker::ModelPackageGroup",
-        "AWS::SageMaker::UserProfile",
-    }
-)
-"""Resource types for which a catalog without any release gets a launch role, so that a first one can be tried out."""
-
-
-def launchable_types(root: Path = PRODUCTS) -> frozenset[str]:
-    """Return the types of all releases that are launched in workload accounts; `FIRST_TYPES` when there is none yet.
-
-    Args:
-        root: Folder of the products. Default: that of this repository.
-    """
-    return released_types(root, in_hub=False) or FIRST_TYPES
 
 
 class BaselineTemplate(sc.ProductStack):
@@ -80,7 +46,7 @@ class BaselineTemplate(sc.ProductStack):
     Args:
         hub_account_id: Account of the hub, 12 digits.
         home_region: Region in which the resources of IAM are made, which has no regions itself.
-        types: Resource types that the launch role must be able to make. Default: `launchable_types`.
+        templates: Templates that the launch role must be able to launch. Default: those of all releases.
     """
 
     def __init__(
@@ -90,7 +56,7 @@ class BaselineTemplate(sc.ProductStack):
         *,
         hub_account_id: str,
         home_region: str,
-        types: Iterable[str] | None = None,
+        templates: Sequence[Template] | None = None,
     ) -> None:
         super().__init__(
             scope, id_, description="ML platform: what an account needs before products are launched in it"
@@ -100,7 +66,7 @@ class BaselineTemplate(sc.ProductStack):
         LaunchRole(
             self,
             "Launch",
-            types=launchable_types() if types is None else types,
+            templates=launched_templates(in_hub=False) if templates is None else templates,
             hub_account_id=hub_account_id,
             condition=at_home,
         )

@@ -1,7 +1,7 @@
 """What CloudFormation may do in the hub: the policies for ``cdk bootstrap``, in place of AdministratorAccess.
 
-Derived like the launch role: CloudFormation's schemas say which actions the resource types of the hub's stacks need,
-and the table below on which resources. Run as ``python -m pipeline.execution_policy FOLDER``.
+Derived like the launch role: `foundation.caller_permissions` says which actions the hub's stacks take, and the tables
+below on which resources. Run as ``python -m pipeline.execution_policy FOLDER``.
 """
 
 from __future__ import annotations
@@ -11,60 +11,72 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from foundation.handler_permissions import handler_permissions, resource_kinds
+from foundation.caller_permissions import needs
+from foundation.handler_permissions import resource_kinds
 from pipeline.settings import HubSettings, SettingsError
 from products.shared import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HUB_TYPES: Final = frozenset(
-    {
-        "AWS::CloudFormation::StackSet",
-        "AWS::CloudWatch::Alarm",
-        "AWS::CodeBuild::Project",
-        "AWS::CodeConnections::Connection",
-        "AWS::CodePipeline::Pipeline",
-        "AWS::DynamoDB::Table",
-        "AWS::ECR::Repository",
-        "AWS::Events::EventBus",
-        "AWS::Events::EventBusPolicy",
-        "AWS::Events::Rule",
-        "AWS::Glue::Database",
-        "AWS::Glue::Table",
-        "AWS::IAM::ManagedPolicy",
-        "AWS::IAM::Policy",
-        "AWS::IAM::Role",
-        "AWS::KMS::Alias",
-        "AWS::KMS::Key",
-        "AWS::Lambda::EventInvokeConfig",
-        "AWS::Lambda::EventSourceMapping",
-        "AWS::Lambda::Function",
-        "AWS::Lambda::Permission",
-        "AWS::Logs::LogGroup",
-        "AWS::S3::Bucket",
-        "AWS::S3::BucketPolicy",
-        "AWS::SNS::Subscription",
-        "AWS::SNS::Topic",
-        "AWS::SNS::TopicPolicy",
-        "AWS::SQS::Queue",
-        "AWS::SQS::QueuePolicy",
-        "AWS::SSM::Parameter",
-        "AWS::ServiceCatalog::CloudFormationProduct",
-        "AWS::ServiceCatalog::LaunchRoleConstraint",
-        "AWS::ServiceCatalog::Portfolio",
-        "AWS::ServiceCatalog::PortfolioPrincipalAssociation",
-        "AWS::ServiceCatalog::PortfolioProductAssociation",
-        "AWS::ServiceCatalog::TagOption",
-        "AWS::ServiceCatalog::TagOptionAssociation",
-    }
-)
-"""Resource types of the stacks that the pipeline deploys to the hub."""
+HUB_RESOURCES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "AWS::CloudFormation::StackSet": {"TemplateURL": "asset of the stack"},
+    "AWS::CloudWatch::Alarm": {},
+    "AWS::CodeBuild::Project": {},
+    "AWS::CodeConnections::Connection": {},
+    "AWS::CodePipeline::Pipeline": {"ConnectionArn": "either prefix", "RestartExecutionOnUpdate": True},
+    "AWS::DynamoDB::Table": {},
+    "AWS::ECR::Repository": {},
+    "AWS::Events::EventBus": {},
+    "AWS::Events::EventBusPolicy": {},
+    "AWS::Events::Rule": {},
+    "AWS::Glue::Database": {},
+    "AWS::Glue::Table": {},
+    "AWS::IAM::ManagedPolicy": {},
+    "AWS::IAM::Policy": {},
+    "AWS::IAM::Role": {"ManagedPolicyArns": ["of the launch role"]},
+    "AWS::KMS::Alias": {},
+    "AWS::KMS::Key": {},
+    "AWS::Lambda::EventInvokeConfig": {},
+    "AWS::Lambda::EventSourceMapping": {},
+    "AWS::Lambda::Function": {},
+    "AWS::Lambda::Permission": {},
+    "AWS::Logs::LogGroup": {},
+    "AWS::S3::Bucket": {},
+    "AWS::S3::BucketPolicy": {},
+    "AWS::SNS::Subscription": {},
+    "AWS::SNS::Topic": {},
+    "AWS::SNS::TopicPolicy": {},
+    "AWS::SQS::Queue": {},
+    "AWS::SQS::QueuePolicy": {},
+    "AWS::SSM::Parameter": {},
+    "AWS::ServiceCatalog::CloudFormationProduct": {},
+    "AWS::ServiceCatalog::LaunchRoleConstraint": {},
+    "AWS::ServiceCatalog::Portfolio": {},
+    "AWS::ServiceCatalog::PortfolioPrincipalAssociation": {},
+    "AWS::ServiceCatalog::PortfolioProductAssociation": {},
+    "AWS::ServiceCatalog::TagOption": {},
+    "AWS::ServiceCatalog::TagOptionAssociation": {},
+    "Custom::Any": {},
+}
+"""Resource types of the stacks that the pipeline deploys to the hub, with the options that take further permissions."""
+
+HUB: Final = {
+    "Parameters": {"BootstrapVersion": {"Type": "AWS::SSM::Parameter::Value<String>"}},
+    "Resources": {type_: {"Type": type_, "Properties": options} for type_, options in HUB_RESOURCES.items()},
+}
+"""What the hub's stacks take, as a template."""
 
 _OWN: Final = ("MlPlatformPipeline-*", "ml-platform-*")  # generated names begin with the name of the stack
 
 RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
-    "cloudformation": ("cloudformation:*:ACCOUNT:stackset/ml-platform-*", "cloudformation:*:ACCOUNT:type/resource/*"),
+    "cloudformation": (
+        # StackSets with service-managed permissions are in the management account, also those that a delegated
+        # administrator makes (CreateStackSet, CallAs); the account of AWS's own types is empty or theirs.
+        "cloudformation:*:*:stackset/ml-platform-*",
+        "cloudformation:*:*:stackset-target/*",
+        "cloudformation:*:*:type/resource/*",
+    ),
     "cloudwatch": ("cloudwatch:*:ACCOUNT:alarm:ml-platform-*",),
     "codebuild": (
         "codebuild:*:ACCOUNT:project/Pipeline*",  # CloudFormation names projects by their logical id alone
@@ -72,7 +84,7 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "codeconnections": ("codeconnections:*:ACCOUNT:connection/*",),
     "codepipeline": ("codepipeline:*:ACCOUNT:ml-platform-catalog",),
-    "codestar-connections": ("codestar-connections:*:ACCOUNT:connection/*", "codeconnections:*:ACCOUNT:connection/*"),
+    "codestar-connections": ("codestar-connections:*:ACCOUNT:connection/*",),
     "dynamodb": ("dynamodb:*:ACCOUNT:table/ml-platform-*",),
     "ecr": ("ecr:*:ACCOUNT:repository/ml-platform-*",),
     "events": (
@@ -104,54 +116,18 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Resources of each service that the hub's stacks own, without ``arn:<partition>:``."""
 
-UNUSED: Final = frozenset(
-    {
-        # Of types that the hub uses, what it does not use them for.
-        "dynamodb:AssociateTableReplica",
-        "dynamodb:BatchWriteItem",
-        "dynamodb:CreateTableReplica",
-        "dynamodb:DeleteItem",
-        "dynamodb:DescribeImport",
-        "dynamodb:DisableKinesisStreamingDestination",
-        "dynamodb:EnableKinesisStreamingDestination",
-        "dynamodb:GetItem",
-        "dynamodb:ImportTable",
-        "dynamodb:PutItem",
-        "dynamodb:Query",
-        "dynamodb:Scan",
-        "dynamodb:UpdateItem",
-        "dynamodb:UpdateKinesisStreamingDestination",
-        "ec2",
-        "elasticfilesystem",
-        "firehose",
-        "glue:CreateConnection",
-        "glue:DeleteConnection",
-        "glue:GetConnection",
-        "glue:GetSchemaVersion",
-        "glue:PassConnection",
-        "glue:UpdateConnection",
-        "kinesis",
-        "lakeformation",
-        "s3files",
-        "s3tables",
-        "iam:AttachGroupPolicy",
-        "iam:AttachUserPolicy",
-        "iam:CreateServiceLinkedRole",
-        "iam:DeleteGroupPolicy",
-        "iam:DeleteUserPolicy",
-        "iam:DetachGroupPolicy",
-        "iam:DetachUserPolicy",
-        "iam:GetGroup",
-        "iam:GetGroupPolicy",
-        "iam:GetUser",
-        "iam:GetUserPolicy",
-        "iam:PutGroupPolicy",
-        "iam:PutUserPolicy",
-    }
-)
-"""Services and actions that the schemas list for options that the hub's stacks do not use (VPCs, users, groups)."""
+ACTION_RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
+    "lambda:InvokeFunction": ("lambda:*:ACCOUNT:function:ml-platform-*",),
+    # Each stack looks up the version of the bootstrap stack.
+    "ssm:GetParameters": ("ssm:*:ACCOUNT:parameter/cdk-bootstrap/*", "ssm:*:ACCOUNT:parameter/ml-platform/*"),
+}
+"""Resources of single actions that differ from those of their service."""
 
 _POLICY_MAX: Final = 6144  # characters of a managed policy without white space (IAM quotas)
+
+
+class ExecutionPolicyError(Exception):
+    """The policies cannot be derived from what the hub's stacks take."""
 
 
 def statements(account_id: str, partition: str) -> list[dict[str, Any]]:
@@ -160,38 +136,28 @@ def statements(account_id: str, partition: str) -> list[dict[str, Any]]:
     Args:
         account_id: Account of the hub.
         partition: E.g. ``aws``.
+
+    Raises:
+        ExecutionPolicyError: `RESOURCES` does not say on which resources an action is needed.
     """
-    needed = {action for type_ in HUB_TYPES for action in handler_permissions(type_)}
-    grouped: dict[tuple[str, ...], set[str]] = {}
-    for action in sorted(needed):
-        service = action.split(":")[0]
-        kinds = resource_kinds(action)
-        if kinds is None or UNUSED & {service, action}:
-            continue  # None: the schema names something that is no action, e.g. s3:REST.PUT.OBJECT
-        scope = (
-            tuple(f"arn:{partition}:{r.replace('ACCOUNT', account_id)}" for r in RESOURCES[service])
-            if kinds
-            else ("*",)
-        )
-        grouped.setdefault(scope, set()).add(action)
-    found = [{"Effect": "Allow", "Action": sorted(a), "Resource": list(scope)} for scope, a in sorted(grouped.items())]
-    own = f"arn:{partition}"
-    return [
-        *found,
-        # What CloudFormation does besides calling handlers: invoke custom resources, read parameters of type SSM.
-        {
-            "Effect": "Allow",
-            "Action": ["lambda:InvokeFunction"],
-            "Resource": [f"{own}:lambda:*:{account_id}:function:ml-platform-*"],
-        },
-        {
-            "Effect": "Allow",
-            "Action": ["ssm:GetParameters"],
-            "Resource": [f"{own}:ssm:*:{account_id}:parameter/cdk-bootstrap/*"],
-        },
+    grouped: dict[tuple[str, ...], set[str]] = {
         # StackSets asks for it when a delegated administrator deploys (CloudFormation user guide).
-        {"Effect": "Allow", "Action": ["organizations:ListDelegatedAdministrators"], "Resource": ["*"]},
-    ]
+        ("*",): {"organizations:ListDelegatedAdministrators"}
+    }
+    for need in needs(HUB):
+        on = ACTION_RESOURCES.get(need.action, RESOURCES.get(need.action.split(":")[0], ()))
+        if need.on == "*" or not resource_kinds(need.action):
+            scope: tuple[str, ...] = ("*",)
+        elif on:
+            scope = tuple(f"arn:{partition}:{resource.replace('ACCOUNT', account_id)}" for resource in on)
+        else:
+            raise ExecutionPolicyError(
+                f"{need.action} is needed for {need.because} and has a resource level: say in RESOURCES of "
+                f"{Path(__file__).name} on which resources, or in EXCEPTIONS of foundation/caller_permissions.py why "
+                f"nobody asks for it."
+            )
+        grouped.setdefault(scope, set()).add(need.action)
+    return [{"Effect": "Allow", "Action": sorted(a), "Resource": list(scope)} for scope, a in sorted(grouped.items())]
 
 
 def documents(account_id: str, partition: str) -> list[dict[str, Any]]:

@@ -15,12 +15,11 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from cfnlint.decode import cfn_yaml
 
-from foundation.deploy_role import BASE_TYPES, NOT_GRANTED
+from foundation.caller_permissions import bare, needed_actions
+from foundation.deploy_role import BASE_TYPES
 from foundation.deployment_baseline import STACK_SET, DeploymentBaselineStack
 from foundation.deployment_boundary import STAGE_TYPES
-from foundation.deployment_boundary import needed_actions as stage_actions
 from foundation.handler_permissions import resource_kinds
-from foundation.launch_role import needed_actions
 from pipeline.bundling import asset_key
 from pipeline.settings import SAMPLE, HubSettings
 from products.shared import names
@@ -445,7 +444,7 @@ PASSED: Final[Context] = {
 def handler_requests(stage: Stage) -> Iterator[tuple[str, list[Request]]]:
     """For each action that CloudFormation's handlers call, what it is asked for."""
     have = kinds(stage)
-    for action in stage_actions():
+    for action in needed_actions([bare(STAGE_TYPES)]):
         service = action.partition(":")[0]
         if service == "apigateway":
             found = have["apigateway:restapi"]
@@ -454,9 +453,7 @@ def handler_requests(stage: Stage) -> Iterator[tuple[str, list[Request]]]:
             found = [("", f"arn:aws:iam::{ACCOUNT}:role/{role}", {})]
         else:
             possible = resource_kinds(action)
-            assert possible is not None, (
-                f"IAM knows no action {action}: list it in NOT_NEEDED of deployment_boundary.py"
-            )
+            assert possible is not None, f"IAM knows no action {action}: see SPELT of caller_permissions.py"
             found = [r for kind in sorted(possible) for r in have.get(f"{service}:{kind}", [])]
             found = found or [("", "*", {})]
         yield action, [(action, arn, context) for _, arn, context in found]
@@ -467,7 +464,7 @@ def test_the_boundary_lets_through_what_cloudformation_does_for_the_types_of_a_s
     baseline: Baseline, stage: Stage
 ) -> None:
     missing = [
-        f"{action} (needed for {stage_actions()[action]})"
+        f"{action} (needed for {needed_actions([bare(STAGE_TYPES)])[action]})"
         for action, requests in handler_requests(stage)
         if not any(
             allows(baseline.ceiling, action, arn, **stage.as_caller, **requested(stage.tags), **context, **PASSED)
@@ -672,13 +669,11 @@ def test_the_deploy_role_covers_the_handlers_of_the_first_stack(baseline: Baseli
     }
     extra: Context = {"iam:PermissionsBoundary": BOUNDARY, **requested(ME.tags), "aws:TagKeys": ["CostCenter"]}
     missing = []
-    for action, users in needed_actions(BASE_TYPES).items():
+    for action, users in needed_actions([bare(BASE_TYPES)]).items():
         service = action.partition(":")[0]
         found = [r for kind in sorted(resource_kinds(action) or ()) for r in have.get(f"{service}:{kind}", [])]
         for arn, context in found or [("*", Context())]:
-            if action not in NOT_GRANTED and not allows(
-                baseline.deploy, action, arn, **ME.as_caller, **extra | context
-            ):
+            if not allows(baseline.deploy, action, arn, **ME.as_caller, **extra | context):
                 missing.append((action, arn, sorted(users)))
     assert missing == []
 

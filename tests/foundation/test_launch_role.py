@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from foundation import boundary, launch_role
-from foundation.handler_permissions import SchemaError, handler_permissions, resource_kinds, resource_types
-from foundation.hub_baseline import FIRST_HUB_TYPES, deployable_types
-from foundation.launch_role import EXCEPTIONS, RENAMED, WORKLOADS, AccountKind, LaunchRoleError
-from foundation.workload_baseline import FIRST_TYPES, launchable_types
+from foundation.caller_permissions import bare, needed_actions
+from foundation.handler_permissions import SchemaError, resource_kinds, resource_types
+from foundation.launch_role import WORKLOADS, AccountKind, LaunchRoleError, launched_templates
 from tests.policy import allows
 
 if TYPE_CHECKING:
@@ -37,43 +37,42 @@ def filled(value: Any) -> Any:  # noqa: ANN401 - JSON
     return json.loads(text)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kind:
     """A kind of account with a launch role.
 
     Attributes:
-        types: Resource types that are launched there.
+        in_hub: Which releases are launched there.
         account: What its role differs in.
     """
 
-    types: frozenset[str]
+    in_hub: bool
     account: AccountKind
 
+    @cached_property
+    def templates(self) -> list[dict[str, Any]]:
+        return launched_templates(in_hub=self.in_hub)
+
+    @cached_property
     def statements(self) -> list[dict[str, Any]]:
-        statements: list[dict[str, Any]] = filled(launch_role.statements(self.types, HUB, self.account))
+        statements: list[dict[str, Any]] = filled(launch_role.statements(self.templates, HUB, self.account))
         return statements
 
 
-KINDS = {
-    "workloads": Kind(launchable_types(), WORKLOADS),
-    "hub": Kind(deployable_types(), launch_role.HUB),
-    "workloads before any release": Kind(FIRST_TYPES, WORKLOADS),
-    "hub before any release": Kind(FIRST_HUB_TYPES, launch_role.HUB),
-}
+KINDS = {"workloads": Kind(in_hub=False, account=WORKLOADS), "hub": Kind(in_hub=True, account=launch_role.HUB)}
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 @pytest.fixture(scope="module")
 def hub() -> list[dict[str, Any]]:
-    """Statements of the hub's role for deployment products; those of the first types, whatever is released."""
-    return KINDS["hub before any release"].statements()
+    """Statements of the hub's role for deployment products."""
+    return KINDS["hub"].statements
 
 
 @pytest.fixture(scope="module")
 def launch() -> list[dict[str, Any]]:
     """Statements of the role for the products in this repository."""
-    statements: list[dict[str, Any]] = filled(launch_role.statements(launchable_types(), HUB))
-    return statements
+    return KINDS["workloads"].statements
 
 
 @pytest.fixture(scope="module")
@@ -83,46 +82,24 @@ def ceiling() -> list[dict[str, Any]]:
     return statements
 
 
-# ---- proven against the schemas, both ways ----
+# ---- derived, both ways ----
 
 
 @every_kind
-def test_nothing_is_missing(kind: Kind) -> None:
-    granted = {action for statement in kind.statements() for action in statement["Action"]}
-    needed = {
-        RENAMED.get(action, action)
-        for resource_type in kind.types
-        for action in handler_permissions(resource_type)
-        if action not in EXCEPTIONS
-    }
-    assert needed - granted == set()
-
-
-@every_kind
-def test_nothing_is_idle(kind: Kind) -> None:
-    granted = {action for statement in kind.statements() for action in statement["Action"]}
-    needed = {
-        RENAMED.get(action, action) for resource_type in kind.types for action in handler_permissions(resource_type)
-    }
-    extra = {action for entry in launch_role.extras(HUB, kind.account) for action in entry.actions}
-    assert granted - needed - extra == set()
-
-
-def test_every_exception_concerns_a_schema_and_gives_a_reason() -> None:
-    in_schemas = {a for kind in KINDS.values() for t in kind.types for a in handler_permissions(t)}
-    managed = handler_permissions("AWS::IAM::ManagedPolicy")
-    assert {action for action in EXCEPTIONS if action not in in_schemas | managed} == set()
-    assert all(len(reason) > 20 for reason in EXCEPTIONS.values())
+def test_what_templates_take_is_granted_and_nothing_else(kind: Kind) -> None:
+    granted = {action for statement in kind.statements for action in statement["Action"]}
+    extra = {action for entry in launch_role.extras(HUB) for action in entry.actions}
+    assert granted - extra == set(needed_actions(kind.templates)) - extra
 
 
 @every_kind
 def test_every_action_is_one_that_iam_knows(kind: Kind) -> None:
-    assert [a for statement in kind.statements() for a in statement["Action"] if resource_kinds(a) is None] == []
+    assert [a for statement in kind.statements for a in statement["Action"] if resource_kinds(a) is None] == []
 
 
 @every_kind
 def test_every_resource_is_named_where_iam_lets_it_be(kind: Kind) -> None:
-    anything = [statement for statement in kind.statements() if statement["Resource"] == ["*"]]
+    anything = [statement for statement in kind.statements if statement["Resource"] == ["*"]]
     without_resource_level = {a for statement in anything for a in statement["Action"] if not resource_kinds(a)}
     others = {a for statement in anything for a in statement["Action"]} - without_resource_level
     assert others == {"cloudformation:GetTemplateSummary"}, "asked before a stack exists"
@@ -141,46 +118,45 @@ def launch_actions(statement: dict[str, Any]) -> list[str]:
 
 @every_kind
 def test_the_documents_fit_into_iams_limits(kind: Kind) -> None:
-    documents = launch_role.documents(launch_role.statements(kind.types, HUB, kind.account))
+    documents = launch_role.documents(launch_role.statements(kind.templates, HUB, kind.account))
     assert len(documents) <= launch_role.ATTACHED_POLICIES_MAX
     for document in [*documents, boundary.document()]:
         assert len(json.dumps(document, separators=(",", ":"))) <= launch_role.MANAGED_POLICY_MAX
 
 
-def test_a_new_resource_type_is_covered_as_soon_as_a_release_holds_it(tmp_path: Path) -> None:
-    release = tmp_path / "train_s3" / "releases" / "1.0.0"
-    release.mkdir(parents=True)
-    resources = {
-        "Queue": {"Type": "AWS::SQS::Queue"},
-        "Seed": {"Type": "Custom::SeedCode"},
-        "Meta": {"Type": "AWS::CDK::Metadata"},
-    }
-    (release / "template.json").write_text(json.dumps({"Resources": resources}))
-    assert launchable_types(tmp_path) == {"AWS::SQS::Queue"}
-    assert launchable_types(tmp_path / "none") == FIRST_TYPES
-    assert deployable_types(tmp_path) == FIRST_HUB_TYPES, "train-s3 is launched in workload accounts"
-    assert resource_types([]) == frozenset()
+def test_what_a_release_takes_is_covered_as_soon_as_there_is_one(tmp_path: Path) -> None:
+    resources = {"Queue": {"Type": "AWS::SQS::Queue"}, "Meta": {"Type": "AWS::CDK::Metadata"}}
+    parameters = {"Vpc": {"Type": "AWS::EC2::VPC::Id"}}
+    _release(tmp_path, "train_s3", {"Parameters": parameters, "Resources": resources})
+    assert "ec2:DescribeVpcs" in needed_actions(launched_templates(tmp_path, in_hub=False))
+    assert "sqs:CreateQueue" in needed_actions(launched_templates(tmp_path, in_hub=False))
+    assert launched_templates(tmp_path / "none", in_hub=False) == []
+    assert resource_types(launch_role.released_templates(tmp_path)) == {"AWS::SQS::Queue"}
 
 
 def test_each_kind_of_account_gets_a_role_for_the_products_that_are_launched_there(tmp_path: Path) -> None:
-    for product, resource_type in (("train_s3", "AWS::SQS::Queue"), ("deploy_batch", "AWS::SNS::Topic")):
-        release = tmp_path / product / "releases" / "1.0.0"
-        release.mkdir(parents=True)
-        template = json.dumps({"Resources": {"Resource": {"Type": resource_type}}})
-        (release / "template.json").write_text(template, encoding="utf-8")
-    assert launchable_types(tmp_path) == {"AWS::SQS::Queue"}
-    assert deployable_types(tmp_path) == {"AWS::SNS::Topic"}
+    queue, topic = bare(["AWS::SQS::Queue"]), bare(["AWS::SNS::Topic"])
+    _release(tmp_path, "train_s3", queue)
+    _release(tmp_path, "deploy_batch", topic)
+    assert launched_templates(tmp_path, in_hub=False) == [queue]
+    assert launched_templates(tmp_path, in_hub=True) == [topic]
+
+
+def _release(products: Path, product: str, template: dict[str, Any]) -> None:
+    release = products / product / "releases" / "1.0.0"
+    release.mkdir(parents=True)
+    (release / "template.json").write_text(json.dumps(template), encoding="utf-8")
 
 
 def test_a_type_that_nobody_scoped_stops_the_synthesis_with_what_to_do() -> None:
     with pytest.raises(LaunchRoleError, match=r"is needed for AWS::EC2::Instance.*SCOPES"):
-        launch_role.statements(["AWS::EC2::Instance"], HUB)
+        launch_role.statements([bare(["AWS::EC2::Instance"])], HUB)
     with pytest.raises(SchemaError, match="no schema for 'AWS::No::Such'"):
-        launch_role.statements(["AWS::No::Such"], HUB)
+        launch_role.statements([bare(["AWS::No::Such"])], HUB)
 
 
-def test_an_action_that_iam_does_not_know_must_be_renamed_or_excepted() -> None:
-    with pytest.raises(LaunchRoleError, match="RENAMED"):
+def test_an_action_that_iam_does_not_know_must_be_respelt_or_excepted() -> None:
+    with pytest.raises(LaunchRoleError, match="SPELT"):
         launch_role.scopes_of("s3:REST.PUT.OBJECT", ["AWS::Logs::LogGroup"])
 
 
@@ -210,6 +186,9 @@ def test_too_many_statements_for_one_role_are_refused() -> None:
         ("kms:CreateKey", "*"),
         ("cloudformation:CreateStack", f"arn:aws:cloudformation:{REGIONAL}:stack/SC-{ACCOUNT}-pp-abc/1"),
         ("ssm:GetParameters", f"arn:aws:ssm:{REGIONAL}:parameter/ml-platform/v1/boundary-arn"),
+        ("ec2:DescribeVpcs", "*"),  # parameters of the domain: CloudFormation looks them up
+        ("ec2:DescribeSubnets", "*"),
+        ("codeconnections:PassConnection", f"arn:aws:codeconnections:{REGIONAL}:connection/1"),
         ("s3:GetObject", f"arn:aws:s3:::ml-platform-artifacts-{HUB}-eu-west-1/releases/train-s3/1.0.0/template.json"),
         ("lambda:InvokeFunction", f"arn:aws:lambda:{REGIONAL}:function:ml-platform-seed-checkin"),
     ],
@@ -372,7 +351,7 @@ def test_users_groups_and_policies_are_out_of_reach(launch: list[dict[str, Any]]
 @every_kind
 @pytest.mark.parametrize("component", ["baseline", "hub"])
 def test_no_key_of_the_platform_can_be_deleted_or_opened(kind: Kind, component: str) -> None:
-    key, allowed = f"arn:aws:kms:{REGIONAL}:key/1", kind.statements()
+    key, allowed = f"arn:aws:kms:{REGIONAL}:key/1", kind.statements
     for action in ("kms:ScheduleKeyDeletion", "kms:PutKeyPolicy", "kms:DisableKey", "kms:UntagResource"):
         assert not allows(allowed, action, key, **{"aws:ResourceTag/ml-platform:component": component})
         assert allows(allowed, action, key)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from foundation.handler_permissions import handler_permissions, resource_kinds, resource_types
+from foundation.caller_permissions import bare, needed_actions
+from foundation.handler_permissions import resource_kinds, resource_types
 from pipeline import execution_policy
-from pipeline.execution_policy import HUB_TYPES, RESOURCES, UNUSED, documents
-from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, resources, synthesise
+from pipeline.execution_policy import HUB, HUB_RESOURCES, RESOURCES, ExecutionPolicyError, documents
+from tests.hub import ACCOUNT, OTHER_REGION, OU, REGION, SETTINGS, resources, synthesise
 from tests.policy import Launch, allows
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ OF_RELEASES: Final = {
 """Types that the hub has as soon as there is a release."""
 
 
+STACK_SETS: Final = f"arn:aws:cloudformation:{REGION}:109876543210"
+"""Beginning of the ARN of a StackSet in the organisation's management account."""
+
+
 @pytest.fixture(scope="module")
 def statements() -> list[dict[str, Any]]:
     return [s for document in documents(ACCOUNT, "aws") for s in document["Statement"]]
@@ -33,23 +38,29 @@ def test_the_policies_cover_the_types_of_the_hubs_stacks_and_no_others() -> None
     folder = synthesise({**SETTINGS, "regions": [REGION, OTHER_REGION]}).folder
     # The template of the StackSet is deployed to other accounts, by another role.
     templates = [p for p in folder.rglob("*.template.json") if not p.name.endswith(".product.template.json")]
-    assert resource_types(templates) | OF_RELEASES == HUB_TYPES
+    assert resource_types(templates) | OF_RELEASES == set(HUB_RESOURCES) - {"Custom::Any"}
+    taken = set(needed_actions(json.loads(path.read_text(encoding="utf-8")) for path in templates))
+    of_releases = set(needed_actions([bare(OF_RELEASES)]))
+    assert taken - set(needed_actions([HUB])) == set()
+    assert set(needed_actions([HUB])) - taken - of_releases == set(), "nothing idle"
 
 
-def test_every_action_of_the_handlers_is_granted_or_named_as_unused(statements: list[dict[str, Any]]) -> None:
+def test_every_action_that_the_stacks_take_is_granted_and_no_other(statements: list[dict[str, Any]]) -> None:
     granted = {action for s in statements for action in s["Action"]}
-    needed = {a for type_ in HUB_TYPES for a in handler_permissions(type_) if resource_kinds(a) is not None}
-    unused = {a for a in needed if UNUSED & {a, a.split(":")[0]}}
-    assert needed - unused - granted == set()
-    beyond = {"lambda:InvokeFunction", "organizations:ListDelegatedAdministrators"}
-    assert granted - needed == beyond
-    assert all(entry in unused or any(a.startswith(f"{entry}:") for a in unused) for entry in UNUSED), "nothing idle"
-    assert set(RESOURCES) == {a.split(":")[0] for a in needed - unused if resource_kinds(a)}
+    assert granted - set(needed_actions([HUB])) == {"organizations:ListDelegatedAdministrators"}
+    assert set(needed_actions([HUB])) - granted == set()
+    assert set(RESOURCES) == {a.split(":")[0] for a in granted if resource_kinds(a)}
+
+
+def test_an_action_without_a_resource_stops_the_derivation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution_policy, "RESOURCES", {})
+    with pytest.raises(ExecutionPolicyError, match=r"is needed for AWS::.* say in RESOURCES"):
+        documents(ACCOUNT, "aws")
 
 
 def test_only_actions_without_a_resource_level_are_granted_on_everything(statements: list[dict[str, Any]]) -> None:
     everywhere = {a for s in statements if s["Resource"] == ["*"] for a in s["Action"]}
-    assert {a for a in everywhere if resource_kinds(a)} == set()
+    assert {a for a in everywhere if resource_kinds(a)} == {"cloudformation:GetTemplateSummary"}, "by URL, of no stack"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +87,15 @@ def test_only_actions_without_a_resource_level_are_granted_on_everything(stateme
         ("glue:DeleteTable", f"arn:aws:glue:{REGION}:{ACCOUNT}:table/sales/orders", False),
         ("lambda:UpdateFunctionCode", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:other", False),
         ("servicecatalog:CreatePortfolio", f"arn:aws:catalog:{REGION}:{ACCOUNT}:portfolio/new", True),
+        # StackSets of a delegated administrator are the management account's; AWS's types have no account.
+        ("cloudformation:UpdateStackSet", f"{STACK_SETS}:stackset/ml-platform-baseline:1", True),
+        ("cloudformation:CreateStackInstances", f"{STACK_SETS}:stackset-target/{OU}", True),
+        ("cloudformation:CreateStackInstances", f"arn:aws:cloudformation:{REGION}::type/resource/AWS-IAM-Role", True),
+        ("cloudformation:DeleteStackSet", f"{STACK_SETS}:stackset/landing-zone:1", False),
+        ("cloudformation:GetTemplateSummary", "*", True),
+        ("codeconnections:PassConnection", f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/1", True),
+        ("codestar-connections:PassConnection", f"arn:aws:codestar-connections:{REGION}:{ACCOUNT}:connection/1", True),
+        ("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/cdk-bootstrap/hnb659fds/version", True),
         ("ec2:RunInstances", "*", False),
         ("organizations:RegisterDelegatedAdministrator", "*", False),
     ],

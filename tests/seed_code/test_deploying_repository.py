@@ -15,9 +15,8 @@ import pytest
 from aws_cdk import cloudformation_include
 from cdk_nag import AwsSolutionsChecks
 
-from foundation import deployment_boundary
+from foundation.caller_permissions import needed_actions
 from foundation.handler_permissions import resource_kinds
-from foundation.launch_role import needed_actions
 from products.shared import names, seed_code
 
 from .conftest import DEPLOYING, ROOT, Repository
@@ -88,9 +87,6 @@ ACCEPTED = {
     ("AwsSolutions-IAM5", "ReplicationRole", "<ReplicaBucket>/capture/*"): "Captured data, where it is to go.",
 }
 """Findings of cdk-nag that stand: rule, resource and what the finding ends with or holds; and why."""
-
-NOT_NEEDED = {"cloudwatch:GetMetricData"}
-"""Permissions in the schemas that only other uses of a type need: predictive scaling."""
 
 
 def test_its_own_tests_pass(deploying_repository: Repository) -> None:
@@ -171,15 +167,10 @@ def actions_of(statement: dict[str, Any]) -> list[str]:
 
 
 def test_the_execution_role_may_do_what_the_types_of_the_stage_need(rendered: dict[str, dict[str, Any]]) -> None:
-    types = {
-        entry["Type"]
-        for path, template, _ in templates(rendered)
-        for entry in template["Resources"].values()
-        if not path.endswith("/base.template.json")
-    }
     role = rendered["test/base.template.json"]["Resources"]["ExecutionRole"]
     granted = {action for statement in allowed_statements(role) for action in actions_of(statement)}
-    assert set(needed_actions(types)) - granted - set(deployment_boundary.NOT_NEEDED) - NOT_NEEDED == set()
+    taken = needed_actions(t for path, t, _ in templates(rendered) if not path.endswith("/base.template.json"))
+    assert set(taken) - granted == set()
 
 
 def test_permissions_on_everything_have_no_resource_level(rendered: dict[str, dict[str, Any]]) -> None:
