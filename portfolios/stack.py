@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aws_cdk import (
     Annotations,
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from pipeline.releases import Catalog, ReleasedProduct
     from pipeline.settings import HubSettings, Support
 
-_LOOK_AGAIN = Duration.seconds(10)
+LOOK_AGAIN: Final = Duration.seconds(10)
+"""How long a share that goes on waits until it is looked at again."""
+
 _FUNCTION_TIMEOUT = Duration.minutes(2)
 _SERVICE_TIMEOUT = Duration.minutes(45)  # more than lambdas.portfolio_share.core.DEADLINE_S, after which it answers
 
@@ -130,7 +132,7 @@ class CatalogPublisher(Construct):
             self,
             "Tasks",
             fifo=True,
-            delivery_delay=_LOOK_AGAIN,
+            delivery_delay=LOOK_AGAIN,
             visibility_timeout=Duration.minutes(12),  # six times the function's timeout, as Lambda asks for
             encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,

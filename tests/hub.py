@@ -65,6 +65,12 @@ def hub_assembly() -> Assembly:
     return synthesise(SETTINGS)
 
 
+@cache
+def two_region_assembly() -> Assembly:
+    """Return the assembly of a hub with two regions."""
+    return synthesise({**SETTINGS, "regions": [REGION, OTHER_REGION]})
+
+
 def synthesise(settings: dict[str, Any]) -> Assembly:
     """Return the assembly for some settings."""
     folder = Path(tempfile.mkdtemp(prefix="hub-assembly-"))

@@ -9,7 +9,7 @@ import pytest
 from foundation.deployment_teardown import BUILD_MINUTES, QUEUE_MINUTES, TEARDOWN_BUILD
 from pipeline.bundling import asset_key
 from products.shared import names
-from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, hub_assembly, synthesise
+from tests.hub import ACCOUNT, OTHER_REGION, REGION, hub_assembly, two_region_assembly
 from tests.policy import Launch, allows, requested
 
 STACK: Final = "ml-platform-hub-baseline"
@@ -56,7 +56,7 @@ def test_the_functions_run_the_bundled_code_and_know_the_hubs_regions(hub: Launc
 
 
 def test_a_hub_of_two_regions_has_it_in_both_with_roles_of_different_names() -> None:
-    assembly = synthesise({**SETTINGS, "regions": [REGION, OTHER_REGION]})
+    assembly = two_region_assembly()
     names_of_roles = []
     for region, stack in ((REGION, STACK), (OTHER_REGION, f"{STACK} in {OTHER_REGION}")):
         landed = Launch(assembly.templates[stack], {"BootstrapVersion": "30"}, account=ACCOUNT, region=region)

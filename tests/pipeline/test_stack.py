@@ -16,7 +16,18 @@ from aws_cdk import aws_s3
 
 import app
 from pipeline.settings import SAMPLE
-from tests.hub import ACCOUNT, OTHER_REGION, OU, REGION, SETTINGS, Assembly, hub_assembly, resources, synthesise
+from tests.hub import (
+    ACCOUNT,
+    OTHER_REGION,
+    OU,
+    REGION,
+    SETTINGS,
+    Assembly,
+    hub_assembly,
+    resources,
+    synthesise,
+    two_region_assembly,
+)
 from tests.policy import Launch, allows
 
 if TYPE_CHECKING:
@@ -44,7 +55,7 @@ def sample() -> Assembly:
 
 @pytest.fixture(scope="module")
 def two_regions() -> Assembly:
-    return synthesise({**SETTINGS, "regions": [REGION, OTHER_REGION]})
+    return two_region_assembly()
 
 
 def actions(assembly: Assembly) -> list[list[str]]:
