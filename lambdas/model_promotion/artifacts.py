@@ -96,9 +96,11 @@ class Original:
         composite: Whether the checksum is one over the checksums of parts.
         content_type: Its content type.
         metadata: Its user metadata.
+        owner: Account that has to own the bucket.
     """
 
     location: Location
+    owner: str
     size: int
     etag: str
     modified: float
@@ -109,11 +111,12 @@ class Original:
     metadata: Mapping[str, str]
 
     @classmethod
-    def of(cls, location: Location, head: Mapping[str, Any]) -> Original:
+    def of(cls, location: Location, head: Mapping[str, Any], *, owner: str) -> Original:
         """Read the answer of HeadObject with checksums."""
         algorithm = next((name for name in _ALGORITHMS if head.get(f"Checksum{name}")), "")
         return cls(
             location=location,
+            owner=owner,
             size=int(head["ContentLength"]),
             etag=str(head["ETag"]).strip('"'),
             modified=head["LastModified"].timestamp(),
@@ -136,31 +139,42 @@ class _Plan:
 class Artifacts:
     """Copies artifacts into the registry bucket.
 
+    Every request names the account that has to own the bucket, so that S3 refuses a bucket which somebody else made
+    under the expected name (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html).
+
     Args:
         bucket: The registry bucket.
+        account: Account of the registry bucket.
         key_arn: KMS key of the copies.
         remaining_s: Seconds left of this invocation.
         workers: Parts copied at a time.
     """
 
-    def __init__(self, bucket: str, key_arn: str, remaining_s: Callable[[], float], *, workers: int = WORKERS) -> None:
-        self._bucket = bucket
+    def __init__(
+        self, bucket: str, account: str, key_arn: str, remaining_s: Callable[[], float], *, workers: int = WORKERS
+    ) -> None:
+        self._account = account
         self._sse = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_arn, "BucketKeyEnabled": True}
         self._remaining_s = remaining_s
         self._workers = workers
         self._client: Any = boto3.client("s3", config=_CONFIG)
 
-    def copy(self, reference: Reference, target: Location) -> list[Copied]:
+    def copy(self, reference: Reference, target: Location, *, owner: str) -> list[Copied]:
         """Copy an object, or all objects below a prefix; an empty list if an optional artifact is not there.
+
+        Args:
+            reference: What the package names.
+            target: Where the copy goes.
+            owner: Account that has to own the original's bucket.
 
         Raises:
             PromotionError: It is not there, or not what was registered.
             OutOfTimeError: The rest has to wait for the next invocation.
         """
         place = reference.location
-        head = None if place.key.endswith("/") else self._head(place)
+        head = None if place.key.endswith("/") else self._head(place, owner)
         if head is not None:
-            original = Original.of(place, head)
+            original = Original.of(place, head, owner=owner)
             if reference.etag and reference.etag != original.etag:
                 raise PromotionError(
                     f"{place.uri} has the ETag {original.etag}, and had {reference.etag} when the package was "
@@ -168,7 +182,7 @@ class Artifacts:
                 )
             return [self._copy_object(original, target)]
         prefix = place.key.rstrip("/") + "/"
-        keys = [key for key in self._keys(place.bucket, prefix) if not key.endswith("/")]
+        keys = [key for key in self._keys(place.bucket, prefix, owner) if not key.endswith("/")]
         if not keys and reference.required:
             raise PromotionError(
                 f"{place.uri} is named by the package and does not exist: the package is of no use without it, so it "
@@ -178,20 +192,22 @@ class Artifacts:
             self._copy_listed(
                 Location(bucket=place.bucket, key=key),
                 Location(bucket=target.bucket, key=target.key.rstrip("/") + "/" + key.removeprefix(prefix)),
+                owner,
             )
             for key in keys
         ]
 
-    def _keys(self, bucket: str, prefix: str) -> Iterator[str]:
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    def _keys(self, bucket: str, prefix: str, owner: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, ExpectedBucketOwner=owner):
             for entry in page.get("Contents", ()):
                 yield str(entry["Key"])
 
-    def _copy_listed(self, place: Location, target: Location) -> Copied:
-        head = self._head(place)
+    def _copy_listed(self, place: Location, target: Location, owner: str) -> Copied:
+        head = self._head(place, owner)
         if head is None:
             raise PromotionError(f"{place.uri} disappeared while it was being copied. Approve the package again.")
-        return self._copy_object(Original.of(place, head), target)
+        return self._copy_object(Original.of(place, head, owner=owner), target)
 
     def _copy_object(self, original: Original, target: Location) -> Copied:
         done = self._verified(original, target)
@@ -203,8 +219,7 @@ class Artifacts:
             self._copy_parts(original, target, plan)
         else:
             self._client.copy_object(
-                Bucket=target.bucket,
-                Key=target.key,
+                **self._at(target),
                 **_source(original),
                 **self._properties(original, plan),
                 MetadataDirective="REPLACE",
@@ -243,6 +258,7 @@ class Artifacts:
             found = self._client.get_object_attributes(
                 Bucket=original.location.bucket,
                 Key=original.location.key,
+                ExpectedBucketOwner=original.owner,
                 ObjectAttributes=["ObjectParts"],
                 MaxParts=1000,
                 **marker,
@@ -260,7 +276,7 @@ class Artifacts:
             checksum = {"ChecksumAlgorithm": original.algorithm, "ChecksumType": kind} if plan.keeps_checksum else {}
             upload = str(
                 self._client.create_multipart_upload(
-                    Bucket=target.bucket, Key=target.key, **self._properties(original, plan), **checksum
+                    **self._at(target), **self._properties(original, plan), **checksum
                 )["UploadId"]
             )
 
@@ -268,8 +284,7 @@ class Artifacts:
             if self._remaining_s() < _RESERVED_S:
                 return None
             answer = self._client.upload_part_copy(
-                Bucket=target.bucket,
-                Key=target.key,
+                **self._at(target),
                 UploadId=upload,
                 PartNumber=part.number,
                 CopySourceRange=f"bytes={part.first}-{part.last}",
@@ -283,8 +298,7 @@ class Artifacts:
         if len(finished) < len(parts):
             raise OutOfTimeError(f"{original.location.uri}: {len(finished)} of {len(parts)} parts are copied")
         self._client.complete_multipart_upload(
-            Bucket=target.bucket,
-            Key=target.key,
+            **self._at(target),
             UploadId=upload,
             MultipartUpload={"Parts": [_completed(number, finished[number]) for number in sorted(finished)]},
         )
@@ -293,24 +307,26 @@ class Artifacts:
         self, original: Original, target: Location, parts: Sequence[Part]
     ) -> tuple[str | None, dict[int, Mapping[str, Any]]]:
         """Return the upload that an earlier attempt left behind and its parts, by number."""
-        listed = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=target.bucket, Prefix=target.key)
+        listed = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=target.bucket, Prefix=target.key, ExpectedBucketOwner=self._account
+        )
         uploads = [entry for page in listed for entry in page.get("Uploads", ()) if entry["Key"] == target.key]
         usable = [entry for entry in uploads if entry["Initiated"].timestamp() >= original.modified]
         for entry in uploads:
             if entry not in usable[:1]:  # begun for other contents of the original, or by an attempt that was cut short
-                self._client.abort_multipart_upload(Bucket=target.bucket, Key=target.key, UploadId=entry["UploadId"])
+                self._client.abort_multipart_upload(**self._at(target), UploadId=entry["UploadId"])
         if not usable:
             return None, {}
         upload = str(usable[0]["UploadId"])
         sizes = {part.number: part.size for part in parts}
-        pages = self._client.get_paginator("list_parts").paginate(Bucket=target.bucket, Key=target.key, UploadId=upload)
+        pages = self._client.get_paginator("list_parts").paginate(**self._at(target), UploadId=upload)
         entries = [entry for page in pages for entry in page.get("Parts", ())]
         done = {int(entry["PartNumber"]): entry for entry in entries}
         return upload, {number: entry for number, entry in done.items() if entry["Size"] == sizes.get(number)}
 
     def _verified(self, original: Original, target: Location) -> Copied | None:
         """Return the copy if it is there, of the present original, and equal in size and checksum."""
-        head = self._head(target)
+        head = self._head(target, self._account)
         if head is None:
             return None
         entries = head.get("Metadata", {})
@@ -329,10 +345,14 @@ class Artifacts:
             etag=original.etag,
         )
 
-    def _head(self, place: Location) -> dict[str, Any] | None:
+    def _at(self, target: Location) -> dict[str, str]:
+        """Return a place in the registry bucket as parameters."""
+        return {"Bucket": target.bucket, "Key": target.key, "ExpectedBucketOwner": self._account}
+
+    def _head(self, place: Location, owner: str) -> dict[str, Any] | None:
         try:
             answer: dict[str, Any] = self._client.head_object(
-                Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED"
+                Bucket=place.bucket, Key=place.key, ChecksumMode="ENABLED", ExpectedBucketOwner=owner
             )
         except ClientError as err:
             if err.response["Error"]["Code"] in _ABSENT:
@@ -356,6 +376,7 @@ class Artifacts:
 def _source(original: Original) -> dict[str, Any]:
     """Return what names the original in a copy, and refuses one that has changed."""
     return {
+        "ExpectedSourceBucketOwner": original.owner,
         "CopySource": {"Bucket": original.location.bucket, "Key": original.location.key},
         "CopySourceIfMatch": f'"{original.etag}"',
     }

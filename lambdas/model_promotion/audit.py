@@ -78,17 +78,18 @@ class Audit:
 
     Args:
         bucket: Its name.
+        account: Account that has to own it.
     """
 
-    def __init__(self, bucket: str) -> None:
-        self._bucket = bucket
+    def __init__(self, bucket: str, account: str) -> None:
+        self._place = {"Bucket": bucket, "ExpectedBucketOwner": account}
         self._client: Any = boto3.client("s3", config=CONFIG)
 
     def note(self, verdict: Verdict) -> None:
         """Write a decision down, unless it is written down already."""
         try:
             self._client.put_object(
-                Bucket=self._bucket,
+                **self._place,
                 Key=verdict.key,
                 Body=verdict.line.encode(),
                 ContentType="application/json",

@@ -31,7 +31,6 @@ DIGEST_KEY: Final = "source_digest"
 HANDOVERS_MAX: Final = 40
 """Invocations that may pass a promotion on: 10 hours of copying. More means that it does not advance."""
 
-_NAME_MAX: Final = 63
 _URI_MAX: Final = 256
 """Longest URI of a copy: values of customer metadata, where URIs occur too, have at most 256 characters."""
 _TEXT_MAX: Final = 1024
@@ -45,7 +44,7 @@ _NOT_CARRIED: Final = frozenset(
         "ModelApprovalStatus",  # the hub decides anew
         "CertifyForMarketplace",  # does not apply to versioned packages
         "ValidationSpecification",  # names a role of the other account, which nobody may pass here
-        "SecurityConfig",  # names a key of the other account; replaced by the hub's
+        "SecurityConfig",  # packages with a key of their own are refused
         "ClientToken",
         "Tags",  # refused for versions, which have the tags of their group
     }
@@ -59,6 +58,13 @@ _LOOSE_FIELDS: Final = frozenset({"CustomerMetadataProperties", "Environment"})
 """Maps of free texts: a URI in them is an artifact only where the model's other artifacts are."""
 _LINEAGE_KEYS: Final = frozenset({"data_uri"})
 """Customer metadata that names the training data: it stays where it is, whatever its size."""
+_READ_KEYS: Final = frozenset({"samples"})
+"""Customer metadata that names what deployments read."""
+
+_NAME: Final = r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}"
+_PROJECT_GROUP: Final = re.compile(r"[a-z0-9](?:-*[a-z0-9]){0,31}-(p-[a-z0-9]{1,14})")
+"""Groups of projects, ``<project name>-<project id>``: at most 49 characters, and the id is what follows the last
+``-p-`` but letters and digits, so that no project's group can be read as another's."""
 
 
 class PromotionError(Exception):
@@ -95,10 +101,33 @@ class PackageArn:
         """Return the ARN of a group of another account in the same region."""
         return f"{self.text.split(':model-package/')[0].rsplit(':', 1)[0]}:{account}:model-package-group/{name}"
 
+    @property
+    def project(self) -> str | None:
+        """Id of the project whose group it is, e.g. ``p-abc123``; None if the group is not a project's."""
+        found = _PROJECT_GROUP.fullmatch(self.group.lower())
+        return found[1] if found else None
+
+    @property
+    def bucket(self) -> str:
+        """Bucket of the project, the only place from which anything of the package is copied.
+
+        Raises:
+            PromotionError: The group is not a project's.
+        """
+        if self.project is None:
+            raise PromotionError(
+                f"{self.text} is in the group {self.group!r}, which is not the group of a project (<project name>-"
+                f"<project id>), so nobody knows from which bucket its files may be copied: it is not promoted. "
+                f"Register the model in the group of a project."
+            )
+        return f"mlp-{self.project}-{self.account}-{self.region}"
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read an ARN; None for a package without a group, which has no version."""
-        found = re.fullmatch(r"arn:[^:]+:sagemaker:([^:]+):(\d{12}):model-package/([^/]+)/(\d+)", text)
+        found = re.fullmatch(
+            rf"arn:[a-z-]+:sagemaker:([a-z0-9-]+):(\d{{12}}):model-package/({_NAME})/(\d{{1,9}})", text
+        )
         if not found:
             return None
         region, account, group, version = found.groups()
@@ -126,23 +155,24 @@ class Notice:
         """Read an event; None if it is about a package without a group.
 
         Raises:
-            PromotionError: It is no such event, or speaks of a package of another account than its own.
+            PromotionError: It is not such an event, or is about a package of another account or region than its own.
         """
         detail = event.get("detail")
         if (event.get("source"), event.get("detail-type")) != (EVENT_SOURCE, EVENT_TYPE) or not isinstance(
             detail, dict
         ):
             raise PromotionError(
-                f"the message is no event {EVENT_TYPE!r} of {EVENT_SOURCE} (source {event.get('source')!r}, type "
+                f"the message is not an event {EVENT_TYPE!r} of {EVENT_SOURCE} (source {event.get('source')!r}, type "
                 f"{event.get('detail-type')!r}): nothing is promoted. Correct the rule that feeds the queue."
             )
         arn = PackageArn.parse(str(detail.get("ModelPackageArn")))
         if arn is None:
             return None
-        if arn.account != event.get("account"):
+        # EventBridge writes both: the account of whoever puts an event cannot be made up.
+        if (arn.account, arn.region) != (event.get("account"), event.get("region")):
             raise PromotionError(
-                f"the event comes from account {event.get('account')!r} and speaks of {arn.text}: "
-                f"no account speaks for another one, so it is refused."
+                f"the event comes from account {event.get('account')!r}, region {event.get('region')!r}, and is about "
+                f"{arn.text}: no account speaks for another one, so it is refused."
             )
         tags = detail.get("Tags")
         return cls(
@@ -349,26 +379,22 @@ def reflect(decision: Decision, account: str, hub: Mapping[str, Any], record: Re
 
 
 def hub_group(group: str, account: str) -> str:
-    """Return the name of the hub's group for a group of another account, at most 63 characters.
+    """Return the name of the hub's group for a group of another account: ``<group>-<account>``.
 
-    It is ``<group>-<account>``. A group with more than 50 characters is cut and gets 8 characters of its hash; groups
-    of this platform's projects have at most 49. It is in lower case, as SageMaker writes names into ARNs, so that the
-    ARN of the group follows from its name.
+    Groups of projects have at most 49 characters, so it has at most 62 of the 63 that SageMaker allows. It is in lower
+    case, as SageMaker writes names into ARNs, so that the ARN of the group follows from its name.
     """
-    group = group.lower()
-    name = f"{group}-{account}"
-    if len(name) <= _NAME_MAX:
-        return name
-    digest = hashlib.sha256(group.encode()).hexdigest()[:8]
-    return f"{group[: _NAME_MAX - len(account) - len(digest) - 2].rstrip('-')}-{digest}-{account}"
+    return f"{group.lower()}-{account}"
 
 
 def folder(package: PackageArn, created: datetime) -> str:
-    """Return what a package's copies and record have in common, e.g. ``1111…/churn-p-1/7-20261120T101500Z``.
+    """Return what a package's copies and record have in common, e.g. ``churn-p-1-1111…/7-20261120T101500Z``.
 
-    The time is part of it because a deleted group can be created again and its versions start at 1.
+    The hub's group comes first, so that policies can open the copies of one group. The time is part of it because a
+    deleted group can be created again and its versions start at 1.
     """
-    return f"{package.account}/{package.group}/{package.version}-{created.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    group = hub_group(package.group, package.account)
+    return f"{group}/{package.version}-{created.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def is_copy_of(package: Mapping[str, Any], folder: str) -> bool:
@@ -376,8 +402,11 @@ def is_copy_of(package: Mapping[str, Any], folder: str) -> bool:
 
     Its metadata says so, or, where 50 entries of its own left no room, the place of its artifacts.
     """
-    text = json.dumps(package, default=str)
-    return f'"{folder}"' in text or f"/packages/{folder}/" in text
+    if package.get("CustomerMetadataProperties", {}).get(FOLDER_KEY) == folder:
+        return True
+    free = {"CustomerMetadataProperties", *_TEXT_FIELDS}  # where anything may have been written in development
+    text = json.dumps({name: value for name, value in package.items() if name not in free}, default=str)
+    return f"/packages/{folder}/" in text
 
 
 def client_token(package: PackageArn, created: datetime) -> str:
@@ -441,6 +470,19 @@ class Reference:
     etag: str = ""
 
 
+def own_key_refused(arn: str) -> PromotionError:
+    """Return the error for a package that is encrypted with a KMS key of its own.
+
+    SageMaker decrypts it with the rights of whoever describes it: ML engineers, builds and deploy roles would all need
+    the key of another account.
+    """
+    return PromotionError(
+        f"{arn} is encrypted with a KMS key of its own (SecurityConfig), so nobody outside its account can read "
+        f"it: it is not promoted. Register the model without SecurityConfig, its files stay under the project's key, "
+        f"and approve that version."
+    )
+
+
 def carried(package: Mapping[str, Any], accepts: Any) -> dict[str, Any]:  # noqa: ANN401 (a shape of botocore)
     """Return the fields of a described package that CreateModelPackage takes, at every depth.
 
@@ -456,12 +498,55 @@ def carried(package: Mapping[str, Any], accepts: Any) -> dict[str, Any]:  # noqa
     return request
 
 
-def references(request: Mapping[str, Any], package: Mapping[str, Any]) -> list[Reference]:
-    """Return every artifact that a request names, each once, in a stable order.
+def require_own(request: Mapping[str, Any], package: PackageArn, hub_account: str) -> None:
+    """Check that everything which a request names to be copied or read belongs to the package's own project.
+
+    The function may read the buckets and images of all projects, and whoever registers a package writes its URIs. So
+    they are held against what the event says, for which AWS vouches, and against nothing that the package says. Images
+    of AWS and of third accounts are not copied: whoever serves the model pulls them with rights of their own. Those in
+    the hub are copies that belong to other projects.
 
     Args:
         request: What `carried` returned.
+        package: The package.
+        hub_account: 12 digits.
+
+    Raises:
+        PromotionError: Something is elsewhere; nothing may be copied. The text names all of it.
+    """
+    bucket, images = package.bucket, f"mlp-{package.project}"
+    foreign = []
+    for path, text in _texts(request):
+        name = path[-1]
+        if path[0] in _TEXT_FIELDS or (path[0] == "CustomerMetadataProperties" and name not in _READ_KEYS):
+            continue
+        place = Location.parse(text)
+        if name == "Image":
+            image = re.match(r"(\d{12})\.dkr[.-]ecr[.-][^/]+/([^:@]+)", text)
+            registry, repository = image.groups() if image else ("", "")
+            is_project_repository = re.fullmatch(rf"{images}([-/].*)?", repository) is not None
+            own = registry != hub_account and (registry != package.account or is_project_repository)
+        elif name.endswith(("Uri", "Url")) or name in _READ_KEYS:
+            own = place is not None and place.bucket == bucket
+        else:
+            own = place is None or place.bucket == bucket
+        if not own:
+            foreign.append(f"{'.'.join(path)} {text}")
+    if foreign:
+        raise PromotionError(
+            f"{package.text} names what does not belong to its project {package.project}: {', '.join(foreign)}. "
+            f"Files may be in the bucket {bucket} only, images of the account in repositories {images}, {images}-… and "
+            f"{images}/… only. Nothing is copied. Copy it there, register the model again and approve that version."
+        )
+
+
+def references(request: Mapping[str, Any], package: Mapping[str, Any], bucket: str) -> list[Reference]:
+    """Return every artifact that a request names, each once, in a stable order.
+
+    Args:
+        request: What `carried` returned, and `require_own` found no fault with.
         package: Answer of DescribeModelPackage, for the ETags that the request no longer has.
+        bucket: Bucket of the project.
     """
     etags = dict(_etags(package))
     strict: dict[Location, bool] = {}
@@ -471,10 +556,9 @@ def references(request: Mapping[str, Any], package: Mapping[str, Any]) -> list[R
         if location is None or path[0] in _TEXT_FIELDS or path[-1] in _LINEAGE_KEYS:
             continue
         (loose if _LOOSE_FIELDS & set(path) else strict)[location] = True
-    buckets = {location.bucket for location in strict}
     found = [Reference(location=place, required=True, etag=etags.get(place, "")) for place in strict]
     found += [
-        Reference(location=place, required=False) for place in loose if place.bucket in buckets and place not in strict
+        Reference(location=place, required=False) for place in loose if place.bucket == bucket and place not in strict
     ]
     return sorted(found, key=lambda reference: reference.location)
 
@@ -509,15 +593,15 @@ def images(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def target_of(location: Location, *, bucket: str, folder: str) -> Location:
-    """Return where an artifact is copied to: no two artifacts to the same place, no URI over 256 characters.
+    """Return where an object of a project's bucket is copied to: no two to the same place, no URI over 256 characters.
 
-    ``packages/<account>/<group>/<version>-<time>/<bucket>/<key>``; when that is too long, bucket and key become a
-    hash, followed by the end of the last part of the key.
+    ``packages/<hub's group>/<version>-<time>/<key>``; when that is too long, the key becomes a hash, followed by the
+    end of its last part.
     """
-    target = Location(bucket=bucket, key=f"packages/{folder}/{location.bucket}/{location.key}")
+    target = Location(bucket=bucket, key=f"packages/{folder}/{location.key}")
     if len(target.uri) <= _URI_MAX:
         return target
-    digest = hashlib.sha256(f"{location.bucket}/{location.key}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(location.key.encode()).hexdigest()[:32]
     slash = "/" if location.key.endswith("/") else ""
     stem = f"packages/{folder}/{digest}/"
     room = _URI_MAX - len(Location(bucket=bucket, key=stem).uri) - len(slash)
@@ -526,10 +610,12 @@ def target_of(location: Location, *, bucket: str, folder: str) -> Location:
 
 
 def customer_metadata(present: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
-    """Return customer metadata with our entries, as far as the limit of 50 leaves room for them."""
-    room = _METADATA_MAX - len(present)
-    new = {key: value for key, value in added.items() if key not in present}
-    return {**present, **dict(list(new.items())[: max(room, 0)])}
+    """Return customer metadata with our entries, as far as the limit of 50 leaves room for them.
+
+    What development wrote under the name of one of our entries is left out: nobody else says what promotion says.
+    """
+    theirs = {key: value for key, value in present.items() if key not in added}
+    return theirs | dict(list(added.items())[: _METADATA_MAX - len(theirs)])
 
 
 def group_policy(arn: str, readers: Sequence[str]) -> str:

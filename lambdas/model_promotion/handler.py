@@ -53,12 +53,12 @@ def services() -> promotion.Services:
     return promotion.Services(
         hub_account=hub,
         bucket=bucket,
-        registry=Registry(key_arn, readers),
-        artifacts=Artifacts(bucket, key_arn, _deadline.remaining_s),
+        registry=Registry(readers),
+        artifacts=Artifacts(bucket, hub, key_arn, _deadline.remaining_s),
         images=Images(hub, os.environ["REGISTRY_REPOSITORY"], _deadline.remaining_s),
         cards=Cards(),
-        audit=Audit(os.environ["AUDIT_BUCKET"]),
-        ledger=Ledger(bucket, key_arn),
+        audit=Audit(os.environ["AUDIT_BUCKET"], hub),
+        ledger=Ledger(bucket, hub, key_arn),
         pipelines=deployments.Pipelines(),
         remaining_s=_deadline.remaining_s,
     )

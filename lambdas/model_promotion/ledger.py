@@ -37,18 +37,19 @@ class Ledger:
 
     Args:
         bucket: The registry bucket.
+        account: Account that has to own it.
         key_arn: Its KMS key.
     """
 
-    def __init__(self, bucket: str, key_arn: str) -> None:
-        self._bucket = bucket
+    def __init__(self, bucket: str, account: str, key_arn: str) -> None:
+        self._place = {"Bucket": bucket, "ExpectedBucketOwner": account}
         self._key_arn = key_arn
         self._client: Any = boto3.client("s3", config=CONFIG)
 
     def read(self, key: str, source: str) -> Entry:
         """Return the record of a package; an empty one if there is none."""
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=_object(key))
+            answer = self._client.get_object(**self._place, Key=_object(key))
         except ClientError as err:
             if err.response["Error"]["Code"] != "NoSuchKey":
                 raise
@@ -64,7 +65,7 @@ class Ledger:
         condition = {"IfNoneMatch": "*"} if entry.etag is None else {"IfMatch": entry.etag}
         try:
             answer = self._client.put_object(
-                Bucket=self._bucket,
+                **self._place,
                 Key=_object(entry.key),
                 Body=record.text.encode(),
                 ContentType="application/json",

@@ -86,6 +86,8 @@ def handle(notice: core.Notice, use: Services) -> str:
     if task == "nothing":
         return task
     run = _Run(notice, package, decision, entry, use)
+    if task == "promote":
+        core.require_own(use.registry.carried(package), arn, use.hub_account)
     if task == "note":
         run.note()
     else:
@@ -233,9 +235,9 @@ class _Run:
         }
         targets: dict[Location, Location] = {}
         copied: list[Copied] = []
-        for reference in core.references(request, self._package):
+        for reference in core.references(request, self._package, self._arn.bucket):
             target = core.target_of(reference.location, bucket=use.bucket, folder=self._folder)
-            copies = use.artifacts.copy(reference, target)
+            copies = use.artifacts.copy(reference, target, owner=self._arn.account)
             if copies:
                 targets[reference.location] = target
                 copied += copies

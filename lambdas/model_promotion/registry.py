@@ -22,33 +22,36 @@ class Registry:
     """The hub's registry, and what other accounts let the hub read of theirs.
 
     Args:
-        key_arn: KMS key for packages whose original is encrypted with a key of its own.
         readers: Deployment accounts that may read the hub's groups.
     """
 
-    def __init__(self, key_arn: str, readers: Sequence[str]) -> None:
-        self._key_arn = key_arn
+    def __init__(self, readers: Sequence[str]) -> None:
         self._readers = readers
         self._client: Any = boto3.client("sagemaker", config=CONFIG)
 
     def describe(self, arn: str) -> dict[str, Any] | None:
-        """Return a package, or None if it does not exist (any more)."""
+        """Return a package, or None if it does not exist (any more).
+
+        Raises:
+            PromotionError: It is encrypted with a KMS key of its own, which nobody in the hub may use.
+        """
         try:
             answer: dict[str, Any] = self._client.describe_model_package(ModelPackageName=arn)
         except ClientError as err:
             if _is_missing(err):
                 return None
+            if err.response["Error"]["Code"].startswith("AccessDenied") and "kms:" in str(err):
+                raise core.own_key_refused(arn) from err
             raise
+        if "SecurityConfig" in answer:
+            raise core.own_key_refused(arn)
         answer.pop("ResponseMetadata", None)
         return answer
 
     def carried(self, package: Mapping[str, Any]) -> dict[str, Any]:
         """Return what CreateModelPackage takes of a described package."""
         operation = self._client.meta.service_model.operation_model("CreateModelPackage")
-        request = core.carried(package, operation.input_shape)
-        if "SecurityConfig" in package:
-            request["SecurityConfig"] = {"KmsKeyId": self._key_arn}
-        return request
+        return core.carried(package, operation.input_shape)
 
     def ensure_group(self, arn: str, description: str, tags: Mapping[str, str]) -> None:
         """Create a group unless it exists, and give it the policy and the tags it has to have."""

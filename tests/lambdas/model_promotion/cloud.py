@@ -27,6 +27,8 @@ DEV, HUB, PROD = "111111111111", "999999999999", "333333333333"
 REGION = "eu-west-1"
 BUCKET, AUDIT, KEY = f"ml-platform-registry-{HUB}-{REGION}", "ml-platform-audit", f"arn:aws:kms:{REGION}:{HUB}:key/hub"
 REPOSITORY = "ml-platform/models"
+IMAGES = "mlp-p-1-scoring"
+"""Repository of the project in the development account."""
 QUEUE = "https://sqs/queue"
 
 Json = dict[str, Any]
@@ -92,6 +94,7 @@ class Cloud:
         self.sent: list[Json] = []
         self.put_off: list[Json] = []
         self.remembers_tokens = True
+        self.hides_encrypted_packages = True
         self.wait_s: dict[str, float] = {}
         self.fail: Callable[[str, Json], BaseException | None] = lambda _operation, _parameters: None
         self.fail_at: int | None = None
@@ -229,6 +232,7 @@ class Cloud:
             shape = client.meta.service_model.operation_model(operation).input_shape
             as_sent = parameters | {"CopySource": "bucket/key"} if "CopySource" in parameters else parameters
             botocore.validate.validate_parameters(as_sent, shape)  # botocore takes a dict there, and sends a text
+            _require_owners(shape.members, parameters)
             return cloud._answer(f"{service}:{operation}", parameters)
 
         with mock.patch("botocore.client.BaseClient._make_api_call", call):
@@ -256,6 +260,10 @@ class Cloud:
     def _describe_model_package(self, ModelPackageName: str) -> Json:  # noqa: N803
         if ModelPackageName not in self.packages:
             raise _refused(f"ModelPackage {ModelPackageName} does not exist.")
+        key = self.packages[ModelPackageName].get("SecurityConfig", {}).get("KmsKeyId")
+        if key and self.hides_encrypted_packages:
+            message = f"User: promotion is not authorized to perform: kms:Decrypt on resource: {key}"
+            raise client_error("AccessDeniedException", "DescribeModelPackage", message)
         return dict(self.packages[ModelPackageName])
 
     def _create_model_package_group(self, **request: Any) -> Json:  # noqa: ANN401
@@ -346,7 +354,7 @@ class Cloud:
             **checksum,
         }
 
-    def _get_object(self, Bucket: str, Key: str) -> Json:  # noqa: N803
+    def _get_object(self, Bucket: str, Key: str, **_rest: Any) -> Json:  # noqa: N803, ANN401
         if (Bucket, Key) not in self.objects:
             raise client_error("NoSuchKey", "GetObject")
         entry = self.objects[Bucket, Key]
@@ -542,6 +550,17 @@ class Cloud:
         return {}
 
 
+def _require_owners(accepts: Mapping[str, Any], parameters: Json) -> None:
+    """Fail unless a request of S3 names the owner of every bucket where it may, and S3 would find it right."""
+    source = parameters.get("CopySource", {}).get("Bucket", "")
+    for name, bucket in (
+        ("ExpectedBucketOwner", parameters.get("Bucket", "")),
+        ("ExpectedSourceBucketOwner", source),
+    ):
+        if name in accepts:
+            assert parameters[name] == (HUB if bucket in (BUCKET, AUDIT) else bucket.split("-")[-4]), (name, bucket)
+
+
 def _digest(*values: object) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()
 
@@ -558,7 +577,7 @@ def model(version: int = 1, **fields: Any) -> Mapping[str, Any]:  # noqa: ANN401
         return {"ContentType": "application/json", "S3Uri": f"s3://{source}/v{version}/{name}"}
 
     container = {
-        "Image": f"{DEV}.dkr.ecr.{REGION}.amazonaws.com/scoring:latest",
+        "Image": f"{DEV}.dkr.ecr.{REGION}.amazonaws.com/{IMAGES}:latest",
         "ModelDataUrl": f"s3://{source}/v{version}/model.tar.gz",
         "Environment": {"SAGEMAKER_SUBMIT_DIRECTORY": f"s3://{source}/v{version}/code.tar.gz", "MODE": "fast"},
     }
@@ -617,4 +636,4 @@ def put_artifacts(cloud: Cloud, version: int = 1) -> str:
     for name in names:
         cloud.put(source, f"v{version}/{name}")
     cloud.put(source, "lake/training-data.csv")
-    return cloud.push("scoring", "latest", [b"configuration", b"first layer of the image", b"second layer"])
+    return cloud.push(IMAGES, "latest", [b"configuration", b"first layer of the image", b"second layer"])

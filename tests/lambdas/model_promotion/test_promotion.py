@@ -160,11 +160,16 @@ def test_texts_that_look_like_places_do_not_stop_a_promotion(cloud: Cloud, funct
     assert {key: kept[key] for key in metadata} == metadata
 
 
-def test_a_package_with_its_own_key_gets_the_key_of_the_hub(cloud: Cloud, function: Function) -> None:
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_package_with_a_key_of_its_own_is_refused_whether_or_not_its_description_can_be_read(
+    cloud: Cloud, function: Function, caplog: pytest.LogCaptureFixture, *, hidden: bool
+) -> None:
     put_artifacts(cloud)
     package = dict(model(SecurityConfig={"KmsKeyId": f"arn:aws:kms:{REGION}:{DEV}:key/dev"}))
-    function.invoke(cloud.decide(cloud.register(package), "Approved"))
-    assert cloud.copies[0]["SecurityConfig"] == {"KmsKeyId": KEY}
+    cloud.hides_encrypted_packages = hidden
+    assert function.invoke(cloud.decide(cloud.register(package), "Approved")) == ["m0"]
+    assert "Register the model without SecurityConfig" in caplog.text
+    assert not cloud.groups
 
 
 def test_fifty_entries_of_metadata_all_survive(cloud: Cloud, function: Function) -> None:
@@ -175,29 +180,20 @@ def test_fifty_entries_of_metadata_all_survive(cloud: Cloud, function: Function)
 
 
 def test_the_longest_names_fit() -> None:
-    assert core.hub_group("a" * 32 + "-" + "p" * 16, DEV) == "a" * 32 + "-" + "p" * 16 + "-" + DEV
-    longest = [core.hub_group("a" * 62 + last, DEV) for last in "bc"]
-    assert [len(name) for name in longest] == [63, 63]
-    assert len(set(longest)) == 2
-    assert all(name.endswith(DEV) for name in longest)
+    group = "a" * 32 + "-p-" + "b" * 14
+    arn = core.PackageArn.parse(f"arn:aws:sagemaker:{REGION}:{DEV}:model-package/{group}/1")
+    assert arn
+    assert arn.bucket == f"mlp-p-{'b' * 14}-{DEV}-{REGION}"
+    assert len(core.hub_group(group, DEV)) <= 63
 
 
 def test_long_places_stay_apart_and_fit_into_metadata() -> None:
-    folder = f"{DEV}/{'g' * 63}/12-20261120T101500Z"
-    places = [
-        core.Location(bucket=bucket, key=f"{stem * 300}/model.tar.gz")
-        for bucket in ("b" * 63, "c" * 63)
-        for stem in ("x", "y")
-    ]
+    folder = f"{'g' * 62}/12-20261120T101500Z"
+    places = [core.Location(bucket=SOURCE, key=f"{stem * 300}/model.tar.gz") for stem in ("x", "y", "z")]
     targets = {core.target_of(place, bucket=BUCKET, folder=folder).uri for place in places}
     assert len(targets) == len(places)
     assert max(map(len, targets)) <= 256
     assert all(uri.endswith("/model.tar.gz") for uri in targets)
-
-
-def test_equal_keys_of_two_buckets_do_not_overwrite_each_other() -> None:
-    places = [core.Location(bucket=bucket, key="out/model.tar.gz") for bucket in ("first", "second")]
-    assert len({core.target_of(place, bucket=BUCKET, folder="f") for place in places}) == 2
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ VARIABLES = {
     "PROD_REGION": "ap-southeast-1",
 }
 
-_REGISTRY = "s3://ml-platform-registry-111122223333-ap-southeast-1/packages/222233334444/churn-p-abc123/7/artifacts"
+_GROUP = "churn-p-abc123-111122223333"
+_REGISTRY = f"s3://ml-platform-registry-111122223333-ap-southeast-1/packages/{_GROUP}/7-20261120T101500Z"
 
 
 def _file(name: str) -> dict[str, str]:
