@@ -47,7 +47,7 @@ DECISIONS: Final = ("Approved", "Rejected")
 APPROVAL_EVENT: Final = "CodePipeline Action Execution State Change"
 
 PACKAGES_PREFIX: Final = "packages/"
-"""Where artifacts are in the bucket of promoted models; deployment accounts read nothing else."""
+"""Where artifacts are in the bucket of promoted models, by group of the hub; deployment accounts read nothing else."""
 
 PROGRESS_PREFIX: Final = "promotions/"
 """Where the function keeps in that bucket how far it has come."""
@@ -342,13 +342,20 @@ class RegistryStack(Stack):
             access_logs=self.access_logs,
             access_logs_prefix="models/",
         )
+        # Only the deploy role, whose own policy opens the group of its session: all other roles of a deployment account
+        # belong to a stage, which has copies in a bucket of its own, or to the account's owner.
+        deploy_role = f"arn:{Aws.PARTITION}:iam::*:role/{names.DEPLOY_ROLE}"
+        readers: dict[str, dict[str, str | list[str]]] = {
+            **self._deployment_accounts,
+            "ArnLike": {"aws:PrincipalArn": deploy_role},
+        }
         bucket.add_to_resource_policy(
             aws_iam.PolicyStatement(
                 sid="DeploymentAccountsReadModels",
                 actions=["s3:GetObject", "s3:GetObjectVersion"],
                 principals=[aws_iam.AnyPrincipal()],
                 resources=[bucket.arn_for_objects(f"{PACKAGES_PREFIX}*")],
-                conditions=self._deployment_accounts,
+                conditions=readers,
             )
         )
         bucket.add_to_resource_policy(
@@ -358,12 +365,10 @@ class RegistryStack(Stack):
                 actions=["s3:ListBucket"],
                 principals=[aws_iam.AnyPrincipal()],
                 resources=[bucket.bucket_arn],
-                conditions=self._deployment_accounts,
+                conditions={**readers, "StringLike": {"s3:prefix": f"{PACKAGES_PREFIX}*"}},
             )
         )
-        decrypt_through_s3(
-            self.models_key, sid="DeploymentAccountsDecryptThroughS3", condition=self._deployment_accounts
-        )
+        decrypt_through_s3(self.models_key, sid="DeploymentAccountsDecryptThroughS3", condition=readers)
         return bucket
 
     def _image_repository(self) -> ecr.Repository:
@@ -516,8 +521,15 @@ class RegistryStack(Stack):
     def _read_statements(self) -> list[aws_iam.PolicyStatement]:
         """Return what the function reads in other accounts; those accounts' own policies have to allow it as well."""
         place = f"{self.region}:*"
-        buckets = f"arn:{Aws.PARTITION}:s3:::{names.PROJECT_RESOURCE_PREFIX}*"
+        buckets = f"arn:{Aws.PARTITION}:s3:::{names.PROJECT_RESOURCE_PREFIX}p-*"
         return [
+            # Deployment projects have such buckets too, and within an account no bucket policy has to agree.
+            aws_iam.PolicyStatement(
+                sid="NeverReadProjectsOfTheHub",
+                effect=aws_iam.Effect.DENY,
+                actions=["s3:*"],
+                resources=[f"arn:{Aws.PARTITION}:s3:::{names.PROJECT_RESOURCE_PREFIX}*-{self.account}-*"],
+            ),
             _allow(
                 "ReadPackages",
                 ["sagemaker:DescribeModelPackage"],
@@ -534,7 +546,7 @@ class RegistryStack(Stack):
             _allow(
                 "PullImages",
                 ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                f"arn:{Aws.PARTITION}:ecr:{place}:repository/*",
+                f"arn:{Aws.PARTITION}:ecr:{place}:repository/{names.PROJECT_RESOURCE_PREFIX}p-*",
             ),
         ]
 
@@ -612,13 +624,15 @@ class RegistryStack(Stack):
         )
         theirs = "Accounts of the workloads OU come and go; each decides in its own policies what the hub may read:"
         ours = "The function makes these for every model there will be; nothing else in the hub has any:"
-        files = "Keys below this prefix are made of account, group and version of each model."
+        files = "Keys below this prefix are made of group and version of each model."
         resources = {
             f"arn:<AWS::Partition>:sagemaker:{foreign}:model-package/*": f"{theirs} descriptions of packages.",
-            f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}*": f"{theirs} buckets of projects.",
-            f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}*/*": f"{theirs} artifacts of models.",
+            f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}p-*": f"{theirs} buckets of projects.",
+            f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}p-*/*": f"{theirs} artifacts of models.",
             f"arn:<AWS::Partition>:kms:{foreign}:key/*": f"{theirs} keys of projects, and only through S3.",
-            f"arn:<AWS::Partition>:ecr:{foreign}:repository/*": f"{theirs} images of models.",
+            f"arn:<AWS::Partition>:ecr:{foreign}:repository/{names.PROJECT_RESOURCE_PREFIX}p-*": (
+                f"{theirs} images of models."
+            ),
             f"arn:<AWS::Partition>:sagemaker:{own}:model-package-group/*": f"{ours} groups.",
             f"arn:<AWS::Partition>:sagemaker:{own}:model-package/*": f"{ours} packages.",
             f"arn:<AWS::Partition>:sagemaker:{own}:model-card/*": f"{ours} model cards.",

@@ -37,6 +37,9 @@ REPORTS: Final = "reports/*"
 _STAGE_MINUTES: Final = 480  # a deployment waits for shifted traffic; CodePipeline's build actions end after 8 hours
 _RENDER_MINUTES: Final = 30
 _REGISTRY: Final = "ml-platform-registry-${AWS::AccountId}-${AWS::Region}"
+_MODELS: Final = "packages/${ModelPackageGroup}/*"
+"""Keys of the models of the project's group, which comes first in them (lambdas/model_promotion/core.py)."""
+
 _GROUP_ARNS: Final = (
     template.arn("sagemaker", "model-package-group/${ModelPackageGroup}"),
     template.arn("sagemaker", "model-package/${ModelPackageGroup}/*"),
@@ -199,14 +202,14 @@ def _read_registry() -> list[Grant]:
         Grant(
             sid="ReadModels",
             actions=["s3:GetObject"],
-            resources=[template.bucket_arn(_REGISTRY, "packages/*")],
-            because="The keys hold account, group and version from which a model was promoted.",
+            resources=[template.bucket_arn(_REGISTRY, _MODELS)],
+            because="The keys hold version and name of every file of the group's models.",
         ),
         Grant(
             sid="ListModels",
             actions=["s3:ListBucket"],
             resources=[template.bucket_arn(_REGISTRY)],
-            conditions={"StringLike": {"s3:prefix": "packages/*"}},
+            conditions={"StringLike": {"s3:prefix": _MODELS}},
         ),
         Grant(
             sid="DecryptModels",

@@ -23,7 +23,7 @@ DEV: Final = "543210987654"
 BUS: Final = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/ml-platform"
 MODELS: Final = f"ml-platform-registry-{ACCOUNT}-{REGION}"
 AUDIT: Final = f"ml-platform-audit-{ACCOUNT}-{REGION}"
-ARTIFACT: Final = f"arn:aws:s3:::{MODELS}/packages/{DEV}/churn-p-1/7/model.tar.gz"
+ARTIFACT: Final = f"arn:aws:s3:::{MODELS}/packages/churn-p-1-{DEV}/7/model.tar.gz"
 RECORD: Final = f"arn:aws:s3:::{AUDIT}/decisions/year=2026/month=05/day=01/1.json"
 DEPLOYMENT_PATH: Final = f"{ORGANIZATION}/r-te01/ou-te01-parent01/{DEPLOYMENT_OU}/ou-te01-product1/"
 MODEL_EVENT: Final = {"events:source": "aws.sagemaker", "events:detail-type": "SageMaker Model Package State Change"}
@@ -276,9 +276,24 @@ def test_the_function_runs_the_bundled_code_and_knows_what_belongs_to_it(registr
 
 
 def test_accounts_of_the_deployment_unit_read_models(registry: Launch) -> None:
-    reader = member(DEPLOYMENT_PATH)
-    assert allows(of_anyone(bucket_policy(registry, MODELS)), "s3:GetObject", ARTIFACT, **reader)
-    assert allows(of_anyone(bucket_policy(registry, MODELS)), "s3:ListBucket", f"arn:aws:s3:::{MODELS}", **reader)
+    reader = member(DEPLOYMENT_PATH) | {
+        "aws:PrincipalArn": f"arn:aws:iam::{DEPLOYMENT_ACCOUNTS[0]}:role/ml-platform-deploy"
+    }
+    everywhere = {"s3:prefix": f"packages/churn-p-1-{DEV}/"}
+    statements, bucket_arn = of_anyone(bucket_policy(registry, MODELS)), f"arn:aws:s3:::{MODELS}"
+    assert allows(statements, "s3:GetObject", ARTIFACT, **reader)
+    assert allows(statements, "s3:ListBucket", bucket_arn, **reader, **everywhere)
+    assert not allows(statements, "s3:ListBucket", bucket_arn, **reader)
+    for role in (
+        "ml-platform/deployment/mlp-p-1-prod-execution",
+        "admin",
+        "x/ml-platform-deploy",
+        "ml-platform-deploy2",
+    ):
+        other = reader | {"aws:PrincipalArn": f"arn:aws:iam::{DEPLOYMENT_ACCOUNTS[0]}:role/{role}"}
+        assert not allows(statements, "s3:GetObject", ARTIFACT, **other)
+        assert not allows(statements, "s3:ListBucket", bucket_arn, **other, **everywhere)
+        assert not allows(of_anyone(key_policy(registry, "Artifacts")), "kms:Decrypt", "*", **other)
     assert allows(of_anyone(key_policy(registry, "Artifacts")), "kms:Decrypt", "*", **reader)
     images = registry.template["Resources"][_only(registry, "AWS::ECR::Repository")]
     pulls = registry.value(images["Properties"]["RepositoryPolicyText"])["Statement"]
@@ -297,8 +312,11 @@ def test_nobody_else_reads_models(registry: Launch, path: str, organization: str
 
 
 def test_readers_see_models_but_not_how_far_their_promotion_has_come_and_change_nothing(registry: Launch) -> None:
-    statements, reader = of_anyone(bucket_policy(registry, MODELS)), member(DEPLOYMENT_PATH)
-    assert not allows(statements, "s3:GetObject", f"arn:aws:s3:::{MODELS}/promotions/{DEV}/1.json", **reader)
+    statements = of_anyone(bucket_policy(registry, MODELS))
+    reader = member(DEPLOYMENT_PATH) | {
+        "aws:PrincipalArn": f"arn:aws:iam::{DEPLOYMENT_ACCOUNTS[0]}:role/ml-platform-deploy"
+    }
+    assert not allows(statements, "s3:GetObject", f"arn:aws:s3:::{MODELS}/promotions/churn-p-1-{DEV}/1.json", **reader)
     for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):
         assert not allows(statements, action, ARTIFACT, **reader)
 
@@ -362,9 +380,17 @@ def test_the_function_changes_nothing_in_other_accounts(registry: Launch) -> Non
     assert allows(statements, "s3:GetObject", artifact)
     assert not allows(statements, "s3:PutObject", artifact)
     assert not allows(statements, "s3:GetObject", "arn:aws:s3:::payroll/salaries.csv")
-    image = f"arn:aws:ecr:{REGION}:{DEV}:repository/team"
+    image = f"arn:aws:ecr:{REGION}:{DEV}:repository/mlp-p-1-scoring"
     assert allows(statements, "ecr:BatchGetImage", image)
     assert not allows(statements, "ecr:PutImage", image)
+    assert not allows(statements, "ecr:BatchGetImage", f"arn:aws:ecr:{REGION}:{DEV}:repository/team")
+
+
+def test_the_function_reads_nothing_of_projects_in_the_hub_itself(registry: Launch) -> None:
+    for region in (REGION, "us-east-1"):
+        theirs = f"arn:aws:s3:::mlp-p-1-{ACCOUNT}-{region}"
+        assert not allows(promotion(registry), "s3:ListBucket", theirs, **{"s3:prefix": ""})
+        assert not allows(promotion(registry), "s3:GetObject", f"{theirs}/mlp-p-1-deploy/SourceArti/x")
 
 
 def test_the_function_uses_keys_of_other_accounts_only_through_s3(registry: Launch) -> None:
@@ -378,7 +404,7 @@ def test_the_function_uses_keys_of_other_accounts_only_through_s3(registry: Laun
 def test_the_function_writes_where_models_and_its_progress_belong(registry: Launch) -> None:
     statements = promotion(registry)
     assert allows(statements, "s3:PutObject", ARTIFACT)
-    assert allows(statements, "s3:PutObject", f"arn:aws:s3:::{MODELS}/promotions/{DEV}/churn-p-1/7.json")
+    assert allows(statements, "s3:PutObject", f"arn:aws:s3:::{MODELS}/promotions/churn-p-1-{DEV}/7.json")
     assert not allows(statements, "s3:PutObject", f"arn:aws:s3:::{MODELS}/elsewhere")
     assert not allows(statements, "s3:DeleteObject", ARTIFACT)
 
