@@ -52,6 +52,9 @@ PACKAGES_PREFIX: Final = "packages/"
 PROGRESS_PREFIX: Final = "promotions/"
 """Where the function keeps in that bucket how far it has come."""
 
+PROMOTED_PREFIX: Final = "promoted/"
+"""Where it says, by group and version of the hub, what it made; deployments compare packages with that."""
+
 AUDIT_PREFIX: Final = "decisions/"
 """Where the records are in the audit bucket: ``decisions/year=2026/month=05/day=01/<name>.json``, one in a file."""
 
@@ -66,7 +69,9 @@ AUDIT_COLUMNS: Final[Mapping[str, str]] = {
     "hub_package": "string",
     "digest": "string",
     "deployment": "string",
-    "artifacts": "array<struct<source:string,target:string,size:bigint,checksum:string,etag:string>>",
+    "artifacts": (
+        "array<struct<source:string,target:string,size:bigint,checksum:string,etag:string,target_etag:string>>"
+    ),
 }
 """Fields of a record (lambdas/model_promotion/audit.py) and their types in Athena."""
 
@@ -562,7 +567,9 @@ class RegistryStack(Stack):
                 self.models.arn_for_objects(f"{PACKAGES_PREFIX}*"),
             ),
             _allow(
-                "KeepProgress", ["s3:GetObject", "s3:PutObject"], self.models.arn_for_objects(f"{PROGRESS_PREFIX}*")
+                "KeepRecords",
+                ["s3:GetObject", "s3:PutObject"],
+                *(self.models.arn_for_objects(f"{prefix}*") for prefix in (PROGRESS_PREFIX, PROMOTED_PREFIX)),
             ),
             _allow("AddAuditRecords", ["s3:PutObject"], self.audit.arn_for_objects(f"{AUDIT_PREFIX}*")),
             _allow("UseModelsKey", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], self.models_key.key_arn),
@@ -641,6 +648,7 @@ class RegistryStack(Stack):
             ),
             f"<{models}.Arn>/{PACKAGES_PREFIX}*": files,
             f"<{models}.Arn>/{PROGRESS_PREFIX}*": files,
+            f"<{models}.Arn>/{PROMOTED_PREFIX}*": files,
             f"<{audit}.Arn>/{AUDIT_PREFIX}*": files,
         }
         acknowledge(role, {f"AwsSolutions-IAM5[Resource::{arn}]": why for arn, why in resources.items()})

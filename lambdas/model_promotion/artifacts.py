@@ -343,6 +343,7 @@ class Artifacts:
             size=original.size,
             checksum="" if expected == "none" else expected,
             etag=original.etag,
+            target_etag=str(head["ETag"]).strip('"'),
         )
 
     def _at(self, target: Location) -> dict[str, str]:

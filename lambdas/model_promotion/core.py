@@ -250,6 +250,7 @@ class Copied:
         size: Bytes.
         checksum: ``<algorithm>:<base64>`` of both; empty if the original has none.
         etag: ETag of the original that was copied.
+        target_etag: ETag of the copy, by which deployments recognise it.
     """
 
     source: str
@@ -257,6 +258,7 @@ class Copied:
     size: int
     checksum: str
     etag: str
+    target_etag: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -407,6 +409,30 @@ def is_copy_of(package: Mapping[str, Any], folder: str) -> bool:
     free = {"CustomerMetadataProperties", *_TEXT_FIELDS}  # where anything may have been written in development
     text = json.dumps({name: value for name, value in package.items() if name not in free}, default=str)
     return f"/packages/{folder}/" in text
+
+
+def promoted_key(package: PackageArn) -> str:
+    """Return the key of the record about a package of the hub, e.g. ``promoted/churn-p-1-1111…/3.json``."""
+    return f"promoted/{package.group.lower()}/{package.version}.json"
+
+
+def promoted_text(package: str, request: Mapping[str, Any], copied: Sequence[Copied], digest: str) -> str:
+    """Return the record with which deployments compare a package of the hub before they use it.
+
+    SageMaker lets whoever approves a package change it in the same call, so the package itself cannot say what was
+    promoted. Written by promotion only, and read by the builds of the group
+    (seed-code/layers/deployment/deployment/packages.py).
+
+    Args:
+        package: ARN in the hub.
+        request: The request that made it: every URI in it names a copy.
+        copied: The copies.
+        digest: SHA-256 over images and artifacts.
+    """
+    objects = {entry.target.split("/", 3)[3]: [entry.size, entry.target_etag] for entry in copied}
+    content = {name: value for name, value in request.items() if name not in ("ClientToken", "ModelApprovalStatus")}
+    record = {"package": package, "digest": digest, "content": content, "objects": objects}
+    return json.dumps(record, sort_keys=True, default=str)
 
 
 def client_token(package: PackageArn, created: datetime) -> str:

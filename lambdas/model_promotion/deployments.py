@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 
-from lambdas.model_promotion.core import APPROVED, REJECTED, BusyError, Decision, PackageArn, PromotionError
+from lambdas.model_promotion.core import APPROVED, REJECTED, Decision, PromotionError
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ EVENT_SOURCE: Final = "aws.codepipeline"
 EVENT_TYPE: Final = "CodePipeline Action Execution State Change"
 
 _PACKAGE: Final = "PACKAGE_ARN"
-"""Variable with which the first build of a deployment pipeline says which model it deploys."""
+_RENDER: Final = "Render"
+"""Variable with which the first build of a deployment pipeline says which model it deploys, and the stage of that build
+(products/shared/deployment_pipeline.py)."""
 
 _VERDICTS: Final = {"Succeeded": APPROVED, "Failed": REJECTED}
 
@@ -31,19 +33,22 @@ class Approval:
         execution: Id of its execution.
         stage: Stage of the approval.
         action: Name of the approval.
+        answer: Id of the action's execution, or empty where the event does not have it. A stage that is tried again
+            has another.
     """
 
     pipeline: str
     execution: str
     stage: str
     action: str
+    answer: str = ""
 
     @classmethod
     def parse(cls, event: Mapping[str, Any]) -> Self:
         """Read an event.
 
         Raises:
-            PromotionError: It is no event about an action of a pipeline.
+            PromotionError: It is not an event about an action of a pipeline.
         """
         detail = event.get("detail")
         keys = ("pipeline", "execution-id", "stage", "action")
@@ -53,11 +58,12 @@ class Approval:
             or not all(detail.get(k) for k in keys)
         ):
             raise PromotionError(
-                f"the message from {EVENT_SOURCE} (type {event.get('detail-type')!r}) is no {EVENT_TYPE!r} with "
+                f"the message from {EVENT_SOURCE} (type {event.get('detail-type')!r}) is not a {EVENT_TYPE!r} with "
                 f"{', '.join(keys)}: nothing is recorded. Correct the rule that feeds the queue."
             )
         pipeline, execution, stage, action = (str(detail[key]) for key in keys)
-        return cls(pipeline=pipeline, execution=execution, stage=stage, action=action)
+        answer = str(detail.get("action-execution-id") or "")
+        return cls(pipeline=pipeline, execution=execution, stage=stage, action=action, answer=answer)
 
     @property
     def text(self) -> str:
@@ -66,16 +72,18 @@ class Approval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answered:
-    """An approval with its answer.
+class Answers:
+    """How an approval was answered, each time that its stage was tried.
 
     Attributes:
-        package: The model that the pipeline deploys.
-        decision: What was decided, who did it, when and why.
+        package: ARN of the model that the execution deploys, as its step render said it; empty if it said nothing.
+        decisions: What was decided, who did it, when and why; empty when nobody answered, because it was given up.
+        are_complete: Whether the answer that the event is about is among them, or was given up.
     """
 
-    package: PackageArn
-    decision: Decision
+    package: str
+    decisions: tuple[Decision, ...]
+    are_complete: bool
 
 
 class Pipelines:
@@ -84,39 +92,35 @@ class Pipelines:
     def __init__(self) -> None:
         self._client: Any = boto3.client("codepipeline", config=CONFIG)
 
-    def answer(self, approval: Approval) -> Answered | None:
-        """Return how an approval was answered; None when nobody answered it, because it was given up.
+    def answers(self, approval: Approval) -> Answers:
+        """Return how an approval was answered.
 
-        One request: an execution has fewer actions than the 100 of a page.
-
-        Raises:
-            BusyError: CodePipeline does not show yet what its event told.
-            PromotionError: The execution does not say which model it deploys.
+        The engineers of a project decide what their builds export. So only the stage counts from which the pipeline
+        takes the package that it deploys, and whatever that says, or does not say, is no reason not to record.
         """
-        actions = self._client.list_action_executions(
+        pages = self._client.get_paginator("list_action_executions").paginate(
             pipelineName=approval.pipeline, filter={"pipelineExecutionId": approval.execution}
-        )["actionExecutionDetails"]
-        found = [a for a in actions if (a["stageName"], a["actionName"]) == (approval.stage, approval.action)]
-        action: dict[str, Any] = max(found, key=lambda a: a["startTime"], default={"status": "InProgress"})
-        if action["status"] == "InProgress":
-            raise BusyError(f"{approval.text} is told to be answered, but CodePipeline does not show it yet")
-        if action["status"] not in _VERDICTS or not action.get("updatedBy"):
-            return None
-        variables = [a.get("output", {}).get("outputVariables", {}) for a in actions]
-        named = {v[_PACKAGE] for v in variables if v.get(_PACKAGE)}
-        package = PackageArn.parse(named.pop()) if len(named) == 1 else None
-        if package is None:
-            raise PromotionError(
-                f"{approval.text} was answered, but its actions name {len(named)} packages in the variable {_PACKAGE} "
-                f"instead of one: the decision is not recorded. Let the pipeline's first build export {_PACKAGE}."
-            )
-        result = action.get("output", {}).get("executionResult", {})
-        return Answered(
-            package=package,
-            decision=Decision(
-                status=_VERDICTS[action["status"]],
-                who=str(action["updatedBy"]),
-                when=action["lastUpdateTime"].timestamp(),
-                reason=str(result.get("externalExecutionSummary") or ""),
-            ),
         )
+        actions = sorted((a for page in pages for a in page["actionExecutionDetails"]), key=lambda a: a["startTime"])
+        rendered = [
+            str(a.get("output", {}).get("outputVariables", {}).get(_PACKAGE) or "")
+            for a in actions
+            if a["stageName"] == _RENDER
+        ]
+        tries = [a for a in actions if (a["stageName"], a["actionName"]) == (approval.stage, approval.action)]
+        told = [a for a in tries if approval.answer in ("", a["actionExecutionId"])][-1:]
+        return Answers(
+            package=rendered[-1] if rendered else "",
+            decisions=tuple(_decision(a) for a in tries if a["status"] in _VERDICTS and a.get("updatedBy")),
+            are_complete=bool(told) and told[0]["status"] != "InProgress",
+        )
+
+
+def _decision(action: Mapping[str, Any]) -> Decision:
+    result = action.get("output", {}).get("executionResult", {})
+    return Decision(
+        status=_VERDICTS[action["status"]],
+        who=str(action["updatedBy"]),
+        when=action["lastUpdateTime"].timestamp(),
+        reason=str(result.get("externalExecutionSummary") or ""),
+    )

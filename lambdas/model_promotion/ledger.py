@@ -1,14 +1,15 @@
-"""S3: one small record per package, written on condition that nobody else wrote it in between."""
+"""S3: what the registry bucket says about packages: how far a promotion has come, and what it made."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 import boto3
 from botocore.exceptions import ClientError
 
-from lambdas.model_promotion.core import BusyError, Record
+from lambdas.model_promotion.core import BusyError, PackageArn, Record, promoted_key
 from lambdas.shared.clients import CONFIG
 
 _PREFIX: Final = "promotions/"
@@ -33,7 +34,7 @@ class Entry:
 
 
 class Ledger:
-    """Records of promotions below ``promotions/`` in the registry bucket.
+    """Records of the registry bucket: of promotions below ``promotions/``, of packages of the hub below ``promoted/``.
 
     Args:
         bucket: The registry bucket.
@@ -43,7 +44,12 @@ class Ledger:
 
     def __init__(self, bucket: str, account: str, key_arn: str) -> None:
         self._place = {"Bucket": bucket, "ExpectedBucketOwner": account}
-        self._key_arn = key_arn
+        self._properties = {
+            "ContentType": "application/json",
+            "ServerSideEncryption": "aws:kms",
+            "SSEKMSKeyId": key_arn,
+            "BucketKeyEnabled": True,
+        }
         self._client: Any = boto3.client("s3", config=CONFIG)
 
     def read(self, key: str, source: str) -> Entry:
@@ -68,10 +74,7 @@ class Ledger:
                 **self._place,
                 Key=_object(entry.key),
                 Body=record.text.encode(),
-                ContentType="application/json",
-                ServerSideEncryption="aws:kms",
-                SSEKMSKeyId=self._key_arn,
-                BucketKeyEnabled=True,
+                **self._properties,
                 **condition,
             )
         except ClientError as err:
@@ -79,6 +82,21 @@ class Ledger:
                 raise BusyError(f"another invocation has changed the record of {record.source}") from err
             raise
         return Entry(key=entry.key, record=record, etag=answer["ETag"])
+
+    def publish(self, package: PackageArn, text: str) -> None:
+        """Write what a package of the hub was promoted as (`core.promoted_text`); again does no harm."""
+        self._client.put_object(**self._place, Key=promoted_key(package), Body=text.encode(), **self._properties)
+
+    def digest(self, package: PackageArn) -> str:
+        """Return the digest of what a package of the hub was promoted as, or an empty text if there is no record."""
+        try:
+            answer = self._client.get_object(**self._place, Key=promoted_key(package))
+        except ClientError as err:
+            if err.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return ""
+        record = json.loads(answer["Body"].read())
+        return str(record["digest"]) if record["package"] == package.text else ""
 
 
 def _object(key: str) -> str:

@@ -73,14 +73,14 @@ def handle(notice: core.Notice, use: Services) -> str:
     former = decision.superseded(notice)
     if former is not None:
         use.audit.note(
-            _verdict_of_hub(arn, package, former)
+            _verdict_of_hub(arn, former, use)
             if arn.account == use.hub_account
             else Verdict(
                 place="development", decision=former, account=arn.account, package=arn.text, hub_package="", digest=""
             )
         )
     if arn.account == use.hub_account:
-        return _note_of_hub(arn, package, decision, use)
+        return _note_of_hub(arn, decision, use)
     entry = use.ledger.read(core.folder(arn, package["CreationTime"]), arn.text)
     task = core.task_for(decision, entry.record)
     if task == "nothing":
@@ -100,40 +100,44 @@ def note_approval(approval: Approval, use: Services) -> str:
 
     Raises:
         BusyError: CodePipeline does not show the answer yet.
-        PromotionError: The pipeline does not say which model it deploys.
     """
-    answered = use.pipelines.answer(approval)
-    if answered is None:
-        return "nothing"
-    arn = answered.package
-    package = use.registry.describe(arn.text)
-    digest = (package or {}).get("CustomerMetadataProperties", {}).get(core.DIGEST_KEY, "")
-    use.audit.note(
-        Verdict(
-            place="production",
-            decision=answered.decision,
-            account=use.hub_account,
-            package=arn.text,
-            hub_package=arn.text,
-            digest=digest,
-            deployment=f"{approval.pipeline}/{approval.execution}",
+    answers = use.pipelines.answers(approval)
+    for decision in answers.decisions:
+        arn = core.PackageArn.parse(answers.package)
+        ours = arn is not None and arn.account == use.hub_account
+        use.audit.note(
+            Verdict(
+                place="production",
+                decision=decision,
+                account=use.hub_account,
+                package=answers.package or "unknown: the pipeline does not say which model it deploys",
+                hub_package=answers.package if ours else "",
+                digest=use.ledger.digest(arn) if arn is not None and ours else "",
+                deployment=f"{approval.pipeline}/{approval.execution}",
+            )
         )
-    )
-    return "note"
+    if not answers.are_complete:
+        raise BusyError(f"{approval.text} is said to be answered, but CodePipeline does not show it yet")
+    return "note" if answers.decisions else "nothing"
 
 
-def _note_of_hub(arn: core.PackageArn, package: Mapping[str, Any], decision: Decision, use: Services) -> str:
+def _note_of_hub(arn: core.PackageArn, decision: Decision, use: Services) -> str:
     """Write down what was decided in the hub itself."""
     if decision.status == core.PENDING:
         return "nothing"
-    use.audit.note(_verdict_of_hub(arn, package, decision))
+    use.audit.note(_verdict_of_hub(arn, decision, use))
     return "note"
 
 
-def _verdict_of_hub(arn: core.PackageArn, package: Mapping[str, Any], decision: Decision) -> Verdict:
-    digest = package.get("CustomerMetadataProperties", {}).get(core.DIGEST_KEY, "")
+def _verdict_of_hub(arn: core.PackageArn, decision: Decision, use: Services) -> Verdict:
+    # The digest is that of the promotion, not of the metadata: an approval can change those.
     return Verdict(
-        place="hub", decision=decision, account=arn.account, package=arn.text, hub_package=arn.text, digest=digest
+        place="hub",
+        decision=decision,
+        account=arn.account,
+        package=arn.text,
+        hub_package=arn.text,
+        digest=use.ledger.digest(arn),
     )
 
 
@@ -208,6 +212,10 @@ class _Run:
         made = package is None
         package = package or use.registry.create(request)
         self._save(replace(record, package=package))
+        ours = core.PackageArn.parse(package)
+        if ours is None:
+            raise PromotionError(f"SageMaker names the copy of {self._arn.text} {package}, which is not a version.")
+        use.ledger.publish(ours, core.promoted_text(package, request, copied, digest))
         if made and first_attempt:
             text = self._decision.sentence(self._arn.account)
             use.registry.update(package, {"ModelApprovalStatus": core.PENDING, "ApprovalDescription": text})
@@ -218,7 +226,7 @@ class _Run:
             package=package,
             source=self._arn.text,
             account=self._arn.account,
-            version=int(package.rsplit("/", 1)[-1]),
+            version=ours.version,
             request=request,
             decision=self._decision,
             digest=digest,

@@ -134,19 +134,44 @@ class Cloud:
         package["ApprovalDescription"] = reason
         return self.event(arn)
 
-    def answer(self, arn: str, status: str, reason: str = "", *, who: str | None = "officer") -> Json:
-        """Answer the approval of a deployment pipeline as the governance officer does, and return the event."""
+    def act(self, execution: str, stage: str, action: str, **fields: Any) -> str:  # noqa: ANN401
+        """Let an action of a deployment pipeline have run, and return its id."""
+        moment = datetime.fromtimestamp(self.now, UTC)
+        self.actions.insert(  # CodePipeline lists the newest first
+            0,
+            {
+                "pipelineExecutionId": execution,
+                "actionExecutionId": f"a{len(self.actions)}",
+                "stageName": stage,
+                "actionName": action,
+                "startTime": moment,
+                "lastUpdateTime": moment,
+                "status": "Succeeded",
+                **fields,
+            },
+        )
+        return str(self.actions[0]["actionExecutionId"])
+
+    def answer(
+        self, arn: str | None, status: str, reason: str = "", *, who: str | None = "officer", execution: str = ""
+    ) -> Json:
+        """Answer the approval of a deployment pipeline as the governance officer does, and return the event.
+
+        Args:
+            arn: What the step render says that it deploys; None if it has run already.
+            status: ``Succeeded`` or ``Failed``.
+            reason: Why.
+            who: Whoever answers; None if the approval was given up.
+            execution: Execution of the pipeline. Default: a new one.
+        """
         self.now += 60
         moment = datetime.fromtimestamp(self.now, UTC)
-        execution = f"e{len(self.actions) // 2}"
-        common = {"pipelineExecutionId": execution, "startTime": moment, "lastUpdateTime": moment}
+        execution = execution or f"e{len(self.actions)}"
         result = {"executionResult": {"externalExecutionSummary": reason}}
-        approval = {"stageName": "Approve", "actionName": "GovernanceApproval", "status": status, "output": result}
-        render = {"stageName": "Render", "actionName": "Render", "status": "Succeeded"}
-        self.actions += [
-            {**common, **approval, **({"updatedBy": f"arn:aws:iam::{HUB}:user/{who}"} if who else {})},
-            {**common, **render, "output": {"outputVariables": {"PACKAGE_ARN": arn}}},
-        ]
+        by = {"updatedBy": f"arn:aws:iam::{HUB}:user/{who}"} if who else {}
+        if arn is not None:
+            self.act(execution, "Render", "Render", output={"outputVariables": {"PACKAGE_ARN": arn}})
+        answer = self.act(execution, "Approve", "GovernanceApproval", status=status, output=result, **by)
         return {
             "source": "aws.codepipeline",
             "detail-type": "CodePipeline Action Execution State Change",
@@ -158,6 +183,7 @@ class Cloud:
                 "execution-id": execution,
                 "stage": "Approve",
                 "action": "GovernanceApproval",
+                "action-execution-id": answer,
                 "state": status.upper(),
                 "type": {"owner": "AWS", "category": "Approval", "provider": "Manual", "version": "1"},
             },
@@ -210,6 +236,11 @@ class Cloud:
             "cards": self.cards,
             "card_status": self.card_status,
             "records": records,
+            "promoted": {
+                key: json.loads(entry.body)
+                for (bucket, key), entry in sorted(self.objects.items())
+                if bucket == BUCKET and key.startswith("promoted/")
+            },
             "verdicts": self.verdicts,
             "objects": {
                 key: (entry.content, entry.size, entry.sse)
@@ -334,10 +365,13 @@ class Cloud:
 
     # CodePipeline
 
-    def _list_action_executions(self, pipelineName: str, **request: Json) -> Json:  # noqa: N803
+    def _list_action_executions(self, pipelineName: str, **request: Any) -> Json:  # noqa: N803, ANN401
         execution = request["filter"]["pipelineExecutionId"]
         assert pipelineName == "mlp-p-1-deploy"
-        return {"actionExecutionDetails": [a for a in self.actions if a["pipelineExecutionId"] == execution]}
+        found = [a for a in self.actions if a["pipelineExecutionId"] == execution]
+        start = int(request.get("nextToken", 0))
+        more = {"nextToken": str(start + 100)} if len(found) > start + 100 else {}
+        return {"actionExecutionDetails": found[start : start + 100], **more}
 
     # S3
 

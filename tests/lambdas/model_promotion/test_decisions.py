@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -158,10 +159,83 @@ def test_an_answer_that_codepipeline_does_not_show_yet_is_recorded_later(cloud: 
     assert [v["place"] for v in cloud.verdicts].count("production") == 1
 
 
-def test_an_execution_that_names_no_model_is_an_error_and_not_a_record(cloud: Cloud, function: Function) -> None:
-    event = cloud.answer("", "Succeeded")
-    assert function.invoke(event) == ["m0"]
-    assert cloud.verdicts == []
+EXPORTED = ("", "own", "other", "arn:aws:sagemaker:eu-west-1:444444444444:model-package/x/1", "not an ARN")
+"""What an action exports as PACKAGE_ARN: nothing, one of two models of the hub, a stranger's, nonsense."""
+
+
+def generated_executions() -> list[dict[str, list[str]]]:
+    """Return executions in which up to three actions of any stages export something, in any order."""
+    chosen = random.Random(20261129)  # noqa: S311
+    cases = [{"Render": [value]} for value in EXPORTED]
+    for _ in range(200):
+        case: dict[str, list[str]] = {}
+        for _ in range(chosen.randint(0, 3)):
+            case.setdefault(chosen.choice(["Source", "Render", "Test", "Approve"]), []).append(chosen.choice(EXPORTED))
+        cases.append(case)
+    return cases
+
+
+@pytest.mark.usefixtures("arn")
+def test_every_answered_approval_has_exactly_one_record_whatever_the_execution_exports(
+    cloud: Cloud, function: Function
+) -> None:
+    put_artifacts(cloud, 2)
+    function.deliver(cloud.decide(cloud.register(dict(model(2))), "Approved"))
+    own, other = (package["ModelPackageArn"] for package in cloud.copies)
+    spelled = {"own": own, "other": other}
+    for number, case in enumerate(generated_executions()):
+        execution = f"case{number}"
+        for stage, values in case.items():
+            for value in values:
+                cloud.now += 1
+                exported = {"PACKAGE_ARN": spelled.get(value, value)} if value else {}
+                cloud.act(execution, stage, "Build", output={"outputVariables": exported})
+        function.deliver(cloud.answer(None, "Succeeded", execution=execution))
+        (verdict,) = (v for v in cloud.verdicts if v["deployment"] == f"mlp-p-1-deploy/{execution}")
+        said = next(reversed(case.get("Render", [""])))
+        assert verdict["package"] == (
+            spelled.get(said, said) or "unknown: the pipeline does not say which model it deploys"
+        )
+        assert bool(verdict["digest"]) == (said in spelled)
+        assert verdict["hub_package"] == spelled.get(said, "")
+
+
+@pytest.mark.usefixtures("arn")
+def test_a_stage_that_is_tried_again_has_a_record_for_each_answer(cloud: Cloud, function: Function) -> None:
+    copy = cloud.copies[0]["ModelPackageArn"]
+    rejected = cloud.answer(copy, "Failed", "not yet", execution="twice")
+    approved = cloud.answer(None, "Succeeded", "now", execution="twice")
+    second, *first = cloud.actions
+    cloud.actions = [{**second, "status": "InProgress"}, *first]
+    assert function.invoke(rejected, approved) == []
+    assert len(cloud.sent) == 1
+    cloud.actions = [second, *first]
+    function.deliver(json.loads(cloud.sent[0]["MessageBody"]))
+    assert [v["what"] for v in sorted(cloud.verdicts, key=lambda v: str(v["at"])) if v["place"] == "production"] == [
+        "Rejected",
+        "Approved",
+    ]
+
+
+@pytest.mark.usefixtures("arn")
+def test_an_answer_is_found_among_more_actions_than_codepipeline_lists_at_a_time(
+    cloud: Cloud, function: Function
+) -> None:
+    event = cloud.answer(cloud.copies[0]["ModelPackageArn"], "Succeeded", execution="long")
+    for _ in range(250):
+        cloud.act("long", "Prod", "Deploy", status="Failed")
+    function.deliver(event)
+    assert [v["place"] for v in cloud.verdicts].count("production") == 1
+
+
+def test_the_digest_on_record_is_that_of_the_promotion_whatever_an_approval_writes_into_the_package(
+    cloud: Cloud, function: Function, arn: str
+) -> None:
+    cloud.copies[0]["CustomerMetadataProperties"]["source_digest"] = "sha256:forged"
+    function.deliver(decide_in_hub(cloud, "Approved", "deploy it"))
+    digests = {verdict["place"]: verdict["digest"] for verdict in cloud.verdicts}
+    assert digests["hub"] == digests["development"]
+    assert arn
 
 
 def test_a_card_gets_one_version_per_promotion(cloud: Cloud, function: Function, arn: str) -> None:

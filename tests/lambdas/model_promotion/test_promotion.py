@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,3 +255,42 @@ def test_a_package_that_nobody_approved_is_not_copied(cloud: Cloud, function: Fu
     assert function.invoke(cloud.event(cloud.register(dict(model())))) == []
     assert cloud.copies == []
     assert cloud.verdicts == []
+
+
+def test_the_numbers_of_calls_in_the_documentation_are_true(cloud: Cloud, function: Function) -> None:
+    text = Path("docs/promotion.md").read_text(encoding="utf-8").split("## Cost of a promotion in calls")[1]
+    first, later, five, duplicate, decision, noted = (
+        int(re.search(pattern, text, re.DOTALL)[1])  # type: ignore[index]
+        for pattern in (
+            r"(\d+) calls for the first package",
+            r"and (\d+) for each later one",
+            r"takes (\d+) calls as the first",
+            r"duplicate costs (\d+)",
+            r"a later decision (\d+)",
+            r"officer (\d+)\.",
+        )
+    )
+
+    def calls(event: dict[str, Any]) -> int:
+        before = len(cloud.calls)
+        assert function.invoke(event) == []
+        return len(cloud.calls) - before
+
+    def approved(version: int, files: int, group: str = "churn-p-1") -> dict[str, Any]:
+        image = {"Image": f"141502667606.dkr.ecr.{REGION}.amazonaws.com/xgboost:3"}
+        keys = [f"{group}/{version}/{number}" for number in range(files)]
+        for key in keys:
+            cloud.put(SOURCE, key)
+        containers = [{**image, "ModelDataUrl": f"s3://{SOURCE}/{key}"} for key in keys] or [image]
+        package = {"ModelPackageGroupName": group, "ModelPackageVersion": version}
+        return cloud.decide(
+            cloud.register({**package, "InferenceSpecification": {"Containers": containers}}), "Approved"
+        )
+
+    event = approved(1, 0)
+    assert (calls(event), calls(approved(2, 0)), calls(approved(1, 5, "fraud-p-1"))) == (first, later, five)
+    assert calls(event) == duplicate
+    assert calls(cloud.decide(event["detail"]["ModelPackageArn"], "Rejected")) == decision
+    copy = cloud.copies[0]["ModelPackageArn"]
+    assert calls(cloud.decide(copy, "Approved", who="engineer")) == noted
+    assert calls(cloud.answer(copy, "Succeeded")) == noted
