@@ -53,18 +53,27 @@ def _mapped_headers(integration: Json, headers: Mapping[str, str]) -> dict[str, 
 
 
 def _ask(integration: Json, place: re.Match[str], owner: str, headers: Mapping[str, str], body: bytes) -> Reply:
-    """Send a request to the endpoint as the integration's role, and return what the endpoint answers."""
+    """Send a request to the endpoint as the integration's role, and return what the caller gets.
+
+    A role that API Gateway cannot assume is a "configuration error", which no response of the integration covers:
+    https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/pull/479
+    """
     arn = f"arn:aws:sagemaker:{place['region']}:{owner}:endpoint/{place['name']}"
+    role = integration.get("credentials") or ""
     with core.as_account(owner, place["region"]):
         try:
-            role = integration.get("credentials") or ""
             credentials = assume_as_service(role, "apigateway.amazonaws.com", "BackplaneAssumeRoleSession")
+        except ServiceError as error:
+            _log.warning("API Gateway does not have permission to assume the provided role %s: %s", role, error)
+            return _FAILED
+        try:
             if not iam.may(credentials, "sagemaker:InvokeEndpoint", arn):
                 message = f"{role} is not authorized to perform: sagemaker:InvokeEndpoint on resource: {arn}"
                 raise ServiceError("AccessDeniedException", message, 403)
-            return invoke(place["name"], body, _mapped_headers(integration, headers))
+            reply = invoke(place["name"], body, _mapped_headers(integration, headers))
         except ServiceError as error:
-            return core.fail(error)
+            reply = core.fail(error)
+    return _answer(integration, reply)
 
 
 def _answer(integration: Json, reply: Reply) -> Reply:
@@ -112,6 +121,6 @@ def install() -> None:
         content = body if isinstance(body, bytes) else str(body or "").encode()
         owner = options["owner_account_id"]
         run = functools.partial(contextvars.copy_context().run, _ask, integration, place, owner, headers or {}, content)
-        return _answer(integration, await asyncio.to_thread(run))
+        return await asyncio.to_thread(run)
 
     apigateway_v1._invoke_lambda_custom_v1 = invoke_service

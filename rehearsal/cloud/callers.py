@@ -12,6 +12,7 @@ from ministack.services import iam as roles
 
 from rehearsal.cloud.core import Credentials, ServiceError, role_session
 from rehearsal.cloud.iam import may
+from rehearsal.cloud.service_principals import ASSUMING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,30 +101,39 @@ def require_trust(role_arn: str, service: str, *, source_arn: str | None = None)
     Args:
         role_arn: The role.
         service: Service principal, e.g. ``servicecatalog.amazonaws.com``.
-        source_arn: For what the service does it (``aws:SourceArn``). Default: it does not tell.
+        source_arn: For what the service does it, for ``aws:SourceArn``. Default: not known here, so it is not sent.
 
     Raises:
-        ServiceError: The role does not exist or does not trust the service.
+        ServiceError: The role does not exist or does not trust the service, or nobody has looked up what the service
+            sends.
     """
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     role = roles._roles.get_scoped(account, None, name)
     if role is None or role["Arn"] != role_arn:
         raise ServiceError("ValidationException", f"Role {role_arn} does not exist in account {account}.")
-    document = role["AssumeRolePolicyDocument"]
-    if not _trusts(json.loads(document) if isinstance(document, str) else document, service, account, source_arn):
+    if service not in ASSUMING:
+        raise ServiceError(
+            "AccessDeniedException",
+            f"{service} is not in ASSUMING of rehearsal/cloud/service_principals.py, so nobody knows which keys it "
+            f"sends when it assumes {role_arn}: add a row with its source.",
+        )
+    text = role["AssumeRolePolicyDocument"]
+    document = json.loads(text) if isinstance(text, str) else text
+    # Where nobody says whether a key is sent, the policy has to let the service in with it and without it.
+    if not all(_trusts(document, service, keys) for keys in ASSUMING[service].requests(get_account_id(), source_arn)):
         raise ServiceError("AccessDeniedException", f"The trust policy of {role_arn} does not allow {service}.")
 
 
-def _trusts(document: Mapping[str, Any], service: str, account: str, source_arn: str | None) -> bool:
-    """Whether a trust policy lets a service assume the role for the account (``aws:SourceAccount``)."""
+def _trusts(document: Mapping[str, Any], service: str, keys: Mapping[str, str]) -> bool:
+    """Whether a trust policy lets a service assume the role with a request that has these keys."""
     context = iam_evaluator.EvalContext(
         principal_arn=service,
         principal_type="Service",
-        principal_account=account,
+        principal_account=get_account_id(),
         action="sts:AssumeRole",
         resource_arn="*",
         region=get_region(),
-        service_context={"aws:sourceaccount": account} | ({"aws:sourcearn": source_arn} if source_arn else {}),
+        service_context=dict(keys),
     )
     allowed = False
     for statement in _as_list(document.get("Statement", [])):
@@ -146,7 +156,7 @@ def assume_as_service(role_arn: str, service: str, session_name: str, *, source_
         role_arn: The role.
         service: Service principal, e.g. ``events.amazonaws.com``.
         session_name: Shown in the session's ARN.
-        source_arn: For what the service does it (``aws:SourceArn``). Default: it does not tell.
+        source_arn: For what the service does it, for ``aws:SourceArn``. Default: not known here, so it is not sent.
 
     Raises:
         ServiceError: The role does not exist or does not trust the service.

@@ -125,9 +125,10 @@ def template(role: str, name: str, api_role: str) -> dict[str, Any]:
     return {"Resources": content, "Outputs": {"Api": {"Value": {"Ref": "Api"}}}}
 
 
-def api_role(cloud: Cloud, name: str, endpoint: str) -> str:
-    """Create a role that API Gateway assumes and that may invoke an endpoint."""
-    trust = {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
+def api_role(cloud: Cloud, name: str, endpoint: str, **condition: dict[str, Any]) -> str:
+    """Create a role that API Gateway assumes, if it meets a condition, and that may invoke an endpoint."""
+    service = {"Service": "apigateway.amazonaws.com"}
+    trust = {"Effect": "Allow", "Principal": service, "Action": "sts:AssumeRole", "Condition": condition}
     arn = f"arn:aws:sagemaker:{REGION}:{DEV}:endpoint/{endpoint}"
     allow = {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": arn}
     iam = cloud.client("iam", DEV)
@@ -154,7 +155,8 @@ def test_an_api_hands_requests_to_the_endpoint_as_its_role(cloud: Cloud) -> None
     role = cloud.role(DEV, "api-endpoint-role", [statement])
     apis = []
     for name, allowed in (("behind-api", "behind-api"), ("behind-locked-api", "something-else")):
-        stack = cloud.deploy(DEV, name, template(role, name, api_role(cloud, f"role-{name}", allowed)))
+        if_sent = {"StringEqualsIfExists": {"aws:SourceAccount": DEV}}
+        stack = cloud.deploy(DEV, name, template(role, name, api_role(cloud, f"role-{name}", allowed, **if_sent)))
         assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, name)
         apis.append(stack["Outputs"][0]["OutputValue"])
     open_api, locked_api = apis
@@ -164,3 +166,14 @@ def test_an_api_hands_requests_to_the_endpoint_as_its_role(cloud: Cloud) -> None
     assert (status, "no number" in json.loads(text)["message"]) == (400, True)
     assert post(cloud, open_api, "0\n") == (502, HIDDEN)
     assert post(cloud, locked_api, "1,2\n") == (502, HIDDEN)
+
+    # API Gateway does not say for which account it works when it assumes the role of an integration.
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "apigateway.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": DEV}},
+    }
+    document = json.dumps({"Statement": [trust]})
+    cloud.client("iam", DEV).update_assume_role_policy(RoleName="role-behind-api", PolicyDocument=document)
+    assert post(cloud, open_api, "1,2\n")[0] == 500
