@@ -30,6 +30,7 @@ _NAME_PROPERTIES: Final = (
     "ModelPackageGroupName",
     "QueueName",
     "LogGroupName",
+    "AlarmName",
     "DomainName",
     "Name",
 )

@@ -6,20 +6,25 @@ https://docs.aws.amazon.com/autoscaling/application/userguide/services-that-can-
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ministack.core import iam_actions
 from ministack.core.responses import get_account_id
 
-from rehearsal.cloud import core, sagemaker_hosting
+from rehearsal.cloud import core, iam, sagemaker_hosting
 from rehearsal.cloud.bridge import bridge
+from rehearsal.cloud.callers import authorize
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
 from rehearsal.cloud.resources import resource_type
 from rehearsal.cloud.sagemaker_store import page
 from rehearsal.cloud.shapes import check_request, refuse_others, typed_request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rehearsal.cloud.resources import Created
 
 SERVICE: Final = "application-autoscaling"
@@ -74,11 +79,19 @@ def register_scalable_target(request: Json) -> Json:
     _check_variant(request)
     before: Json = _targets.get(_key(request)) or {}
     made = {"CreationTime": time.time(), "ScalableTargetARN": core.arn(SERVICE, f"scalable-target/{random_id(32)}")}
-    target = {**made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
+    target = {"Tags": {}, **made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
     if not before and not {"MinCapacity", "MaxCapacity"} <= target.keys():
         raise ServiceError("ValidationException", "A new scalable target needs MinCapacity and MaxCapacity.")
     if target["MinCapacity"] > target["MaxCapacity"]:
         raise ServiceError("ValidationException", "Maximum capacity cannot be less than minimum capacity")
+    if request.get("Tags"):
+        if before:
+            raise ServiceError("ValidationException", "Tags are for new scalable targets only: use TagResource.")
+        # A dependent action of RegisterScalableTarget (Service Authorization Reference), with the tags of the request.
+        asked = {f"aws:RequestTag/{key}": value for key, value in request["Tags"].items()}
+        keys = {**asked, "aws:TagKeys": list(request["Tags"])}
+        authorize(f"{SERVICE}:TagResource", target["ScalableTargetARN"], context=keys)
+        target["Tags"] = dict(request["Tags"])
     # The service-linked role that registering creates where no role is named (user guide, "Service-linked roles").
     linked = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
     path = "aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
@@ -148,6 +161,80 @@ def delete_scaling_policy(request: Json) -> Json:
     return {}
 
 
+# ---- tags and permissions -------------------------------------------------------------------------------------------
+
+
+def _target_of(arn: str) -> Json:
+    found: Json | None = next((item for item in _targets.values() if item["ScalableTargetARN"] == arn), None)
+    if found is None:
+        raise ServiceError("ResourceNotFoundException", f"The specified resource doesn't exist: {arn}.")
+    return found
+
+
+@overlay(SERVICE, "TagResource")
+def tag_resource(request: Json) -> Json:
+    """Add tags to a target."""
+    _target_of(request["ResourceARN"])["Tags"].update(request["Tags"])
+    return {}
+
+
+@overlay(SERVICE, "UntagResource")
+def untag_resource(request: Json) -> Json:
+    """Take tags off a target."""
+    tags = _target_of(request["ResourceARN"])["Tags"]
+    for key in request["TagKeys"]:
+        tags.pop(key, None)
+    return {}
+
+
+@overlay(SERVICE, "ListTagsForResource")
+def list_tags_for_resource(request: Json) -> Json:
+    """List the tags of a target."""
+    return {"Tags": dict(_target_of(request["ResourceARN"])["Tags"])}
+
+
+def _tags(arn: str) -> Mapping[str, str]:
+    try:
+        tags: Mapping[str, str] = _target_of(arn)["Tags"]
+    except ServiceError:
+        return {}
+    return tags
+
+
+def _resource(_path: str, body: bytes, _query: Mapping[str, Any]) -> str | None:
+    """Return the ARN of the target that a request is about; that of one that is not there yet has no id."""
+    request = json.loads(body or b"{}")
+    if "ResourceARN" in request:
+        return str(request["ResourceARN"])
+    if "ScalableDimension" not in request or "ResourceId" not in request:
+        return None
+    target: Json = _targets.get(_key(request)) or {}
+    return str(target.get("ScalableTargetARN") or core.arn(SERVICE, "scalable-target/*"))
+
+
+_NAMED_IN_CONDITIONS: Final = {"ServiceNamespace": "service-namespace", "ScalableDimension": "scalable-dimension"}
+
+
+def _install_permissions() -> None:
+    """Give requests the resource and the keys that the Service Authorization Reference lists.
+
+    The namespace is a key of the actions on a target and its policies, not of those on its tags or of those that list.
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
+    """
+    iam.TAGS[SERVICE] = _tags
+    iam.RESOURCES_BY_PATH[SERVICE] = _resource
+    original = iam_actions.request_tag_context
+
+    def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
+        keys: dict[str, Any] = original(service, action, body, query)
+        if action.startswith(f"{SERVICE}:") and not action.startswith(f"{SERVICE}:Describe"):
+            request = json.loads(body or b"{}")
+            keys |= {f"{SERVICE}:{key}": request[name] for name, key in _NAMED_IN_CONDITIONS.items() if name in request}
+        return keys
+
+    iam_actions.request_tag_context = context
+
+
 # ---- CloudFormation -------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +257,9 @@ def _create_target(properties: Json, logical_id: str, stack: str) -> Created:
 
 
 def _update_target(ref: str, old: Json, new: Json) -> Json:
-    return _create_target(new, "", "")[1]
+    made = _create_target({key: value for key, value in new.items() if key != "Tags"}, "", "")[1]
+    _targets[_key(_identity(ref))]["Tags"] = _tags_as_map(new).get("Tags", {})
+    return made
 
 
 def _identity(ref: str) -> Json:
@@ -206,6 +295,7 @@ def _delete_policy(ref: str, properties: Json) -> None:
 def install() -> None:
     """Answer the service's requests, refuse what is not emulated, and register the types."""
     bridge(SERVICE)
+    _install_permissions()
     refuse_others(SERVICE)
     prefix = "AWS::ApplicationAutoScaling::"
     identity = ("ResourceId", "ScalableDimension", "ServiceNamespace")

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 from ministack.core.responses import get_account_id, get_region
 
-from rehearsal.cloud import core
-from rehearsal.cloud.callers import authorize
+from rehearsal.cloud import core, iam
+from rehearsal.cloud.callers import assume_as_service, authorize
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_fleets import Fleet, Variant, log_group, start_fleet
-from rehearsal.cloud.sagemaker_models import find_endpoint_config, refusal
-from rehearsal.cloud.sagemaker_servers import ContainerError, container_of
+from rehearsal.cloud.sagemaker_models import find_endpoint_config, find_model, refusal
+from rehearsal.cloud.sagemaker_servers import PRINCIPAL, ContainerError, container_of
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, tags_of
 
 if TYPE_CHECKING:
@@ -172,6 +172,8 @@ def _reason(error: Exception) -> str:
 def update_endpoint(request: Json) -> Json:
     """Move an endpoint to another configuration, which it has some time later."""
     _authorize_config("UpdateEndpoint", request)
+    for name in _alarms(request.get("DeploymentConfig") or {}):
+        authorize("cloudwatch:DescribeAlarms", core.arn("cloudwatch", f"alarm:{name}"))
     return change_endpoint(request)
 
 
@@ -179,7 +181,8 @@ def change_endpoint(request: Json) -> Json:
     """Move an endpoint to another configuration.
 
     Raises:
-        ServiceError: It is not there, not in service, or of another kind than the configuration.
+        ServiceError: It is not there, not in service, of another kind than the configuration, or shall have other
+            variants under deployment guardrails.
     """
     endpoint = find_endpoint(request["EndpointName"])
     config = find_endpoint_config(request["EndpointConfigName"])
@@ -193,6 +196,8 @@ def change_endpoint(request: Json) -> Json:
     deployment = request.get("DeploymentConfig") or (
         endpoint.deployment if request.get("RetainDeploymentConfig") else None
     )
+    if deployment:
+        _check_variants(endpoint.fleet.config, config)
     endpoint.status, endpoint.failure_reason = "Updating", None
     endpoint.changed, endpoint.deployment = time.time(), deployment
     endpoint.pending = {"EndpointConfigName": config["EndpointConfigName"], "StartTime": time.time()}
@@ -206,12 +211,35 @@ def change_endpoint(request: Json) -> Json:
     return {"EndpointArn": endpoint.arn}
 
 
+def _check_variants(old: Json, new: Json) -> None:
+    """Check that an update with guardrails keeps the variants; nobody says that shadows do not count.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html
+
+    Raises:
+        ServiceError: It adds or drops one.
+    """
+    before, after = (
+        {
+            item["VariantName"]
+            for key in ("ProductionVariants", "ShadowProductionVariants")
+            for item in config.get(key, [])
+        }
+        for config in (old, new)
+    )
+    if before != after:
+        raise refusal(
+            "With a DeploymentConfig, the new endpoint configuration must have the same variant names as the old one: "
+            f"{', '.join(sorted(before))}, not {', '.join(sorted(after))}."
+        )
+
+
 def _update(endpoint: Endpoint, config: Json, retained: set[str]) -> None:
     """Start the new fleet, check the alarms, move the traffic, end the old fleet; or leave everything as it was."""
     old, new = endpoint.fleet, None
     try:
         new = start_fleet(endpoint.name, config)
-        _check_alarms(endpoint.deployment or {})
+        _check_alarms(endpoint.deployment or {}, config)
     except Exception as error:  # whatever it is, somebody waits for the endpoint
         _log.warning("endpoint %s stays at %s: %s", endpoint.name, endpoint.config_name, error)
         if new:
@@ -230,17 +258,31 @@ def _update(endpoint: Endpoint, config: Json, retained: set[str]) -> None:
         old.stop()
 
 
-def _check_alarms(deployment: Json) -> None:
+def _alarms(deployment: Json) -> list[str]:
+    return [item["AlarmName"] for item in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
+
+
+def _check_alarms(deployment: Json, config: Json) -> None:
     """Check the alarms of an automatic rollback once the new fleet runs; shifting and baking take no time here.
 
+    "Ensure that your IAM execution role has permission to perform the cloudwatch:DescribeAlarms action on the
+    auto-rollback alarms", without saying whose role that is: here the models', and whoever asks for the update needs it
+    too.
     https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html (AutoRollbackConfiguration)
 
     Raises:
-        ContainerError: One of them rings.
+        ContainerError: One of them rings or does not exist.
+        ServiceError: The role of a model may not see them.
     """
-    alarms = [item["AlarmName"] for item in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
+    alarms = _alarms(deployment)
     if not alarms:
         return
+    for role in {find_model(item["ModelName"])["ExecutionRoleArn"] for item in config["ProductionVariants"]}:
+        credentials = assume_as_service(role, PRINCIPAL, "SageMaker")
+        for arn in (core.arn("cloudwatch", f"alarm:{name}") for name in alarms):
+            if not iam.may(credentials, "cloudwatch:DescribeAlarms", arn):
+                message = f"{role} is not authorized to perform: cloudwatch:DescribeAlarms on resource: {arn}"
+                raise ServiceError("AccessDeniedException", message)
     found = core.client("cloudwatch").describe_alarms(AlarmNames=alarms, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     states = {
         alarm["AlarmName"]: alarm["StateValue"] for key in ("MetricAlarms", "CompositeAlarms") for alarm in found[key]

@@ -18,6 +18,7 @@ from cdk_nag import AwsSolutionsChecks
 from foundation.caller_permissions import needed_actions
 from foundation.handler_permissions import resource_kinds
 from products.shared import names, seed_code
+from tests.policy import Launch, allows
 
 from .conftest import DEPLOYING, ROOT, Repository
 
@@ -38,7 +39,7 @@ _TARGET = (
     "application-autoscaling gives targets ids of its own; a condition limits the namespace, the boundary the endpoint."
 )
 _APIS = "API Gateway gives APIs ids of its own; conditions, here and in the boundary, demand the tag of the stage."
-_LOGS = "SageMaker names log groups by endpoint and job; a role can only add to them, and read none."
+_LOGS = "SageMaker names streams by instance and job; a role can only add to them, and read none."
 _IMAGES = "AWS keeps its images in one account per framework and Region; an image can only be read, and only if shared."
 _JOBS = "Pipelines name their jobs by execution; conditions, here and in the boundary, demand the tag of the stage."
 ACCEPTED = {
@@ -58,7 +59,6 @@ ACCEPTED = {
     ("AwsSolutions-IAM5", "ExecutionRole", ":rule/mlp-"): _NUMBERED,
     ("AwsSolutions-IAM5", "ExecutionRole", ":sqs:"): _NUMBERED,
     ("AwsSolutions-IAM5", "ExecutionRole", ":log-group:*mlp-"): "Log groups have a path before the name of the stage.",
-    ("AwsSolutions-IAM5", "ExecutionRole", ":log-group:*"): "DescribeLogGroups lists names, and has to list all.",
     ("AwsSolutions-IAM5", "ExecutionRole", ":alarm:TargetTracking-endpoint/"): _NUMBERED,
     ("AwsSolutions-IAM5", "ExecutionRole", ":scalable-target/*"): _TARGET,
     (
@@ -68,7 +68,7 @@ ACCEPTED = {
     ): "Its name is AWS's; a condition names the service.",
     ("AwsSolutions-IAM5", "ExecutionRole", "::/restapis/*"): _APIS,
     ("AwsSolutions-IAM5", "ExecutionRole", "::/tags/*"): _APIS,
-    ("AwsSolutions-IAM5", "ExecutionRole", "::*"): "Application Auto Scaling lists without resource level.",
+    ("AwsSolutions-IAM5", "ExecutionRole", "::*"): "Application Auto Scaling and Logs list without resource level.",
     (
         "AwsSolutions-IAM5",
         "ExecutionRole",
@@ -76,7 +76,9 @@ ACCEPTED = {
     ): "Definitions of pipelines and the template, in its own bucket.",
     ("AwsSolutions-IAM5", "EndpointRole", "<Bucket.Arn>/packages/*"): "Archives of its own bucket.",
     ("AwsSolutions-IAM5", "EndpointRole", "<Bucket.Arn>/capture/*"): "Captured data of its own bucket.",
-    ("AwsSolutions-IAM5", "EndpointRole", ":log-group:/aws/sagemaker/*"): _LOGS,
+    ("AwsSolutions-IAM5", "EndpointRole", ":log-group:/aws/sagemaker/"): _LOGS,
+    ("AwsSolutions-IAM5", "EndpointRole", ":alarm:mlp-"): _NUMBERED,
+    ("AwsSolutions-IAM5", "MonitorRole", ":log-group:/aws/sagemaker/"): _LOGS,
     ("AwsSolutions-IAM5", "EndpointRole", ":repository/*"): _IMAGES,
     ("AwsSolutions-IAM5", "EndpointRole", "::*"): "Signing in to ECR and looking up networks have no resource level.",
     ("AwsSolutions-IAM5", "EventsRole", ":pipeline/mlp-"): _NUMBERED,
@@ -180,6 +182,72 @@ def test_permissions_on_everything_have_no_resource_level(rendered: dict[str, di
                 if statement["Resource"] == "*" and "Condition" not in statement:
                     for action in actions_of(statement):
                         assert resource_kinds(action) == frozenset(), f"{path} {key} {action}"
+
+
+def launches(rendered: dict[str, dict[str, Any]]) -> Iterator[tuple[Launch, Launch]]:
+    """Yield the stack of each stage, and its first stack with everything that is optional."""
+    place: dict[str, Any] = {"account": "222233334444", "region": "eu-central-1"}
+    everything = {"UseVpc": "true", "WithApi": "true", "InputBucket": "lake", "InputPrefix": "in/"}
+    for path, template, parameters in templates(rendered):
+        if not path.endswith("/base.template.json"):
+            base = path.split("/")[0] + "/base.{}.json"
+            first = rendered[base.format("parameters")] | everything
+            yield Launch(template, parameters, **place), Launch(rendered[base.format("template")], first, **place)
+
+
+def test_whoever_updates_an_endpoint_may_see_the_alarms_that_roll_it_back(
+    rendered: dict[str, dict[str, Any]], deploying_repository: Repository
+) -> None:
+    """SageMaker asks "your IAM execution role", be it that of the model or of who updates.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
+    """
+    seen = set()
+    for stack, base in launches(rendered):
+        for endpoint in stack.resources("AWS::SageMaker::Endpoint").values():
+            rollback = endpoint.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {})
+            for alarm in rollback.get("Alarms", []):
+                arn = f"arn:aws:cloudwatch:{stack.region}:{stack.account}:alarm:{alarm['AlarmName']}"
+                seen.add(arn)
+                for role in ("EndpointRole", "ExecutionRole"):
+                    assert allows(base.roles()[role], "cloudwatch:DescribeAlarms", arn), f"{role} {arn}"
+    assert bool(seen) == (deploying_repository.template == "deploy-realtime")
+
+
+RUNS = {
+    "EndpointRole": ("Endpoints", "TransformJobs"),
+    "MonitorRole": ("ProcessingJobs", "TransformJobs"),
+}
+"""What SageMaker runs as a role: it writes logs and metrics under this name with the role's permissions.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html (CreateModel, CreateProcessingJob,
+CreateTransformJob API: execution role permissions)
+"""
+
+
+def test_what_runs_as_a_role_writes_its_own_logs_and_metrics_and_no_others(
+    rendered: dict[str, dict[str, Any]],
+) -> None:
+    for _, base in launches(rendered):
+        named = "{ProjectName}-{ProjectId}-{Stage}".format(**base.parameters)
+        place = f"arn:aws:logs:{base.region}:{base.account}:log-group:/aws/sagemaker"
+        groups = {
+            kind: f"{place}/{kind}/{named}" if kind == "Endpoints" else f"{place}/{kind}"
+            for kind in ("Endpoints", "TrainingJobs", "ProcessingJobs", "TransformJobs")
+        }
+        for role, kinds in RUNS.items():
+            statements = base.roles()[role]
+            for kind, group in groups.items():
+                metrics = {"cloudwatch:namespace": f"/aws/sagemaker/{kind}"}
+                for action, resource, context in (
+                    ("logs:CreateLogGroup", group, {}),
+                    ("logs:CreateLogGroup", f"{group}:log-stream:", {}),
+                    ("logs:PutLogEvents", f"{group}:log-stream:main/i-1", {}),
+                    ("cloudwatch:PutMetricData", "*", metrics),
+                ):
+                    assert allows(statements, action, resource, **context) == (kind in kinds), f"{role} {action} {kind}"
+            another = f"{place}/Endpoints/{named}-other:log-stream:main/i-1"
+            assert not allows(statements, "logs:PutLogEvents", another), role
 
 
 def test_jobs_are_told_apart_by_the_tag_of_the_stage(rendered: dict[str, dict[str, Any]]) -> None:

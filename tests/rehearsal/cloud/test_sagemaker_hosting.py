@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.rehearsal
 
 BUCKET: Final = "hosting-models"
+ALARMS: Final = f"arn:aws:cloudwatch:{REGION}:{DEV}:alarm:"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ def role(cloud: Cloud, s3: AwsClient) -> str:
         [
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/models/*"},
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/capture/*"},
+            {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": f"{ALARMS}too-*"},
         ],
     )
 
@@ -257,13 +259,11 @@ def test_an_update_moves_the_traffic_and_a_broken_one_leaves_it(cloud: Cloud, sa
     assert ask(cloud, "moves")["Body"] == "9\n"
 
 
-def test_a_ringing_alarm_rolls_an_update_back(cloud: Cloud, sagemaker: AwsClient) -> None:
-    """AutoRollbackConfiguration: developer guide, "Auto-Rollback Configuration and Monitoring"."""
-    deploy(sagemaker, "alarmed", variant("double"))
-    sagemaker.create_endpoint_config(EndpointConfigName="alarmed-triple", ProductionVariants=[variant("triple")])
+def alarm(cloud: Cloud, name: str) -> AwsClient:
+    """Make an alarm and return a client of CloudWatch."""
     cloudwatch = cloud.client("cloudwatch", DEV)
     cloudwatch.put_metric_alarm(
-        AlarmName="too-slow",
+        AlarmName=name,
         Namespace="AWS/SageMaker",
         MetricName="ModelLatency",
         Statistic="Average",
@@ -272,18 +272,62 @@ def test_a_ringing_alarm_rolls_an_update_back(cloud: Cloud, sagemaker: AwsClient
         Threshold=1,
         ComparisonOperator="GreaterThanThreshold",
     )
-    cloudwatch.set_alarm_state(AlarmName="too-slow", StateValue="ALARM", StateReason="test")
+    return cloudwatch
+
+
+def guardrails(alarm_name: str) -> dict[str, Any]:
+    """Return a DeploymentConfig that rolls back when an alarm rings."""
     shift = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
-    deployment = {
+    return {
         "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": shift},
-        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "too-slow"}]},
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm_name}]},
     }
 
-    sagemaker.update_endpoint(EndpointName="alarmed", EndpointConfigName="alarmed-triple", DeploymentConfig=deployment)
+
+def test_a_ringing_alarm_rolls_an_update_back(cloud: Cloud, sagemaker: AwsClient) -> None:
+    """AutoRollbackConfiguration: developer guide, "Auto-Rollback Configuration and Monitoring"."""
+    deploy(sagemaker, "alarmed", variant("double"))
+    sagemaker.create_endpoint_config(EndpointConfigName="alarmed-triple", ProductionVariants=[variant("triple")])
+    cloudwatch = alarm(cloud, "too-slow")
+    cloudwatch.set_alarm_state(AlarmName="too-slow", StateValue="ALARM", StateReason="test")
+
+    update = {"EndpointName": "alarmed", "EndpointConfigName": "alarmed-triple"}
+    sagemaker.update_endpoint(**update, DeploymentConfig=guardrails("too-slow"))
     after = settled(sagemaker, "alarmed")
 
     assert (after["EndpointStatus"], after["EndpointConfigName"]) == ("InService", "alarmed")
     assert "too-slow" in after["FailureReason"]
+
+    # The role of the models may look at alarms named too-*, and who asks for the update at none.
+    alarm(cloud, "another")
+    sagemaker.update_endpoint(**update, DeploymentConfig=guardrails("another"))
+    assert f"cloudwatch:DescribeAlarms on resource: {ALARMS}another" in settled(sagemaker, "alarmed")["FailureReason"]
+    place = f"arn:aws:sagemaker:{REGION}:{DEV}"
+    statement = {
+        "Effect": "Allow",
+        "Action": "sagemaker:UpdateEndpoint",
+        "Resource": [f"{place}:endpoint/alarmed", f"{place}:endpoint-config/alarmed-triple"],
+    }
+    client = cloud.client("sagemaker", DEV, cloud.assume(cloud.role(DEV, "an-updater", [statement])))
+    code, message = refusal(client.update_endpoint, **update, DeploymentConfig=guardrails("too-slow"))
+    assert (code, "cloudwatch:DescribeAlarms" in message) == ("AccessDeniedException", True)
+
+
+def test_an_update_with_guardrails_keeps_the_variants(cloud: Cloud, sagemaker: AwsClient) -> None:
+    """Also the shadows: developer guide, "Exclusions" of deployment guardrails."""
+    alarm(cloud, "too-many")
+    deploy(sagemaker, "kept", variant("double"))
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="kept-shadow",
+        ProductionVariants=[variant("double")],
+        ShadowProductionVariants=[variant("triple", name="shadow")],
+    )
+    update = {"EndpointName": "kept", "EndpointConfigName": "kept-shadow"}
+    _, message = refusal(sagemaker.update_endpoint, **update, DeploymentConfig=guardrails("too-many"))
+    assert "must have the same variant names as the old one: AllTraffic, not AllTraffic, shadow" in message
+
+    sagemaker.update_endpoint(**update)
+    assert settled(sagemaker, "kept")["EndpointConfigName"] == "kept-shadow"
 
 
 def test_a_first_endpoint_that_does_not_load_is_failed_and_tells_why(cloud: Cloud, sagemaker: AwsClient) -> None:

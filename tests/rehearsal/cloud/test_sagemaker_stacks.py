@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from botocore.exceptions import ClientError
+from cfnlint.decode import cfn_yaml
 
-from tests.rehearsal.cloud.harness import DEV, AwsClient
+from tests.policy import Launch
+from tests.rehearsal.cloud.harness import DEV, REGION, ROOT, AwsClient
 from tests.rehearsal.cloud.serving_model import container, put_archives
 
 if TYPE_CHECKING:
@@ -179,6 +181,42 @@ def test_an_endpoint_scales_by_a_target_and_a_policy(cloud: Cloud, role: str) ->
         cloud.settled(DEV, "scaled")
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
     assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
+
+
+def test_the_execution_role_of_a_stage_registers_a_target_with_the_tag_of_the_stage(cloud: Cloud, role: str) -> None:
+    """CloudFormation registers a target with the tags of the stack, lists them, and takes them off when they change."""
+    cloud.deploy(DEV, "registered", template(role, "double", endpoint="registered"))
+    place = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/registered/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    own, foreign = ({"ml-platform-deployment": f"p-1-{stage}"} for stage in ("test", "prod"))
+    path = ROOT / "seed-code/layers/deployment/templates/base.yaml"
+    values = {
+        "ProjectName": "churn",
+        "ProjectId": "p-1",
+        "Stage": "test",
+        "HubBusArn": "arn:aws:events:eu:1:event-bus/x",
+    }
+    base = Launch(json.loads(json.dumps(cfn_yaml.load(str(path)))), values, account=DEV, region=REGION)
+    statements = [dict(statement) for statement in base.roles()["ExecutionRole"]]
+    credentials = cloud.assume(cloud.role(DEV, "p-1-execution", statements))
+    scaling = cloud.client("application-autoscaling", DEV, credentials)
+    try:
+        with pytest.raises(ClientError, match="TagResource"):
+            scaling.register_scalable_target(**place, MinCapacity=1, MaxCapacity=2, Tags=foreign)
+        arn = scaling.register_scalable_target(**place, MinCapacity=1, MaxCapacity=2, Tags=own)["ScalableTargetARN"]
+        assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == own
+        scaling.register_scalable_target(**place, MaxCapacity=3)
+        with pytest.raises(ClientError, match="TagResource"):
+            scaling.tag_resource(ResourceARN=arn, Tags=foreign)
+        scaling.tag_resource(ResourceARN=arn, Tags={"CostCenter": "1"})
+        scaling.untag_resource(ResourceARN=arn, TagKeys=["CostCenter"])
+        assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == own
+    finally:
+        cloud.client("application-autoscaling", DEV).deregister_scalable_target(**place)
+        cloud.client("cloudformation", DEV).delete_stack(StackName="registered")
 
 
 @pytest.mark.parametrize(
