@@ -440,6 +440,9 @@ def _apply(context: Context, template: Mapping[str, Any], parameters: Mapping[st
 def prepare_update(context: Context, *, pause: Pause = time.sleep) -> None:
     """Make the stack ready for what was rendered: SageMaker refuses some updates of an endpoint as it is.
 
+    A shadow goes first, in an update of its own: the new model takes over with guardrails, and those want the same
+    variants before and after (`shadow_template`).
+
     Raises:
         DeploymentError: The endpoint cannot become what was rendered.
     """
@@ -454,7 +457,8 @@ def prepare_update(context: Context, *, pause: Pause = time.sleep) -> None:
             f"serverless. Nothing was changed. Delete stack {context.build.stack(context.stage)} first, which takes "
             f"the endpoint away until the next deployment, or write endpoint_type: instance."
         )
-    template = shadow_template.without_scaling(current.template)
+    drop(context, pause=pause)
+    template = shadow_template.without_scaling(shadow_template.without_shadow(current.template))
     if template and new["InstanceType"] != current.parameters.get("InstanceType"):
         # "Update endpoints that use auto scaling" in the developer guide: what scales keeps its instance type.
         print("another instance type: scaling pauses during the update")

@@ -2,6 +2,11 @@
 
 The stack keeps the template that is deployed; only a second model and another endpoint configuration come on top. What
 the configuration was before stands in the template's metadata, so that the shadow can be taken away at any time.
+
+Neither template has deployment guardrails: with them "your new endpoint configuration must have the same variant name
+as the old endpoint configuration", and whether shadows count is not said
+(https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html). The model in place stays the
+same in either update, so there is nothing to shift step by step; the next deployment brings them back.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from deployment.realtime import SHADOW
 from deployment.render import Rendered
 
 _NOTE = "Shadow"
-_MODEL, _CONFIG, _SHADOW_MODEL = "Model", "EndpointConfig", "ShadowModel"
+_MODEL, _CONFIG, _ENDPOINT, _SHADOW_MODEL = "Model", "EndpointConfig", "Endpoint", "ShadowModel"
 _SCALING = ("ScalingPolicy", "ScalableTarget")
 
 
@@ -57,7 +62,7 @@ def with_shadow(current: Mapping[str, Any], new: Rendered, period: Period) -> di
     """
     result = without_shadow(current)
     resources = result["Resources"]
-    missing = [name for name in (_MODEL, _CONFIG) if name not in resources]
+    missing = [name for name in (_MODEL, _CONFIG, _ENDPOINT) if name not in resources]
     if missing:
         raise DeploymentError(
             f"The stack that is deployed has no {' and no '.join(missing)}, so nothing can be added to it. It was made "
@@ -86,13 +91,17 @@ def with_shadow(current: Mapping[str, Any], new: Rendered, period: Period) -> di
     name = _text(config["Properties"]["EndpointConfigName"])
     config["Properties"]["EndpointConfigName"] = {"Fn::Sub": re.sub(r"-[0-9a-f]{12}$", f"-{SHADOW}-{digest}", name)}
     resources[_CONFIG] = config
+    resources[_ENDPOINT]["Properties"].pop("DeploymentConfig", None)
     note = {"Execution": period.execution, "Package": period.package, "Begun": period.begun, _CONFIG: before}
     result["Metadata"] = {**result.get("Metadata", {}), _NOTE: note}
     return result
 
 
 def without_shadow(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a deployed template without its shadow; one without comes back as it is."""
+    """Return a deployed template without its shadow, and without guardrails as long as there is one.
+
+    A template that has no shadow comes back as it is.
+    """
     result: dict[str, Any] = copy.deepcopy(dict(template))
     note = result.get("Metadata", {}).pop(_NOTE, None)
     if note:
