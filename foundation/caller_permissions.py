@@ -208,6 +208,16 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
     ),
     # Functions and pipelines.
     _not_asked("Lambda::Function", "ec2:*", because=_OPTION, unless=("VpcConfig",)),
+    _not_asked("Lambda::Function", "lambda:GetLayerVersion", because=_OPTION, unless=("Layers",)),
+    _not_asked("Lambda::Function", "lambda:PassCapacityProvider", because=_OPTION, unless=("CapacityProviderConfig",)),
+    _not_asked(
+        "Lambda::Function",
+        "lambda:DeleteFunctionCodeSigningConfig",
+        "lambda:GetCodeSigningConfig",
+        "lambda:PutFunctionCodeSigningConfig",
+        because=_OPTION,
+        unless=("CodeSigningConfigArn",),
+    ),
     _not_asked("Lambda::Function", "elasticfilesystem:*", "s3files:*", because=_OPTION, unless=("FileSystemConfigs",)),
     _not_asked(
         "CodePipeline::Pipeline",
@@ -226,6 +236,19 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         "cloudwatch:GetMetricData",
         because=f"{_OPTION}: predictive scaling",
         unless=("PredictiveScalingPolicyConfiguration",),
+    ),
+    # Products.
+    _not_asked(
+        "ServiceCatalog::CloudFormationProduct",
+        "codestar-connections:*",
+        because=f"{_OPTION}: a product that is synchronised with a repository",
+        unless=("SourceConnection",),
+    ),
+    _not_asked(
+        "ServiceCatalog::CloudFormationProduct",
+        "cloudformation:GetTemplate",
+        because="for a product made of an existing stack (ImportFromPhysicalId); ours are made of templates by URL "
+        "(Service Catalog API, ProvisioningArtifactProperties)",
     ),
     # Tables.
     _not_asked(

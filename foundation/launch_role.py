@@ -94,6 +94,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
         arns=("arn:${AWS::Partition}:identitystore::*:identitystore/*",),
         because="Read only: the directory lives in the organisation's management account, whose id is not known here.",
     ),
+    "identitystore:allusers": Scope(arns=("arn:${AWS::Partition}:identitystore:::user/*",), because=_READ_ONLY),
     "identitystore:user": Scope(arns=("arn:${AWS::Partition}:identitystore:::user/*",), because=_READ_ONLY),
     "kms:alias": _own("kms", "alias/mlp-*", _NAMED),
     "kms:key": _own("kms", "key/*", _GENERATED),

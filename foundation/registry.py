@@ -591,7 +591,6 @@ class RegistryStack(Stack):
                 [
                     "sagemaker:AddTags",
                     "sagemaker:CreateModelPackageGroup",
-                    "sagemaker:ListModelPackages",
                     "sagemaker:PutModelPackageGroupPolicy",
                 ],
                 groups,

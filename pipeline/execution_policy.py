@@ -83,7 +83,7 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
         "codebuild:*:ACCOUNT:project/ml-platform-*",  # named by CDK Pipelines, or by the baseline
     ),
     "codeconnections": ("codeconnections:*:ACCOUNT:connection/*",),
-    "codepipeline": ("codepipeline:*:ACCOUNT:ml-platform-catalog",),
+    "codepipeline": ("codepipeline:*:ACCOUNT:ml-platform-catalog", "codepipeline:*:ACCOUNT:ml-platform-catalog/*"),
     "codestar-connections": ("codestar-connections:*:ACCOUNT:connection/*",),
     "dynamodb": ("dynamodb:*:ACCOUNT:table/ml-platform-*",),
     "ecr": ("ecr:*:ACCOUNT:repository/ml-platform-*",),
@@ -93,11 +93,18 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
         "events:*:ACCOUNT:rule/ml-platform-*",
         "events:*:ACCOUNT:rule/ml-platform/ml-platform-*",  # a rule on a bus of its own has the bus in its ARN
     ),
-    "glue": ("glue:*:ACCOUNT:catalog", "glue:*:ACCOUNT:database/ml_platform", "glue:*:ACCOUNT:table/ml_platform/*"),
-    "iam": (
+    "glue": (
+        "glue:*:ACCOUNT:catalog",
+        "glue:*:ACCOUNT:database/ml_platform",
+        "glue:*:ACCOUNT:table/ml_platform/*",
+        "glue:*:ACCOUNT:userDefinedFunction/ml_platform/*",  # a database is deleted with all that is in it
+    ),
+    "iam:role": (
         *(f"iam::ACCOUNT:role/{name}" for name in _OWN),
         f"iam::ACCOUNT:role{names.HUB_ROLE_PATH}ml-platform-*",
         f"iam::ACCOUNT:role{names.BASELINE_ROLE_PATH}ml-platform-*",
+    ),
+    "iam:policy": (
         f"iam::ACCOUNT:policy/{names.BOUNDARY_POLICY}",
         f"iam::ACCOUNT:policy{names.BASELINE_ROLE_PATH}{names.LAUNCH_ROLE}-*",
     ),
@@ -114,7 +121,7 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "sqs": ("sqs:*:ACCOUNT:ml-platform-*",),
     "ssm": ("ssm:*:ACCOUNT:parameter/ml-platform/*",),
 }
-"""Resources of each service that the hub's stacks own, without ``arn:<partition>:``."""
+"""Resources of each service, or kind of resource, that the hub's stacks own, without ``arn:<partition>:``."""
 
 ACTION_RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "lambda:InvokeFunction": ("lambda:*:ACCOUNT:function:ml-platform-*",),
@@ -145,8 +152,13 @@ def statements(account_id: str, partition: str) -> list[dict[str, Any]]:
         ("*",): {"organizations:ListDelegatedAdministrators"}
     }
     for need in needs(HUB):
-        on = ACTION_RESOURCES.get(need.action, RESOURCES.get(need.action.split(":")[0], ()))
-        if need.on == "*" or not resource_kinds(need.action):
+        service, kinds = need.action.split(":")[0], resource_kinds(need.action)
+        on = ACTION_RESOURCES.get(need.action) or [
+            resource
+            for owner in (service, *(f"{service}:{kind}" for kind in sorted(kinds or ())))
+            for resource in RESOURCES.get(owner, ())
+        ]
+        if need.on == "*" or not kinds:
             scope: tuple[str, ...] = ("*",)
         elif on:
             scope = tuple(f"arn:{partition}:{resource.replace('ACCOUNT', account_id)}" for resource in on)

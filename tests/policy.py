@@ -32,6 +32,8 @@ _NAME_PROPERTIES: Final = (
     "LogGroupName",
     "AlarmName",
     "DomainName",
+    "RepositoryName",
+    "TableName",
     "Name",
 )
 _NO_VALUE: Final = object()
@@ -160,6 +162,9 @@ class Launch:
             "AWS::SageMaker::ModelPackageGroup": f"sagemaker:{regional}:model-package-group/{own}",
             "AWS::CodeConnections::Connection": f"codeconnections:{regional}:connection/{own}",
             "AWS::SageMaker::Domain": f"sagemaker:{regional}:domain/{own}",
+            "AWS::DynamoDB::Table": f"dynamodb:{regional}:table/{own}",
+            "AWS::ECR::Repository": f"ecr:{regional}:repository/{own}",
+            "AWS::CodePipeline::Pipeline": f"codepipeline:{regional}:{own}",
         }
         if name.endswith("Arn") and resource["Type"] in arns:
             return f"arn:{self.partition}:{arns[resource['Type']]}"

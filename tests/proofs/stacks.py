@@ -73,7 +73,7 @@ def everything(*regions: str) -> Iterator[Stack]:
     yield from _of_the_hub(regions)
     home, *others = regions
     for number, region in enumerate((home, home, *others)):
-        for product, template in _product_templates().items():
+        for product, template in product_templates().items():
             project = f"p-{'abcdefgh'[number] * 12}"
             yield _launched(product, template, project, region, domain=f"lab{number if region == home else 0}")
             for stage in names.STAGES if product in _STAGE_STACKS else ():
@@ -96,7 +96,7 @@ def _of_the_hub(regions: tuple[str, ...]) -> Iterator[Stack]:
 
 
 @cache
-def _product_templates() -> dict[str, dict[str, Any]]:
+def product_templates() -> dict[str, dict[str, Any]]:
     return {product.SPEC.id: synthesise(product) for product in PRODUCTS}
 
 
