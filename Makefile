@@ -44,8 +44,13 @@ synth: .venv/.ready node_modules/.ready  ## Synthesise the CDK app into cdk.out/
 bench: environments  ## Time synth and the steps of the rehearsal over several runs; prints medians
 	@.venv/bin/python -m rehearsal.bench
 
-e2e: .venv-e2e/.ready  ## Launch released templates in a real account: opt-in, costs money (tests/e2e/README.md)
+ifdef ORGANIZATION
+e2e: environments
+	@.venv/bin/python -m tests.e2e.organization '$(ORGANIZATION)' $(E2E)
+else
+e2e: .venv-e2e/.ready  ## Launch released templates in a real account, or walk a whole organisation (ORGANIZATION=file): costs money (tests/e2e/README.md)
 	@.venv-e2e/bin/taskcat test run --project-root products --input-file ../tests/e2e/taskcat.yml --output-directory build/e2e $(E2E)
+endif
 
 clean:  ## Remove everything that was generated, environments included
 	@rm -rf .venv .venv-rehearsal .venv-seed .venv-deployment .venv-e2e .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache

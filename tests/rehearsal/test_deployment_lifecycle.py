@@ -11,10 +11,16 @@ from botocore.exceptions import ClientError
 
 from products.shared import names
 from rehearsal import deployment_steps, journey, production_steps
-from rehearsal.organization import HUB, PROD, TEST, Credentials, Organization, wait_for
+from rehearsal.organization import DEV, HUB, PROD, REGION, TEST, Credentials, wait_for
+from rehearsal.organization import Organization as Emulated
+from tests.e2e.organization.__main__ import walk_and_clean
+from tests.e2e.organization.settings import Organization, Settings
+from tests.e2e.organization.stages import STAGES
+from tests.e2e.organization.walk import Ledger, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rehearsal.journey import World
     from rehearsal.report import Launched
@@ -22,13 +28,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.rehearsal, pytest.mark.prove]
 TIMEOUT_S = 180.0
 ACCOUNTS = (TEST, PROD)
+ADMINISTRATORS = {"hub": HUB, "dev": DEV, "test": TEST, "prod": PROD}
 
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Everything up to the decision of the governance officer, who says no."""
     work = tmp_path_factory.mktemp("deployments")
-    made = journey.World(work, Organization(work / "cloud"), None, None)
+    made = journey.World(work, Emulated(work / "cloud"), None, None)
     made.ask = lambda _question, _facts: False
     steps = [step.run for step in journey.STEPS]
     try:
@@ -109,6 +116,43 @@ def asked(world: World, pipeline: str) -> dict[str, str]:
         return {"token": token, "execution": stage["latestExecution"]["pipelineExecutionId"]} if token else None
 
     return wait_for(look, overdue=f"{pipeline} did not ask", timeout_s=TIMEOUT_S)
+
+
+def test_the_walk_through_a_real_organisation_walks_through_this_one(world: World, tmp_path: Path) -> None:
+    """The dry run of `make e2e`: the same code, with the model and the deployment that are there already."""
+    assert world.data
+    settings = Settings(
+        region=REGION,
+        profiles={},
+        repository="data-science/walked",
+        deployment_repository="ml-engineering/walked",
+        data=world.data,
+        label=world.label or "",
+        approver_email="model-governance@example.com",
+        model=world.facts.model_package["ModelPackageGroupName"],
+        deployment=deployment_steps.PROJECT_NAME,
+    )
+    people = {
+        **{who: Credentials.administrator(account) for who, account in ADMINISTRATORS.items()},
+        "lead": world.lead,
+        "data_scientist": world.data_scientist,
+        "ml_engineer": world.ml_engineer,
+        "governance_officer": world.governance_officer,
+    }
+    for repository in (settings.repository, settings.deployment_repository):
+        world.organization.make_repository(repository)
+    organization = Organization(settings, lambda service, who: world.client(service, people[who]), 0.1, is_aws=False)
+    said: list[str] = []
+    walk = Walk(organization, Ledger(tmp_path / "ledger.json"), name="walked", say=said.append)
+    text, good = walk_and_clean(walk)
+    assert good, "\n".join([*said, text])
+    assert list(walk.seconds) == [stage.name for stage in STAGES]
+    assert {result.belief for result in walk.results if result.state == "not asked"} == {
+        "hub-is-complete",
+        "hub-deploys-itself",
+    }
+    assert not any(account in text for account in ADMINISTRATORS.values())
+    assert "nothing that was noted" in text
 
 
 @pytest.fixture(scope="module")
