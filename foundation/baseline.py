@@ -19,7 +19,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 
-from foundation.findings import acknowledge, acknowledge_lint
+from foundation.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 from foundation.launch_role import BOUNDARY_ARN
 from pipeline.bundling import asset_key
 from products.shared import names
@@ -242,10 +242,7 @@ class Baseline:
             retry_attempts=2,
             max_event_age=Duration.hours(1),
         )
-        acknowledge(
-            result,
-            {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
-        )
+        acknowledge(result, FUNCTION_FINDINGS)
         resource = result.node.default_child
         if isinstance(resource, lambda_.CfnFunction):
             acknowledge_lint(resource, {"W3005": "CDK states the dependency on the role a second time."})

@@ -291,5 +291,6 @@ class Boundary(Construct):
             {
                 **{f"AwsSolutions-IAM5[Action::{action}]": reason for action in WORK if "*" in action},
                 **{wildcard_finding(arn): reason for arn in ("*", *_PRODUCT_ROLES, _DEPLOY_ROLES)},
+                **dict.fromkeys(("CKV_AWS_108", "CKV_AWS_109", "CKV_AWS_111"), reason),
             },
         )

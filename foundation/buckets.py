@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
 
+from foundation.findings import acknowledge
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,7 +23,7 @@ _ACCESS_LOG_DAYS: Final = 365
 
 def access_log_bucket(scope: Construct, id_: str) -> aws_s3.Bucket:
     """Return a bucket that takes the access logs of others and forgets them after a year."""
-    return aws_s3.Bucket(
+    bucket = aws_s3.Bucket(
         scope,
         id_,
         encryption=aws_s3.BucketEncryption.S3_MANAGED,  # S3's log delivery does not take customer keys
@@ -30,6 +32,14 @@ def access_log_bucket(scope: Construct, id_: str) -> aws_s3.Bucket:
         lifecycle_rules=[aws_s3.LifecycleRule(expiration=Duration.days(_ACCESS_LOG_DAYS))],
         removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     )
+    acknowledge(
+        bucket,
+        {
+            "CKV_AWS_18": "It takes the access logs of other buckets; logs of its own would never end.",
+            "CKV_AWS_21": "S3 writes each log once, under a name of its own.",
+        },
+    )
+    return bucket
 
 
 def lasting_bucket(
@@ -84,6 +94,7 @@ def members(settings: HubSettings, paths: str | list[str]) -> dict[str, dict[str
 def decrypt_through_s3(key: aws_kms.Key, *, sid: str, condition: Mapping[str, Mapping[str, str | list[str]]]) -> None:
     """Let callers who meet the condition (`members`) decrypt with the key, by way of S3 in its region and no other."""
     stack = Stack.of(key)
+    acknowledge(key, {"CKV_AWS_33": "Whoever asks must belong to the organisation and come through S3: conditions."})
     through = {"kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}"}
     key.add_to_resource_policy(
         aws_iam.PolicyStatement(

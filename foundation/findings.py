@@ -1,26 +1,24 @@
-"""Acknowledges findings of cdk-nag and cfn-lint where they arise, each with a reason that a reviewer can check."""
+"""Acknowledges findings of cdk-nag, checkov and cfn-lint where they arise, each with a reason a reviewer can check."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Acknowledgment, Validations
+from products.shared.template import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aws_cdk import CfnResource
-    from constructs import IConstruct
 
+__all__ = ["FUNCTION_FINDINGS", "acknowledge", "acknowledge_lint"]
 
-def acknowledge(scope: IConstruct, findings: Mapping[str, str]) -> None:
-    """Accept findings on a construct and everything below it.
-
-    Args:
-        scope: The construct that causes them.
-        findings: Id of each finding, as the report of the synthesis spells it, and the reason to accept it.
-    """
-    Validations.of(scope).acknowledge(*[Acknowledgment(id=id_, reason=reason) for id_, reason in findings.items()])
+FUNCTION_FINDINGS: Final[Mapping[str, str]] = {
+    "AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13.",
+    "CKV_AWS_115": "A limit would be taken from the account's; what it answers bounds how often it runs.",
+    "CKV_AWS_117": "It calls AWS's APIs only, over TLS, and nothing in a VPC; its role is what bounds it.",
+}
+"""What every function of the platform is found, and why that is accepted."""
 
 
 def acknowledge_lint(resource: CfnResource, findings: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from aws_cdk import aws_sqs as sqs
 
 from foundation.alerts import AlertTopic
 from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
-from foundation.findings import acknowledge, acknowledge_lint
+from foundation.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 from foundation.forwarding import ALARM_EVENT
 from pipeline.bundling import asset_key
 from products.shared import names
@@ -462,6 +462,9 @@ class RegistryStack(Stack):
         logs = aws_logs.LogGroup(
             self, "PromotionLogs", retention=aws_logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )
+        acknowledge(
+            logs, {"CKV_AWS_158": "Its lines name models, accounts and errors; CloudWatch Logs encrypts them itself."}
+        )
         role = aws_iam.Role(
             self,
             "PromotionRole",
@@ -510,7 +513,11 @@ class RegistryStack(Stack):
         )
         acknowledge(
             function,
-            {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
+            {
+                **FUNCTION_FINDINGS,
+                "CKV_AWS_116": "Its source is a queue, and that has a dead-letter queue with an alarm.",
+                "CKV_AWS_173": "Its environment names resources; Lambda encrypts it with its own key.",
+            },
         )
         acknowledge_lint(
             cast("CfnResource", function.node.default_child),

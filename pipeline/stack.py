@@ -168,7 +168,11 @@ class PipelineStack(Stack):
         )
         acknowledge(
             bucket,
-            {"AwsSolutions-S1": "Holds copies of the repository and the cloud assembly for 30 days."},
+            {
+                "AwsSolutions-S1": "Holds copies of the repository and the cloud assembly for 30 days.",
+                "CKV_AWS_18": "Holds copies of the repository and the cloud assembly for 30 days.",
+                "CKV_AWS_21": "Every execution of the pipeline writes under names of its own, for 30 days.",
+            },
         )
         return bucket
 
@@ -365,6 +369,10 @@ class PipelineStack(Stack):
                     "Written by CDK Pipelines: starting and stopping builds; the hub has those of this pipeline only."
                 ),
             },
+        )
+        acknowledge(
+            cast("aws_iam.Policy", role.node.find_child("DefaultPolicy")),
+            {"CKV_AWS_111": "Written by CDK Pipelines: starting and stopping builds has no narrower form there."},
         )
 
     def _acknowledge_build_policies(self, project: aws_codebuild.IProject) -> None:

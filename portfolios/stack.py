@@ -25,7 +25,7 @@ from aws_cdk import aws_servicecatalog as sc
 from constructs import Construct
 
 from foundation.alerts import AlertTopic
-from foundation.findings import acknowledge, acknowledge_lint
+from foundation.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 from pipeline.bundling import asset_key
 from portfolios.catalog import PORTFOLIOS, PROVIDER, PortfolioSpec
 from products.shared import names
@@ -141,6 +141,13 @@ class CatalogPublisher(Construct):
         logs = aws_logs.LogGroup(
             self, "Logs", retention=aws_logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )
+        acknowledge(
+            logs, {"CKV_AWS_158": "Its lines name portfolios and accounts; CloudWatch Logs encrypts them itself."}
+        )
+        for queue in (lost, tasks):
+            acknowledge(
+                queue, {"CKV_AWS_27": "It is encrypted by SQS (SqsManagedSseEnabled), which the rule overlooks."}
+            )
         role = aws_iam.Role(self, "Role", assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"))
         logs.grant_write(role)
         assets = aws_s3.Bucket.from_bucket_name(self, "Assets", names.artifact_bucket(stack.account, stack.region))
@@ -170,7 +177,12 @@ class CatalogPublisher(Construct):
         )
         acknowledge(
             self.function,
-            {"AwsSolutions-L1": "All functions of the platform run on the runtime that was tested, 3.13."},
+            {
+                **FUNCTION_FINDINGS,
+                "CKV_AWS_116": "CloudFormation waits for its answer and fails the stack without one; its queue keeps "
+                "what was lost.",
+                "CKV_AWS_173": "Its environment names a queue and an account; Lambda encrypts it with its own key.",
+            },
         )
         acknowledge_lint(
             cast("CfnResource", self.function.node.default_child),

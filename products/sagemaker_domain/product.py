@@ -319,8 +319,11 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         template.acknowledge(
             bucket,
             {
-                "AwsSolutions-S1": "Reads of objects are recorded as CloudTrail data events by the account's baseline; "
-                "server access logs would need a second bucket for every domain."
+                **dict.fromkeys(
+                    ("AwsSolutions-S1", "CKV_AWS_18"),
+                    "Reads of objects are recorded where the organisation's trail has data events (docs/setup.md); "
+                    "server access logs would need a second bucket for every domain.",
+                )
             },
         )
         contents = custom_resources.bucket_contents(self, bucket.bucket_name)

@@ -67,8 +67,11 @@ class ProjectStorage(Construct):
         template.acknowledge(
             self.bucket,
             {
-                "AwsSolutions-S1": "Reads of objects are recorded as CloudTrail data events by the account's baseline; "
-                "server access logs would need one more bucket per project that outlives it."
+                **dict.fromkeys(
+                    ("AwsSolutions-S1", "CKV_AWS_18"),
+                    "Reads of objects are recorded where the organisation's trail has data events (docs/setup.md); "
+                    "server access logs would need one more bucket per project that outlives it.",
+                )
             },
         )
         if hub_reads:

@@ -53,14 +53,26 @@ def hub_roles() -> str:
 
 
 def acknowledge(construct: IConstruct, findings: Mapping[str, str]) -> None:
-    """Acknowledge cdk-nag findings of one construct.
+    """Accept findings of cdk-nag and checkov on a construct; those of cdk-nag on everything below it, too.
+
+    Those of checkov are written into the metadata of the construct's resource, where it looks for them.
 
     Args:
         construct: The construct that causes them.
-        findings: Id of each finding, e.g. ``AwsSolutions-S1``, with the reason that a reviewer can check.
+        findings: Id of each finding, e.g. ``AwsSolutions-S1`` or ``CKV_AWS_18``, as the report of the synthesis or of
+            checkov spells it, with the reason that a reviewer can check.
     """
-    for finding, reason in findings.items():
-        Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+    skipped = [{"id": id_, "comment": reason} for id_, reason in findings.items() if id_.startswith("CKV_")]
+    others = [Acknowledgment(id=id_, reason=reason) for id_, reason in findings.items() if not id_.startswith("CKV_")]
+    Validations.of(construct).acknowledge(*others)
+    if skipped:
+        resource = construct.node.default_child or construct
+        if not isinstance(resource, cdk.CfnResource):
+            raise TypeError(
+                f"{construct.node.path} is no resource, so checkov would not see {skipped[0]['id']} accepted"
+            )
+        known = resource.get_metadata("checkov") or {"skip": []}
+        resource.add_metadata("checkov", {"skip": [*known["skip"], *skipped]})
 
 
 def tag_everything(stack: cdk.Stack, tags: Mapping[str, str]) -> None:
