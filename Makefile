@@ -26,7 +26,7 @@ rehearse: environments  ## Walk the way of a model through five accounts on this
 test: check  ## Run the checks and tests of every change: lint, types, templates, Lambdas, seed code, rehearsal
 	@$(PYTEST) -m 'not prove' $(PYTEST_ARGS)
 
-prove: environments  ## Run what is exhaustive: proofs of isolation, mutants of policies, whole walks of many products
+prove: environments .venv-checkov/.ready  ## Run what is exhaustive: proofs of isolation, mutants of policies, whole walks of many products
 	@$(PYTEST) -m prove $(PYTEST_ARGS)
 
 check: environments  ## Lint, format check, types, released files; what CI, pre-commit and people run
@@ -53,7 +53,7 @@ e2e: .venv-e2e/.ready  ## Launch released templates in a real account, or walk a
 endif
 
 clean:  ## Remove everything that was generated, environments included
-	@rm -rf .venv .venv-rehearsal .venv-seed .venv-deployment .venv-e2e .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .venv-rehearsal .venv-seed .venv-deployment .venv-checkov .venv-e2e .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed at the same time: they are independent, and most of the wait is the network.
@@ -78,6 +78,10 @@ environments:
 .venv-deployment/.ready: $(DEPLOYMENT_PROJECT)/pyproject.toml $(DEPLOYMENT_PROJECT)/uv.lock | $(UV)
 	@echo 'installing .venv-deployment (cfn-lint, boto3: the repositories that deploy)'
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-deployment $(UV) sync --quiet --frozen --project $(DEPLOYMENT_PROJECT) && touch $@
+
+.venv-checkov/.ready: pyproject.toml uv.lock | $(UV)
+	@echo 'installing .venv-checkov (checkov)'
+	@UV_PROJECT_ENVIRONMENT=.venv-checkov $(UV) sync --quiet --frozen --only-group checkov && touch $@
 
 .venv-e2e/.ready: pyproject.toml uv.lock | $(UV)
 	@echo 'installing .venv-e2e (taskcat)'
