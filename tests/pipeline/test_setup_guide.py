@@ -1,0 +1,86 @@
+"""docs/setup.md: its commands exist, and its policies of the organisation deny what they should and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import botocore.session
+import pytest
+
+from tests.pipeline.product_repository import ROOT
+from tests.policy import allows
+
+GUIDE = (ROOT / "docs/setup.md").read_text(encoding="utf-8")
+FOLDER = ROOT / "docs/policies/organization"
+RESOURCE_CONTROL_POLICY_MAX = 5120
+"""Characters of a resource control policy (AWS Organizations quotas)."""
+
+
+def commands() -> set[tuple[str, str, str]]:
+    """Return service, operation and the rest of every command line of AWS in the guide."""
+    code = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) + re.findall(r"`(aws [^`]+)`", GUIDE)
+    return {match for block in code for match in re.findall(r"(?m)^\s*aws ([a-z0-9-]+) ([a-z0-9-]+)(.*)$", block)}
+
+
+def test_every_command_is_an_operation_with_options_of_botocore() -> None:
+    session = botocore.session.get_session()
+    found = commands()
+    assert len(found) > 12
+    for service, operation, rest in found:
+        model = session.get_service_model(service)
+        operations = {botocore.xform_name(name, "-"): name for name in model.operation_names}
+        assert operation in operations, (service, operation)
+        shape = model.operation_model(operations[operation]).input_shape
+        members = {botocore.xform_name(name, "-") for name in shape.members} | {"region"} if shape else {"region"}
+        assert set(re.findall(r" --([a-z-]+)", rest)) <= members, (service, operation, rest)
+
+
+def test_every_policy_of_the_organisation_is_one_that_it_takes_and_the_guide_names() -> None:
+    files = sorted(FOLDER.glob("*.json"))
+    assert files
+    for path in files:
+        assert path.relative_to(ROOT).as_posix() in GUIDE
+        text = path.read_text(encoding="utf-8")
+        assert len(text) <= RESOURCE_CONTROL_POLICY_MAX
+        for statement in json.loads(text)["Statement"]:
+            assert statement["Effect"] == "Deny"
+            assert statement["Principal"] == "*"
+
+
+def denied(action: str, role: str, **context: str) -> bool:
+    """Return whether some policy of the organisation denies an action on a role."""
+    statements: list[dict[str, Any]] = [
+        statement
+        for path in FOLDER.glob("*.json")
+        for statement in json.loads(path.read_text(encoding="utf-8"))["Statement"]
+    ]
+    arn = f"arn:aws:iam::333333333333:role/{role}"
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    return not allows([everything, *statements], action, arn, **{"aws:ResourceOrgID": "o-1"}, **context)
+
+
+INSIDE = {"aws:PrincipalOrgID": "o-1", "aws:PrincipalIsAWSService": "false"}
+OUTSIDE = {"aws:PrincipalOrgID": "o-2", "aws:PrincipalIsAWSService": "false"}
+SERVICE = {"aws:PrincipalIsAWSService": "true"}
+MADE = "ml-platform/deployment/mlp-p-a-test-x"
+
+
+@pytest.mark.parametrize(
+    ("action", "role", "context", "is_denied"),
+    [
+        ("sts:AssumeRole", MADE, OUTSIDE, True),
+        ("sts:AssumeRole", MADE, INSIDE, False),
+        ("sts:AssumeRole", MADE, SERVICE, False),
+        ("sts:AssumeRoleWithWebIdentity", MADE, OUTSIDE, True),
+        ("sts:AssumeRoleWithSAML", "aws-reserved/sso.amazonaws.com/AWSReservedSSO_Lead_1", {}, False),
+        ("sts:TagSession", MADE, INSIDE, True),
+        ("sts:TagSession", "ml-platform-deploy", INSIDE, False),
+        ("sts:TagSession", "aws-reserved/sso.amazonaws.com/AWSReservedSSO_Lead_1", {}, False),
+    ],
+)
+def test_the_organisation_denies_roles_to_outsiders_and_session_tags_to_all_but_the_deploy_role(
+    action: str, role: str, context: dict[str, str], *, is_denied: bool
+) -> None:
+    assert denied(action, role, **context) is is_denied
