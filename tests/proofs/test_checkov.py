@@ -28,7 +28,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     for product in PRODUCTS:
         name = f"{product.SPEC.id}.template.json"
         (folder / name).write_text(json.dumps(synthesise(product)), encoding="utf-8")
-    command = [ROOT / ".venv-checkov/bin/checkov", "--directory", folder, "--framework", "cloudformation"]
+    command = [str(ROOT / ".venv-checkov/bin/checkov"), "--directory", str(folder), "--framework", "cloudformation"]
     run = subprocess.run(
         [*command, "--output", "json", "--quiet", "--compact", "--skip-download"],
         capture_output=True,
