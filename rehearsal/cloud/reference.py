@@ -76,7 +76,7 @@ def actions(pattern: str) -> tuple[str, ...]:
 
 
 def _rows(action: str) -> dict[str, dict[str, Any]]:
-    prefix, _, name = action.partition(":")
+    prefix, _, name = (canonical(action) or action).partition(":")
     rows: dict[str, dict[str, Any]] = _service(prefix)["privileges"][name]["resource_types"]
     return rows
 
@@ -86,7 +86,7 @@ def kinds(action: str) -> dict[str, str]:
     """Return the kinds of resources that an action works on with the form of their ARN; empty without resource level.
 
     Args:
-        action: In the reference's spelling (`canonical`).
+        action: E.g. ``iam:CreateRole``; one that exists (`canonical`).
     """
     prefix = action.partition(":")[0]
     if prefix == "apigateway":  # REST APIs are addressed by path

@@ -30,8 +30,7 @@ from products.catalog import PRODUCTS
 from products.shared import names, seed_code
 from tests import hub
 from tests.products.launches import ORDINARY
-from tests.proofs.stacks import DEPLOYMENT, Stack, product_templates
-from tests.proofs.stacks import WORKLOAD as DEV
+from tests.proofs.stacks import DEPLOYMENT, WORKLOAD, Stack, product_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,7 +111,7 @@ class Gathered:
         """Every policy."""
         found = [policy for deployed in self.templates for policy in _policies(deployed)]
         for path in sorted((ROOT / "docs/policies").glob("*.json")):
-            account = HUB if path.stem in ("ml-engineer", "governance-officer") else DEV
+            account = HUB if path.stem in ("ml-engineer", "governance-officer") else WORKLOAD
             statements = tuple(json.loads(path.read_text(encoding="utf-8"))["Statement"])
             found.append(Policy(f"docs/policies/{path.name}", "identity", statements, "people", account))
         bootstrap = tuple(s for document in documents(HUB, "aws") for s in document["Statement"])
@@ -140,8 +139,8 @@ def _hub() -> Iterator[Deployed]:
     for path in sorted(
         assembly.folder.rglob(f"*{hub.REGION.replace('-', '')}*BaselineTemplate*.product.template.json")
     ):
-        account = DEV if "WorkloadBaseline" in path.name else DEPLOYMENT
-        name = "workload baseline" if account == DEV else "deployment baseline"
+        account = WORKLOAD if "WorkloadBaseline" in path.name else DEPLOYMENT
+        name = "workload baseline" if account == WORKLOAD else "deployment baseline"
         template = json.loads(path.read_text(encoding="utf-8"))
         # Instances of the StackSet in other regions have no resources of IAM; what they have is in this one too.
         stack = f"StackSet-{name.replace(' ', '-')}"
@@ -169,8 +168,9 @@ def _code() -> Iterator[Deployed]:
 
 
 def _product(name: str, product: str, origin: Origin, template: Mapping[str, Any]) -> Deployed:
-    account = HUB if product in products_of_the_hub() else DEV
-    values = {k: v for k, v in ORDINARY[product].items() if k in template["Parameters"]}
+    account = HUB if product in products_of_the_hub() else WORKLOAD
+    connection = {"ConnectionArn": f"arn:aws:codeconnections:{hub.REGION}:{account}:connection/0a1b"}
+    values = {k: v for k, v in {**ORDINARY[product], **connection}.items() if k in template["Parameters"]}
     ssm = {
         "/ml-platform/v1/boundary-arn": f"arn:aws:iam::{account}:policy/{names.BOUNDARY_POLICY}",
         "/ml-platform/v1/hub-account-id": HUB,
