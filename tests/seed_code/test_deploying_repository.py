@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -330,6 +331,50 @@ def test_it_imports_nothing_that_it_does_not_bring_or_install(template: str) -> 
         if path.endswith(".py") and not path.startswith(OWN_MACHINES):
             foreign = set(imported(content.decode())) - installed - own - sys.stdlib_module_names
             assert not foreign, f"{path} imports {foreign}"
+
+
+LATER_ARGUMENTS = {"bisect": {"key"}, "dataclass": {"kw_only", "slots"}, "zip": {"strict"}}
+"""Arguments that functions have since Python 3.10 (its "What's New")."""
+LATER_NAMES = {
+    "Concatenate",
+    "EllipsisType",
+    "NoneType",
+    "ParamSpec",
+    "TypeAlias",
+    "TypeGuard",
+    "UnionType",
+    "pairwise",
+}
+"""Names in the standard library since Python 3.10."""
+
+
+@every_template
+def test_jobs_run_with_the_python_of_older_images(template: str, tmp_path: Path) -> None:
+    """They run in the image of the model, and images of SageMaker with Python 3.9 and 3.10 are still in use.
+
+    What came with 3.11 and later, mypy knows, which goes back to 3.10; syntax is up to ruff, whose target is 3.9 there.
+    """
+    seed_code.write(template, tmp_path)
+    later: set[str | None] = set()
+    for path in (tmp_path / "jobs").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                later |= {keyword.arg for keyword in node.keywords} & LATER_ARGUMENTS.get(node.func.id, set())
+            if isinstance(node, ast.ImportFrom):
+                later |= {name.name for name in node.names} & LATER_NAMES
+    assert later == set()
+
+    mypy = [sys.executable, "-m", "mypy", "--config-file=", "--python-version=3.10", f"--cache-dir={tmp_path}/mypy"]
+    folders = sorted((tmp_path / "jobs").iterdir())
+    run = subprocess.run(
+        [*mypy, "--ignore-missing-imports", "--no-site-packages", *(str(p) for f in folders for p in f.glob("*.py"))],
+        env={**os.environ, "MYPYPATH": os.pathsep.join(map(str, folders))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "checked " in run.stdout or "no issues" in run.stdout, run.stdout + run.stderr
+    assert re.findall(r'.*Module ".*" has no attribute.*', run.stdout) == []
 
 
 @every_template

@@ -6,6 +6,8 @@ from, line by line the same), ``rejected/``, and ``check/<instance>.json`` with 
 judges the run.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import tempfile

@@ -1,5 +1,7 @@
 """What the jobs of a batch run share: where things are, who does which part, and how a run ends in failure."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import json

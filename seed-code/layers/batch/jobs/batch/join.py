@@ -6,6 +6,8 @@ instance takes the parts that their numbers give it. Writes the predictions belo
 monitors.
 """
 
+from __future__ import annotations
+
 import itertools
 import json
 

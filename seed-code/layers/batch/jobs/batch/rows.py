@@ -3,6 +3,8 @@
 CSV with or without header, JSON lines, both also gzipped, and Parquet. A file is known by its first bytes, not by name.
 """
 
+from __future__ import annotations
+
 import codecs
 import csv
 import gzip
@@ -138,7 +140,7 @@ def _csv_rows(lines: Iterator[str], first: str, schema: Any) -> Iterator[Row]:
         elif any(map(_is_spoilt, fields)):
             yield _bad(number, "not UTF-8 text", separator.join(fields))
         else:
-            yield Row(number, dict(zip(header, fields, strict=True)))
+            yield Row(number, dict(zip(header, fields)))
 
 
 def _header(fields: list[str], schema: Any) -> tuple[list[str], bool]:
@@ -164,9 +166,9 @@ def _parquet_rows(stream: Any) -> Iterator[Row]:
         number = 0
         try:
             for chunk in module("tabular.files").read_chunks(Path(copy.name), "file"):
-                for values in zip(*chunk.columns.values(), strict=True):
+                for values in zip(*chunk.columns.values()):
                     number += 1
-                    yield Row(number, dict(zip(chunk.columns, values, strict=True)))
+                    yield Row(number, dict(zip(chunk.columns, values)))
         except module("tabular.errors").DataError as err:
             yield _bad(number + 1, str(err), "")
 

@@ -5,6 +5,8 @@ the package. Then ``batch/run=<run>/_manifest.json`` and, last of all, ``_SUCCES
 object sees complete runs only.
 """
 
+from __future__ import annotations
+
 import json
 import tempfile
 from pathlib import Path

@@ -6,13 +6,15 @@ of the window, CloudWatch metrics, and one event on the hub's bus when there are
 window writes the same report and raises no second event.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the pipeline tells the job."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="file, or folder of the one file, with settings")
-    parser.add_argument("--started", default=datetime.now(UTC).isoformat(), help="start of the pipeline's execution")
+    parser.add_argument(
+        "--started", default=datetime.now(timezone.utc).isoformat(), help="start of the pipeline's execution"
+    )
     parser.add_argument("--end", default=SCHEDULED, help="end of the window, default: the last full hour at the start")
     options = parser.parse_args(arguments)
     if options.settings.is_dir():

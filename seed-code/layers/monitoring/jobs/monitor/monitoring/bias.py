@@ -14,6 +14,8 @@ RD      recall difference                          recall of *a*, less that of *
 ======  =========================================  =================================================================
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -6,6 +6,8 @@ captured data"). Ground truth has the form of the page "Ingest Ground Truth labe
 event of several records takes one label per line (CSV) or a list (JSON).
 """
 
+from __future__ import annotations
+
 import base64
 import csv
 import hashlib
@@ -18,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitoring.package import Package
+from monitoring.results import paired
 from monitoring.storage import Storage
 from monitoring.window import Window
 
@@ -200,7 +203,7 @@ def _event_records(
         return
     if len(answers) != len(values):
         answers = [None] * len(values)
-    for position, (row, answer) in enumerate(zip(values, answers, strict=True)):
+    for position, (row, answer) in enumerate(zip(values, answers)):
         yield Record(name, position, row, answer)
 
 
@@ -246,7 +249,7 @@ def name_columns(rows: list[list[str]], schema: Any) -> list[dict[str, Any]]:
         if not fitting:
             raise ValueError(f"rows of {len(first)} fields without header fit no layout of the data set")
         header = fitting[0]
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    return [dict(paired(header, row)) for row in rows]
 
 
 def answer_records(text: str, content_type: str, package: Package) -> list[dict[str, Any] | None]:
@@ -271,5 +274,5 @@ def _csv_answer(row: list[str], package: Package) -> dict[str, Any]:
     if problem == "binary":
         return {"score": float(row[0]), "label": row[1]}
     if problem == "multiclass":
-        return {"label": row[0], "probabilities": dict(zip(package.classes, map(float, row[1:]), strict=True))}
+        return {"label": row[0], "probabilities": dict(paired(package.classes, [float(cell) for cell in row[1:]]))}
     return {"value": float(row[0])}

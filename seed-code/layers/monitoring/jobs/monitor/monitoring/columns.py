@@ -1,5 +1,7 @@
 """Raw values as the model's own code understands them."""
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

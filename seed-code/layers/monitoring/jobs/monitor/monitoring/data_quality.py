@@ -16,6 +16,8 @@ Names and thresholds: SageMaker developer guide, "Schema for Violations" and "Sc
 training data did not have is no violation here (the endpoint ignores it); the report lists it.
 """
 
+from __future__ import annotations
+
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -242,7 +244,7 @@ def histogram(buckets: Sequence[Mapping[str, float]], numbers: Numbers) -> list[
             "baseline": bucket["count"] / total,
             "current": float(count / len(numbers)),
         }
-        for bucket, count in zip(buckets, counts, strict=True)
+        for bucket, count in zip(buckets, counts)
     ]
 
 

@@ -7,6 +7,8 @@ the recent ranking, DCG is the sum of a(f) / log2(i + 1), and NDCG is DCG divide
 ranking. 1 is the same ranking; below 0.90 Clarify raises an alarm.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 from monitoring.capture import Record
 from monitoring.columns import frame
 from monitoring.package import Package
-from monitoring.results import EXPLAINABILITY, Result, Violation, judged, no_baseline, not_enough, plural
+from monitoring.results import EXPLAINABILITY, Result, Violation, judged, no_baseline, not_enough, paired, plural
 
 BASELINE = "analysis.json"
 MOST_EXPLAINED = 2_000  # as many as the baseline was made of
@@ -40,8 +42,8 @@ def check(records: Sequence[Record], package: Package, *, least: int, min_ndcg: 
     names = [column.name for column in package.model.columns]
     labels = package.baselines[BASELINE]["explanations"]["kernel_shap"]
     violations, details = [], {}
-    for (label, described), sizes in zip(labels.items(), np.abs(values).mean(axis=0), strict=True):
-        current = {name: float(size) for name, size in zip(names, sizes, strict=False)}
+    for (label, described), sizes in paired(labels.items(), np.abs(values).mean(axis=0)):
+        current = {name: float(size) for name, size in zip(names, sizes)}
         value = ndcg(described["global_shap_values"], current)
         details[label] = {"ndcg": value, "baseline": described["global_shap_values"], "current": current}
         if value < min_ndcg:

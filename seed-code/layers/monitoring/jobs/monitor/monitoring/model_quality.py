@@ -5,6 +5,8 @@ limits allow for chance in the test records of training, not for chance in the r
 metric is a violation where it is worse than its limit by more than its own standard deviation (bootstrap) explains.
 """
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Sequence
 from typing import Any

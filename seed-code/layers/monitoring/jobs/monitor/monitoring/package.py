@@ -1,5 +1,7 @@
 """The model package that the endpoint serves: its baselines, its schema, and its model with its own code."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 import tarfile

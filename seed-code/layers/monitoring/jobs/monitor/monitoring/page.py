@@ -1,5 +1,7 @@
 """The report as one small HTML page with its pictures in it."""
 
+from __future__ import annotations
+
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,10 +1,12 @@
 """Where results go: the report, CloudWatch metrics, and one event per window on the hub's bus."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from botocore.config import Config
@@ -73,7 +75,9 @@ def publish(
     report_uri = f"s3://{storage.bucket}/{folder}/report.html"
     print(f"Report: {report_uri}")
     config = Config(retries={"mode": "standard", "max_attempts": 8})
-    if not put_metrics(session.client("cloudwatch", config=config), origin, window, results, datetime.now(UTC)):
+    if not put_metrics(
+        session.client("cloudwatch", config=config), origin, window, results, datetime.now(timezone.utc)
+    ):
         print("The window is older than two weeks, which CloudWatch does not take: no metrics.")
     if any(result.violations for result in results):
         detail = drift_detail(folder.removeprefix("monitoring/"), origin, window, results, report_uri)
@@ -208,7 +212,7 @@ def _claim(storage: Storage, key: str) -> str | None:
     content, etag, changed = storage.versioned(key)
     if content.get("state") == "sent":
         return None
-    if content.get("state") == "sending" and datetime.now(UTC) - changed < CLAIM_LASTS:
+    if content.get("state") == "sending" and datetime.now(timezone.utc) - changed < CLAIM_LASTS:
         raise MonitorError(
             "Another run for the same window is sending the drift event right now, or has died doing so. Look at its "
             "log; if it failed, start the pipeline again in five minutes with the same End."

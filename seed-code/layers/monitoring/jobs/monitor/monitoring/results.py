@@ -1,5 +1,8 @@
 """What a monitor finds, in one form for reports, metrics and events."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +14,17 @@ DATA_QUALITY, MODEL_QUALITY, BIAS, EXPLAINABILITY = "data-quality", "model-quali
 
 class MonitorError(Exception):
     """The monitors cannot run; the message says what is wrong and what to do."""
+
+
+def paired(names: Collection[Any], values: Collection[Any]) -> list[tuple[Any, Any]]:
+    """Return names with their values; ``zip(strict=True)`` is not in every Python that images have.
+
+    Raises:
+        ValueError: There are more of one than of the other.
+    """
+    if len(names) != len(values):
+        raise ValueError(f"{len(values)} values for {len(names)} names")
+    return list(zip(names, values))
 
 
 @dataclass(frozen=True)

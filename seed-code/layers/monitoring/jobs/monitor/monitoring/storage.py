@@ -1,5 +1,7 @@
 """Objects of the stage's bucket."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from datetime import datetime

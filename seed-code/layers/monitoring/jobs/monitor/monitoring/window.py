@@ -1,10 +1,11 @@
 """Which hours a run looks at."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Self
+from datetime import datetime, timedelta, timezone
 
 from monitoring.results import MonitorError
 
@@ -24,7 +25,7 @@ class Window:
     end: datetime
 
     @classmethod
-    def ending(cls, moment: str, hours: int) -> Self:
+    def ending(cls, moment: str, hours: int) -> Window:
         """Return the window of so many hours that ends with the last full hour before a moment.
 
         Args:
@@ -42,11 +43,11 @@ class Window:
                 f"The end of the window is {moment!r}, which is no moment: nothing can be read. "
                 f"Write it like 2026-05-04T06:00:00Z."
             ) from err
-        utc = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        utc = parsed.astimezone(timezone.utc) if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
         end = utc.replace(minute=0, second=0, microsecond=0)
         return cls(end - hours * HOUR, end)
 
-    def before(self, hours: int) -> "Window":
+    def before(self, hours: int) -> Window:
         """Return the hours right before this window."""
         return Window(self.start - hours * HOUR, self.start)
 
