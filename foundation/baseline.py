@@ -114,6 +114,18 @@ class Baseline:
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.DESTROY,
             pending_window=Duration.days(7),
+            # The CDK's own policy would name the account of the stack, which is the hub: nobody could make the key
+            # anywhere else, because a key's policy must let whoever makes it change the policy (KMS, CreateKey).
+            policy=iam.PolicyDocument(
+                statements=[
+                    iam.PolicyStatement(
+                        sid="AccountDecides",
+                        principals=[iam.ArnPrincipal(f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root")],
+                        actions=["kms:*"],
+                        resources=["*"],  # in a key policy: this key
+                    )
+                ]
+            ),
         )
         key.add_to_resource_policy(
             iam.PolicyStatement(

@@ -369,6 +369,13 @@ def test_a_decision_that_does_not_reach_the_hub_is_kept_and_raises_an_alarm(base
     assert {"Name": "QueueName", "Value": f"{name}.QueueName"} in [d for alarm in alarms for d in alarm["Dimensions"]]
 
 
+def test_each_account_decides_on_its_own_key(baseline: Baseline) -> None:
+    """KMS makes no key whose policy keeps its maker from changing it (API reference, CreateKey)."""
+    (key,) = baseline.landed().resources("AWS::KMS::Key").values()
+    (own,) = (s for s in key["KeyPolicy"]["Statement"] if s["Action"] == "kms:*")
+    assert own["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+
+
 def test_alarms_that_ring_are_told_to_the_hub(baseline: Baseline) -> None:
     for region in (HOME, AWAY):
         rule = rule_of(baseline.landed(region), "aws.cloudwatch")
