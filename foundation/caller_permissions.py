@@ -207,6 +207,12 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         unless=("DeletionProtectionEnabled",),
     ),
     # Functions and pipelines.
+    _not_asked(
+        "Lambda::Function",
+        "s3:GetObjectVersion",
+        because="asked for a version of the archive (Lambda API reference, CreateFunction: S3ObjectVersion)",
+        unless=("Code.S3ObjectVersion",),
+    ),
     _not_asked("Lambda::Function", "ec2:*", because=_OPTION, unless=("VpcConfig",)),
     _not_asked("Lambda::Function", "lambda:GetLayerVersion", because=_OPTION, unless=("Layers",)),
     _not_asked("Lambda::Function", "lambda:PassCapacityProvider", because=_OPTION, unless=("CapacityProviderConfig",)),

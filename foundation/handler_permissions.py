@@ -103,6 +103,13 @@ def schema(resource_type: str) -> Mapping[str, Any]:
     return _read("schemas/resources", file)
 
 
+_NO_RESOURCE_LEVEL: Final = frozenset(
+    {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
+)
+"""Actions of which cfn-lint's list names a topic, and the service authorization reference no kind of resource
+("Actions, resources, and condition keys for Amazon SNS")."""
+
+
 def resource_kinds(action: str) -> frozenset[str] | None:
     """Return the kinds of resources an action can be limited to, in lower case; empty when it has no resource level.
 
@@ -112,6 +119,8 @@ def resource_kinds(action: str) -> frozenset[str] | None:
     Returns:
         The kinds, e.g. ``{"role"}``; None when IAM knows no such action.
     """
+    if action in _NO_RESOURCE_LEVEL:
+        return frozenset()
     service, _, name = action.partition(":")
     found = authorization(service).get("Actions", {}).get(name.lower())
     return None if found is None else frozenset(kind.lower() for kind in found.get("Resources", ()))
