@@ -38,7 +38,9 @@ _STAGE_MINUTES: Final = 480  # a deployment waits for shifted traffic; CodePipel
 _RENDER_MINUTES: Final = 30
 _REGISTRY: Final = "ml-platform-registry-${AWS::AccountId}-${AWS::Region}"
 _MODELS: Final = "packages/${ModelPackageGroup}/*"
-"""Keys of the models of the project's group, which comes first in them (lambdas/model_promotion/core.py)."""
+_PROMOTED: Final = "promoted/${ModelPackageGroup}/*"
+"""Keys of the models of the project's group, and of what their packages were promoted as; the group comes first in them
+(lambdas/model_promotion/core.py)."""
 
 _GROUP_ARNS: Final = (
     template.arn("sagemaker", "model-package-group/${ModelPackageGroup}"),
@@ -202,7 +204,7 @@ def _read_registry() -> list[Grant]:
         Grant(
             sid="ReadModels",
             actions=["s3:GetObject"],
-            resources=[template.bucket_arn(_REGISTRY, _MODELS)],
+            resources=[template.bucket_arn(_REGISTRY, keys) for keys in (_MODELS, _PROMOTED)],
             because="The keys hold version and name of every file of the group's models.",
         ),
         Grant(

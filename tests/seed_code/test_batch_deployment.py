@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from products.shared import seed_code
+from tests.promoted import write_record
 from tests.rehearsal.cloud import harness
 
 from .conftest import ROOT
@@ -30,6 +31,7 @@ GROUP: Final = "churn-222233334444"
 TAG: Final = "p-abc123-test"
 PACKAGE: Final = f"arn:aws:sagemaker:{harness.REGION}:{ACCOUNT}:model-package/{GROUP}/1"
 BUCKET: Final = f"mlp-{TAG}-{ACCOUNT}-{harness.REGION}"
+REGISTRY: Final = f"ml-platform-registry-{ACCOUNT}-{harness.REGION}"
 BUS: Final = f"arn:aws:events:{harness.REGION}:{ACCOUNT}:event-bus/ml-platform"
 IMAGE: Final = f"141502667606.dkr.ecr.{harness.REGION}.amazonaws.com/sagemaker-xgboost:3.2-0"
 
@@ -173,7 +175,7 @@ def deployment(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) ->
     with organization(tmp_path_factory.mktemp("cloud")) as cloud:
         deployed = Deployment(cloud, folder)
         s3, kms, iam = (deployed.client(service) for service in ("s3", "kms", "iam"))
-        for bucket in ("registry", "lake", "project"):
+        for bucket in (REGISTRY, "lake", "project"):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": harness.REGION})
         s3.put_bucket_notification_configuration(
             Bucket="lake", NotificationConfiguration={"EventBridgeConfiguration": {}}
@@ -186,10 +188,10 @@ def deployment(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) ->
         )
         deployed.client("events").create_event_bus(Name="ml-platform")
         for path in (model.folder / "model.tar.gz", *(model.folder / "baseline").iterdir()):
-            s3.upload_file(str(path), "registry", f"7/{path.name}")
+            s3.upload_file(str(path), REGISTRY, f"7/{path.name}")
         for path in (model.folder / "samples").iterdir():
-            s3.upload_file(str(path), "registry", f"7/samples/{path.name}")
-        register(deployed.client("sagemaker"))
+            s3.upload_file(str(path), REGISTRY, f"7/samples/{path.name}")
+        register(deployed.client("sagemaker"), s3)
         deployed.done("render")
         outputs = deployed.deploy("base", f"mlp-{TAG}-base")
         deployed.done("files", outputs["KeyArn"])
@@ -197,29 +199,29 @@ def deployment(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) ->
         yield deployed
 
 
-def register(sagemaker: harness.AwsClient) -> None:
+def register(sagemaker: harness.AwsClient, s3: harness.AwsClient) -> None:
     """Register the model as approved."""
     sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
 
     def file(name: str) -> dict[str, str]:
-        return {"ContentType": "application/json", "S3Uri": f"s3://registry/7/{name}"}
+        return {"ContentType": "application/json", "S3Uri": f"s3://{REGISTRY}/7/{name}"}
 
     types = ["text/csv", "application/json", "application/jsonlines"]
-    package = sagemaker.create_model_package(
-        ModelPackageGroupName=GROUP,
-        ModelApprovalStatus="Approved",
-        InferenceSpecification={
-            "Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://registry/7/model.tar.gz"}],
+    request = {
+        "InferenceSpecification": {
+            "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{REGISTRY}/7/model.tar.gz"}],
             "SupportedContentTypes": types,
             "SupportedResponseMIMETypes": types,
         },
-        DriftCheckBaselines={
+        "DriftCheckBaselines": {
             "ModelDataQuality": {"Statistics": file("statistics.json"), "Constraints": file("constraints.json")},
             "Explainability": {"Constraints": file("analysis.json")},
         },
-        CustomerMetadataProperties={"samples": "s3://registry/7/samples"},
-    )
+        "CustomerMetadataProperties": {"samples": f"s3://{REGISTRY}/7/samples"},
+    }
+    package = sagemaker.create_model_package(ModelPackageGroupName=GROUP, ModelApprovalStatus="Approved", **request)
     assert package["ModelPackageArn"] == PACKAGE
+    write_record(s3, REGISTRY, PACKAGE, request)
 
 
 def test_the_batch_test_runs_the_pipeline_and_reports(deployment: Deployment) -> None:
@@ -291,7 +293,7 @@ def test_a_failed_run_says_why_and_rings(deployment: Deployment) -> None:
 
 
 def test_a_run_reads_the_input_of_its_stage_only(deployment: Deployment) -> None:
-    _, reason = failure(deployment, "s3://registry/7/")
+    _, reason = failure(deployment, f"s3://{REGISTRY}/7/")
     assert "AccessDenied" in reason
     assert "The input has to be below input.uri of environments.yaml" in reason
 

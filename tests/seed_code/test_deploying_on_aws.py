@@ -14,6 +14,7 @@ import pytest
 from foundation import deploy_role, deployment_boundary
 from foundation.launch_role import documents
 from products.shared import names
+from tests.promoted import write_record
 from tests.rehearsal.cloud import harness
 from tests.rehearsal.cloud.harness import DEV, HUB, REGION, Cloud
 
@@ -176,6 +177,7 @@ class Organisation:
         )
         request = {name: package[name] for name in accepted}
         created = sagemaker.create_model_package(ModelPackageGroupName=GROUP, **request)
+        write_record(s3, REGISTRY, created["ModelPackageArn"], request)
         return str(created["ModelPackageArn"])
 
 
@@ -240,6 +242,38 @@ def test_a_withdrawn_approval_stops_the_deployment(deployed: Organisation) -> No
     assert "is no longer approved: it is Rejected" in printed
     assert "(wrong data)" in printed
     assert printed.endswith("exit status 1")
+
+
+def test_a_model_that_is_swapped_while_it_is_approved_reaches_neither_stage(deployed: Organisation) -> None:
+    """SageMaker takes another inference specification in the call that approves."""
+    sagemaker, s3 = (deployed.cloud.client(service, HUB) for service in ("sagemaker", "s3"))
+    described = sagemaker.describe_model_package(ModelPackageName=deployed.package)["InferenceSpecification"]
+    (container,) = described["Containers"]
+    bucket_name, key = container["ModelDataUrl"][5:].split("/", 1)
+    other = f"{key.rsplit('/', 1)[0]}/other.tar.gz"
+    s3.put_object(Bucket=bucket_name, Key=other, Body=b"not what was promoted")
+    swapped = {**container, "ModelDataUrl": f"s3://{bucket_name}/{other}"}
+
+    def approve(chosen: dict[str, Any]) -> None:
+        specification = {**described, "Containers": [chosen]}
+        sagemaker.update_model_package(
+            ModelPackageArn=deployed.package, ModelApprovalStatus="Approved", InferenceSpecification=specification
+        )
+
+    before = {stage: deployed.keys(stage) for stage in names.STAGES}
+    approve(swapped)
+    try:
+        printed = [deployed.run("render", "test"), *(deployed.run("deploy", stage) for stage in names.STAGES)]
+    finally:
+        approve(container)
+    for text in printed:
+        assert "is no longer what was promoted: containers differ" in text
+        assert text.endswith("exit status 1")
+    s3.put_object(Bucket=bucket_name, Key=key, Body=b"other bytes in its place")
+    for text in [deployed.run("render", "test"), *(deployed.run("deploy", stage) for stage in names.STAGES)]:
+        assert f"{key} (1 in all) is another file" in text
+        assert text.endswith("exit status 1")
+    assert {stage: deployed.keys(stage) for stage in names.STAGES} == before
 
 
 def test_removing_one_stage_leaves_nothing_of_it_and_all_of_the_other(deployed: Organisation) -> None:

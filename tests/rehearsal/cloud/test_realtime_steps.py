@@ -15,6 +15,7 @@ import pytest
 
 from products.shared import seed_code
 from rehearsal.cloud.handshake import complete_handshake
+from tests.promoted import write_record
 from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, SHORT_PAUSES, Cloud, eventually, running
 from tests.rehearsal.cloud.test_codepipeline import allow, commit, role
 from tests.rehearsal.cloud.test_deployment_baseline import PROJECT, Builds, baseline
@@ -172,10 +173,8 @@ class Project:
         for name, text in samples(expected or oldest).items():
             s3.put_object(Bucket=REGISTRY, Key=f"{prefix}/samples/{name}", Body=text.encode())
         uri = f"s3://{REGISTRY}/{prefix}"
-        self.cloud.client("sagemaker", HUB).create_model_package(
-            ModelPackageGroupName=GROUP,
-            ModelApprovalStatus="Approved",
-            InferenceSpecification={
+        request: dict[str, Any] = {
+            "InferenceSpecification": {
                 "Containers": [
                     {
                         "Image": f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/xgboost:3",
@@ -189,8 +188,12 @@ class Project:
                 "SupportedContentTypes": ["text/csv", "application/json"],
                 "SupportedResponseMIMETypes": ["text/csv", "application/json"],
             },
-            CustomerMetadataProperties={"samples": f"{uri}/samples", "metric": "auc", "metric_value": "0.87"},
-        )
+            "CustomerMetadataProperties": {"samples": f"{uri}/samples", "metric": "auc", "metric_value": "0.87"},
+        }
+        arn = self.cloud.client("sagemaker", HUB).create_model_package(
+            ModelPackageGroupName=GROUP, ModelApprovalStatus="Approved", **request
+        )["ModelPackageArn"]
+        write_record(s3, REGISTRY, arn, request)
 
     def step(self, name: str, stage: str) -> subprocess.CompletedProcess[str]:
         """Run a step as the build of a stage runs it."""

@@ -35,7 +35,7 @@ def render(context: Context, template: str, parameters: Parameters) -> None:
         parameters: Values of the template's own parameters.
     """
     build = context.build
-    package = packages.newest_approved(context.hub("sagemaker"), build.model_package_group)
+    package = context.newest_approved()
     if package is None:
         reason = f"No package of group {build.model_package_group} is approved yet; an approval starts the pipeline."
         print(reason)

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from deployment import packages, targets
+from deployment import copying, packages, targets
 from deployment.errors import DeploymentError
 from deployment.packages import ModelPackage
 from deployment.settings import Build
@@ -78,7 +78,8 @@ class Context:
         """The package that the step `render` chose (PACKAGE_ARN); its URIs name the registry of the hub.
 
         Raises:
-            DeploymentError: None was chosen, or one that is no longer there or belongs to another project.
+            DeploymentError: None was chosen, or one that is no longer there, belongs to another project, or is no
+                longer what was promoted.
         """
         arn, build = self.build.package_arn, self.build
         if arn is None:
@@ -87,7 +88,25 @@ class Context:
                 "passes on what its step render chose; to run a step yourself, set it to the ARN of a package."
             )
         packages.require_member(arn, build.group_arn)
-        return packages.describe(self.hub("sagemaker"), arn)
+        return self._as_promoted(packages.describe(self.hub("sagemaker"), arn))
+
+    def newest_approved(self) -> ModelPackage | None:
+        """Return the newest approved package of the group, or None if nothing is approved.
+
+        Raises:
+            DeploymentError: There is no such group, or the package or a file of it is not what was promoted.
+        """
+        found = packages.newest_approved(self.hub("sagemaker"), self.build.model_package_group)
+        if found is None:
+            return None
+        package = self._as_promoted(found)
+        copying.require_files(self.hub("s3"), package)
+        return package
+
+    def _as_promoted(self, package: ModelPackage) -> ModelPackage:
+        hub = self.build.hub_account
+        registry = f"ml-platform-registry-{hub}-{self.build.hub_region}"
+        return packages.as_promoted(self.hub("s3"), package, bucket=registry, account=hub)
 
     @property
     def rendered(self) -> Path:

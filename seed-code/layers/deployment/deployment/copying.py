@@ -50,29 +50,37 @@ def copy_package(
     What is there already, the same in size and ETag of the original, is not copied again.
 
     Args:
-        package: The package in the hub's registry.
+        package: The package in the hub's registry, as it was promoted (`packages.as_promoted`).
         target: Where the stage lives; its session may read the registry bucket.
         bucket: The stage's bucket.
         key_arn: Key of that bucket.
         source_region: Region of the registry's bucket.
 
     Raises:
-        DeploymentError: Something that the package names is not there.
+        DeploymentError: Something that the package names is not there, or is not what was promoted.
     """
     s3 = target.client("s3")
     source_client = target.session.client("s3", region_name=source_region, config=CONFIG)
     for source, destination in _moves(package, bucket):
         source_bucket, key = split(source)
-        objects = list(_objects(source_client, source_bucket, key))
-        if not objects:
-            raise DeploymentError(
-                f"{source} of {package.arn} is not there any more, so the model cannot be deployed completely. "
-                f"Approve a package whose files exist."
-            )
-        for entry in objects:
+        for entry in _promoted_objects(source_client, package, source):
             rest = entry["Key"][len(key) :]
             _copy(s3, source_client, source_bucket, entry, bucket, split(destination)[1] + rest, key_arn)
     return located(package, bucket)
+
+
+def require_files(s3: Any, package: ModelPackage) -> None:
+    """Check that every file and folder of a package is there, and what was promoted; nothing is copied.
+
+    Args:
+        s3: S3 client that may read the registry's bucket.
+        package: The package in the hub's registry, as it was promoted (`packages.as_promoted`).
+
+    Raises:
+        DeploymentError: Something is not.
+    """
+    for source, _ in _moves(package, "nowhere"):
+        _promoted_objects(s3, package, source)
 
 
 def put(target: Target, bucket: str, files: Mapping[str, Path | bytes], *, key_arn: str) -> None:
@@ -164,6 +172,32 @@ def _objects(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
         for entry in page.get("Contents", []):
             if not entry["Key"].endswith("/"):
                 yield entry
+
+
+def _promoted_objects(s3: Any, package: ModelPackage, source: str) -> list[dict[str, Any]]:
+    """Return the objects of a file or folder of a package, each of which has to be promotion's copy, and none missing.
+
+    A place outside the package's own files has none in the record, so that a package cannot lead a stage to the models
+    of other groups.
+    """
+    bucket, key = split(source)
+    objects = list(_objects(s3, bucket, key))
+    if not objects:
+        raise DeploymentError(
+            f"{source} of {package.arn} is not there any more, so the model cannot be deployed completely. "
+            f"Approve a package whose files exist."
+        )
+    found = {f"s3://{bucket}/{entry['Key']}": (entry["Size"], entry["ETag"].strip('"')) for entry in objects}
+    folder = source.rstrip("/") + "/"
+    promoted = {uri: mark for uri, mark in package.objects.items() if uri == source or uri.startswith(folder)}
+    if found != promoted:
+        differing = sorted(uri for uri in found.keys() | promoted.keys() if found.get(uri) != promoted.get(uri))
+        raise DeploymentError(
+            f"{source} of {package.arn} is not what was promoted: {', '.join(differing[:5])} "
+            f"({len(differing)} in all) is another file, is missing, or does not belong to the model. It is not "
+            f"deployed. Have the model registered and approved anew in development."
+        )
+    return objects
 
 
 def _copy(s3: Any, source_client: Any, source_bucket: str, entry: Any, bucket: str, key: str, key_arn: str) -> None:

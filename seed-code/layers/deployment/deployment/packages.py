@@ -6,12 +6,29 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deployment.errors import DeploymentError
 
 APPROVED = "Approved"
+
+_COMPARED = (
+    "arn",
+    "containers",
+    "content_types",
+    "response_types",
+    "transform_instance_types",
+    "metrics",
+    "baselines",
+    "samples",
+    "payload",
+    "metadata",
+)
+"""What a deployment uses of a package, all of which has to be as it was promoted."""
+
+_OF_PROMOTION = "source_"
+"""Customer metadata that promotion writes, also later: no deployment uses it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +70,7 @@ class ModelPackage:
         samples: Prefix with held-out records and expected answers; None if it brings none.
         payload: Archive with a sample payload; None if it brings none.
         digest: SHA-256 over images and artifacts, ``sha256:…``.
+        objects: Size and ETag of every file of it, by URI, as promotion wrote them; empty until `as_promoted`.
     """
 
     arn: str
@@ -70,6 +88,7 @@ class ModelPackage:
     samples: str | None
     payload: str | None
     digest: str
+    objects: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def card(self) -> str:
@@ -124,6 +143,49 @@ def describe(client: Any, arn: str) -> ModelPackage:
     return parse(_described(client, arn))
 
 
+def as_promoted(s3: Any, package: ModelPackage, *, bucket: str, account: str) -> ModelPackage:
+    """Return a package with the digest and the files of its promotion, if it still is what was promoted.
+
+    Whoever approves a package may change it in the same call. The record is written by promotion and by nobody else.
+
+    Args:
+        s3: S3 client of the hub.
+        package: The package as the registry describes it.
+        bucket: The registry's bucket.
+        account: Account that has to own it.
+
+    Raises:
+        DeploymentError: There is no record of its promotion, or it has been changed since.
+    """
+    key = f"promoted/{package.group.lower()}/{package.version}.json"
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account)
+    except s3.exceptions.ClientError as err:
+        raise DeploymentError(
+            f"Nobody knows what {package.arn} was when it was promoted, because s3://{bucket}/{key} cannot be read "
+            f"({err}). It is not deployed. Have the model approved in development, and approve the package which then "
+            f"appears here."
+        ) from err
+    record = json.loads(answer["Body"].read())
+    promoted = parse({**record["content"], "ModelPackageArn": record["package"]})
+    changed = [name for name in _COMPARED if _used(package, name) != _used(promoted, name)]
+    if changed:
+        raise DeploymentError(
+            f"{package.arn} is no longer what was promoted: {', '.join(changed)} differ from s3://{bucket}/{key}. "
+            f"Somebody has changed it since, maybe while approving it, so it is not deployed; what is deployed stays "
+            f"as it is. Reject it, and have the model registered and approved anew in development."
+        )
+    objects = {f"s3://{bucket}/{name}": (int(size), str(etag)) for name, (size, etag) in record["objects"].items()}
+    return replace(package, digest=str(record["digest"]), objects=objects)
+
+
+def _used(package: ModelPackage, name: str) -> Any:
+    value = getattr(package, name)
+    if name != "metadata":
+        return value
+    return {key: text for key, text in value.items() if not key.startswith(_OF_PROMOTION)}
+
+
 def require_member(arn: str, group_arn: str) -> None:
     """Check that a package is one of a group.
 
@@ -159,7 +221,6 @@ def parse(answer: Mapping[str, Any]) -> ModelPackage:
     metadata = dict(answer.get("CustomerMetadataProperties") or {})
     baselines = _uris(answer.get("DriftCheckBaselines") or {})
     metrics = _uris(answer.get("ModelMetrics") or {})
-    digest = metadata.get("source_digest") or _digest([answer.get("InferenceSpecification"), baselines])
     approver = answer.get("LastModifiedBy") or {}
     identity = _name((approver.get("IamIdentity") or {}).get("Arn", ""))
     return ModelPackage(
@@ -177,7 +238,7 @@ def parse(answer: Mapping[str, Any]) -> ModelPackage:
         baselines=baselines,
         samples=metadata.get("samples"),
         payload=answer.get("SamplePayloadUrl"),
-        digest=digest,
+        digest=_digest([answer.get("InferenceSpecification"), baselines]),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import datetime
 import functools
+import io
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -91,15 +93,33 @@ class Bucket:
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.records: dict[tuple[str, str], bytes] = {}
         self._uploads: dict[str, dict[str, Any]] = {}
 
     def add(self, uri: str, size: int = 10, etag: str = '"1"') -> None:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         self.objects[bucket, key] = {"ContentLength": size, "ETag": etag, "Metadata": {}}
 
+    def promote(self, package: dict[str, Any]) -> None:
+        """Write down what a package was promoted as, with the files that are there, as promotion does."""
+        bucket, _, _ = package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"][5:].partition("/")
+        record = {
+            "package": package["ModelPackageArn"],
+            "digest": "sha256:" + "0" * 64,
+            "content": {name: package[name] for name in package if not name.endswith("Time")},
+            "objects": {
+                key: [entry["ContentLength"], entry["ETag"].strip('"')]
+                for (where, key), entry in self.objects.items()
+                if where == bucket
+            },
+        }
+        group, version = package["ModelPackageArn"].split("/")[1:]
+        self.records[bucket, f"promoted/{group}/{version}.json"] = json.dumps(record).encode()
+
     @property
     def answers(self) -> dict[tuple[str, str], Answer]:
         names = (
+            "GetObject",
             "HeadObject",
             "ListObjectsV2",
             "PutObject",
@@ -109,6 +129,13 @@ class Bucket:
             "CompleteMultipartUpload",
         )
         return {("s3", name): getattr(self, name) for name in names}
+
+    def GetObject(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        assert given["ExpectedBucketOwner"] == given["Bucket"].split("-")[3]
+        try:
+            return {"Body": io.BytesIO(self.records[given["Bucket"], given["Key"]])}
+        except KeyError:
+            raise RefusedError("NoSuchKey", "The specified key does not exist.", 404) from None
 
     def HeadObject(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deployment import common_steps
+from deployment import common_steps, packages
 from deployment.context import ROOT, Context
 from deployment.errors import DeploymentError
 from deployment.packages import ModelPackage
@@ -49,6 +49,21 @@ def register(aws: Aws, package: dict[str, Any] | None) -> None:
     found = [{**summary, "ModelPackageArn": package["ModelPackageArn"]}] if package else []
     aws.answers["sagemaker", "ListModelPackages"] = lambda given: {"ModelPackageSummaryList": found}
     aws.answers["sagemaker", "DescribeModelPackage"] = lambda given: dict(package or {})
+    if package:
+        aws.answers |= promoted(package).answers
+
+
+def promoted(package: dict[str, Any]) -> Bucket:
+    """Return the registry's bucket with the files of a package and the record of its promotion."""
+    store = Bucket()
+    found = packages.parse(package)
+    store.add(str(found.containers[0].model_data))
+    for uri in found.baselines.values():
+        store.add(uri)
+    for name in ("records.jsonl", "payload.tar.gz"):
+        store.add(f"{found.samples}/{name}")
+    store.promote(package)
+    return store
 
 
 def test_the_newest_approved_package_is_rendered_for_both_stages(
@@ -103,18 +118,11 @@ def test_everything_that_is_wrong_is_listed_and_no_package_is_handed_on(
     assert not (project.root / "variables.env").exists()
 
 
-def deployable(project: Context, aws: Aws, package: dict[str, Any]) -> Bucket:
+def deployable(project: Context, aws: Aws, package: dict[str, Any]) -> None:
     """Prepare the answers for the deployment of the chosen package."""
     register(aws, package)
-    store = Bucket()
-    store.add(package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"])
-    for uri in project.package.baselines.values():
-        store.add(uri)
-    for name in ("records.jsonl", "payload.tar.gz"):
-        store.add(f"{project.package.samples}/{name}")
-    aws.answers |= store.answers
     CloudFormation(aws)
-    return store
+    assert project.package.objects
 
 
 def test_a_deployment_makes_the_base_first_and_copies_before_the_rest(
@@ -227,7 +235,7 @@ def test_what_the_checks_find_is_found_before_anything_is_changed(
     (project.root / "templates" / "queue.yaml").write_text(text.replace("mlp-${ProjectId}", "other"))
     with pytest.raises(DeploymentError, match="- test: queue: Queue: QueueName 'other-test-queue' does not hold"):
         common_steps.deploy(project, "queue", parameters, pause=lambda seconds: None)
-    assert {name for _, name, _ in aws.calls} == {"DescribeModelPackage"}
+    assert {name for _, name, _ in aws.calls} == {"DescribeModelPackage", "GetObject"}
 
 
 def test_a_withdrawn_approval_stops_before_anything_is_changed(
@@ -239,6 +247,28 @@ def test_a_withdrawn_approval_stops_before_anything_is_changed(
     with pytest.raises(DeploymentError, match="no longer approved"):
         common_steps.deploy(project, "queue", parameters, pause=lambda seconds: None)
     assert {name for _, name, _ in aws.calls} == {"DescribeModelPackage"}
+
+
+@pytest.mark.parametrize("stage", ["test", "prod"])
+def test_a_package_that_was_changed_while_it_was_approved_is_refused_by_every_step(
+    project: Context, aws: Aws, package: dict[str, Any], stage: str
+) -> None:
+    register(aws, package)
+    container = package["InferenceSpecification"]["Containers"][0]
+    swapped = {**container, "ModelDataUrl": container["ModelDataUrl"].replace("/7-", "/6-")}
+    package["InferenceSpecification"] = {**package["InferenceSpecification"], "Containers": [swapped]}
+    aws.answers["sagemaker", "DescribeModelPackage"] = lambda given: package
+    step = Context(read_build({**VARIABLES, "STAGE": stage}), {}, root=project.root, session=aws)
+    steps = [
+        lambda: common_steps.render(project, "queue", parameters),
+        lambda: common_steps.deploy(step, "queue", parameters, pause=lambda seconds: None),
+        lambda: common_steps.approved_or_stop(step),
+        lambda: common_steps.export_card(step),
+    ]
+    for attack in steps:
+        with pytest.raises(DeploymentError, match="no longer what was promoted: containers differ"):
+            attack()
+    assert not {"CreateChangeSet", "CopyObject", "CreateModelCardExportJob"} & {name for _, name, _ in aws.calls}
 
 
 def test_a_build_without_stage_changes_nothing(project: Context, aws: Aws, package: dict[str, Any]) -> None:

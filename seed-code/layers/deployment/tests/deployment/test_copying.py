@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,25 @@ def store(aws: Aws, package: dict[str, Any]) -> Bucket:
     return store
 
 
-def copy(package: dict[str, Any], target: Target) -> ModelPackage:
-    return copying.copy_package(packages.parse(package), target, STAGE, key_arn=KEY, source_region="ap-southeast-1")
+def promoted(package: dict[str, Any], store: Bucket) -> ModelPackage:
+    """Return a package that was promoted with the files which are there now."""
+    objects = {
+        f"s3://{bucket}/{key}": (entry["ContentLength"], entry["ETag"].strip('"'))
+        for (bucket, key), entry in store.objects.items()
+    }
+    return replace(packages.parse(package), objects=objects)
+
+
+def copy(found: ModelPackage, target: Target) -> ModelPackage:
+    return copying.copy_package(found, target, STAGE, key_arn=KEY, source_region="ap-southeast-1")
 
 
 def test_everything_that_a_stage_needs_is_copied(
     store: Bucket, package: dict[str, Any], target: Target, aws: Aws
 ) -> None:
     before = set(store.objects)
-    located = copy(package, target)
+    found = promoted(package, store)
+    located = copy(found, target)
     root = f"packages/{packages.parse(package).key}"
     copied = {key for bucket, key in set(store.objects) - before if bucket == STAGE}
     assert copied == {
@@ -57,24 +68,24 @@ def test_everything_that_a_stage_needs_is_copied(
     assert all(store.objects[STAGE, key]["SSEKMSKeyId"] == KEY for key in copied)
     assert located.containers[0].model_data == f"s3://{STAGE}/{root}/model-0/model.tar.gz"
     assert located.samples == f"s3://{STAGE}/{root}/samples"
-    assert located == copying.located(packages.parse(package), STAGE)
+    assert located == copying.located(found, STAGE)
     assert aws.regions["s3"] == [target.region, "ap-southeast-1"]
 
 
 def test_what_is_there_already_is_not_copied_again(
     store: Bucket, package: dict[str, Any], target: Target, aws: Aws
 ) -> None:
-    copy(package, target)
+    copy(promoted(package, store), target)
     aws.calls.clear()
-    copy(package, target)
+    copy(promoted(package, store), target)
     assert aws.called("CopyObject") == []
 
 
 def test_what_changed_is_copied_again(store: Bucket, package: dict[str, Any], target: Target, aws: Aws) -> None:
-    copy(package, target)
+    copy(promoted(package, store), target)
     aws.calls.clear()
     store.add(str(packages.parse(package).containers[0].model_data), size=1000, etag='"other"')
-    copy(package, target)
+    copy(promoted(package, store), target)
     assert [call["Key"].rsplit("/", 1)[-1] for call in aws.called("CopyObject")] == ["model.tar.gz"]
 
 
@@ -83,7 +94,7 @@ def test_an_archive_of_any_size_is_copied_in_parts(
 ) -> None:
     size = 50 * 10**9 + 7
     store.add(str(packages.parse(package).containers[0].model_data), size=size)
-    located = copy(package, target)
+    located = copy(promoted(package, store), target)
     bucket, key = copying.split(str(located.containers[0].model_data))
     assert store.objects[bucket, key]["ContentLength"] == size
     assert store.objects[bucket, key]["SSEKMSKeyId"] == KEY
@@ -99,7 +110,7 @@ def test_a_model_of_single_files_is_copied_with_all_of_them(
     container["ModelDataSource"] = {"S3DataSource": source}
     for name in ("config.json", "weights/1.bin"):
         store.add(f"s3://registry/files/{name}")
-    located = copy(package, target)
+    located = copy(promoted(package, store), target)
     _, prefix = copying.split(str(located.containers[0].model_data))
     assert prefix.endswith("/model-0/")
     assert {key for _, key in store.objects if key.startswith(prefix)} == {
@@ -123,9 +134,68 @@ def test_two_packages_do_not_share_a_place(package: dict[str, Any]) -> None:
 
 def test_a_file_that_is_gone_is_named(store: Bucket, package: dict[str, Any], target: Target) -> None:
     gone = str(packages.parse(package).containers[0].model_data)
+    found = promoted(package, store)
     del store.objects[copying.split(gone)]
     with pytest.raises(DeploymentError, match=rf"{gone} of .* is not there any more"):
-        copy(package, target)
+        copy(found, target)
+
+
+def replaced_model(store: Bucket, found: ModelPackage) -> ModelPackage:
+    store.add(str(found.containers[0].model_data), size=1000, etag='"other"')
+    return found
+
+
+def longer_model(store: Bucket, found: ModelPackage) -> ModelPackage:
+    store.add(str(found.containers[0].model_data), size=1001)
+    return found
+
+
+def added_sample(store: Bucket, found: ModelPackage) -> ModelPackage:
+    store.add(f"{found.samples}/more.jsonl")
+    return found
+
+
+def missing_sample(store: Bucket, found: ModelPackage) -> ModelPackage:
+    del store.objects[copying.split(f"{found.samples}/expected.jsonl")]
+    return found
+
+
+def files_of_another_group(store: Bucket, found: ModelPackage) -> ModelPackage:
+    registry = str(found.containers[0].model_data).split("/packages/")[0]
+    store.add(f"{registry}/packages/fraud-p-2-222222222222/1-20260101T000000Z/model.tar.gz")
+    return replace(found, samples=f"{registry}/packages/fraud-p-2-222222222222/")
+
+
+def another_bucket(store: Bucket, found: ModelPackage) -> ModelPackage:
+    store.add("s3://mlp-p-2-prod-333344445555-eu-west-1/captured/records.jsonl")
+    return replace(found, samples="s3://mlp-p-2-prod-333344445555-eu-west-1/captured")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [replaced_model, longer_model, added_sample, missing_sample, files_of_another_group, another_bucket],
+    ids=lambda attack: attack.__name__,
+)
+def test_what_was_not_promoted_is_neither_rendered_nor_copied(
+    store: Bucket,
+    package: dict[str, Any],
+    target: Target,
+    aws: Aws,
+    attack: Callable[[Bucket, ModelPackage], ModelPackage],
+) -> None:
+    found = attack(store, promoted(package, store))
+    with pytest.raises(DeploymentError, match="is not what was promoted"):
+        copying.require_files(aws.client("s3"), found)
+    with pytest.raises(DeploymentError, match="is not what was promoted"):
+        copy(found, target)
+
+
+def test_nothing_of_a_package_that_was_not_compared_with_its_promotion_is_copied(
+    store: Bucket, package: dict[str, Any], target: Target, aws: Aws
+) -> None:
+    with pytest.raises(DeploymentError, match="is not what was promoted"):
+        copy(packages.parse(package), target)
+    assert aws.called("CopyObject") == []
 
 
 def test_code_keeps_its_place_until_it_changes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from deployment import packages
 from deployment.errors import DeploymentError
 
-from .conftest import NOW, Aws, RefusedError
+from .conftest import NOW, Aws, Bucket, RefusedError
 
 GROUP = "churn-p-abc123-111122223333"
 ARN = f"arn:aws:sagemaker:eu-west-1:111122223333:model-package/{GROUP}"
@@ -108,7 +108,8 @@ def test_a_package_says_what_is_served_and_watched(package: dict[str, Any]) -> N
     assert found.samples is not None
     assert found.samples.endswith("/samples")
     assert found.card == package["ModelPackageGroupName"]
-    assert found.digest == package["CustomerMetadataProperties"]["source_digest"]
+    assert found.digest.startswith("sha256:")
+    assert found.digest != package["CustomerMetadataProperties"]["source_digest"], "which anyone may have written"
 
 
 def test_a_package_without_metadata_baselines_and_samples_can_be_read(package: dict[str, Any]) -> None:
@@ -173,3 +174,86 @@ def test_a_deleted_package_stops_the_deployment(aws: Aws, package: dict[str, Any
 def test_a_standing_approval_lets_it_pass(aws: Aws, package: dict[str, Any]) -> None:
     aws.answers["sagemaker", "DescribeModelPackage"] = lambda given: package
     packages.require_approved(aws.client("sagemaker"), packages.parse(package))
+
+
+REGISTRY = "ml-platform-registry-111122223333-ap-southeast-1"
+OTHER_MODEL = f"s3://{REGISTRY}/packages/{GROUP}/6-20261101T000000Z/model.tar.gz"
+
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "another archive": ("containers", {"ModelDataUrl": OTHER_MODEL}),
+    "another image": ("containers", {"Image": "999999999999.dkr.ecr.eu-west-1.amazonaws.com/x:1"}),
+    "another program": ("containers", {"Environment": {"SAGEMAKER_PROGRAM": "other.py"}}),
+    "files instead of an archive": (
+        "containers",
+        {
+            "ModelDataSource": {
+                "S3DataSource": {"S3Uri": OTHER_MODEL, "S3DataType": "S3Prefix", "CompressionType": "None"}
+            }
+        },
+    ),
+}
+"""What UpdateModelPackage takes together with an approval, and what differs then."""
+
+
+@pytest.fixture
+def promoted(aws: Aws, package: dict[str, Any]) -> Bucket:
+    """The registry's bucket with the record of the package."""
+    store = Bucket()
+    store.add(package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"], size=1000, etag='"abc"')
+    store.promote(package)
+    aws.answers = store.answers
+    return store
+
+
+def compared(aws: Aws, package: dict[str, Any]) -> packages.ModelPackage:
+    return packages.as_promoted(aws.client("s3"), packages.parse(package), bucket=REGISTRY, account="111122223333")
+
+
+@pytest.mark.usefixtures("promoted")
+def test_a_package_as_promoted_has_the_digest_and_the_files_of_the_record(aws: Aws, package: dict[str, Any]) -> None:
+    package["CustomerMetadataProperties"]["source_digest"] = "sha256:forged"
+    found = compared(aws, package)
+    assert found.digest == "sha256:" + "0" * 64
+    assert found.objects == {str(found.containers[0].model_data): (1000, "abc")}
+
+
+@pytest.mark.usefixtures("promoted")
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_package_that_an_approval_changed_is_refused(aws: Aws, package: dict[str, Any], change: str) -> None:
+    named, changes = CHANGES[change]
+    package["InferenceSpecification"]["Containers"][0] |= changes
+    with pytest.raises(DeploymentError, match=f"no longer what was promoted: {named} differ from s3://{REGISTRY}/"):
+        compared(aws, package)
+
+
+@pytest.mark.usefixtures("promoted")
+@pytest.mark.parametrize(
+    ("named", "changes"),
+    [
+        ("containers", {"InferenceSpecification": {"Containers": [{"Image": "1"}] * 2}}),
+        ("baselines", {"DriftCheckBaselines": {}}),
+        ("metrics", {"ModelMetrics": {"Bias": {"Report": {"ContentType": "a/b", "S3Uri": OTHER_MODEL}}}}),
+        ("payload", {"SamplePayloadUrl": OTHER_MODEL}),
+        ("samples, metadata", {"CustomerMetadataProperties": {"samples": f"s3://{REGISTRY}/packages/other/"}}),
+    ],
+)
+def test_whatever_a_deployment_uses_has_to_be_as_promoted(
+    aws: Aws, package: dict[str, Any], named: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(DeploymentError, match=f"no longer what was promoted: .*{named}"):
+        compared(aws, package | changes)
+
+
+def test_the_record_of_another_package_does_not_count(aws: Aws, package: dict[str, Any], promoted: Bucket) -> None:
+    (record,) = promoted.records.values()
+    promoted.records[REGISTRY, f"promoted/{GROUP}/8.json"] = record
+    with pytest.raises(DeploymentError, match="no longer what was promoted: arn differ"):
+        compared(
+            aws, package | {"ModelPackageArn": package["ModelPackageArn"].replace("/7", "/8"), "ModelPackageVersion": 8}
+        )
+
+
+def test_a_package_without_a_record_is_refused(aws: Aws, package: dict[str, Any], promoted: Bucket) -> None:
+    promoted.records.clear()
+    with pytest.raises(DeploymentError, match=rf"s3://{REGISTRY}/promoted/{GROUP}/7.json cannot be read .*NoSuchKey"):
+        compared(aws, package)

@@ -283,6 +283,8 @@ class Cloud:
         self.execution = EXECUTION
         self.status = "Approved"
         self.answers: list[tuple[str, str]] = []
+        registry = Bucket()
+        registry.promote(self._package({}))
         self.aws = Aws(
             {
                 ("cloudformation", "DescribeStacks"): self._stacks,
@@ -302,7 +304,7 @@ class Cloud:
                     "ScheduleArn": "arn:aws:scheduler:eu-west-1:1:schedule/a/b"
                 },
                 ("cloudwatch", "GetMetricStatistics"): lambda given: {"Datapoints": []},
-                **Bucket().answers,
+                **registry.answers,
             }
         )
         self.aws.answers["s3", "PutObject"] = lambda given: {"ETag": '"1"'}
@@ -436,7 +438,10 @@ def test_captured_answers_and_metrics_of_both_variants_are_compared(
         return {"Datapoints": [{"Sum": value, "Average": value, "SampleCount": 200.0}]}
 
     cloud.aws.answers["s3", "ListObjectsV2"] = listed
-    cloud.aws.answers["s3", "GetObject"] = lambda given: {"Body": io.BytesIO(files[given["Key"]].encode())}
+    recorded = cloud.aws.answers["s3", "GetObject"]
+    cloud.aws.answers["s3", "GetObject"] = lambda given: (
+        {"Body": io.BytesIO(files[given["Key"]].encode())} if given["Key"] in files else recorded(given)
+    )
     cloud.aws.answers["cloudwatch", "GetMetricStatistics"] = figures
     monkeypatch.setattr(shadow, "load_samples", lambda context: make_samples())
     shadow.finish(cloud.context, pause=lambda seconds: None, now=lambda: BEGUN + timedelta(hours=24))
