@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from foundation.handler_permissions import resource_kinds
+from lambdas.model_promotion.core import DIGEST_KEY, FOLDER_KEY, SOURCE_KEY, Decision
 from products.shared import names
 from tests.policy import allows
 
@@ -27,7 +28,7 @@ AUDIT: Final = f"arn:aws:s3:::{names.audit_bucket(HUB, 'eu-west-1')}"
 KEY: Final = f"arn:aws:kms:{PLACE}:key/1"
 PRODUCT: Final = f"arn:aws:catalog:{PLACE}:product/prod-1"
 
-OWN: Final = {"aws:PrincipalAccount": HUB, "aws:ResourceAccount": HUB}
+OWN: Final = {"aws:PrincipalAccount": HUB, "aws:ResourceAccount": HUB, "aws:RequestedRegion": "eu-west-1"}
 FOREIGN: Final = {"aws:PrincipalAccount": HUB, "aws:ResourceAccount": OTHER}
 BY_S3: Final = {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}
 
@@ -138,6 +139,13 @@ def test_an_ml_engineer_decides_on_models_and_changes_nothing_else_of_them(statu
     allowed = statements("ml-engineer")
     assert allows(allowed, "sagemaker:UpdateModelPackage", PACKAGE, **{"sagemaker:ModelApprovalStatus": status})
     assert not allows(allowed, "sagemaker:UpdateModelPackage", PACKAGE), "a change of metadata names no status"
+    decided = {"sagemaker:ModelApprovalStatus": status}
+    decision = Decision(status=status, who="lena", when=0.0, reason="better")
+    for key in (*decision.metadata, DIGEST_KEY, FOLDER_KEY, SOURCE_KEY):
+        written = {f"sagemaker:CustomerMetadataProperties/{key}": "x"}
+        assert not allows(allowed, "sagemaker:UpdateModelPackage", PACKAGE, **decided, **written), key
+    removed: dict[str, Any] = {"sagemaker:CustomerMetadataPropertiesToRemove": [DIGEST_KEY]}
+    assert not allows(allowed, "sagemaker:UpdateModelPackage", PACKAGE, **decided, **removed)
 
 
 def test_an_ml_engineer_changes_and_deletes_what_ml_engineers_launched() -> None:

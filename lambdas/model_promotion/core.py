@@ -26,7 +26,9 @@ PENDING: Final = "PendingManualApproval"
 
 FOLDER_KEY: Final = "source_folder"
 DIGEST_KEY: Final = "source_digest"
-"""Customer metadata of the hub's packages: where the artifacts are, and the SHA-256 over images and artifacts."""
+SOURCE_KEY: Final = "source_package"
+"""Customer metadata of the hub's packages: where the artifacts are, the SHA-256 over images and artifacts, the origin.
+The ML engineer's policy denies changes of these and of `Decision.metadata`."""
 
 HANDOVERS_MAX: Final = 40
 """Invocations that may pass a promotion on: 10 hours of copying. More means that it does not advance."""

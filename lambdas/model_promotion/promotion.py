@@ -195,7 +195,7 @@ class _Run:
         digest = self._digest(request, copied)
         metadata = {
             core.FOLDER_KEY: self._folder,
-            "source_package": self._arn.text[:256],
+            core.SOURCE_KEY: self._arn.text[:256],
             core.DIGEST_KEY: digest,
             **self._decision.metadata,
         }
