@@ -365,9 +365,13 @@ def _install_request_keys() -> None:
     def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
         keys: dict[str, Value] = original(service, action, body, query)
         if service == "sagemaker" and body[:1] == b"{":
-            status = json.loads(body).get("ModelApprovalStatus")
-            if status:
-                keys["sagemaker:modelapprovalstatus"] = status
+            request = json.loads(body)
+            if request.get("ModelApprovalStatus"):
+                keys["sagemaker:modelapprovalstatus"] = request["ModelApprovalStatus"]
+            for name, value in request.get("CustomerMetadataProperties", {}).items():
+                keys[f"sagemaker:customermetadataproperties/{name.lower()}"] = value
+            if request.get("CustomerMetadataPropertiesToRemove"):
+                keys["sagemaker:customermetadatapropertiestoremove"] = request["CustomerMetadataPropertiesToRemove"]
         if action == "cloudwatch:PutMetricData":
             keys["cloudwatch:namespace"] = _namespace(body, query)
         if service == "sts":

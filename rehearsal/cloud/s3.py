@@ -6,6 +6,9 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption
 
 CopyObject and UploadPartCopy read their source as the caller, whoever owns it. MiniStack looks for it in the account of
 the destination only. Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html (permissions).
+
+A request may name the accounts that have to own the buckets; MiniStack takes no notice.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html.
 """
 
 from __future__ import annotations
@@ -82,6 +85,16 @@ def _customer_key(bucket: str, owner: str, headers: Mapping[str, str]) -> str | 
     with core.as_account(owner):
         defaults: dict[str, str] = s3._bucket_default_sse_headers(bucket)
     return defaults.get(_KEY) if defaults.get(_ALGORITHM) == "aws:kms" else None
+
+
+def _refused_owner(bucket: str, source: str | None, headers: Mapping[str, str]) -> Reply | None:
+    """Return the refusal when a bucket belongs to another account than the request says, else None."""
+    for name, header in ((bucket, "x-amz-expected-bucket-owner"), (source, "x-amz-source-expected-bucket-owner")):
+        owner = s3._bucket_owner_account(name) if name else None
+        if owner is not None and headers.get(header, owner) != owner:
+            text = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            return 403, {"Content-Type": "application/xml"}, text.encode()
+    return None
 
 
 def _refused_write(
@@ -176,9 +189,11 @@ def _install_handler() -> None:
     ) -> Reply:
         bucket, _, key = unquote(path).lstrip("/").partition("/")
         caller = _caller()  # before MiniStack goes on as the owner of the bucket
+        source = _Source.of(headers) if method == "PUT" else None
+        if refused := _refused_owner(bucket, source.bucket if source else None, headers):
+            return refused
         if key and (refused := _refused_write(caller, method, bucket, headers, query)):
             return refused
-        source = _Source.of(headers) if method == "PUT" else None
         if source and (refused := _refused_source(caller, source)):
             return refused
         answer: Reply = await original(method, path, headers, body, query)

@@ -15,7 +15,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core
-from rehearsal.cloud.callers import caller
+from rehearsal.cloud.callers import authorize, caller
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, not_found, page, set_tags, sort, user_context
 
@@ -244,7 +244,11 @@ def create_model_package(request: Json) -> Json:
 
 @overlay(SERVICE, "UpdateModelPackage")
 def update_model_package(request: Json) -> Json:
-    """Change the fields that the request names, and no others; metadata properties are merged."""
+    """Change the fields that the request names, and no others; metadata properties are merged.
+
+    Whatever botocore's model of UpdateModelPackage has goes in one call with the approval, an inference specification
+    and a model card included: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateModelPackage.html
+    """
     _, package = _find_package(request["ModelPackageArn"], "UpdateModelPackage")
     changes = {key: value for key, value in request.items() if key not in ("ModelPackageArn", "ClientToken")}
     metadata = package.get("CustomerMetadataProperties", {}) | changes.pop("CustomerMetadataProperties", {})
@@ -263,8 +267,19 @@ def update_model_package(request: Json) -> Json:
 
 @overlay(SERVICE, "DescribeModelPackage")
 def describe_model_package(request: Json) -> Json:
-    """Describe a version by ARN; one of another account needs that account's permission (group policy)."""
-    return _find_package(request["ModelPackageName"], "DescribeModelPackage")[1]
+    """Describe a version by ARN; one of another account needs that account's permission (group policy).
+
+    One that is encrypted with a key of its own is decrypted with the rights of whoever asks: ModelPackageSecurityConfig
+    is "the KMS Key ID used for encryption of model package information", and AmazonSageMakerModelRegistryFullAccess
+    gives its users ``kms:Decrypt`` through SageMaker
+    (https://docs.aws.amazon.com/sagemaker/latest/dg/security-iam-awsmanpol-model-registry.html).
+    """
+    _, package = _find_package(request["ModelPackageName"], "DescribeModelPackage")
+    key = package.get("SecurityConfig", {}).get("KmsKeyId")
+    if key:
+        through = {"kms:ViaService": f"{SERVICE}.{get_region()}.amazonaws.com", "kms:CallerAccount": get_account_id()}
+        authorize("kms:Decrypt", key, context=through)
+    return package
 
 
 @overlay(SERVICE, "DeleteModelPackage")

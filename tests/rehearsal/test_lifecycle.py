@@ -259,3 +259,52 @@ def test_terminating_a_project_empties_its_bucket_and_leaves_models_and_reposito
     group = launched.outputs["ModelPackageGroupName"]
     assert sagemaker.describe_model_package_group(ModelPackageGroupName=group)["ModelPackageGroupName"] == group
     assert git(platform, launched.parameters["Repository"], "rev-parse", "main") == launched.outputs["CommitId"]
+
+
+def test_a_package_that_names_what_is_not_its_projects_is_not_promoted(platform: World, project: Launched) -> None:
+    """The promotion may read every project's bucket; a project must not get at another's through it."""
+    developer, hub = Credentials.administrator(DEV), Credentials.administrator(HUB)
+    group, own = project.outputs["ModelPackageGroupName"], project.outputs["ArtifactBucketName"]
+    victim = f"mlp-p-victim-{DEV}-{REGION}"
+    s3 = platform.client("s3", developer)
+    s3.create_bucket(Bucket=victim, CreateBucketConfiguration={"LocationConstraint": REGION})
+    policy = s3.get_bucket_policy(Bucket=own)["Policy"].replace(own, victim)
+    s3.put_bucket_policy(Bucket=victim, Policy=policy)
+    for bucket in (victim, own):
+        s3.put_object(Bucket=bucket, Key="models/model.tar.gz", Body=b"a model")
+
+    def approved(bucket: str) -> str:
+        container = {
+            "Image": f"141502667606.dkr.ecr.{REGION}.amazonaws.com/sagemaker-xgboost:3.2-0",
+            "ModelDataUrl": f"s3://{bucket}/models/model.tar.gz",
+        }
+        request = {"ModelPackageGroupName": group, "InferenceSpecification": {"Containers": [container]}}
+        sagemaker = platform.client("sagemaker", developer)
+        return str(sagemaker.create_model_package(**request, ModelApprovalStatus="Approved")["ModelPackageArn"])
+
+    logs, registry = platform.client("logs", hub), platform.client("s3", hub)
+    names_of_logs = [g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]]
+    (promotion,) = [name for name in names_of_logs if "Promotion" in name]
+
+    def keys() -> list[str]:
+        listed = registry.list_objects_v2(Bucket=names.registry_bucket(HUB, REGION), Prefix=f"packages/{group}-{DEV}/")
+        return [entry["Key"] for entry in listed.get("Contents", [])]
+
+    attack = approved(victim)
+    refusal = f"{attack} names what does not belong to its project"
+    _eventually(lambda: any(refusal in e["message"] for e in logs.filter_log_events(logGroupName=promotion)["events"]))
+    assert keys() == []
+    approved(own)
+    _eventually(lambda: [key for key in keys() if key.endswith("/models/model.tar.gz")])
+    sqs = platform.client("sqs", hub)
+    for url in sqs.list_queues()["QueueUrls"]:
+        if "Decisions" in url:
+            sqs.purge_queue(QueueUrl=url)  # the refused one would come again for two hours
+    assert [key.split("/")[-1] for key in keys()] == ["model.tar.gz"]
+
+
+def _eventually(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < end, f"it did not come to pass within {TIMEOUT_S} s"
+        time.sleep(0.2)

@@ -238,6 +238,24 @@ def test_asking_for_the_checksum_of_an_encrypted_object_takes_its_key(cloud: Clo
 # ---- queues, locked records, model cards ----
 
 
+def test_a_bucket_of_another_owner_than_the_request_names_is_neither_read_nor_copied_from(
+    cloud: Cloud, source: str, target: str
+) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html."""
+    theirs, ours = cloud.client("s3", DEV), cloud.client("s3", HUB)
+    theirs.put_object(Bucket=source, Key="owned", Body=b"1")
+    assert theirs.head_object(Bucket=source, Key="owned", ExpectedBucketOwner=DEV)["ContentLength"] == 1
+    copy = {"Bucket": target, "Key": "owned", "CopySource": {"Bucket": source, "Key": "owned"}}
+    with pytest.raises(ClientError, match="403"):
+        theirs.head_object(Bucket=source, Key="owned", ExpectedBucketOwner=DEV2)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        theirs.list_objects_v2(Bucket=source, ExpectedBucketOwner=HUB)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ours.copy_object(**copy, ExpectedBucketOwner=DEV)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ours.copy_object(**copy, ExpectedBucketOwner=HUB, ExpectedSourceBucketOwner=DEV2)
+
+
 def test_of_a_batch_only_the_failed_messages_come_again_and_end_in_the_dead_letter_queue(cloud: Cloud) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html (partial batch responses)."""
     buffer = io.BytesIO()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, HUB, OUTSIDER, REGION, AwsClient, eventually
+from tests.rehearsal.cloud.harness import DEV, HUB, OUTSIDER, REGION, ROOT, AwsClient, eventually
 
 if TYPE_CHECKING:
     from tests.rehearsal.cloud.harness import Cloud
@@ -171,6 +171,52 @@ def test_another_account_reads_a_group_by_its_policy_and_may_not_approve(cloud: 
     with pytest.raises(ClientError) as refused:
         cloud.client("sagemaker", HUB, cloud.assume(role)).describe_model_package(ModelPackageName=arn)
     assert code_of(refused.value) == "AccessDeniedException"
+
+
+def test_an_approval_may_carry_another_model_but_by_the_policy_of_ml_engineers_no_other_origin(
+    cloud: Cloud, sagemaker: AwsClient
+) -> None:
+    arn = register(sagemaker, group(sagemaker, "swapped"))
+    policy = json.loads((ROOT / "docs/policies/ml-engineer.json").read_text(encoding="utf-8"))
+    engineer = cloud.client("sagemaker", DEV, cloud.assume(cloud.role(DEV, "ml-engineer", policy["Statement"])))
+    container = {"Image": f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/x:1", "ModelDataUrl": "s3://elsewhere/other.tar.gz"}
+    approval: dict[str, Any] = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+    for more in (
+        {"CustomerMetadataProperties": {"source_digest": "sha256:forged"}},
+        {"CustomerMetadataProperties": {"ticket": "4711", "source_package": "arn:of-another"}},
+        {"CustomerMetadataPropertiesToRemove": ["source_digest"]},
+    ):
+        with pytest.raises(ClientError) as refused:
+            engineer.update_model_package(**approval, **more)
+        assert code_of(refused.value) == "AccessDeniedException"
+    engineer.update_model_package(**approval, InferenceSpecification={"Containers": [container]})
+    described = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert described["ModelApprovalStatus"] == "Approved"
+    assert described["InferenceSpecification"]["Containers"] == [container]
+
+
+def test_a_package_with_a_key_of_its_own_is_decrypted_for_whoever_may_use_the_key_through_sagemaker(
+    cloud: Cloud, sagemaker: AwsClient
+) -> None:
+    key = cloud.client("kms", DEV).create_key()["KeyMetadata"]["Arn"]
+    name = group(sagemaker, "encrypted")
+    arn = sagemaker.create_model_package(ModelPackageGroupName=name, SecurityConfig={"KmsKeyId": key})[
+        "ModelPackageArn"
+    ]
+    describes = {"Effect": "Allow", "Action": "sagemaker:DescribeModelPackage", "Resource": "*"}
+
+    def decrypts(service: str) -> dict[str, Any]:
+        through = {"StringEquals": {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}}
+        return {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key, "Condition": through}
+
+    def reader(role: str, *statements: dict[str, Any]) -> AwsClient:
+        return cloud.client("sagemaker", DEV, cloud.assume(cloud.role(DEV, role, [describes, *statements])))
+
+    for role, statements in (("no-key", []), ("key-by-s3", [decrypts("s3")])):
+        with pytest.raises(ClientError, match="kms:Decrypt") as refused:
+            reader(role, *statements).describe_model_package(ModelPackageName=arn)
+        assert code_of(refused.value) == "AccessDeniedException"
+    assert reader("key", decrypts("sagemaker")).describe_model_package(ModelPackageName=arn)["ModelPackageArn"] == arn
 
 
 def test_who_registers_cannot_approve_and_who_approves_can(cloud: Cloud, sagemaker: AwsClient) -> None:
