@@ -1,7 +1,9 @@
 """The boundary of deployment accounts: the most that any role of a stage may do, whatever its own policy says.
 
 The repository of a project writes these roles, so the boundary is what keeps stages apart: wherever a service knows
-resources, it names those of the role's own stage, by the tag that the role was created with.
+resources, it names those of the role's own stage, by the tag ``ml-platform-deployment``. A session may claim any value
+of that tag, because its trust policy is the repository's as well; so nothing counts unless the role's name, which a
+session cannot choose, holds the value.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from foundation.deploy_role import (
     OWN_ROLES,
     REQUEST_TAG,
     RESOURCE_TAG,
+    TAG_VALUES,
     TAG_VARIABLE,
     place,
 )
@@ -54,6 +57,13 @@ STAGE_TYPES: Final = frozenset(
 )
 """Types of a stage's second stack, which CloudFormation makes with the stage's execution role."""
 
+
+def _named(service: str, resource: str) -> str:
+    """Return an ARN whose resource holds the tag: whatever account it is in, it is the same stage of the project."""
+    return f"arn:${{AWS::Partition}}:{service}:*:*:{resource}"
+
+
+_PRINCIPAL_TAG: Final = f"aws:PrincipalTag/{names.DEPLOYMENT_TAG}"
 _OURS: Final = {"StringEquals": {RESOURCE_TAG: TAG_VARIABLE}}
 _NEW: Final = {
     # The second condition keeps a role from making another stage's resource its own by tagging it.
@@ -62,28 +72,25 @@ _NEW: Final = {
 }
 _OWN_NAMES: Final = (
     # Each kind by itself: an endpoint's name begins with the project's, which could be like the name of another stage.
-    *(place("sagemaker", f"{kind}/{OWN}-*") for kind in ("endpoint-config", "model", "pipeline")),
-    place("sagemaker", f"endpoint/*-{TAG_VARIABLE}"),
-    place("cloudwatch", f"alarm:{OWN}-*"),
+    *(_named("sagemaker", f"{kind}/{OWN}-*") for kind in ("endpoint-config", "model", "pipeline")),
+    _named("sagemaker", f"endpoint/*-{TAG_VARIABLE}"),
+    _named("cloudwatch", f"alarm:{OWN}-*"),
     # Names that Application Auto Scaling gives the alarms of a target-tracking policy.
-    place("cloudwatch", f"alarm:TargetTracking-endpoint/*-{TAG_VARIABLE}/*"),
-    place("events", f"rule/{OWN}-*"),
-    place("logs", f"log-group:/aws/apigateway/{OWN}-*"),
-    place("logs", f"log-group:/aws/sagemaker/Endpoints/*-{TAG_VARIABLE}"),
-    place("logs", f"log-group:/aws/sagemaker/Endpoints/*-{TAG_VARIABLE}:*"),
-    place("sqs", f"{OWN}-*"),
-    OWN_BUCKET,
-    f"{OWN_BUCKET}/*",
+    _named("cloudwatch", f"alarm:TargetTracking-endpoint/*-{TAG_VARIABLE}/*"),
+    _named("events", f"rule/{OWN}-*"),
+    _named("logs", f"log-group:/aws/apigateway/{OWN}-*"),
+    # To make the group; nothing in _BY_NAME works on streams, into whose names this star would reach.
+    _named("logs", f"log-group:/aws/sagemaker/Endpoints/*-{TAG_VARIABLE}"),
+    _named("sqs", f"{OWN}-*"),
+    OWN_BUCKET,  # the star at its end spans the objects as well
 )
 _BY_NAME: Final = [
-    # IAM does not tell cases of actions apart: *TagResource is UntagResource as well.
-    "cloudwatch:DeleteAlarms",
-    "cloudwatch:DescribeAlarms",
-    "cloudwatch:ListTagsForResource",
+    # Stars save characters; each line was held against the reference: nothing else on these resources begins or ends so
+    # that would do harm. IAM does not tell cases of actions apart: *Tag* is UntagResource as well.
+    "cloudwatch:De*Alarms",
     "cloudwatch:Put*Alarm",
-    "cloudwatch:*TagResource",
-    "events:DeleteRule",
-    "events:Describe*",
+    "cloudwatch:*Tag*",
+    "events:De*",
     "events:List*",
     "events:PutRule",
     "events:*Targets",
@@ -91,32 +98,26 @@ _BY_NAME: Final = [
     "logs:*KmsKey",
     "logs:*LogGroup",
     "logs:*RetentionPolicy",
-    "logs:GetDataProtectionPolicy",
-    "logs:ListTagsForResource",
-    "logs:*TagResource",
-    "s3:AbortMultipartUpload",
+    "logs:GetDataP*",
+    "logs:*Tag*",
+    "s3:Abort*",
     "s3:DeleteObject",
     "s3:Get*",
     "s3:List*",
-    "s3:PutObject",
-    "s3:PutObjectTagging",
+    "s3:PutObject*",
     "sagemaker:AddTags",
     "sagemaker:Create*",
-    "sagemaker:Delete*",
-    "sagemaker:Describe*",
-    "sagemaker:InvokeEndpoint*",
+    "sagemaker:De*",
+    "sagemaker:Inv*",
     "sagemaker:List*",
-    "sagemaker:RetryPipelineExecution",
-    "sagemaker:Start*",
-    "sagemaker:Stop*",
+    "sagemaker:Retry*",
+    "sagemaker:St*",
     "sagemaker:Update*",
-    "sqs:*Queue",
-    "sqs:GetQueue*",
-    "sqs:ListQueueTags",
+    "sqs:*Queue*",
     "sqs:SendMessage",
-    "sqs:SetQueueAttributes",
 ]
 _SAME_ORGANIZATION: Final = {"StringEquals": {"aws:ResourceOrgID": "${!aws:PrincipalOrgID}"}}
+_PLATFORM_BUCKETS: Final = [f"arn:${{AWS::Partition}}:s3:::{prefix}*" for prefix in ("mlp-", f"{names.PREFIX}-")]
 
 
 def document(hub_account_id: str) -> dict[str, Any]:
@@ -143,11 +144,10 @@ def _allowed(hub_account_id: str) -> list[dict[str, Any]]:
             [
                 "apigateway:POST",
                 "apigateway:PUT",
-                "application-autoscaling:RegisterScalableTarget",
-                "application-autoscaling:TagResource",
+                "application-autoscaling:Reg*",
+                "application-autoscaling:Tag*",
                 "sagemaker:AddTags",
-                "sagemaker:CreateProcessingJob",
-                "sagemaker:CreateTransformJob",
+                "sagemaker:Create*Job",
             ],
             *jobs,
             targets,
@@ -159,21 +159,14 @@ def _allowed(hub_account_id: str) -> list[dict[str, Any]]:
             [
                 "apigateway:DELETE",
                 "apigateway:GET",
-                "apigateway:PATCH",
-                "apigateway:POST",
-                "apigateway:PUT",
-                "apigateway:UpdateRestApiPolicy",
-                "application-autoscaling:De*",
-                "application-autoscaling:ListTagsForResource",
-                "application-autoscaling:Put*",
-                "application-autoscaling:RegisterScalableTarget",
-                "application-autoscaling:UntagResource",
+                "apigateway:P*",
+                "apigateway:Up*",
+                "application-autoscaling:*Resource",
+                "application-autoscaling:*Sc*",
+                "kms:*crypt*",
                 "kms:CreateGrant",
-                "kms:Decrypt",
                 "kms:DescribeKey",
-                "kms:Encrypt",
                 "kms:GenerateDataKey*",
-                "kms:ReEncrypt*",
                 "sagemaker:Describe*Job",
                 "sagemaker:ListTags",
                 "sagemaker:Stop*Job",
@@ -201,14 +194,15 @@ def _allowed(hub_account_id: str) -> list[dict[str, Any]]:
             when={"StringLike": {"cloudwatch:namespace": [f"{names.PREFIX}/*", "/aws/sagemaker/*"]}},
         ),
         # Drift goes to the hub; images come from any registry that lets this account pull; SageMaker puts interfaces
-        # into the VPC of a model, and keeps one log group for all jobs of a kind.
+        # into the VPC of a model, and keeps one log group for all jobs of a kind and one for each endpoint. Behind the
+        # name of an endpoint's group the colon ends it: a star could otherwise reach into the name of a stream.
         _allow(
             [
                 "ec2:*NetworkInterface",
                 "ec2:*NetworkInterfacePermission",
-                "ecr:BatchCheckLayerAvailability",
+                "ecr:BatchCheck*",
                 "ecr:BatchGetImage",
-                "ecr:GetDownloadUrlForLayer",
+                "ecr:GetDownload*",
                 "events:PutEvents",
                 "logs:CreateLog*",
                 "logs:PutLogEvents",
@@ -216,21 +210,24 @@ def _allowed(hub_account_id: str) -> list[dict[str, Any]]:
             place("ec2", "*/*"),
             "arn:${AWS::Partition}:ecr:*:*:repository/*",
             f"arn:${{AWS::Partition}}:events:*:{hub_account_id}:event-bus/{names.HUB_EVENT_BUS}",
-            place("logs", "log-group:/aws/sagemaker/*"),
+            *(place("logs", f"log-group:/aws/sagemaker/{kind}Jobs*") for kind in ("Processing", "Transform")),
+            place("logs", f"log-group:/aws/sagemaker/Endpoints/*-{TAG_VARIABLE}:*"),
         ),
-        # Input of batch jobs, and the bucket to which captured data is replicated: any but a platform bucket.
+        # Input of batch jobs, and the bucket to which captured data is replicated: any but a platform bucket. The
+        # policies of buckets in other accounts decide as well; for those of this account see _denied().
         {
             "Effect": "Allow",
             "Action": [
                 "s3:GetBucketLocation",
                 "s3:GetObject*",
                 "s3:ListBucket",
-                "s3:ObjectOwnerOverrideToBucketOwner",
+                "s3:ObjectOwner*",
                 "s3:Replicate*",
             ],
-            "NotResource": [f"arn:${{AWS::Partition}}:s3:::{prefix}*" for prefix in ("mlp-", f"{names.PREFIX}-")],
+            "NotResource": _PLATFORM_BUCKETS,
             "Condition": _SAME_ORGANIZATION,
         },
+        # Of keys without a tag only those of objects that the role may read or write: S3 decides about these first.
         _allow(
             ["kms:Decrypt", "kms:Encrypt"],
             "arn:${AWS::Partition}:kms:*:*:key/*",
@@ -256,20 +253,40 @@ def _allowed(hub_account_id: str) -> list[dict[str, Any]]:
 def _denied() -> list[dict[str, Any]]:
     # Explicit, because a resource policy may grant what a boundary only leaves out.
     return [
+        # A session's tag replaces its role's (IAM user guide, "Pass session tags in AWS STS"), and aws:PrincipalArn is
+        # the ARN of the role. The two denials of values come without a variable: one that has no value can make its
+        # whole statement invalid (IAM user guide, "Variables and tags"), so they alone stop a role without the tag.
+        _deny("NameTellsStage", "*", when={"ArnNotLike": {"aws:PrincipalArn": OWN_ROLES}}),
+        # "p" is the beginning of every project's names ...
+        _deny("TagIsStage", "*", when={"StringNotLike": {_PRINCIPAL_TAG: list(TAG_VALUES)}}),
+        # ... and "p-a-test-p-b-test" could be the name that a role of p-a-test goes on with, and the end of an
+        # endpoint's name of p-b.
+        _deny("TagIsOneStage", "*", when={"StringLike": {_PRINCIPAL_TAG: "p-*-*-*"}}),
+        # In one account the role's policy alone would open every bucket. S3 knows the tags of a bucket once its owner
+        # switches that on (S3 user guide, "Enabling ABAC in general purpose buckets"); a value may name
+        # several stages, with spaces between them.
         {
-            "Sid": "ModelsAreDecidedInTheHub",
+            "Sid": "OwnersShare",
             "Effect": "Deny",
-            "Action": ["sagemaker:*ModelPackage*", "sts:AssumeRole"],
-            "Resource": "*",
+            "Action": "s3:*",
+            "NotResource": _PLATFORM_BUCKETS[0],
+            "Condition": {
+                "StringEquals": {"aws:ResourceAccount": "${!aws:PrincipalAccount}"},
+                "StringNotLike": {f"aws:ResourceTag/{names.SHARED_WITH_TAG}": f"*{TAG_VARIABLE}*"},
+            },
         },
-        {
-            "Sid": "NoKeyOfAnotherStage",
-            "Effect": "Deny",
-            "Action": "kms:*",
-            "Resource": "*",
-            "Condition": {"StringNotEquals": {RESOURCE_TAG: TAG_VARIABLE}, "Null": {RESOURCE_TAG: "false"}},
-        },
+        _deny("HubDecides", ["sagemaker:*ModelPackage*", "sts:AssumeRole"]),
+        _deny(
+            "OwnKeys",
+            "kms:*",
+            when={"StringNotEquals": {RESOURCE_TAG: TAG_VARIABLE}, "Null": {RESOURCE_TAG: "false"}},
+        ),
     ]
+
+
+def _deny(sid: str, actions: str | list[str], *, when: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    statement = {"Sid": sid, "Effect": "Deny", "Action": actions, "Resource": "*"}
+    return statement | ({"Condition": when} if when else {})
 
 
 def _allow(actions: list[str], *resources: str, when: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -48,6 +48,12 @@ DEPLOYMENT_TAG: Final = "ml-platform-deployment"
 Policies of deployment accounts let a role touch what carries this value in its name, and nothing else.
 """
 
+GROUP_TAG: Final = "ml-platform-group"
+"""Tag of the roles and sessions of a deployment project that names the group of the central registry it deploys."""
+
+SHARED_WITH_TAG: Final = "ml-platform-shared-with"
+"""Tag with which the owner of a bucket in a deployment account opens it to stages: ``p-abc123-test p-abc123-prod``."""
+
 STAGES: Final = ("test", "prod")
 
 DRIFT_SOURCE: Final = "ml-platform"

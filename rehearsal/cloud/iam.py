@@ -206,6 +206,12 @@ def _resource_tag(key: str, context: iam_evaluator.EvalContext) -> str | None:
     return next((value for name, value in tags.items() if name.lower() == wanted), None)
 
 
+def _owner(context: iam_evaluator.EvalContext) -> str | None:
+    """Return the owner of a bucket, whose ARN names no account; MiniStack takes the caller's account."""
+    found = POLICIES["s3"](context.resource_arn) if context.resource_arn.startswith("arn:aws:s3:::") else None
+    return found[1] if found else None
+
+
 def _install_condition_keys() -> None:
     original = iam_evaluator._resolve_condition_key
     organization = core.organization()
@@ -222,9 +228,10 @@ def _install_condition_keys() -> None:
             return organization.org_paths(context.principal_account) or None
         if lower.startswith(("aws:resourcetag/", "iam:resourcetag/")):
             return _resource_tag(lower, context)
-        if lower == "aws:resourceorgid":
-            owner = original("aws:ResourceAccount", context)
-            return organization.organization_id if owner in organization.accounts else None
+        if lower in {"aws:resourceaccount", "aws:resourceorgid", "s3:resourceaccount"}:
+            owner = _owner(context) or original("aws:ResourceAccount", context)
+            in_organization = organization.organization_id if owner in organization.accounts else None
+            return in_organization if lower == "aws:resourceorgid" else owner
         return transport.get(lower) or original(key, context)
 
     iam_evaluator._resolve_condition_key = resolve
@@ -358,8 +365,80 @@ def _namespace(body: bytes, query: Mapping[str, Value]) -> str | None:
     return decoded.get("Namespace") if isinstance(decoded, dict) else None
 
 
+_KNOWING_BOUNDARY: Final = frozenset(
+    f"iam:{operation}"
+    for operation in (
+        "AttachRolePolicy",
+        "CreateRole",
+        "DeleteRole",
+        "DeleteRolePermissionsBoundary",
+        "DeleteRolePolicy",
+        "DetachRolePolicy",
+        "GetRole",
+        "PutRolePermissionsBoundary",
+        "PutRolePolicy",
+        "UpdateAssumeRolePolicy",
+        "UpdateRole",
+        "UpdateRoleDescription",
+    )
+)
+"""Actions on roles with the key ``iam:PermissionsBoundary`` ("Actions, resources, and condition keys for AWS IAM")."""
+
+
+def _boundary(query: Mapping[str, Any]) -> str | None:
+    """Return the boundary that a request to IAM sets, or else that of the role it names."""
+    asked, name = query.get("PermissionsBoundary"), (query.get("RoleName") or [None])[0]
+    role = iam._roles.get_scoped(get_account_id(), None, name) if name and not asked else None
+    found = asked[0] if asked else (role or {}).get("PermissionsBoundary")
+    return str(found) if found else None
+
+
+_BUILD_OVERRIDES: Final = {
+    "sourceLocationOverride": "source.location",
+    "sourceAuthOverride": "source.auth.type",
+    "buildspecOverride": "source.buildspec",
+    "insecureSslOverride": "source.insecureSsl",
+    "environmentTypeOverride": "environment.type",
+    "imageOverride": "environment.image",
+    "computeTypeOverride": "environment.computeType",
+    "fleetOverride": "environment.fleet.fleetArn",
+    "certificateOverride": "environment.certificate",
+    "privilegedModeOverride": "environment.privilegedMode",
+    "imagePullCredentialsTypeOverride": "environment.imagePullCredentialsType",
+    "registryCredentialOverride": "environment.registryCredential",
+    "cacheOverride": "cache",
+    "serviceRoleOverride": "serviceRole",
+    "encryptionKeyOverride": "encryptionKey",
+    "logsConfigOverride": "logsConfig",
+    "secondarySourcesOverride": "secondarySources",
+    "secondaryArtifactsOverride": "secondaryArtifacts",
+    "autoRetryLimitOverride": "autoRetryLimit",
+}
+
+
+def _build_overrides(request: Json) -> dict[str, Value]:
+    """Return the condition keys that StartBuild takes from what a request overrides.
+
+    The reference lists them for StartBuild ("Actions, resources, and condition keys for AWS CodeBuild"); a request has
+    those of its own members only ("AWS CodeBuild condition keys" in the CodeBuild user guide). Nothing stands for
+    ``sourceVersion`` and ``sourceTypeOverride``.
+    """
+    keys: dict[str, Value] = {
+        f"codebuild:{key}": value if isinstance(value := request[member], str) else json.dumps(value)
+        for member, key in _BUILD_OVERRIDES.items()
+        if member in request
+    }
+    artifacts = request.get("artifactsOverride", {})
+    keys |= {f"codebuild:artifacts.{key}": artifacts[key] for key in ("location",) if key in artifacts}
+    variables = {v["name"]: v["value"] for v in request.get("environmentVariablesOverride", [])}
+    if variables:
+        keys["codebuild:environment.environmentVariables.name"] = list(variables)
+        keys |= {f"codebuild:environment.environmentVariables/{n}.value": v for n, v in variables.items()}
+    return {key.lower(): value for key, value in keys.items()}
+
+
 def _install_request_keys() -> None:
-    """Add the condition keys that SageMaker, CloudWatch and STS take from a request."""
+    """Add the condition keys that SageMaker, CodeBuild, CloudWatch, IAM and STS take from a request."""
     original = iam_actions.request_tag_context
 
     def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
@@ -372,6 +451,11 @@ def _install_request_keys() -> None:
                 keys[f"sagemaker:customermetadataproperties/{name.lower()}"] = value
             if request.get("CustomerMetadataPropertiesToRemove"):
                 keys["sagemaker:customermetadatapropertiestoremove"] = request["CustomerMetadataPropertiesToRemove"]
+        boundary = _boundary(query) if action in _KNOWING_BOUNDARY else None
+        if boundary:
+            keys["iam:permissionsboundary"] = boundary
+        if action == "codebuild:StartBuild" and body[:1] == b"{":
+            keys |= _build_overrides(json.loads(body))
         if action == "cloudwatch:PutMetricData":
             keys["cloudwatch:namespace"] = _namespace(body, query)
         if service == "sts":

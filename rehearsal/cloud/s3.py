@@ -4,6 +4,10 @@ Whoever reads or writes an object encrypted with a customer key needs permission
 what a bucket says about encryption but never asks KMS, so a missing ``kms:Decrypt`` goes unnoticed.
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#require-sse-kms (permissions).
 
+Policies know the tags of a bucket only after its owner switched that on with PutBucketAbac; from then on
+PutBucketTagging is refused, and TagResource of S3 Control sets tags.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html.
+
 CopyObject and UploadPartCopy read their source as the caller, whoever owns it. MiniStack looks for it in the account of
 the destination only. Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html (permissions).
 
@@ -14,12 +18,13 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condi
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote
 
 from ministack import app
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms, s3
 from ministack.services.cloudformation import provisioners
@@ -181,6 +186,36 @@ def _install_copies() -> None:
     s3._copy_object, s3._upload_part_copy = copy, copy_part
 
 
+_XML: Final = {"Content-Type": "application/xml"}
+_abac: Final[dict[tuple[str, str], str]] = {}
+"""Whether policies know the tags of a bucket, by its owner and name; Disabled where it is not listed."""
+
+
+def _attributes(method: str, bucket: str, body: bytes, query: Mapping[str, Any]) -> Reply | None:
+    """Answer Get- and PutBucketAbac, and refuse what a bucket with ABAC no longer takes; None is for MiniStack."""
+    place = (s3._bucket_owner_account(bucket) or "", bucket)
+    if "abac" in query and place[0]:
+        if method == "PUT":
+            _abac[place] = re.findall(rb"<Status>(Enabled|Disabled)</Status>", body)[0].decode()
+            return 200, _XML, b""
+        status = _abac.get(place, "Disabled")
+        return 200, _XML, f"<AbacStatus><Status>{status}</Status></AbacStatus>".encode()
+    if "tagging" in query and method != "GET" and _abac.get(place) == "Enabled":
+        message = "ABAC is enabled: use TagResource or UntagResource"
+        return 400, _XML, f"<Error><Code>InvalidRequest</Code><Message>{message}</Message></Error>".encode()
+    return None
+
+
+def _tags(resource_arn: str) -> dict[str, str]:
+    """Return the tags of a bucket that policies know, for the bucket and for its objects."""
+    bucket = resource_arn.removeprefix("arn:aws:s3:::").split("/", 1)[0]
+    owner = s3._bucket_owner_account(bucket)
+    if owner is None or _abac.get((owner, bucket)) != "Enabled":
+        return {}
+    with core.as_account(owner):
+        return dict(s3._bucket_tags.get(bucket, {}))
+
+
 def _install_handler() -> None:
     original = app.SERVICE_HANDLERS["s3"]
 
@@ -194,6 +229,8 @@ def _install_handler() -> None:
             return refused
         if key and (refused := _refused_write(caller, method, bucket, headers, query)):
             return refused
+        if not key and (answered := _attributes(method, bucket, body, query)):
+            return answered
         if source and (refused := _refused_source(caller, source)):
             return refused
         answer: Reply = await original(method, path, headers, body, query)
@@ -262,6 +299,8 @@ def _install_object_lock() -> None:
 def install() -> None:
     """Ask for the permission to use a key."""
     iam.POLICIES["s3"] = _bucket_policy
+    iam.TAGS["s3"] = _tags
+    iam_actions._S3_BUCKET_QUERY_ACTIONS["abac"] = {"GET": "GetBucketAbac", "PUT": "PutBucketAbac"}
     _install_key_policies()
     _install_copies()
     _install_object_lock()

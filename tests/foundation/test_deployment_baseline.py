@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,7 +108,8 @@ class Stage:
 
     @property
     def as_caller(self) -> Context:
-        return principal(self.tags)
+        """A role of this stage, whose session has its role's tag."""
+        return principal(self.tags) | {"aws:PrincipalArn": self.role("x")}
 
     @property
     def mark(self) -> Context:
@@ -519,7 +521,16 @@ def role_work(stage: Stage) -> list[Request]:
     ]
 
 
-ORGANIZATION: Final[Context] = {"aws:PrincipalOrgID": "o-a", "aws:ResourceOrgID": "o-a"}
+ORGANIZATION: Final[Context] = {
+    "aws:PrincipalOrgID": "o-a",
+    "aws:ResourceOrgID": "o-a",
+    "aws:PrincipalAccount": ACCOUNT,
+    "aws:ResourceAccount": "777788889999",
+}
+"""A bucket of another account of the organisation."""
+
+HERE: Final[Context] = ORGANIZATION | {"aws:ResourceAccount": ACCOUNT}
+"""A bucket of the account itself."""
 
 
 def test_the_boundary_lets_through_what_the_roles_of_a_stage_do(baseline: Baseline) -> None:
@@ -540,11 +551,98 @@ def test_the_boundary_lets_through_what_the_roles_of_a_stage_do(baseline: Baseli
         ("ec2:CreateNetworkInterface", ME.arn("ec2", "subnet/subnet-1"), {}),
         ("ec2:DescribeSubnets", "*", {}),
         ("logs:PutLogEvents", ME.arn("logs", "log-group:/aws/sagemaker/ProcessingJobs:log-stream:x"), {}),
+        ("logs:CreateLogStream", ME.arn("logs", "log-group:/aws/sagemaker/TransformJobs:log-stream:x"), {}),
+        ("logs:PutLogEvents", ME.arn("logs", f"log-group:{ENDPOINTS}/churn-{ME.tag}:log-stream:main/i-1"), {}),
         ("s3:GetObject", "arn:aws:s3:::lake/churn/new.csv", ORGANIZATION),
         ("s3:ReplicateObject", "arn:aws:s3:::lake/capture/x", ORGANIZATION),
+        *(
+            ("s3:GetObject", "arn:aws:s3:::records/x", HERE | existing({names.SHARED_WITH_TAG: value}))
+            for value in (ME.tag, f"p-other-test {ME.tag}", f"{ME.tag} p-other-test")
+        ),
         ("kms:Decrypt", ME.arn("kms", "key/of-the-lake"), through_s3),
     ]
     assert [(a, r) for a, r, c in around if not allows(baseline.ceiling, a, r, **ME.as_caller, **c)] == []
+
+
+ENDPOINTS: Final = "/aws/sagemaker/Endpoints"
+STREAMS: Final = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+"""Requests for these name a stream behind the group, be its name empty."""
+
+
+def pretended(them: Stage, *, pieces: int) -> set[str]:
+    """Tags that a session may claim to look like another stage: joins of the pieces of which real values consist."""
+    known = {"p", *ME.tag.split("-"), *them.tag.split("-")}
+    joined = {"-".join(chosen) for count in range(1, pieces + 1) for chosen in product(known, repeat=count)}
+    return {them.tag, f"{ME.tag}-{them.tag}", "*", ""} | joined | {f"{ME.tag}-{value}" for value in joined} - {ME.tag}
+
+
+def reached(statements: list[Any], them: Stage, *, pieces: int = 1) -> set[str]:
+    """Tags with which sessions of roles that my stage makes would get at what another stage has."""
+    endpoint = f"{them.project_name}-{them.tag}"
+    targets: list[Request] = [
+        ("sagemaker:InvokeEndpoint", them.arn("sagemaker", f"endpoint/{endpoint}"), {}),
+        ("sagemaker:DeleteModel", them.arn("sagemaker", f"model/mlp-{them.tag}-0a1b"), {}),
+        ("s3:GetObject", f"{them.bucket}/capture/x", {}),
+        ("kms:Decrypt", them.arn("kms", "key/1"), them.mark),
+        ("iam:PassRole", them.role("execution"), PASSED),
+        ("logs:PutLogEvents", them.arn("logs", f"log-group:{ENDPOINTS}/{endpoint}:log-stream:x"), {}),
+        ("s3:GetObject", "arn:aws:s3:::records/x", HERE | existing({names.SHARED_WITH_TAG: them.tag})),
+    ]
+    found = set()
+    for tag in pretended(them, pieces=pieces):
+        # The deploy session makes roles below the names of its stage only; what follows is chosen to fit the tag.
+        rest = tag.removeprefix(f"{ME.tag}-") if tag.startswith(f"{ME.tag}-") else "x"
+        for name in {"x", f"{rest}-x"}:
+            caller = principal({names.DEPLOYMENT_TAG: tag}) | {"aws:PrincipalArn": ME.role(name)}
+            if any(allows(statements, action, arn, **caller, **context) for action, arn, context in targets):
+                found.add(tag)
+    return found
+
+
+@other
+def test_no_session_tag_makes_a_role_of_one_stage_another_stages(baseline: Baseline, them: Stage) -> None:
+    """A made role trusts whom its stage likes, and whoever assumes it chooses the tags of the session."""
+    assert reached(baseline.ceiling, them) == set()
+
+
+@other
+@pytest.mark.prove
+def test_no_session_tag_of_up_to_four_pieces_does(baseline: Baseline, them: Stage) -> None:
+    assert reached(baseline.ceiling, them, pieces=4) == set()
+
+
+@pytest.mark.parametrize(
+    ("sid", "them", "tag"),
+    [
+        ("NameTellsStage", OTHERS["another project"], "p-xyz-prod"),
+        ("TagIsStage", OTHERS["another project"], "p"),
+        ("TagIsOneStage", OTHERS["a name that ends like me"], "p-abc-prod-p-xyz-test"),
+    ],
+)
+def test_every_denial_stops_a_tag_that_the_others_let_pass(baseline: Baseline, sid: str, them: Stage, tag: str) -> None:
+    assert tag in reached([s for s in baseline.ceiling if s.get("Sid") != sid], them)
+
+
+@other
+def test_no_role_writes_into_the_logs_of_another_stages_endpoint(baseline: Baseline, them: Stage) -> None:
+    group = f"log-group:{ENDPOINTS}/{them.project_name}-{them.tag}"
+    for stream in ("x", f"-{ME.tag}", f"x-{ME.tag}"):  # no colon: names of streams have none (CreateLogStream)
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            assert not allows(baseline.ceiling, action, ME.arn("logs", f"{group}:log-stream:{stream}"), **ME.as_caller)
+
+
+def test_no_role_reads_a_bucket_of_the_account_that_its_owner_did_not_share_with_the_stage(baseline: Baseline) -> None:
+    """In one account the policy of the role alone would do; that a bucket has no policy must not open it."""
+    for them in OTHERS.values():
+        for shared in ({}, {names.SHARED_WITH_TAG: ""}, {names.SHARED_WITH_TAG: f"{them.tag} p-else-test"}):
+            for action, arn in (
+                ("s3:GetObject", "arn:aws:s3:::records/x"),
+                ("s3:GetObjectVersion", "arn:aws:s3:::records/x"),
+                ("s3:ListBucket", "arn:aws:s3:::records"),
+                ("s3:ReplicateObject", "arn:aws:s3:::records/x"),
+            ):
+                if them.tag != ME.tag:
+                    assert not allows(baseline.ceiling, action, arn, **ME.as_caller, **HERE, **existing(shared))
 
 
 @other
@@ -596,7 +694,9 @@ def test_no_session_of_a_deployment_account_decides_about_a_model(baseline: Base
 
 
 def test_a_role_that_lost_its_tag_may_do_nothing_of_a_stage(baseline: Baseline) -> None:
-    assert [a for a, r, c in role_work(ME) if allows(baseline.ceiling, a, r, **c)] == []
+    lost: Context = {"aws:PrincipalArn": ME.role("x")}
+    assert [a for a, r, c in role_work(ME) if allows(baseline.ceiling, a, r, **lost, **c)] == []
+    assert not allows(baseline.ceiling, "ec2:DescribeSubnets", "*", **lost)
 
 
 # ---- what the repositories of deployment projects ask for ----
@@ -703,6 +803,8 @@ def test_what_the_roles_of_the_first_stack_grant_gets_through_the_boundary(basel
         for action, resource, context in granted(stack, logical_id):
             # Names that a role leaves open are those of this stage.
             arn = resource.replace("log-group:*mlp-", "log-group:/aws/apigateway/mlp-").replace("*", "x")
+            if action in STREAMS and ":log-group:" in arn and arn.count(":") == 6:
+                arn = f"{arn}:log-stream:x"
             arn = "*" if resource == "*" else arn
             foreign = resource.startswith(("arn:aws:s3:::lake", f"arn:aws:kms:{HOME}:777788889999"))
             tags: Context = {} if foreign else ME.mark | requested(ME.tags)

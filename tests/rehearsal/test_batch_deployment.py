@@ -116,6 +116,13 @@ def register(world: World, model: TrainedModel) -> None:
     engineer.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="As agreed.")
 
 
+def share(world: World, account: str, tag: str) -> None:
+    """Open the records of an account to one stage, as their owner does."""
+    s3, bucket = world.client("s3", Credentials.administrator(account)), LAKES[account]
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": names.SHARED_WITH_TAG, "Value": tag}]})
+    s3.put_bucket_abac(Bucket=bucket, AbacStatus={"Status": "Enabled"})
+
+
 @pytest.fixture(scope="module")
 def deployed(world: World) -> Deployed:
     """The ML engineer launches the product, its pipeline tests the approved model, and the officer agrees."""
@@ -134,6 +141,8 @@ def deployed(world: World) -> Deployed:
         "CostCenter": "ml-1000",
     }
     launched = launching.launch(world, world.ml_engineer, "ML engineer", "deploy-batch", PROJECT, choices)
+    for stage, account in (("test", TEST), ("prod", PROD)):
+        share(world, account, f"{launched.parameters['SageMakerProjectId']}-{stage}")
     pipeline = launched.outputs["PipelineName"]
     officer = world.client("codepipeline", world.governance_officer)
     execution = deployment_steps.newest_execution(officer, pipeline)

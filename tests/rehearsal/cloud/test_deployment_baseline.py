@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -15,7 +15,7 @@ from cfnlint.decode import cfn_yaml
 from foundation.deployment_baseline import DeploymentBaselineTemplate
 from foundation.deployment_teardown import TEARDOWN_BUILD
 from products.shared import names
-from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, AwsClient, Cloud, eventually
+from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, REGION, ROOT, AwsClient, Cloud, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +129,7 @@ def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path
     bare = {"RoleName": f"mlp-{PROJECT}-test-x", "Path": names.DEPLOYMENT_ROLE_PATH, "AssumeRolePolicyDocument": "{}"}
     assert refused(lambda: mine("iam").create_role(**bare, Tags=tags(f"{PROJECT}-test")))
 
+    outsider_stays_in_the_stage_that_made_its_role(cloud, sessions["test"], own, their)
     mine("s3").delete_object(Bucket=own, Key="packages/x")
     versions = cloud.client("s3", DEV).list_object_versions(Bucket=own)
     for version in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
@@ -137,6 +138,54 @@ def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path
     remaining = [s["StackName"] for s in cloud.client("cloudformation", DEV).describe_stacks()["Stacks"]]
     assert f"mlp-{PROJECT}-test-base" not in remaining
     assert f"mlp-{PROJECT}-prod-base" in remaining
+
+
+def outsider_stays_in_the_stage_that_made_its_role(cloud: Cloud, session: dict[str, str], own: str, their: str) -> None:
+    """A build makes a role that trusts another account and may everything; whoever assumes it chooses session tags."""
+    iam = cloud.client("iam", DEV, session)
+    name = f"mlp-{PROJECT}-test-way-in"
+    outside = {"AWS": f"arn:aws:iam::{DEV2}:root"}
+    trust = {"Effect": "Allow", "Principal": outside, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    way_in: str = iam.create_role(
+        RoleName=name,
+        Path=names.DEPLOYMENT_ROLE_PATH,
+        PermissionsBoundary=f"arn:aws:iam::{DEV}:policy/{names.DEPLOYMENT_BOUNDARY_POLICY}",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": trust}),
+        Tags=tags(f"{PROJECT}-test"),
+    )["Role"]["Arn"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": everything})
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy)
+    entering = cloud.assume(cloud.role(DEV2, "outsider", [everything]))
+    records = "records-of-another-team"
+    owner = cloud.client("s3", DEV)
+    for bucket, key in ((their, "packages/x"), (records, "x.csv")):
+        if bucket == records:
+            owner.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        owner.put_object(Bucket=bucket, Key=key, Body=b"1")
+
+    def as_(*claimed: str) -> AwsClient:
+        sts = cloud.client("sts", DEV2, entering)
+        chosen = [{"Key": names.DEPLOYMENT_TAG, "Value": tag} for tag in claimed]
+        answer = sts.assume_role(RoleArn=way_in, RoleSessionName="attack", Tags=chosen)
+        return cloud.client("s3", DEV, answer["Credentials"])
+
+    assert as_().get_object(Bucket=own, Key="packages/x")["Body"].read() == b"1"
+    for tag in (f"{PROJECT}-prod", "p", PROJECT, f"{PROJECT}-test-{PROJECT}-prod"):
+        for bucket, key in ((own, "packages/x"), (their, "packages/x"), (records, "x.csv")):
+            assert refused(partial(as_(tag).get_object, Bucket=bucket, Key=key)), (tag, bucket)
+    assert refused(lambda: as_().get_object(Bucket=their, Key="packages/x"))
+
+    assert refused(lambda: as_().get_object(Bucket=records, Key="x.csv"))
+    shared = [{"Key": names.SHARED_WITH_TAG, "Value": f"p-other-prod {PROJECT}-test"}]
+    owner.put_bucket_tagging(Bucket=records, Tagging={"TagSet": shared})
+    assert refused(lambda: as_().get_object(Bucket=records, Key="x.csv")), "tags do not count before PutBucketAbac"
+    owner.put_bucket_abac(Bucket=records, AbacStatus={"Status": "Enabled"})
+    assert as_().get_object(Bucket=records, Key="x.csv")["Body"].read() == b"1"
+    assert refused(lambda: as_().put_object(Bucket=records, Key="y.csv", Body=b"1"))
+    owner.delete_object(Bucket=their, Key="packages/x")
+    iam.delete_role_policy(RoleName=name, PolicyName="all")
+    iam.delete_role(RoleName=name)
 
 
 def teardown(cloud: Cloud, tag: str) -> dict[str, str]:
