@@ -57,7 +57,13 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
     )
     build = _teardown_build(baseline)
     build_arn = baseline.arn("codebuild", f"project/{TEARDOWN_BUILD}")
+    regions = sorted(regions)
     stages = [baseline.arn("codebuild", f"project/{names.PROJECT_RESOURCE_PREFIX}{value}") for value in TAG_VALUES]
+    everywhere = [
+        baseline.arn("codebuild", f"project/{names.PROJECT_RESOURCE_PREFIX}{value}", region=region)
+        for value in TAG_VALUES
+        for region in regions
+    ]
     environment = {"BUILD_PROJECT": TEARDOWN_BUILD, "REQUESTS_TABLE": requests.table_name}
     baseline.function(
         "Deployment",
@@ -66,7 +72,7 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
             folder="deployment",
             purpose="Custom::Deployment: checks a stage's account; takes the stage down when its project is deleted.",
             timeout_s=120,
-            environment={**environment, "PARTITION": Aws.PARTITION, "REGIONS": ",".join(sorted(regions))},
+            environment={**environment, "PARTITION": Aws.PARTITION, "REGIONS": ",".join(regions)},
             role_name=f"{names.DEPLOYMENT_FUNCTION}-check-{Aws.REGION}",
             allowed=[
                 _enter_accounts(),
@@ -76,13 +82,16 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
                     actions=["codebuild:BatchGetBuilds", "codebuild:ListBuildsForProject", "codebuild:StopBuild"],
                     resources=stages,
                 ),
+                iam.PolicyStatement(sid="FindOwner", actions=["codebuild:BatchGetProjects"], resources=everywhere),
                 iam.PolicyStatement(
                     sid="KeepRequests",
                     actions=["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
                     resources=[requests.table_arn],
                 ),
             ],
-            findings=baseline.wild("The builds that deploy stages are named like this, and no others.", *stages)
+            findings=baseline.wild(
+                "The builds that deploy stages are named like this, and no others.", *stages, *everywhere
+            )
             | _any_account(),
         ),
     )

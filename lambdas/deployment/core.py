@@ -57,7 +57,7 @@ class Stage:
 
     @property
     def physical_id(self) -> str:
-        """``p-abc123-prod/<account>/<region>``: another place is another resource, so the former one is taken down."""
+        """``p-abc123-prod/<account>/<region>``, from which a deletion knows what to take down."""
         return f"{self.tag}/{self.account_id}/{self.region}"
 
     @property
@@ -69,6 +69,11 @@ class Stage:
     def builds(self) -> str:
         """The hub's CodeBuild project that deploys this stage."""
         return f"mlp-{self.tag}"
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """Names of the stage's stacks in its account, in the order in which they are taken down."""
+        return f"mlp-{self.tag}", f"mlp-{self.tag}-base"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +153,68 @@ def stage_of(physical_id: str) -> Stage:
     return Stage(**match.groupdict())
 
 
+def require_same(stage: Stage, physical_id: str) -> None:
+    """Refuse an update that names another stage or place: CloudFormation would take the live one down for it.
+
+    Raises:
+        CustomResourceError: It does; the text names each change.
+    """
+    former = stage_of(physical_id)
+    changes = [
+        f"{what} from {old} to {new}"
+        for what, old, new in (
+            ("the project id", former.project_id, stage.project_id),
+            ("the stage", former.stage, stage.stage),
+            (f"the account of {former.stage}", former.account_id, stage.account_id),
+            (f"the Region of {former.stage}", former.region, stage.region),
+        )
+        if old != new
+    ]
+    if changes:
+        raise CustomResourceError(
+            f"An update cannot change {', '.join(changes)}: what is deployed would be deleted first, with its data. "
+            f"Nothing was changed. Enter the former values again. To move, launch a new project for the new place, "
+            f"and delete this one once the new one answers."
+        )
+
+
+def claimed(stage: Stage, regions: Collection[str], *, leaving: bool) -> str:
+    """Return what to say when other regions of the hub have builds of the same stage.
+
+    Args:
+        stage: The stage.
+        regions: Those regions.
+        leaving: Whether the stage is being taken down.
+    """
+    cause = (
+        f"Stage {stage.tag} belongs to a deployment project that was launched in region {', '.join(sorted(regions))} "
+        f"of the hub: build {stage.builds} is there. An id belongs to one project in all regions."
+    )
+    if leaving:
+        return (
+            f"{cause} So it is not known whose stage this is, and nothing was taken down. Have your platform team find "
+            f"out which of the two projects SageMaker made, and delete the other one. {_RETAIN}"
+        )
+    return (
+        f"{cause} Nothing of it was touched. Launch from Studio, which fills in the id of the new project, or enter an "
+        f"id that is not in use."
+    )
+
+
+def occupied(stage: Stage, stacks: Collection[str]) -> str:
+    """Return what to say when a new project finds its stage deployed already.
+
+    Args:
+        stage: The stage.
+        stacks: Names of the stacks that are there.
+    """
+    return (
+        f"{stage.place} has {' and '.join(stacks)} already: another project with the id {stage.project_id} left its "
+        f"stage there when it was deleted. Nothing of it was touched. Launch from Studio, which fills in the id of the "
+        f"new project, or have your platform team delete the stacks first."
+    )
+
+
 def role_arn(stage: Stage, partition: str) -> str:
     """Return the ARN of the deploy role of a stage's account."""
     return f"arn:{partition}:iam::{stage.account_id}:role/{DEPLOY_ROLE}"
@@ -207,7 +274,7 @@ def _remedy(stage: Stage, build: BuildOutcome, status: str, detail: str) -> str:
         return unreachable(stage, leaving=True, detail=detail)
     if build.status == "SUCCEEDED" and status == "failed":
         return (
-            f"Stage {stage.stage} could not be removed completely from {stage.place}: {detail} Mend that, then delete "
+            f"Stage {stage.stage} could not be removed completely from {stage.place}: {detail} Fix that, then delete "
             f"again; what is gone already is skipped. {_RETAIN}"
         )
     phase = f" in phase {build.failed_phase}" if build.failed_phase else ""
@@ -218,4 +285,4 @@ def _remedy(stage: Stage, build: BuildOutcome, status: str, detail: str) -> str:
         f"mlp-{stage.tag} and mlp-{stage.tag}-base in that account, then delete again, which goes on from there.",
         "FAULT": f"CodeBuild could not run the build that takes stage {stage.stage} down{phase}. This is usually "
         f"passing: delete again.",
-    }.get(build.status, f"{what} failed{phase}. Look at the log, mend the cause, then delete again.")
+    }.get(build.status, f"{what} failed{phase}. Look at the log, fix the cause, then delete again.")

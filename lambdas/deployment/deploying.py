@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError
 
 from lambdas.shared.clients import CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +21,21 @@ class DeployingBuilds:
 
     def __init__(self) -> None:
         self._client = boto3.client("codebuild", config=CONFIG)
+
+    def elsewhere(self, project: str, regions: Iterable[str]) -> list[str]:
+        """Return the other regions of the hub that have a project of this name.
+
+        In one region the name is taken once. So the project is the claim of its stage, also of stages that were
+        launched before anybody asked: it is made before ``Custom::Deployment`` and deleted after it, and of two
+        launches at the same time at least one sees the other.
+
+        Args:
+            project: Name of the CodeBuild project.
+            regions: Regions of the hub.
+        """
+        here = self._client.meta.region_name
+        clients = {r: boto3.client("codebuild", region_name=r, config=CONFIG) for r in sorted(regions) if r != here}
+        return [r for r, client in clients.items() if client.batch_get_projects(names=[project])["projects"]]
 
     def stop(self, project: str) -> None:
         """Stop what runs of a project's last builds; a project that is gone already has no build that matters."""

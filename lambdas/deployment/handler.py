@@ -11,7 +11,7 @@ from lambdas.deployment import core
 from lambdas.deployment.deploying import DeployingBuilds
 from lambdas.deployment.targets import Targets
 from lambdas.shared.builds import Builds
-from lambdas.shared.custom_resource import LambdaContext, Request, Success, respond
+from lambdas.shared.custom_resource import CustomResourceError, LambdaContext, Request, Success, respond
 from lambdas.shared.delegation import delegate
 from lambdas.shared.requests import Requests
 
@@ -59,6 +59,7 @@ def carry_out(request: Request, use: Services) -> Success | None:
     if request.kind == "Delete":
         # Not the properties: after a failed update they may be others than those of what was deployed.
         stage = core.stage_of(request.physical_id or "")
+        _require_own(stage, use, leaving=True)
         use.deploying.stop(stage.builds)
         use.targets.require_reachable(stage, leaving=True)
         delegate(
@@ -69,5 +70,16 @@ def carry_out(request: Request, use: Services) -> Success | None:
         )
         return None
     stage = core.parse_stage(request, use.regions)
-    use.targets.require_ready(stage)
+    new = request.kind == "Create"
+    if new:
+        _require_own(stage, use, leaving=False)
+    else:
+        core.require_same(stage, request.physical_id or "")
+    use.targets.require_ready(stage, new=new)
     return Success(physical_id=stage.physical_id)
+
+
+def _require_own(stage: core.Stage, use: Services, *, leaving: bool) -> None:
+    others = use.deploying.elsewhere(stage.builds, use.regions)
+    if others:
+        raise CustomResourceError(core.claimed(stage, others, leaving=leaving))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import boto3
 from botocore.exceptions import ClientError
 
@@ -45,24 +47,46 @@ class Targets:
             raise CustomResourceError(core.unreachable(stage, leaving=leaving, detail=detail)) from err
         return {key: str(found[key]) for key in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
 
-    def require_ready(self, stage: core.Stage) -> None:
+    def require_ready(self, stage: core.Stage, *, new: bool) -> None:
         """Check that a stage's account lets the platform in and has the baseline in the stage's region.
 
+        Args:
+            stage: The stage.
+            new: Whether the stage is a new one; then nothing of it may be there.
+
         Raises:
-            CustomResourceError: One of both is not so.
+            CustomResourceError: One of these is not so.
         """
         credentials = self.require_reachable(stage, leaving=False)
-        functions = boto3.client(
-            "lambda",
-            region_name=stage.region,
-            config=CONFIG,
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-        )
         try:
-            functions.get_function_configuration(FunctionName=core.BUCKET_EMPTIER)
+            _client("lambda", stage, credentials).get_function_configuration(FunctionName=core.BUCKET_EMPTIER)
         except ClientError as err:
             if err.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
             raise CustomResourceError(core.no_baseline_in_region(stage)) from err
+        if new:
+            stacks = _client("cloudformation", stage, credentials)
+            found = [name for name in stage.stacks if _exists(stacks, name)]
+            if found:
+                raise CustomResourceError(core.occupied(stage, found))
+
+
+def _client(service: Literal["cloudformation", "lambda"], stage: core.Stage, credentials: dict[str, str]) -> Any:  # noqa: ANN401 (boto3)
+    return boto3.client(
+        service,
+        region_name=stage.region,
+        config=CONFIG,
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
+
+
+def _exists(client: Any, stack: str) -> bool:  # noqa: ANN401 (boto3)
+    try:
+        client.describe_stacks(StackName=stack)
+    except ClientError as err:
+        if "does not exist" not in err.response["Error"].get("Message", ""):
+            raise
+        return False
+    return True

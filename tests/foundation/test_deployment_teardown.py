@@ -61,6 +61,10 @@ def test_a_hub_of_two_regions_has_it_in_both_with_roles_of_different_names() -> 
     for region, stack in ((REGION, STACK), (OTHER_REGION, f"{STACK} in {OTHER_REGION}")):
         landed = Launch(assembly.templates[stack], {"BootstrapVersion": "30"}, account=ACCOUNT, region=region)
         known = function(landed, names.DEPLOYMENT_FUNCTION)["Environment"]["Variables"]["REGIONS"]
+        for other in (REGION, OTHER_REGION):
+            project = f"arn:aws:codebuild:{other}:{ACCOUNT}:project/mlp-p-abc-prod"
+            allowed = statements(landed, names.DEPLOYMENT_FUNCTION)
+            assert allows(allowed, "codebuild:BatchGetProjects", project), "an id belongs to one project in all regions"
         assert known == ",".join(sorted([REGION, OTHER_REGION]))
         named = [p.get("RoleName", "") for p in landed.resources("AWS::IAM::Role").values()]
         names_of_roles += [name for name in named if name.startswith(f"{names.DEPLOYMENT_FUNCTION}-")]
@@ -101,6 +105,10 @@ def test_the_function_may_do_what_it_calls_and_no_more(hub: Launch) -> None:
     for action in ("codebuild:ListBuildsForProject", "codebuild:BatchGetBuilds", "codebuild:StopBuild"):
         assert allows(allowed, action, deploying)
         assert not allows(allowed, action, deploying.replace("-prod", "-render"))
+    for region in (REGION, OTHER_REGION):
+        look = deploying.replace(REGION, region)
+        assert allows(allowed, "codebuild:BatchGetProjects", look) == (region == REGION), "in the hub's regions only"
+        assert not allows(allowed, "codebuild:BatchGetProjects", look.replace("-prod", "-render"))
     assert allows(allowed, "codebuild:StartBuild", teardown)
     assert not allows(allowed, "codebuild:StartBuild", deploying)
 

@@ -38,8 +38,9 @@ def answering(answers: Answers, *, failing: int | None = None, after: bool = Fal
     """Let every boto3 client answer from a table.
 
     Args:
-        answers: For each operation (``codebuild:StartBuild``) the answer, an exception, or a function of the
-            parameters. An operation that is not listed fails the test.
+        answers: For each operation (``codebuild:StartBuild``, or for calls in one region
+            ``codebuild:StartBuild@eu-central-1``) the answer, an exception, or a function of the parameters. An
+            operation that is not listed fails the test.
         failing: Index of the call that fails with InternalServerError. Default: none.
         after: Whether that call takes effect before it fails, as when an answer is lost on its way.
     """
@@ -51,7 +52,10 @@ def answering(answers: Answers, *, failing: int | None = None, after: bool = Fal
         calls.append((f"{service}:{operation}", parameters))
         if index == failing and not after:
             raise client_error("InternalServerError", operation)
-        answer = answers[f"{service}:{operation}"]
+        name = f"{service}:{operation}"
+        answer = answers.get(f"{name}@{client.meta.region_name}", answers.get(name))
+        if answer is None:
+            raise KeyError(name)
         if isinstance(answer, Exception):
             raise answer
         result = answer(parameters) if callable(answer) else answer

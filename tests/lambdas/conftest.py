@@ -24,7 +24,7 @@ def _lambda_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lambdas.shared.custom_resource.time.sleep", lambda _seconds: None)
 
 
-_clients: dict[str, Any] = {}
+_clients: dict[tuple[str, str | None], Any] = {}
 _make_client = boto3.client
 
 
@@ -33,9 +33,10 @@ def _clients_are_made_once(monkeypatch: pytest.MonkeyPatch, _lambda_environment:
     """Making a client takes a tenth of a second, most of it for reading the service's model."""
 
     def client(service: str, **settings: Any) -> Any:  # noqa: ANN401 - as boto3 has it
-        if service not in _clients:
-            _clients[service] = _make_client(service, **settings)
-        return _clients[service]
+        which = (service, settings.get("region_name"))
+        if which not in _clients:
+            _clients[which] = _make_client(service, **settings)
+        return _clients[which]
 
     monkeypatch.setattr(boto3, "client", client)
 

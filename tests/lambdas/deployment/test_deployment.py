@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -35,6 +36,8 @@ PROPERTIES: Final = {
     "Region": "eu-west-1",
 }
 PHYSICAL_ID: Final = "p-abc123-prod/444455556666/eu-west-1"
+HERE, ELSEWHERE = "eu-west-1", "eu-central-1"
+"""Regions of the hub: the function's own, and the other one."""
 ROLE: Final = "arn:aws:iam::444455556666:role/ml-platform-deploy"
 LOG: Final = "https://console.aws.amazon.com/log"
 
@@ -48,6 +51,8 @@ class Hub:
         self.tokens: dict[str, str] = {}
         self.deploying: dict[str, str] = {}
         self.stopped: list[str] = []
+        self.projects: set[tuple[str, str]] = set()
+        self.stacks: set[str] = set()
         self.ends("SUCCEEDED", TEARDOWN_STATUS="ok")
         dynamodb = boto3.client("dynamodb")
         dynamodb.create_table(
@@ -68,6 +73,9 @@ class Hub:
                 "Credentials": {"AccessKeyId": "A", "SecretAccessKey": "S", "SessionToken": "T", "Expiration": "later"}
             },
             "lambda:GetFunctionConfiguration": {"FunctionName": names.BUCKET_EMPTIER_FUNCTION},
+            "codebuild:BatchGetProjects": lambda p: self._projects(p, HERE),
+            f"codebuild:BatchGetProjects@{ELSEWHERE}": lambda p: self._projects(p, ELSEWHERE),
+            "cloudformation:DescribeStacks": self._stack,
             "codebuild:ListBuildsForProject": lambda _: {"ids": list(self.deploying)},
             "codebuild:StopBuild": self._stop,
             "codebuild:StartBuild": self._start,
@@ -88,6 +96,15 @@ class Hub:
                 v["name"]: v["value"] for v in parameters["environmentVariablesOverride"]
             }
         return {"build": {"id": self.tokens[token]}}
+
+    def _projects(self, parameters: dict[str, Any], region: str) -> dict[str, Any]:
+        return {"projects": [{"name": n} for n in parameters["names"] if (region, n) in self.projects]}
+
+    def _stack(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        name = parameters["StackName"]
+        if name not in self.stacks:
+            raise client_error("ValidationError", "DescribeStacks", f"Stack with id {name} does not exist")
+        return {"Stacks": [{"StackName": name}]}
 
     def _stop(self, parameters: dict[str, Any]) -> dict[str, Any]:
         self.stopped.append(parameters["id"])
@@ -167,14 +184,84 @@ def test_a_stage_whose_account_is_ready_is_accepted(hub: Hub, box: AnswerBox, ki
     assert hub.builds == {}
 
 
-def test_another_place_is_another_resource_so_that_cloudformation_takes_the_former_one_down(
-    hub: Hub, box: AnswerBox
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("ProjectId", "p-xyz", "the project id from p-abc123 to p-xyz"),
+        ("Stage", "test", "the stage from prod to test"),
+        ("AccountId", "777788889999", "the account of prod from 444455556666 to 777788889999"),
+        ("Region", "eu-central-1", "the Region of prod from eu-west-1 to eu-central-1"),
+    ],
+)
+def test_an_update_to_another_place_is_refused_before_anything_is_touched(
+    hub: Hub, box: AnswerBox, name: str, value: str, told: str
 ) -> None:
-    moved = PROPERTIES | {"AccountId": "777788889999"}
-    with answering(hub.answers()):
+    """With another physical id CloudFormation would take the live stage down in the clean-up of the same update."""
+    moved = PROPERTIES | {name: value}
+    with answering(hub.answers()) as calls:
         event = box.event("Update", TYPE, moved, old_properties=PROPERTIES, physical_id=PHYSICAL_ID)
         handler.lambda_handler(event, Context())
-    assert box.only["PhysicalResourceId"] == "p-abc123-prod/777788889999/eu-west-1"
+    assert calls.operations == []
+    assert (box.only["Status"], box.only["PhysicalResourceId"]) == ("FAILED", PHYSICAL_ID)
+    assert f"An update cannot change {told}:" in box.only["Reason"]
+    with answering(hub.answers()):  # CloudFormation's roll-back
+        back = box.event("Update", TYPE, PROPERTIES, old_properties=moved, physical_id=PHYSICAL_ID)
+        handler.lambda_handler(back, Context())
+    assert box.answers[-1]["Status"] == "SUCCESS"
+
+
+def test_all_parts_of_the_physical_id_are_compared() -> None:
+    assert {field.name for field in fields(core.Stage)} == {"project_id", "stage", "account_id", "region"}
+
+
+# ---- one project per id ----
+
+
+def test_the_id_of_a_project_in_another_region_of_the_hub_cannot_be_used_again(hub: Hub, box: AnswerBox) -> None:
+    """The attack: launch with the id of another project in another region, terminate, and its production is gone."""
+    hub.projects = {(HERE, "mlp-p-abc123-prod"), (ELSEWHERE, "mlp-p-abc123-prod")}
+    with answering(hub.answers()) as calls:
+        handler.lambda_handler(box.event("Create", TYPE, PROPERTIES), Context())
+        assert calls.operations == ["codebuild:BatchGetProjects"], "nothing in the account is looked at"
+        refused = box.only
+        assert (refused["Status"], refused["PhysicalResourceId"]) == ("FAILED", NOT_CREATED)
+        assert "was launched in region eu-central-1 of the hub" in refused["Reason"]
+        # CloudFormation rolls back, or the attacker terminates: nothing is taken down.
+        event = box.event("Delete", TYPE, PROPERTIES, physical_id=refused["PhysicalResourceId"])
+        handler.lambda_handler(event, Context())
+    assert box.answers[-1]["Status"] == "SUCCESS"
+    assert hub.builds == {}
+
+
+def test_the_owner_of_the_id_is_not_in_the_way_of_itself_nor_are_other_ids(hub: Hub, box: AnswerBox) -> None:
+    hub.projects = {(HERE, "mlp-p-abc123-prod"), (ELSEWHERE, "mlp-p-abc1234-prod"), (ELSEWHERE, "mlp-p-abc123-test")}
+    with answering(hub.answers()):
+        handler.lambda_handler(box.event("Create", TYPE, PROPERTIES), Context())
+    assert box.only["Status"] == "SUCCESS"
+
+
+def test_of_two_projects_with_one_id_from_before_nobody_takes_the_stage_down(hub: Hub, box: AnswerBox) -> None:
+    hub.projects = {(HERE, "mlp-p-abc123-prod"), (ELSEWHERE, "mlp-p-abc123-prod")}
+    hub.deploying = {"mlp-p-abc123-prod:2": "IN_PROGRESS"}
+    with answering(hub.answers()):
+        handler.lambda_handler(box.event("Delete", TYPE, PROPERTIES, physical_id=PHYSICAL_ID), Context())
+    assert (box.only["Status"], box.only["PhysicalResourceId"]) == ("FAILED", PHYSICAL_ID)
+    assert "nothing was taken down" in box.only["Reason"]
+    assert (hub.builds, hub.stopped) == ({}, [])
+    hub.projects.remove((ELSEWHERE, "mlp-p-abc123-prod"))
+    delete(hub, box)
+    assert box.answers[-1]["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("stacks", [{"mlp-p-abc123-prod-base"}, {"mlp-p-abc123-prod", "mlp-p-abc123-prod-base"}])
+def test_a_stage_that_its_project_left_behind_is_not_taken_over(hub: Hub, box: AnswerBox, stacks: set[str]) -> None:
+    hub.stacks = stacks | {"mlp-p-abc123-test"}
+    with answering(hub.answers()):
+        handler.lambda_handler(box.event("Create", TYPE, PROPERTIES), Context())
+        assert (box.only["Status"], box.only["PhysicalResourceId"]) == ("FAILED", NOT_CREATED)
+        assert f"has {' and '.join(sorted(stacks))} already" in box.only["Reason"]
+        handler.lambda_handler(box.event("Update", TYPE, PROPERTIES, physical_id=PHYSICAL_ID), Context())
+    assert box.answers[-1]["Status"] == "SUCCESS", "its own project is updated while it is deployed"
 
 
 def test_an_account_without_the_baseline_is_told_at_launch(hub: Hub, box: AnswerBox) -> None:
@@ -296,7 +383,7 @@ def test_a_foreign_physical_id_deletes_nothing(hub: Hub, box: AnswerBox) -> None
     [
         (
             {"TEARDOWN_STATUS": "failed", "TEARDOWN_REASON": "stack mlp-p-abc123-prod is DELETE_FAILED: Bucket."},
-            "region eu-west-1: stack mlp-p-abc123-prod is DELETE_FAILED: Bucket. Mend that, then delete again",
+            "region eu-west-1: stack mlp-p-abc123-prod is DELETE_FAILED: Bucket. Fix that, then delete again",
         ),
         ({"TEARDOWN_STATUS": "unreachable", "TEARDOWN_REASON": "AccessDenied"}, "does not let the platform in"),
         ({}, "failed"),
@@ -373,7 +460,7 @@ def test_a_build_that_nobody_waits_for_is_ignored(hub: Hub, box: AnswerBox) -> N
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "answer-lost"])
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(9))
 @pytest.mark.parametrize("kind", ["Create", "Delete"])
 def test_whichever_call_of_the_request_fails_there_is_exactly_one_answer(
     hub: Hub, box: AnswerBox, kind: str, index: int, after: bool
@@ -416,6 +503,7 @@ def test_the_generated_faults_cover_every_call(hub: Hub, box: AnswerBox) -> None
     with answering(hub.answers()) as calls:
         handler.lambda_handler(box.event("Delete", TYPE, PROPERTIES, physical_id=PHYSICAL_ID), Context())
     assert calls.operations == [
+        "codebuild:BatchGetProjects",
         "codebuild:ListBuildsForProject",
         "codebuild:BatchGetBuilds",
         "codebuild:StopBuild",
