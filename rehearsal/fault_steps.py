@@ -78,6 +78,11 @@ def _artifacts(world: World, hub: Credentials) -> list[str]:
     copied = {_place(artifact["target"])[1] for artifact in world.facts.promotion["record"]["artifacts"]}
     there = {item["Key"] for item in ours.list_objects_v2(Bucket=bucket, Prefix="packages/").get("Contents", [])}
     problems += [f"s3://{bucket}/{key} belongs to no package" for key in sorted(there - copied)]
+    package = world.facts.promotion["package"]
+    place = f"promoted/{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}.json"
+    promoted = json.loads(ours.get_object(Bucket=bucket, Key=place)["Body"].read())
+    if promoted["package"] != package["ModelPackageArn"] or set(promoted["objects"]) != copied:
+        problems.append(f"s3://{bucket}/{place} is not about {package['ModelPackageArn']} and its artifacts")
     uploads = ours.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     return problems + [f"an unfinished upload of {upload['Key']} is left" for upload in uploads]
 

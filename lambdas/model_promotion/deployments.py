@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 EVENT_SOURCE: Final = "aws.codepipeline"
 EVENT_TYPE: Final = "CodePipeline Action Execution State Change"
 
-_PACKAGE: Final = "PACKAGE_ARN"
-_RENDER: Final = "Render"
+PACKAGE_VARIABLE: Final = "PACKAGE_ARN"
+RENDER_STAGE: Final = "Render"
 """Variable with which the first build of a deployment pipeline says which model it deploys, and the stage of that build
 (products/shared/deployment_pipeline.py)."""
 
@@ -103,9 +103,9 @@ class Pipelines:
         )
         actions = sorted((a for page in pages for a in page["actionExecutionDetails"]), key=lambda a: a["startTime"])
         rendered = [
-            str(a.get("output", {}).get("outputVariables", {}).get(_PACKAGE) or "")
+            str(a.get("output", {}).get("outputVariables", {}).get(PACKAGE_VARIABLE) or "")
             for a in actions
-            if a["stageName"] == _RENDER
+            if a["stageName"] == RENDER_STAGE
         ]
         tries = [a for a in actions if (a["stageName"], a["actionName"]) == (approval.stage, approval.action)]
         told = [a for a in tries if approval.answer in ("", a["actionExecutionId"])][-1:]

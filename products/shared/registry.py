@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
@@ -20,11 +21,15 @@ class ModelGroup(Construct):
     The group stays when the project goes: SageMaker deletes a group only when it is empty, and registered models are
     the record of what was trained, approved and promoted. Its name holds the project id, so it is never in the way.
 
+    Args:
+        bucket: Bucket of the project, which is made first. Promotion takes the project from the name of the group: a
+            launch with the id of another project ends at that project's bucket, before it has a group with the id.
+
     Attributes:
         group: The group.
     """
 
-    def __init__(self, scope: Construct, id_: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, bucket: s3.IBucket) -> None:
         super().__init__(scope, id_)
         self.group = sagemaker.CfnModelPackageGroup(
             self,
@@ -53,4 +58,5 @@ class ModelGroup(Construct):
                 ],
             },
         )
+        self.group.node.add_dependency(bucket)
         self.group.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

@@ -59,7 +59,7 @@ class TrainS3Product(servicecatalog.ProductStack):
             },
         )
         storage = ProjectStorage(self, "Storage")
-        registry = ModelGroup(self, "Registry")
+        registry = ModelGroup(self, "Registry", bucket=storage.bucket)
         read_data, look_at_data = self._data_grants(data_uri, data_key)
         pipeline_role = PipelineRole(self, "PipelineRole", storage=storage, data=read_data)
         archive = hashlib.sha256(seed_code.archive("train-s3")).hexdigest()

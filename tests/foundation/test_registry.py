@@ -9,7 +9,7 @@ import pytest
 
 from foundation.registry import AUDIT_COLUMNS, AUDIT_PREFIX
 from lambdas.model_promotion.audit import Verdict
-from lambdas.model_promotion.core import Copied, Decision
+from lambdas.model_promotion.core import Copied, Decision, PackageArn, promoted_key
 from pipeline.bundling import asset_key
 from tests.hub import ACCOUNT, DEPLOYMENT_ACCOUNTS, DEPLOYMENT_OU, ORGANIZATION, OU_PATH, REGION, hub_assembly
 from tests.policy import Launch, allows
@@ -316,7 +316,10 @@ def test_readers_see_models_but_not_how_far_their_promotion_has_come_and_change_
     reader = member(DEPLOYMENT_PATH) | {
         "aws:PrincipalArn": f"arn:aws:iam::{DEPLOYMENT_ACCOUNTS[0]}:role/ml-platform-deploy"
     }
-    assert not allows(statements, "s3:GetObject", f"arn:aws:s3:::{MODELS}/promotions/churn-p-1-{DEV}/1.json", **reader)
+    for prefix in ("promotions", "promoted"):
+        assert not allows(
+            statements, "s3:GetObject", f"arn:aws:s3:::{MODELS}/{prefix}/churn-p-1-{DEV}/1.json", **reader
+        )
     for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):
         assert not allows(statements, action, ARTIFACT, **reader)
 
@@ -404,6 +407,9 @@ def test_the_function_uses_keys_of_other_accounts_only_through_s3(registry: Laun
 def test_the_function_writes_where_models_and_its_progress_belong(registry: Launch) -> None:
     statements = promotion(registry)
     assert allows(statements, "s3:PutObject", ARTIFACT)
+    hub_package = PackageArn.parse(f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/churn-p-1-{DEV}/7")
+    assert hub_package
+    assert allows(statements, "s3:PutObject", f"arn:aws:s3:::{MODELS}/{promoted_key(hub_package)}")
     assert allows(statements, "s3:PutObject", f"arn:aws:s3:::{MODELS}/promotions/churn-p-1-{DEV}/7.json")
     assert not allows(statements, "s3:PutObject", f"arn:aws:s3:::{MODELS}/elsewhere")
     assert not allows(statements, "s3:DeleteObject", ARTIFACT)

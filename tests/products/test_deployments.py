@@ -11,6 +11,7 @@ import pytest
 
 from foundation import boundary
 from foundation.deploy_role import trust
+from lambdas.model_promotion.deployments import PACKAGE_VARIABLE, RENDER_STAGE
 from products.deploy_batch.product import DeployBatchProduct
 from products.deploy_realtime.product import DeployRealtimeProduct
 from products.shared import names, seed_code
@@ -155,7 +156,9 @@ def test_every_step_runs_in_the_build_of_its_stage_on_the_source_and_the_package
     project: Launch,
 ) -> None:
     test = "endpoint-test" if "EndpointTest" in str(stages(project)["Test"]) else "batch-test"
-    package = "#{Render.PACKAGE_ARN}"
+    package = f"#{{{RENDER_STAGE}.{PACKAGE_VARIABLE}}}"  # what promotion writes into the record of an approval
+    (render,) = stages(project)[RENDER_STAGE]
+    assert render["Namespace"] == RENDER_STAGE
     expected = {
         "Render/Render": ("render", "render", None),
         "Test/Deploy": ("test", "deploy", package),

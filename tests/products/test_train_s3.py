@@ -377,6 +377,12 @@ def test_registered_models_outlive_the_project_but_a_failed_launch_leaves_no_gro
     assert group["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
+def test_a_launch_with_the_id_of_another_project_ends_before_it_has_a_group_with_that_id(template: Template) -> None:
+    """Promotion copies from the bucket of the id in the group's name; the name of the bucket is taken already."""
+    group = only_id(template, "AWS::SageMaker::ModelPackageGroup")
+    assert only_id(template, "AWS::S3::Bucket") in waits_for(template, group)
+
+
 # ---- training again -------------------------------------------------------------------------------------------------
 
 
