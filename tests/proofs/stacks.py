@@ -50,6 +50,9 @@ class Stack(Launch):
         own, place = self.physical_id(logical_id), f"{self.region}:{self.account}"
         properties = resource.get("Properties", {})
         arns = {
+            "AWS::CodePipeline::Pipeline": f"codepipeline:{place}:{own}",
+            "AWS::DynamoDB::Table": f"dynamodb:{place}:table/{self.value(properties.get('TableName', own))}",
+            "AWS::ECR::Repository": f"ecr:{place}:repository/{self.value(properties.get('RepositoryName', own))}",
             "AWS::Events::EventBus": f"events:{place}:event-bus/{own}",
             "AWS::Lambda::Function": f"lambda:{place}:function:{self.value(properties.get('FunctionName', own))}",
             "AWS::SNS::Topic": f"sns:{place}:{self.value(properties.get('TopicName', own))}",
@@ -70,7 +73,7 @@ class Stack(Launch):
 
 def everything(*regions: str) -> Iterator[Stack]:
     """Yield the stacks of a hub with these regions, the home region first, and of one account of each kind."""
-    yield from _of_the_hub(regions)
+    yield from of_the_hub(regions)
     home, *others = regions
     for number, region in enumerate((home, home, *others)):
         for product, template in product_templates().items():
@@ -83,7 +86,8 @@ def everything(*regions: str) -> Iterator[Stack]:
                     yield _of_a_stage(name, own_project, stage, region)
 
 
-def _of_the_hub(regions: tuple[str, ...]) -> Iterator[Stack]:
+def of_the_hub(regions: tuple[str, ...]) -> Iterator[Stack]:
+    """Yield the hub's stacks in each region, and the instances of its StackSets in one account of each kind."""
     assembly = hub.hub_assembly() if regions == (hub.REGION,) else hub.two_region_assembly()
     for title, template in assembly.templates.items():
         name, _, region = title.partition(" in ")
@@ -97,11 +101,11 @@ def _of_the_hub(regions: tuple[str, ...]) -> Iterator[Stack]:
 
 @cache
 def product_templates() -> dict[str, dict[str, Any]]:
+    """Return the template of every product by id."""
     return {product.SPEC.id: synthesise(product) for product in PRODUCTS}
 
 
 def _launched(product: str, template: Mapping[str, Any], project: str, region: str, *, domain: str) -> Stack:
-    account = hub.ACCOUNT if product in products_of_the_hub() else WORKLOAD
     if product in _STAGE_STACKS:
         project = f"{project[:-1]}{'x' if product == 'deploy-batch' else 'y'}"
     own = {
@@ -112,14 +116,31 @@ def _launched(product: str, template: Mapping[str, Any], project: str, region: s
         "ProdAccountId": DEPLOYMENT,
         "ProdRegion": region,
     }
+    return launched(product, template, region, own, stack=f"pp-{project}-{product}")
+
+
+def launched(product: str, template: Mapping[str, Any], region: str, own: Mapping[str, str], *, stack: str) -> Stack:
+    """Return a product as it is launched in the account of its kind.
+
+    Args:
+        product: Its id.
+        template: Its template.
+        region: Where.
+        own: Answers that differ from the ordinary ones; those that the product does not ask for are left out.
+        stack: Name of the stack after Service Catalog's prefix.
+
+    Raises:
+        KeyError: Nobody said what ordinary answers are.
+    """
     if product not in ORDINARY:
         raise KeyError(f"{product}: add its ordinary answers to tests/products/launches.py, so that it is tested too.")
+    account = hub.ACCOUNT if product in products_of_the_hub() else WORKLOAD
     return Stack(
         template,
         {key: value for key, value in {**ORDINARY[product], **own}.items() if key in template["Parameters"]},
         account=account,
         region=region,
-        stack=f"SC-{account}-pp-{project}-{product}",
+        stack=f"SC-{account}-{stack}",
         ssm={
             "/ml-platform/v1/boundary-arn": f"arn:aws:iam::{account}:policy/{names.BOUNDARY_POLICY}",
             "/ml-platform/v1/hub-account-id": hub.ACCOUNT,
@@ -137,10 +158,22 @@ def _stage_template(name: str) -> dict[str, Any]:
 
 
 def _of_a_stage(name: str, project: str, stage: str, region: str) -> Stack:
-    """Return a stack of a stage with everything that it can have; other parameters have their names for values."""
+    return stack_of_a_stage(name, "churn", project, stage, region)
+
+
+def stack_of_a_stage(name: str, title: str, project: str, stage: str, region: str) -> Stack:
+    """Return a stack of a stage with everything that it can have; other parameters have their names for values.
+
+    Args:
+        name: Template below ``seed-code/layers``, without its ending.
+        title: Name of the project.
+        project: Its id.
+        stage: ``test`` or ``prod``.
+        region: Where.
+    """
     template = _stage_template(name)
     own = {
-        "ProjectName": "churn",
+        "ProjectName": title,
         "ProjectId": project,
         "Stage": stage,
         "HubBusArn": f"arn:aws:events:{region}:{hub.ACCOUNT}:event-bus/{names.HUB_EVENT_BUS}",
