@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core import iam_evaluator
@@ -12,7 +13,7 @@ from ministack.services import iam as roles
 
 from rehearsal.cloud.core import Credentials, ServiceError, role_session
 from rehearsal.cloud.iam import may
-from rehearsal.cloud.service_principals import ASSUMING
+from rehearsal.cloud.service_principals import ASSUMING, CALLING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,17 +121,48 @@ def require_trust(role_arn: str, service: str, *, source_arn: str | None = None)
     text = role["AssumeRolePolicyDocument"]
     document = json.loads(text) if isinstance(text, str) else text
     # Where nobody says whether a key is sent, the policy has to let the service in with it and without it.
-    if not all(_trusts(document, service, keys) for keys in ASSUMING[service].requests(get_account_id(), source_arn)):
+    requests = ASSUMING[service].requests(get_account_id(), source_arn)
+    if not all(_lets_in(document, service, "sts:AssumeRole", keys) for keys in requests):
         raise ServiceError("AccessDeniedException", f"The trust policy of {role_arn} does not allow {service}.")
 
 
-def _trusts(document: Mapping[str, Any], service: str, keys: Mapping[str, str]) -> bool:
-    """Whether a trust policy lets a service assume the role with a request that has these keys."""
+def require_grant(resource_arn: str, service: str, *actions: str, kind: str, source_arn: str | None = None) -> None:
+    """Check that the policy of a resource lets a service call it.
+
+    Args:
+        resource_arn: E.g. a queue, or the key of a queue.
+        service: Service principal, e.g. ``events.amazonaws.com``.
+        actions: What it does, e.g. ``sqs:SendMessage``.
+        kind: What it calls, as in `rehearsal.cloud.service_principals.CALLING`.
+        source_arn: As of `require_trust`.
+
+    Raises:
+        ServiceError: The policy does not, or nobody has looked up what the service sends.
+    """
+    row = CALLING.get((service, kind))
+    if row is None:
+        raise ServiceError(
+            "AccessDeniedException",
+            f"{(service, kind)} is not in CALLING of rehearsal/cloud/service_principals.py, so nobody knows which "
+            f"keys it sends to {resource_arn}: add a row with its source.",
+        )
+    found = iam_evaluator._resource_policy(resource_arn.split(":")[2], resource_arn)
+    policy = (found[0] if found else None) or {}
+    document = json.loads(policy) if isinstance(policy, str) else policy
+    for action in actions:
+        if not all(_lets_in(document, service, action, keys) for keys in row.requests(get_account_id(), source_arn)):
+            raise ServiceError(
+                "AccessDeniedException", f"The policy of {resource_arn} does not allow {service} {action}."
+            )
+
+
+def _lets_in(document: Mapping[str, Any], service: str, action: str, keys: Mapping[str, str]) -> bool:
+    """Whether a policy of a role or of another resource lets a service in with a request that has these keys."""
     context = iam_evaluator.EvalContext(
         principal_arn=service,
         principal_type="Service",
         principal_account=get_account_id(),
-        action="sts:AssumeRole",
+        action=action,
         resource_arn="*",
         region=get_region(),
         service_context=dict(keys),
@@ -139,7 +171,8 @@ def _trusts(document: Mapping[str, Any], service: str, keys: Mapping[str, str]) 
     for statement in _as_list(document.get("Statement", [])):
         principal = statement.get("Principal", {})
         services = _as_list(principal.get("Service", [])) if isinstance(principal, dict) else []
-        if service not in services or "sts:AssumeRole" not in _as_list(statement.get("Action", [])):
+        patterns = [str(pattern).lower() for pattern in _as_list(statement.get("Action", []))]
+        if (service not in services and principal != "*") or not any(fnmatchcase(action.lower(), p) for p in patterns):
             continue
         if not iam_evaluator._conditions_met(statement.get("Condition", {}), context):
             continue

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge
+from ministack.services import eventbridge, kms, sns, sqs
 
 from rehearsal.cloud import codepipeline_runs, core, iam
-from rehearsal.cloud.callers import assume_as_service, authorize
+from rehearsal.cloud.callers import assume_as_service, authorize, require_grant
 from rehearsal.cloud.core import Json, ServiceError
 from rehearsal.cloud.resources import resource_type
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Deliver: TypeAlias = Callable[[Json, Json, str], Any]
 """Hands an event, the second argument, to a target for the rule with an ARN, the third."""
 _log: Final = logging.getLogger(__name__)
+_SERVICE: Final = "events.amazonaws.com"
 
 
 def _start_codepipeline(target: Json, _event: Json, rule_arn: str) -> None:
@@ -102,13 +103,24 @@ def _deliver(target: Json, event: Json, rule: Json, action: str, deliver: Delive
         "events:eventBusInvocation": "true",
     }
     try:
-        credentials = assume_as_service(role, "events.amazonaws.com", "events", source_arn=rule.get("Arn"))
+        credentials = assume_as_service(role, _SERVICE, "events", source_arn=rule.get("Arn"))
         if not iam.may(credentials, action, arn, keys if action == "events:PutEvents" else None):
             raise ServiceError("AccessDeniedException", f"{role} is not authorized to perform {action} on {arn}")
         deliver(target, event, rule.get("Arn", ""))
     except ServiceError as error:
-        _log.warning("rule %s did not reach %s: %s", rule.get("Name", ""), arn, error)
-        keep_undelivered(target, event, str(error))
+        _fail(target, event, rule, error)
+
+
+def _fail(target: Json, event: Json, rule: Json, error: ServiceError) -> None:
+    """Keep an event that a target did not take, where the dead-letter queue lets EventBridge in."""
+    _log.warning("rule %s did not reach %s: %s", rule.get("Name", ""), target["Arn"], error)
+    try:
+        queue = (target.get("DeadLetterConfig") or {}).get("Arn")
+        if queue:
+            _require_policies(queue, rule.get("Arn"))
+            keep_undelivered(target, event, str(error))
+    except ServiceError as lost:
+        _log.warning("the event is lost: %s", lost)
 
 
 def keep_undelivered(target: Json, event: Json, reason: str) -> None:
@@ -118,14 +130,47 @@ def keep_undelivered(target: Json, event: Json, reason: str) -> None:
     """
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if queue:
-        sqs = core.client("sqs")
-        url = sqs.get_queue_url(QueueName=queue.rsplit(":", 1)[1])["QueueUrl"]
+        client = core.client("sqs")
+        url = client.get_queue_url(QueueName=queue.rsplit(":", 1)[1])["QueueUrl"]
         attributes = {"ERROR_MESSAGE": reason, "TARGET_ARN": target["Arn"]}
-        sqs.send_message(
+        client.send_message(
             QueueUrl=url,
             MessageBody=json.dumps(eventbridge._pattern_event_view(event).event_with_detail()),
             MessageAttributes={k: {"StringValue": v, "DataType": "String"} for k, v in attributes.items()},
         )
+
+
+# ---- targets with policies of their own -----------------------------------------------------------------------------
+
+_CALLS: Final = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
+"""Services whose resources decide by themselves whether EventBridge gets in, and what it does there.
+
+Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+"""
+
+
+def _require_policies(arn: str, rule_arn: str | None) -> None:
+    """Check that the policies of a target and of its key let EventBridge in for a rule.
+
+    Who sends to an encrypted queue or topic needs its key, and no service may use the key that AWS manages.
+    Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html,
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+
+    Raises:
+        ServiceError: One of them does not.
+    """
+    service = arn.split(":")[2]
+    require_grant(arn, _SERVICE, _CALLS[service], kind=service, source_arn=rule_arn)
+    holder: Json | None = {"sqs": sqs._queue_by_arn, "sns": sns._topics.get}.get(service, lambda _arn: None)(arn)
+    key = (holder or {}).get("attributes", {}).get("KmsMasterKeyId")
+    if key:
+        record = kms._resolve_key(key)
+        if record is None:
+            raise ServiceError(
+                "AccessDeniedException", f"{arn} is encrypted with {key}, whose policy nobody can change."
+            )
+        actions = ("kms:Decrypt", "kms:GenerateDataKey")
+        require_grant(record["Arn"], _SERVICE, *actions, kind=f"kms of {service}", source_arn=rule_arn)
 
 
 # ---- events for buses of other accounts -----------------------------------------------------------------------------
@@ -233,6 +278,14 @@ def install() -> None:
                 context = contextvars.copy_context()
                 arguments = (_deliver, target, event, rule, action, deliver)
                 threading.Thread(target=context.run, args=arguments, daemon=True, name="rule-target").start()
+                return
+        if f"{target.get('Arn', '')}:::".split(":")[2] in _CALLS:
+            try:
+                _require_policies(target["Arn"], rule.get("Arn"))
+            except ServiceError as error:
+                context = contextvars.copy_context()
+                failing = (_fail, target, event, rule, error)
+                threading.Thread(target=context.run, args=failing, daemon=True, name="rule-target").start()
                 return
         original(target, event, rule, view)
 

@@ -97,6 +97,15 @@ class Cloud:
             iam.put_role_policy(RoleName=name, PolicyName="Inline", PolicyDocument=json.dumps(document))
         return arn
 
+    def queue(self, account: str, name: str, condition: dict[str, Any] | None = None, **attributes: str) -> str:
+        """Create a queue to which rules and topics may send, under a condition, and return its URL."""
+        arn = f"arn:aws:sqs:{REGION}:{account}:{name}"
+        principal = {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]}
+        may_send = {"Effect": "Allow", "Principal": principal, "Action": "sqs:SendMessage", "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [{**may_send, "Condition": condition or {}}]})
+        made = self.client("sqs", account).create_queue(QueueName=name, Attributes={"Policy": policy, **attributes})
+        return str(made["QueueUrl"])
+
     def assume(self, role_arn: str) -> dict[str, str]:
         """Return credentials of a role, assumed by its own account."""
         sts = self.client("sts", role_arn.split(":")[4])

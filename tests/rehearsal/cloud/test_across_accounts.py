@@ -40,6 +40,7 @@ def bus_template(**condition: object) -> dict[str, Any]:
     bus = {"Type": "AWS::Events::EventBus", "Properties": {"Name": "ml-platform"}}
     statement = allow("events:PutEvents", BUS, Principal="*", Condition=condition)
     policy = {"EventBusName": {"Ref": "Bus"}, "StatementId": "Members", "Statement": statement}
+    sends = allow("sqs:SendMessage", "*", Principal={"Service": "events.amazonaws.com"})
     rule = {
         "EventBusName": {"Ref": "Bus"},
         "EventPattern": {"source": ["aws.sagemaker"], "account": [DEV]},
@@ -50,6 +51,10 @@ def bus_template(**condition: object) -> dict[str, Any]:
             "Bus": bus,
             "Policy": {"Type": "AWS::Events::EventBusPolicy", "Properties": policy},
             "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "of-the-hub"}},
+            "QueuePolicy": {
+                "Type": "AWS::SQS::QueuePolicy",
+                "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": json.loads(document(sends))},
+            },
             "Rule": {"Type": "AWS::Events::Rule", "Properties": rule},
         }
     }
@@ -58,7 +63,7 @@ def bus_template(**condition: object) -> dict[str, Any]:
 def forward(cloud: Cloud, account: str, role: str) -> None:
     """Forward what happens to models of an account to the hub; what does not get there goes to a queue."""
     queue = f"arn:aws:sqs:{REGION}:{account}:undelivered"
-    cloud.client("sqs", account).create_queue(QueueName="undelivered")
+    cloud.queue(account, "undelivered")
     events = cloud.client("events", account)
     events.put_rule(Name="forward", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
     target = {"Id": "hub", "Arn": BUS, "RoleArn": role, "DeadLetterConfig": {"Arn": queue}}

@@ -165,10 +165,7 @@ def repository(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def queue(cloud: Cloud, name: str) -> tuple[str, str]:
     """Create a queue to which topics and rules of the account may send, and return its URL and ARN."""
-    sqs, arn = cloud.client("sqs", DEV), f"arn:aws:sqs:{REGION}:{DEV}:{name}"
-    principal = {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]}
-    policy = {"Version": "2012-10-17", "Statement": [{**allow(["sqs:SendMessage"], arn), "Principal": principal}]}
-    return sqs.create_queue(QueueName=name, Attributes={"Policy": json.dumps(policy)})["QueueUrl"], arn
+    return cloud.queue(DEV, name), f"arn:aws:sqs:{REGION}:{DEV}:{name}"
 
 
 def received(cloud: Cloud, url: str) -> list[dict[str, Any]]:

@@ -228,19 +228,8 @@ def test_the_same_token_starts_one_build(cloud: Cloud) -> None:
 
 def test_state_changes_reach_the_bus_with_variables_and_exported_variables(cloud: Cloud) -> None:
     events, sqs = cloud.client("events", DEV), cloud.client("sqs", DEV)
-    queue = sqs.create_queue(QueueName="build-events")["QueueUrl"]
+    queue = cloud.queue(DEV, "build-events")
     arn = f"arn:aws:sqs:{REGION}:{DEV}:build-events"
-    policy = {
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": arn,
-            }
-        ]
-    }
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
     pattern = {"source": ["aws.codebuild"], "detail": {"project-name": ["announced"], "build-status": ["SUCCEEDED"]}}
     events.put_rule(Name="builds", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="builds", Targets=[{"Id": "queue", "Arn": arn}])

@@ -251,7 +251,7 @@ def test_who_registers_cannot_approve_and_who_approves_can(cloud: Cloud, sagemak
 
 def test_registering_and_deciding_put_events_on_the_default_bus(cloud: Cloud, sagemaker: AwsClient) -> None:
     events, sqs = cloud.client("events", DEV), cloud.client("sqs", DEV)
-    url = sqs.create_queue(QueueName="model-events")["QueueUrl"]
+    url = cloud.queue(DEV, "model-events")
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     pattern = {
         "source": ["aws.sagemaker"],

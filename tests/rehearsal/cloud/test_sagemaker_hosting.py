@@ -347,7 +347,7 @@ def test_a_first_endpoint_that_does_not_load_is_failed_and_tells_why(cloud: Clou
 def test_state_changes_reach_the_bus(cloud: Cloud, sagemaker: AwsClient) -> None:
     """Events of endpoints, with their statuses in capitals: developer guide, "Events that SageMaker AI sends"."""
     events, sqs = cloud.client("events", DEV), cloud.client("sqs", DEV)
-    queue = sqs.create_queue(QueueName="endpoint-events")["QueueUrl"]
+    queue = cloud.queue(DEV, "endpoint-events")
     pattern = {"source": ["aws.sagemaker"], "detail": {"EndpointName": ["announced"]}}
     events.put_rule(Name="endpoint-events", EventPattern=json.dumps(pattern))
     target = {"Id": "queue", "Arn": f"arn:aws:sqs:{REGION}:{DEV}:endpoint-events"}

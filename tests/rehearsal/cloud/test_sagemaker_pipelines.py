@@ -137,7 +137,7 @@ def test_an_execution_has_the_permissions_of_the_pipelines_role_and_no_others(sa
 def test_an_execution_is_announced_on_the_default_bus(cloud: Cloud, sagemaker: AwsClient, role: str) -> None:
     events, sqs = cloud.client("events", DEV), cloud.client("sqs", DEV)
     arn = pipeline(sagemaker, "announces", role)
-    url = sqs.create_queue(QueueName="execution-events")["QueueUrl"]
+    url = cloud.queue(DEV, "execution-events")
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     pattern = {
         "source": ["aws.sagemaker"],

@@ -149,7 +149,7 @@ def test_new_objects_start_a_pipeline_through_a_rule_with_its_role(cloud: Cloud)
     allowed, refused = cloud.role(DEV2, "may-start", [start]), cloud.role(DEV2, "may-not-start", [])
     stack = cloud.deploy(DEV2, "triggered", {"Resources": pipeline("triggered")})
     assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV2, "triggered")
-    queue = cloud.client("sqs", DEV2).create_queue(QueueName="missed")["QueueUrl"]
+    queue = cloud.queue(DEV2, "missed")
     for role, prefix in ((allowed, "good"), (refused, "bad")):
         detail = {"bucket": {"name": ["lake-of-dev-two"]}, "object": {"key": [{"wildcard": f"{prefix}/*_SUCCESS"}]}}
         pattern = {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail}
@@ -170,6 +170,48 @@ def test_new_objects_start_a_pipeline_through_a_rule_with_its_role(cloud: Cloud)
         lambda: cloud.client("sqs", DEV2).receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages")
     )
     assert "not authorized" in missed["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
+
+
+def test_queues_and_their_keys_decide_whether_a_rule_reaches_them(cloud: Cloud) -> None:
+    """EventBridge user guide, "Resource-based policies"; SQS developer guide, "Key management"."""
+    kms, events = cloud.client("kms", DEV2), cloud.client("events", DEV2)
+    rule = f"arn:aws:events:{REGION}:{DEV2}:rule/decided"
+    of_rule, of_another = ({"ArnEquals": {"aws:SourceArn": arn}} for arn in (rule, f"{rule}-otherwise"))
+    let_in = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Resource": "*"}
+    root = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{DEV2}:root"}, "Action": "kms:*", "Resource": "*"}
+    keys = {}
+    for action in ("kms:Decrypt", "kms:*"):
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [root, {**let_in, "Action": action}]})
+        keys[action] = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
+    urls = {
+        "rejected": cloud.queue(DEV2, "rejected"),
+        "open": cloud.queue(DEV2, "open", of_rule, KmsMasterKeyId=keys["kms:*"]),
+        "closed": cloud.queue(DEV2, "closed", of_another),
+        "locked": cloud.queue(DEV2, "locked", of_rule, KmsMasterKeyId=keys["kms:Decrypt"]),
+    }
+    place = f"arn:aws:sqs:{REGION}:{DEV2}"
+    targets = [
+        {"Id": name, "Arn": f"{place}:{name}", "DeadLetterConfig": {"Arn": f"{place}:rejected"}}
+        for name in urls
+        if name != "rejected"
+    ]
+    events.put_rule(Name="decided", EventPattern=json.dumps({"source": ["decided"]}))
+    events.put_targets(Rule="decided", Targets=targets)
+    events.put_events(Entries=[{"Source": "decided", "DetailType": "Decided", "Detail": "{}"}])
+
+    reasons: dict[str, str] = {}
+
+    def both() -> bool:
+        found = cloud.client("sqs", DEV2).receive_message(QueueUrl=urls["rejected"], MessageAttributeNames=["All"])
+        for message in found.get("Messages", []):
+            said = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
+            reasons[said["TARGET_ARN"].rsplit(":", 1)[1]] = said["ERROR_MESSAGE"]
+        return len(reasons) == 2
+
+    eventually(lambda: both() or None)
+    assert "events.amazonaws.com sqs:SendMessage" in reasons["closed"]
+    assert "events.amazonaws.com kms:GenerateDataKey" in reasons["locked"]
+    assert cloud.client("sqs", DEV2).receive_message(QueueUrl=urls["open"])["Messages"]
 
 
 def pipeline(name: str) -> dict[str, Any]:
