@@ -183,10 +183,34 @@ def _install_service_roles() -> None:
         actions[name] = _checks_role(actions[name], creates=name == "CreateStack")
 
 
+# ---- first deployments that failed ---------------------------------------------------------------------------------
+
+
+def _install_failed_stacks() -> None:
+    """Keep the name of a stack whose creation was rolled back taken until somebody deletes it.
+
+    MiniStack creates another one in its place. Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
+    view-stack-events.html (ROLLBACK_COMPLETE: only a delete operation can be performed).
+    """
+    create = cloudformation._ACTION_HANDLERS["CreateStack"]
+
+    def created(parameters: Json) -> Reply:
+        name = (parameters.get("StackName") or [""])[0]
+        answer: Reply
+        if (cloudformation._stacks.get(name) or {}).get("StackStatus") == "ROLLBACK_COMPLETE":
+            answer = helpers._error("AlreadyExistsException", f"Stack [{name}] already exists")
+        else:
+            answer = create(parameters)
+        return answer
+
+    cloudformation._ACTION_HANDLERS["CreateStack"] = created
+
+
 def install() -> None:
     """Mend conditions and service roles, and register the resource type of event bus policies."""
     _install_conditions()
     _install_service_roles()
+    _install_failed_stacks()
     _install_staged_templates()
     # The name localhost may resolve to an address on which nothing listens.
     custom_resource._HOST = "127.0.0.1"

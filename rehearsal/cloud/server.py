@@ -28,6 +28,7 @@ MODULES: Final = (
     "bridge",
     "resources",
     "cloudformation",
+    "named",
     "stacksets",
     "ec2",
     "codeconnections",

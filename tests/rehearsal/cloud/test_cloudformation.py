@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, REGION, WORKLOADS_OU, eventually
+from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, OUTSIDER, REGION, WORKLOADS_OU, eventually
 
 if TYPE_CHECKING:
     from tests.rehearsal.cloud.harness import Cloud
@@ -30,6 +30,13 @@ def value_of(cloud: Cloud, account: str, name: str) -> str | None:
         return str(cloud.client("ssm", account).get_parameter(Name=name)["Parameter"]["Value"])
     except ClientError:
         return None
+
+
+def exists(cloud: Cloud, account: str, stack: str) -> bool:
+    try:
+        return bool(cloud.client("cloudformation", account).describe_stacks(StackName=stack)["Stacks"])
+    except ClientError:
+        return False
 
 
 def test_conditions_see_pseudo_parameters_and_functions(cloud: Cloud) -> None:
@@ -320,3 +327,78 @@ def test_event_bus_policies_are_set_and_removed(cloud: Cloud) -> None:
 
     cloud.client("cloudformation", HUB).delete_stack(StackName="bus")
     assert eventually(lambda: not json.loads(events.describe_event_bus().get("Policy", "{}")).get("Statement"))
+
+
+# ---- names and second tries -----------------------------------------------------------------------------------------
+
+
+def role(name: str) -> dict[str, Any]:
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {"RoleName": name, "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("resource", "error"),
+    [
+        (role("claimed-twice"), "EntityAlreadyExists"),
+        ({"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "claimed-twice"}}, "AlreadyExists"),
+        ({"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "claimed-twice"}}, "AlreadyExists"),
+        ({"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "claimed-twice"}}, "AlreadyExists"),
+        (parameter("/claimed/twice", "x"), "AlreadyExists"),
+        (
+            {
+                "Type": "AWS::CodeConnections::Connection",
+                "Properties": {"ConnectionName": "claimed-twice", "ProviderType": "GitHub"},
+            },
+            "AlreadyExists",
+        ),
+    ],
+    ids=lambda value: value["Type"] if isinstance(value, dict) else "",
+)
+def test_a_second_stack_cannot_have_a_name_that_another_one_has(
+    cloud: Cloud, resource: dict[str, Any], error: str
+) -> None:
+    """https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-test-contract.html."""
+    name = resource["Type"].replace("::", "-")
+    first = cloud.deploy(OUTSIDER, f"first-{name}", template({"Named": resource}))
+    assert first["StackStatus"] == "CREATE_COMPLETE", cloud.failures(OUTSIDER, f"first-{name}")
+
+    second = cloud.deploy(OUTSIDER, f"second-{name}", template({"Named": resource}))
+
+    assert second["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert any(error in reason and "laimed" in reason for reason in cloud.failures(OUTSIDER, f"second-{name}"))
+    again = cloud.deploy(
+        OUTSIDER, f"first-{name}", template({"Named": resource, "More": parameter(f"/more/{name}", "x")})
+    )
+    assert again["StackStatus"] == "UPDATE_COMPLETE", "its own name is not in its way"
+
+
+@pytest.mark.parametrize("kept", ["Retain", "RetainExceptOnCreate"])
+def test_a_first_deployment_that_failed_is_deleted_and_repeated_unless_something_was_retained(
+    cloud: Cloud, answers: str, kept: str
+) -> None:
+    """CREATE_UPDATE "fails if the stack is in a failed state" (CodePipeline), so somebody deletes the stack first.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+    """
+    name, bucket = f"first-try-{kept}".lower(), {"BucketName": f"first-try-{kept}".lower()}
+
+    def body(fail: str) -> dict[str, Any]:
+        thing = custom(answers, **({"Fail": fail} if fail else {}))
+        resources = {"Bucket": {"Type": "AWS::S3::Bucket", "Properties": bucket, "DeletionPolicy": kept}}
+        return template({**resources, "Thing": {**thing, "DependsOn": "Bucket"}})
+
+    cloudformation = cloud.client("cloudformation", DEV)
+    assert cloud.deploy(DEV, name, body("a quota is reached"))["StackStatus"] == "ROLLBACK_COMPLETE"
+    for operation, words in (("update_stack", "ROLLBACK_COMPLETE state"), ("create_stack", "already exists")):
+        with pytest.raises(ClientError, match=words):
+            getattr(cloudformation, operation)(StackName=name, TemplateBody=json.dumps(body("")))
+    cloudformation.delete_stack(StackName=name)
+    assert eventually(lambda: not exists(cloud, DEV, name))
+
+    again = cloud.deploy(DEV, name, body(""))
+
+    assert again["StackStatus"] == ("CREATE_COMPLETE" if kept == "RetainExceptOnCreate" else "ROLLBACK_COMPLETE")
