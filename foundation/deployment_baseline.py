@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.settings import HubSettings
 
-STACK_SET: Final = "ml-platform-deployment-baseline"
+STACK_SET: Final = names.DEPLOYMENT_STACK_SET
 """Name of the StackSet in every region of the hub."""
 
 

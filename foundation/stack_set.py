@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aws_cdk import aws_cloudformation as cfn
 from aws_cdk import aws_servicecatalog as sc
@@ -10,11 +10,16 @@ from aws_cdk import aws_servicecatalog as sc
 if TYPE_CHECKING:
     from aws_cdk import Stack
 
+_TOLERATED: Final = 3
+"""Accounts that may fail in one operation. A percentage would be none of a few accounts: it is rounded down."""
+
 
 def roll_out(stack: Stack, template: sc.ProductStack, *, name: str, description: str, unit_id: str) -> None:
     """Add a service-managed StackSet that brings a template to the accounts of a unit, in the region of the stack.
 
-    An account that leaves the unit keeps its instance: what people and models there use needs it.
+    An account that leaves the unit keeps its instance: what people and models there use needs it. A few accounts may
+    fail without stopping the others or the pipeline, which names them when it checks what is published
+    (`pipeline.baselines`).
 
     Args:
         stack: Stack of the hub in one region.
@@ -38,7 +43,8 @@ def roll_out(stack: Stack, template: sc.ProductStack, *, name: str, description:
             region_concurrency_type="SEQUENTIAL",
             region_order=[stack.region],
             max_concurrent_percentage=25,
-            failure_tolerance_percentage=10,
+            failure_tolerance_count=_TOLERATED,
+            concurrency_mode="SOFT_FAILURE_TOLERANCE",  # otherwise at most one more account at once than may fail
         ),
         stack_instances_group=[
             cfn.CfnStackSet.StackInstancesProperty(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from foundation.caller_permissions import Template
     from pipeline.settings import HubSettings
 
-STACK_SET: Final = "ml-platform-baseline"
+STACK_SET: Final = names.WORKLOAD_STACK_SET
 """Name of the StackSet in every region of the hub."""
 
 

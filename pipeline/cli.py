@@ -301,19 +301,21 @@ def check_published(root: Path, region: str | None, ou: str | None, *, as_json: 
     """Check in the hub account that the catalog is published as this repository says.
 
     Every portfolio exists and is shared with the workloads unit (or with none, if it is for the hub alone), every
-    product is in it with a launch constraint, and every version has the right state. Exit code 1 with a sentence per
-    deviation. Only reads. Run by the pipeline.
+    product is in it with a launch constraint, every version has the right state, and every account has its baseline.
+    Exit code 1 with a sentence per deviation. Only reads. Run by the pipeline.
     """
     import boto3
 
+    from pipeline.baselines import missing_baselines
     from pipeline.published import check_published as check
 
     catalog, unit = load_catalog(root), ou or _settings(root, "\nOr name the unit with --ou.").workloads_ou_id
     with _asking_aws(), _working("asking Service Catalog"):
         found = check(boto3.client("servicecatalog", region_name=region), catalog, _portfolios(root), ou_id=unit)
+        deviations = [*found.deviations, *missing_baselines(boto3.client("cloudformation", region_name=region))]
     if as_json:
         rows = [vars(row) for row in found.rows]
-        _print_json({"ok": not found.deviations, "versions": rows, "deviations": found.deviations})
+        _print_json({"ok": not deviations, "versions": rows, "deviations": deviations})
     else:
         _print_table(
             ("PORTFOLIO", "PRODUCT", "VERSION", "WANTED", "PUBLISHED"),
@@ -322,9 +324,9 @@ def check_published(root: Path, region: str | None, ou: str | None, *, as_json: 
                 for row in found.rows
             ],
         )
-        for deviation in found.deviations:
+        for deviation in deviations:
             click.echo(deviation, err=True)
-    if found.deviations:
+    if deviations:
         sys.exit(1)
 
 

@@ -28,6 +28,7 @@ from aws_cdk import (
 
 from foundation.alerts import AlertTopic
 from foundation.findings import acknowledge, acknowledge_lint
+from pipeline.baselines import PERMISSION, STACK_SETS
 from pipeline.releases import load_catalog
 from pipeline.stages import FoundationStage, PortfoliosStage, tag_resources
 from products.shared import names
@@ -239,6 +240,7 @@ class PipelineStack(Stack):
             stage = PortfoliosStage(
                 self, f"Portfolios-{region}", region=region, settings=self._settings, catalog=catalog
             )
+            stack_sets = f"cloudformation:{region}:*:stackset"
             arn = f"arn:{Aws.PARTITION}:catalog:{region}:{self._settings.account_id}"
             arn_shown = arn.replace(Aws.PARTITION, "<AWS::Partition>")
             check = self._portfolio_step(
@@ -258,11 +260,18 @@ class PipelineStack(Stack):
                         "servicecatalog:ListPrincipalsForPortfolio",
                     ),
                     _allow([f"{arn}:product/*"], "servicecatalog:ListProvisioningArtifacts"),
+                    _allow([f"arn:{Aws.PARTITION}:{stack_sets}/{name}:*" for name in STACK_SETS], PERMISSION),
                 ],
                 {
                     "*": "Two lists and a search of the catalog, which have no resource level.",
                     f"{arn_shown}:portfolio/*": "It checks every portfolio of the catalog, and only reads.",
                     f"{arn_shown}:product/*": "It checks every product of the catalog, and only reads.",
+                    **{
+                        f"arn:<AWS::Partition>:{stack_sets}/{name}:*": (
+                            "Such a StackSet is in the organisation's management account; its accounts are only listed."
+                        )
+                        for name in STACK_SETS
+                    },
                 },
             )
             wave.add_stage(stage, post=[check])

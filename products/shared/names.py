@@ -63,6 +63,10 @@ DRIFT_EVENT: Final = "Model drift detected"
 DRIFT_TOPIC: Final = "ml-platform-model-drift"
 """SNS topic of the hub that tells people and functions of drift."""
 
+WORKLOAD_STACK_SET: Final = "ml-platform-baseline"
+DEPLOYMENT_STACK_SET: Final = "ml-platform-deployment-baseline"
+"""StackSets with the baselines, in every region of the hub."""
+
 HUB_EVENT_BUS: Final = "ml-platform"
 """Bus of the hub to which the accounts of the workloads OU forward what happens to their models."""
 

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
 from botocore.exceptions import ClientError
-from ministack.core.responses import get_account_id
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import cloudformation
 from ministack.services.cloudformation import helpers
 
-from rehearsal.cloud import core
+from rehearsal.cloud import core, iam
 from rehearsal.cloud.cloudformation import stack_failure, stage_template
 from rehearsal.cloud.core import Json, ServiceError
 from rehearsal.cloud.resources import Created, resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from rehearsal.cloud.core import Reply
 
 STACK_TIMEOUT_S: Final = 300
 _POLL_S: Final = 0.1
@@ -39,10 +44,13 @@ class Instance:
 
 @dataclass(kw_only=True)
 class StackSet:
-    """A stack set and its instances: stack names by where they are."""
+    """A stack set of an account in a region, its instances (stack names by where they are) and why some failed."""
 
     name: str
+    account: str
+    region: str
     stacks: dict[Instance, str] = field(default_factory=dict)
+    failed: dict[Instance, str] = field(default_factory=dict)
 
 
 _stack_sets: Final[dict[str, StackSet]] = {}
@@ -102,9 +110,10 @@ def _template(properties: Json) -> str:
 def _deploy(stack_set: StackSet, instance: Instance, template: str, properties: Json) -> str | None:
     """Create or update one instance and return why it failed, or None."""
     with core.as_account(instance.account, instance.region):
-        cloudformation = core.client("cloudformation")
+        client = core.client("cloudformation")
+        _forget_failed_creation(client, stack_set, instance)
         stack = stack_set.stacks.get(instance) or f"StackSet-{stack_set.name}-{uuid.uuid4()}"
-        operation = cloudformation.update_stack if instance in stack_set.stacks else cloudformation.create_stack
+        operation = client.update_stack if instance in stack_set.stacks else client.create_stack
         stack_set.stacks[instance] = stack
         request: dict[str, Any] = {
             "StackName": stack,
@@ -122,7 +131,16 @@ def _deploy(stack_set: StackSet, instance: Instance, template: str, properties: 
             if "No updates are to be performed" in str(error):
                 return None
             return str(error)
-        return _settle(cloudformation, stack, {"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+        return _settle(client, stack, {"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+
+
+def _forget_failed_creation(client: core.AwsClient, stack_set: StackSet, instance: Instance) -> None:
+    """Delete an instance whose creation was rolled back, so that the next operation makes it anew."""
+    stack = stack_set.stacks.get(instance)
+    if stack and client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE":
+        client.delete_stack(StackName=stack)
+        _settle(client, stack, {"DELETE_COMPLETE"})
+        del stack_set.stacks[instance]
 
 
 def _settle(cloudformation: core.AwsClient, stack: str, good: set[str]) -> str | None:
@@ -143,36 +161,49 @@ def _settle(cloudformation: core.AwsClient, stack: str, good: set[str]) -> str |
 
 def _delete_instance(stack_set: StackSet, instance: Instance) -> str | None:
     with core.as_account(instance.account, instance.region):
-        cloudformation = core.client("cloudformation")
+        client = core.client("cloudformation")
         stack = stack_set.stacks.pop(instance)
-        cloudformation.delete_stack(StackName=stack)
-        return _settle(cloudformation, stack, {"DELETE_COMPLETE"})
+        client.delete_stack(StackName=stack)
+        return _settle(client, stack, {"DELETE_COMPLETE"})
 
 
-def _everywhere(name: str, work: Mapping[Instance, Callable[[], str | None]]) -> None:
-    """Do something to several instances at once; no failure is tolerated (FailureToleranceCount is 0 by default)."""
+def _tolerated(properties: Json, accounts: int) -> int:
+    """Return how many accounts may fail: a number, or a percentage that is rounded down; none by default.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackSetOperationPreferences.html
+    """
+    preferences = properties.get("OperationPreferences", {})
+    if "FailureToleranceCount" in preferences:
+        return int(preferences["FailureToleranceCount"])
+    return accounts * int(preferences.get("FailureTolerancePercentage", 0)) // 100
+
+
+def _everywhere(stack_set: StackSet, work: Mapping[Instance, Callable[[], str | None]], *, tolerated: int = 0) -> None:
+    """Do something to several instances at once, and fail when more of them failed in a region than may."""
     with ThreadPoolExecutor() as pool:
         results = dict(zip(work, pool.map(lambda function: function(), work.values()), strict=True))
-    failed = {instance: reason for instance, reason in results.items() if reason}
-    if failed:
-        reasons = "; ".join(f"{instance.account}/{instance.region}: {reason}" for instance, reason in failed.items())
-        raise ServiceError("StackSetOperationFailed", f"stack set {name} failed in {reasons}")
+    stack_set.failed = {instance: reason for instance, reason in results.items() if reason}
+    regions = Counter(instance.region for instance in stack_set.failed)
+    if any(failed > tolerated for failed in regions.values()):
+        reasons = "; ".join(f"{at.account}/{at.region}: {reason}" for at, reason in stack_set.failed.items())
+        raise ServiceError("StackSetOperationFailed", f"stack set {stack_set.name} failed in {reasons}")
 
 
 def _roll_out(stack_set: StackSet, properties: Json) -> None:
     """Bring the instances in line with the properties: remove former targets, create or update the present ones."""
     template, targets = _template(properties), _targets(properties)
     gone = [instance for instance in stack_set.stacks if instance not in targets]
-    _everywhere(stack_set.name, {instance: partial(_delete_instance, stack_set, instance) for instance in gone})
+    _everywhere(stack_set, {instance: partial(_delete_instance, stack_set, instance) for instance in gone})
     _everywhere(
-        stack_set.name,
+        stack_set,
         {instance: partial(_deploy, stack_set, instance, template, properties) for instance in targets},
+        tolerated=_tolerated(properties, len({instance.account for instance in targets})),
     )
 
 
 def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
     _check(properties)
-    stack_set = StackSet(name=properties["StackSetName"])
+    stack_set = StackSet(name=properties["StackSetName"], account=get_account_id(), region=get_region())
     stack_set_id = f"{stack_set.name}:{uuid.uuid4()}"
     _stack_sets[stack_set_id] = stack_set
     try:
@@ -192,12 +223,52 @@ def _update(stack_set_id: str, old: Json, new: Json) -> Json:
 def _delete(stack_set_id: str, properties: Json) -> None:
     stack_set = _stack_sets.pop(stack_set_id)
     _everywhere(
-        stack_set.name, {instance: partial(_delete_instance, stack_set, instance) for instance in [*stack_set.stacks]}
+        stack_set, {instance: partial(_delete_instance, stack_set, instance) for instance in [*stack_set.stacks]}
     )
 
 
+def _list_instances(parameters: Json) -> Reply:
+    """Answer ListStackInstances of a delegated administrator.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStackInstances.html
+    """
+    name, region = helpers._p(parameters, "StackSetName"), helpers._p(parameters, "StackInstanceRegion")
+    here = (get_account_id(), get_region())
+    found = next((s for s in _stack_sets.values() if s.name == name and (s.account, s.region) == here), None)
+    if helpers._p(parameters, "CallAs") != "DELEGATED_ADMIN" or found is None:
+        refused: Reply = helpers._error("StackSetNotFoundException", f"StackSet {name} not found", 404)
+        return refused
+    members = "".join(
+        _summary(instance, found.failed.get(instance)) for instance in found.stacks if region in {"", instance.region}
+    )
+    inner = f"<ListStackInstancesResult><Summaries>{members}</Summaries></ListStackInstancesResult>"
+    answer: Reply = helpers._xml(200, "ListStackInstancesResponse", inner)
+    return answer
+
+
+def _summary(instance: Instance, failed: str | None) -> str:
+    status, detailed = ("OUTDATED", "FAILED") if failed else ("CURRENT", "SUCCEEDED")
+    return (
+        f"<member><Account>{instance.account}</Account><Region>{instance.region}</Region><Status>{status}</Status>"
+        f"<StackInstanceStatus><DetailedStatus>{detailed}</DetailedStatus></StackInstanceStatus>"
+        f"<StatusReason>{escape(failed or '')}</StatusReason></member>"
+    )
+
+
+def _arn(_path: str, _body: bytes, query: Mapping[str, Any]) -> str | None:
+    """Return the ARN on which a request about a stack set is decided: they all are in the management account.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStackSet.html (CallAs)
+    """
+    name = (query.get("StackSetName") or [None])[0]
+    account = core.organization().management_account
+    return f"arn:aws:cloudformation:{get_region()}:{account}:stackset/{name}:{'0' * 36}" if name else None
+
+
 def install() -> None:
-    """Register the resource type."""
+    """Register the resource type, and list instances."""
+    cloudformation._ACTION_HANDLERS["ListStackInstances"] = _list_instances
+    iam.RESOURCES_BY_PATH["cloudformation"] = _arn
     resource_type(
         "AWS::CloudFormation::StackSet",
         create=_create,

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import cli
+from pipeline.baselines import STACK_SETS, missing_baselines
 from pipeline.published import PERMISSIONS, Published, check_published
 from pipeline.releases import Catalog, Guidance, Release, ReleasedProduct
 from pipeline.semver import Version
@@ -201,6 +202,39 @@ def test_each_deviation_is_told_in_a_sentence(
     assert [row.version for row in found.rows if not row.is_right] == wrong
 
 
+# ---- accounts without the baseline ----
+
+
+def instance(status: str, **more: str) -> dict[str, Any]:
+    return {
+        "Account": "222233334444",
+        "Region": "eu-west-1",
+        "StackInstanceStatus": {"DetailedStatus": status},
+        **more,
+    }
+
+
+def stack_sets(instances: list[dict[str, Any]]) -> Client:
+    """A client for CloudFormation that lists the same instances of every StackSet."""
+    client = boto3.client("cloudformation", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    http = type("Http", (), {"status_code": 200})
+    client.meta.events.register("before-call.cloudformation", lambda **_: (http, {"Summaries": instances}))
+    return client
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "PENDING", "RUNNING", "SKIPPED_SUSPENDED_ACCOUNT"])
+def test_an_account_about_which_nobody_has_to_do_anything_is_not_named(status: str) -> None:
+    assert list(missing_baselines(stack_sets([instance(status)]))) == []
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "INOPERABLE"])
+def test_an_account_whose_baseline_failed_is_named_for_each_stack_set(status: str) -> None:
+    found = list(missing_baselines(stack_sets([instance("SUCCEEDED"), instance(status, StatusReason="why")])))
+    assert [("222233334444" in sentence, status in sentence, "why" in sentence) for sentence in found] == [
+        (True, True, True)
+    ] * len(STACK_SETS)
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository with a portfolio, a product that has no release, and no settings."""
@@ -215,11 +249,17 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_the_command_fails_when_anything_deviates(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    account = Account()
-    client = account.client()
-    monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
+    account, instances = Account(), [instance("SUCCEEDED")]
+    clients = {"servicecatalog": account.client(), "cloudformation": stack_sets(instances)}
+    monkeypatch.setattr(boto3, "client", lambda service, **_: clients[service])
     arguments = ["--root", str(repository), "check-published", "--ou", OU]
     assert CliRunner().invoke(cli.portfolio, arguments).exit_code == 0
+    instances += [instance("FAILED", StatusReason="a quota is reached")]
+    failed = CliRunner().invoke(cli.portfolio, arguments)
+    assert failed.exit_code == 1
+    assert "Account 222233334444, eu-west-1: ml-platform-baseline is FAILED" in failed.stderr
+    assert "a quota is reached" in failed.stderr
+    instances.pop()
     account.shares = []
     failed = CliRunner().invoke(cli.portfolio, arguments)
     assert failed.exit_code == 1

@@ -44,6 +44,9 @@ OUTSIDER = "999999999999"
 ORGANIZATION_ID = "o-a1b2c3d4e5"
 ROOT_ID = "r-ab12"
 WORKLOADS_OU = "ou-ab12-workload"
+LARGE_OU = "ou-ab12-large000"
+NINE = [f"90000000000{number}" for number in range(9)]
+"""Accounts of the large unit."""
 WORKLOADS_PATH = f"{ORGANIZATION_ID}/{ROOT_ID}/{WORKLOADS_OU}/"
 
 
@@ -112,6 +115,15 @@ class Cloud:
         credentials: dict[str, str] = sts.assume_role(RoleArn=role_arn, RoleSessionName="test")["Credentials"]
         return credentials
 
+    def queue(self, account: str, name: str, **attributes: str) -> tuple[str, str]:
+        """Create a queue to which rules and topics of the account may send, and return its URL and ARN."""
+        arn = f"arn:aws:sqs:{REGION}:{account}:{name}"
+        senders = {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]}
+        statement = {"Effect": "Allow", "Principal": senders, "Action": "sqs:SendMessage", "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs = self.client("sqs", account)
+        return sqs.create_queue(QueueName=name, Attributes={"Policy": policy, **attributes})["QueueUrl"], arn
+
     def deploy(self, account: str, stack: str, template: dict[str, Any], **options: Option) -> dict[str, Any]:
         """Create or update a stack, wait until it is done, and return its description."""
         cloudformation = self.client("cloudformation", account)
@@ -172,7 +184,10 @@ def configuration(folder: Path, port: int) -> Path:
         "root_id": ROOT_ID,
         "management_account": MANAGEMENT,
         "delegated_administrators": [HUB],
-        "ous": {WORKLOADS_OU: {"path": WORKLOADS_PATH, "accounts": [DEV, DEV2]}},
+        "ous": {
+            WORKLOADS_OU: {"path": WORKLOADS_PATH, "accounts": [DEV, DEV2]},
+            LARGE_OU: {"path": f"{ORGANIZATION_ID}/{ROOT_ID}/{LARGE_OU}/", "accounts": NINE},
+        },
         "accounts": {account: {"name": name} for account, name in names.items()},
         "region": REGION,
         "git_root": str(folder / "git"),

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, OUTSIDER, REGION, WORKLOADS_OU, eventually
+from tests.rehearsal.cloud.harness import (
+    DEV,
+    DEV2,
+    HUB,
+    LARGE_OU,
+    MANAGEMENT,
+    NINE,
+    OUTSIDER,
+    REGION,
+    WORKLOADS_OU,
+    eventually,
+)
 
 if TYPE_CHECKING:
     from tests.rehearsal.cloud.harness import Cloud
@@ -307,6 +318,71 @@ def test_a_stack_set_fails_with_the_account_and_the_reason(cloud: Cloud) -> None
         for summary in cloud.client("cloudformation", DEV).list_stacks()["StackSummaries"]
         if "broken" in summary["StackName"] and summary["StackStatus"] != "DELETE_COMPLETE"
     ]
+
+
+def with_a_broken_account(name: str, accounts: int, broken: str = NINE[0], **preferences: int) -> dict[str, Any]:
+    """A stack set for some accounts of the large unit, whose template fails in one of them."""
+    inner = template(
+        {
+            "Broken": {**custom(f"arn:aws:lambda:{REGION}:{broken}:function:missing"), "Condition": "IsBroken"},
+            "Fine": parameter(f"/{name}/fine", {"Ref": "AWS::AccountId"}),
+        },
+        Conditions={"IsBroken": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, broken]}},
+    )
+    targets = {"OrganizationalUnitIds": [LARGE_OU], "AccountFilterType": "INTERSECTION", "Accounts": NINE[:accounts]}
+    return template(
+        {
+            "Set": stack_set(
+                name,
+                "x",
+                TemplateBody=json.dumps(inner),
+                Parameters=[],
+                OperationPreferences=preferences,
+                StackInstancesGroup=[{"DeploymentTargets": targets, "Regions": [REGION]}],
+            )
+        }
+    )
+
+
+@pytest.mark.parametrize("accounts", [1, 2, 9])
+def test_one_broken_account_of_few_fails_a_stack_set_unless_a_number_of_accounts_may_fail(
+    cloud: Cloud, accounts: int
+) -> None:
+    """A percentage is rounded down, here to none.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackSetOperationPreferences.html
+    """
+    strict, tolerant = f"strict-{accounts}", f"tolerant-{accounts}"
+    stack = cloud.deploy(HUB, strict, with_a_broken_account(strict, accounts, FailureTolerancePercentage=10))
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+
+    stack = cloud.deploy(HUB, tolerant, with_a_broken_account(tolerant, accounts, FailureToleranceCount=3))
+    assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(HUB, tolerant)
+    client = cloud.client("cloudformation", HUB)
+    listed = client.list_stack_instances(StackSetName=tolerant, CallAs="DELEGATED_ADMIN")["Summaries"]
+    statuses = {found["Account"]: found["StackInstanceStatus"]["DetailedStatus"] for found in listed}
+    assert statuses == dict.fromkeys(NINE[:accounts], "SUCCEEDED") | {NINE[0]: "FAILED"}
+    assert value_of(cloud, NINE[0], f"/{tolerant}/fine") is None
+
+    corrected = with_a_broken_account(tolerant, accounts, OUTSIDER, FailureToleranceCount=3)
+    assert cloud.deploy(HUB, tolerant, corrected)["StackStatus"] == "UPDATE_COMPLETE"
+    assert value_of(cloud, NINE[0], f"/{tolerant}/fine") == NINE[0], "the next operation brings what is missing"
+
+
+def test_a_stack_set_is_listed_by_its_arn_in_the_management_account(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStackSet.html (CallAs)."""
+    assert cloud.deploy(HUB, "listed", template({"Set": stack_set("listed", "x")}))["StackStatus"] == "CREATE_COMPLETE"
+    request = {"StackSetName": "listed", "CallAs": "DELEGATED_ADMIN"}
+    for account, may in ((MANAGEMENT, True), (HUB, False)):
+        arn = f"arn:aws:cloudformation:{REGION}:{account}:stackset/listed:*"
+        statement = {"Effect": "Allow", "Action": "cloudformation:ListStackInstances", "Resource": arn}
+        client = cloud.client("cloudformation", HUB, cloud.assume(cloud.role(HUB, f"lists-{account}", [statement])))
+        if may:
+            assert len(client.list_stack_instances(**request)["Summaries"]) == 2
+        else:
+            with pytest.raises(ClientError, match="not authorized to perform: cloudformation:ListStackInstances"):
+                client.list_stack_instances(**request)
+    cloud.client("cloudformation", HUB).delete_stack(StackName="listed")
 
 
 def test_only_a_delegated_administrator_may_call_as_one(cloud: Cloud) -> None:
