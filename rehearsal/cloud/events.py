@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, kms, sns, sqs
+from ministack.services import eventbridge
 
-from rehearsal.cloud import codepipeline_runs, core, iam
-from rehearsal.cloud.callers import assume_as_service, authorize, require_grant
+from rehearsal.cloud import codepipeline_runs, core, iam, messaging
+from rehearsal.cloud.callers import assume_as_service, authorize
 from rehearsal.cloud.core import Json, ServiceError
 from rehearsal.cloud.resources import resource_type
 
@@ -117,7 +117,7 @@ def _fail(target: Json, event: Json, rule: Json, error: ServiceError) -> None:
     try:
         queue = (target.get("DeadLetterConfig") or {}).get("Arn")
         if queue:
-            _require_policies(queue, rule.get("Arn"))
+            messaging.require_policies(queue, _SERVICE, rule.get("Arn"))
             keep_undelivered(target, event, str(error))
     except ServiceError as lost:
         _log.warning("the event is lost: %s", lost)
@@ -138,39 +138,6 @@ def keep_undelivered(target: Json, event: Json, reason: str) -> None:
             MessageBody=json.dumps(eventbridge._pattern_event_view(event).event_with_detail()),
             MessageAttributes={k: {"StringValue": v, "DataType": "String"} for k, v in attributes.items()},
         )
-
-
-# ---- targets with policies of their own -----------------------------------------------------------------------------
-
-_CALLS: Final = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
-"""Services whose resources decide by themselves whether EventBridge gets in, and what it does there.
-
-Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
-"""
-
-
-def _require_policies(arn: str, rule_arn: str | None) -> None:
-    """Check that the policies of a target and of its key let EventBridge in for a rule.
-
-    Who sends to an encrypted queue or topic needs its key, and no service may use the key that AWS manages.
-    Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html,
-    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-
-    Raises:
-        ServiceError: One of them does not.
-    """
-    service = arn.split(":")[2]
-    require_grant(arn, _SERVICE, _CALLS[service], kind=service, source_arn=rule_arn)
-    holder: Json | None = {"sqs": sqs._queue_by_arn, "sns": sns._topics.get}.get(service, lambda _arn: None)(arn)
-    key = (holder or {}).get("attributes", {}).get("KmsMasterKeyId")
-    if key:
-        record = kms._resolve_key(key)
-        if record is None:
-            raise ServiceError(
-                "AccessDeniedException", f"{arn} is encrypted with {key}, whose policy nobody can change."
-            )
-        actions = ("kms:Decrypt", "kms:GenerateDataKey")
-        require_grant(record["Arn"], _SERVICE, *actions, kind=f"kms of {service}", source_arn=rule_arn)
 
 
 # ---- events for buses of other accounts -----------------------------------------------------------------------------
@@ -279,9 +246,9 @@ def install() -> None:
                 arguments = (_deliver, target, event, rule, action, deliver)
                 threading.Thread(target=context.run, args=arguments, daemon=True, name="rule-target").start()
                 return
-        if f"{target.get('Arn', '')}:::".split(":")[2] in _CALLS:
+        if f"{target.get('Arn', '')}:::".split(":")[2] in messaging.CALLS:
             try:
-                _require_policies(target["Arn"], rule.get("Arn"))
+                messaging.require_policies(target["Arn"], _SERVICE, rule.get("Arn"))
             except ServiceError as error:
                 context = contextvars.copy_context()
                 failing = (_fail, target, event, rule, error)

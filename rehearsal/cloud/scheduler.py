@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import ListShape, Shape, StructureShape
 from ministack.services import eventbridge, scheduler
 
-from rehearsal.cloud import core, events, iam
+from rehearsal.cloud import core, events, iam, messaging
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
 from rehearsal.cloud.core import ServiceError
 
@@ -77,7 +77,13 @@ def _call(target: Json, event: Json) -> None:
         getattr(client, xform_name(name))(**_spelled(json.loads(target.get("Input") or "{}"), shape))
     except (ServiceError, ClientError, BotoCoreError) as error:
         _log.warning("the schedule %s did not reach %s: %s", event["Resources"][0], target["Arn"], error)
-        events.keep_undelivered(target, event, str(error))
+        queue = (target.get("DeadLetterConfig") or {}).get("Arn")
+        # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html (sent with the role)
+        refused = messaging.role_refused(queue, target["RoleArn"]) if queue else None
+        if refused:
+            _log.warning("the call is lost: %s", refused)
+        else:
+            events.keep_undelivered(target, event, str(error))
 
 
 def _spelled(value: Value, shape: Shape | None) -> Value:

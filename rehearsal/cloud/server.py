@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MODULES: Final = (
     "iam",
     "s3",
+    "messaging",
     "events",
     "functions",
     "bridge",

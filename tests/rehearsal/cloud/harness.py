@@ -115,15 +115,6 @@ class Cloud:
         credentials: dict[str, str] = sts.assume_role(RoleArn=role_arn, RoleSessionName="test")["Credentials"]
         return credentials
 
-    def queue(self, account: str, name: str, **attributes: str) -> tuple[str, str]:
-        """Create a queue to which rules and topics of the account may send, and return its URL and ARN."""
-        arn = f"arn:aws:sqs:{REGION}:{account}:{name}"
-        senders = {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]}
-        statement = {"Effect": "Allow", "Principal": senders, "Action": "sqs:SendMessage", "Resource": arn}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        sqs = self.client("sqs", account)
-        return sqs.create_queue(QueueName=name, Attributes={"Policy": policy, **attributes})["QueueUrl"], arn
-
     def deploy(self, account: str, stack: str, template: dict[str, Any], **options: Option) -> dict[str, Any]:
         """Create or update a stack, wait until it is done, and return its description."""
         cloudformation = self.client("cloudformation", account)

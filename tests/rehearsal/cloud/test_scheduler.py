@@ -128,10 +128,10 @@ def test_a_one_time_schedule_starts_a_build_as_its_role_and_is_gone(cloud: Cloud
 
 
 def test_a_schedule_whose_role_may_not_start_the_build_ends_in_its_dead_letter_queue(cloud: Cloud) -> None:
-    sqs, role = cloud.client("sqs", DEV), cloud.role(DEV, "starts-nothing", [])
-    url = sqs.create_queue(QueueName="missed")["QueueUrl"]
+    url, arn = cloud.queue(DEV, "missed"), f"arn:aws:sqs:{REGION}:{DEV}:missed"
+    sqs, role = cloud.client("sqs", DEV), cloud.role(DEV, "starts-nothing", [allow(["sqs:SendMessage"], arn)])
 
-    schedule(cloud, "in-vain", role, DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:{DEV}:missed"})
+    schedule(cloud, "in-vain", role, DeadLetterConfig={"Arn": arn})
 
     options = {"QueueUrl": url, "MessageAttributeNames": ["All"]}
     (message,) = eventually(lambda: sqs.receive_message(**options).get("Messages"))
