@@ -24,6 +24,9 @@ _PRODUCT_ROLES: Final = (
     f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{names.PROJECT_ROLE_PATH}*",
     f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{names.PREFIX}/persona/*",
 )
+_DATA_SCIENTISTS: Final = (
+    f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{names.persona_role_path('data-scientist')}*"
+)
 _DEPLOY_ROLES: Final = f"arn:${{AWS::Partition}}:iam::*:role/{names.DEPLOY_ROLE}"
 """Of any account, the hub included; their trust policies decide who gets in, by `names.DEPLOYMENT_TAG`."""
 
@@ -47,7 +50,7 @@ WORK: Final = (
     "codebuild:List*",
     "codebuild:StartBuild",
     "codebuild:StopBuild",
-    "codeconnections:Get*",
+    "codeconnections:GetConnection",
     "codeconnections:List*",
     "codeconnections:PassConnection",
     "codeconnections:UseConnection",
@@ -57,7 +60,7 @@ WORK: Final = (
     "codepipeline:RetryStageExecution",
     "codepipeline:StartPipelineExecution",
     "codepipeline:StopPipelineExecution",
-    "codestar-connections:Get*",
+    "codestar-connections:GetConnection",
     "codestar-connections:List*",
     "codestar-connections:PassConnection",
     "codestar-connections:UseConnection",
@@ -158,8 +161,12 @@ WORK: Final = (
 """What products and the people who use them do, by prefix of action. A role's own policy says on what."""
 
 
-def document() -> dict[str, Any]:
-    """Return the policy document; ARNs are text for ``Fn::Sub``."""
+def document(*, catalog: str) -> dict[str, Any]:
+    """Return the policy document; ARNs are text for ``Fn::Sub``.
+
+    Args:
+        catalog: Repository of this catalog, ``owner/name``. Who writes to it, writes what the hub's pipeline deploys.
+    """
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -175,6 +182,13 @@ def document() -> dict[str, Any]:
                 "Effect": "Allow",
                 "Action": "sts:AssumeRole",
                 "Resource": _DEPLOY_ROLES,
+            },
+            # Their trust policies let the leads in, and nobody else.
+            {
+                "Sid": "LeadsAsDataScientists",
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Resource": _DATA_SCIENTISTS,
             },
             # Explicit, because a resource policy (of a key, a queue) may grant what a boundary only leaves out.
             {
@@ -248,6 +262,7 @@ def document() -> dict[str, Any]:
                 "Action": "codepipeline:PutApprovalResult",
                 "Resource": _ACCOUNT % ("codepipeline", "mlp-*/Approve/*"),
             },
+            *keep_off(catalog),
             # The role that registers a model cannot approve it: only the people who decide may.
             {
                 "Sid": "ApprovalByApproversOnly",
@@ -268,21 +283,45 @@ def document() -> dict[str, Any]:
     }
 
 
+def keep_off(catalog: str) -> list[dict[str, Any]]:
+    """Return the statements that deny this catalog's repository to whoever may use connections.
+
+    One installation of the Git provider's app may serve the hub's connection and those of the teams. Git providers do
+    not tell upper from lower case in names. There is a statement per service, because a condition on a key that a
+    request does not carry is never met. A token of a connection has no such key at all (Service Authorization
+    Reference: GetConnectionToken), so roles of products get none: it is not in `WORK`.
+
+    Args:
+        catalog: ``owner/name``.
+    """
+    return [
+        {
+            "Sid": f"NotTheCatalog{sid}",
+            "Effect": "Deny",
+            "Action": f"{service}:UseConnection",
+            "Resource": "*",
+            "Condition": {"StringEqualsIgnoreCase": {f"{service}:FullRepositoryId": [catalog, f"{catalog}.git"]}},
+        }
+        for sid, service in (("", "codeconnections"), ("ByOldConnections", "codestar-connections"))
+    ]
+
+
 class Boundary(Construct):
     """Managed policy ``ml-platform-boundary``, in the home region only: IAM has no regions.
 
     Args:
+        catalog: Repository of this catalog, ``owner/name``.
         condition: Condition under which the policy exists. Default: always.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, condition: CfnCondition | None = None) -> None:
+    def __init__(self, scope: Construct, id_: str, *, catalog: str, condition: CfnCondition | None = None) -> None:
         super().__init__(scope, id_)
         policy = iam.CfnManagedPolicy(
             self,
             "Policy",
             managed_policy_name=names.BOUNDARY_POLICY,
             description="The most that any role of a product of the ML platform may do.",
-            policy_document=substituted(document()),
+            policy_document=substituted(document(catalog=catalog)),
         )
         policy.cfn_options.condition = condition
         reason = "A boundary grants nothing: it is the ceiling for the roles of products, which name their resources."
@@ -290,7 +329,7 @@ class Boundary(Construct):
             policy,
             {
                 **{f"AwsSolutions-IAM5[Action::{action}]": reason for action in WORK if "*" in action},
-                **{wildcard_finding(arn): reason for arn in ("*", *_PRODUCT_ROLES, _DEPLOY_ROLES)},
+                **{wildcard_finding(arn): reason for arn in ("*", *_PRODUCT_ROLES, _DATA_SCIENTISTS, _DEPLOY_ROLES)},
                 **dict.fromkeys(("CKV_AWS_108", "CKV_AWS_109", "CKV_AWS_111"), reason),
             },
         )

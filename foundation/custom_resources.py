@@ -13,6 +13,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
+from foundation.boundary import keep_off
 from foundation.findings import acknowledge
 from products.shared import names
 
@@ -25,8 +26,13 @@ _BUILDSPEC: Final = Path(__file__).with_name("seed_checkin_buildspec.yml")
 _BUILD_MINUTES: Final = 10  # with as long in the queue this stays below the 30 minutes that Custom::SeedCode waits
 
 
-def add_seed_checkin(baseline: Baseline) -> None:
-    """Add ``Custom::SeedCode``: function, build, ledger and the completion that answers when the build has ended."""
+def add_seed_checkin(baseline: Baseline, *, catalog: str) -> None:
+    """Add ``Custom::SeedCode``: function, build, ledger and the completion that answers when the build has ended.
+
+    Args:
+        baseline: The baseline.
+        catalog: Repository of this catalog, ``owner/name``, into which nothing is checked in.
+    """
     ledger = dynamodb.Table(
         baseline.scope,
         "Ledger",
@@ -40,7 +46,7 @@ def add_seed_checkin(baseline: Baseline) -> None:
         ),
         removal_policy=RemovalPolicy.DESTROY,
     )
-    build = _seed_build(baseline)
+    build = _seed_build(baseline, catalog)
     build_arn = baseline.arn("codebuild", f"project/{names.SEED_CHECKIN_BUILD}")
     baseline.function(
         "SeedCheckin",
@@ -111,7 +117,7 @@ def add_seed_checkin(baseline: Baseline) -> None:
     )
 
 
-def _seed_build(baseline: Baseline) -> codebuild.CfnProject:
+def _seed_build(baseline: Baseline, catalog: str) -> codebuild.CfnProject:
     log_group = baseline.log_group("SeedBuildLog", f"/aws/codebuild/{names.SEED_CHECKIN_BUILD}")
     assets = f"arn:{Aws.PARTITION}:s3:::{baseline.artifact_bucket}/assets/*"
     hub_keys = f"arn:{Aws.PARTITION}:kms:{Aws.REGION}:{baseline.hub_account_id}:key/*"
@@ -147,6 +153,7 @@ def _seed_build(baseline: Baseline) -> codebuild.CfnProject:
                         ],
                         resources=baseline.connections("connection"),
                     ),
+                    *(iam.PolicyStatement.from_json(statement) for statement in keep_off(catalog)),
                 ]
             )
         },
@@ -223,6 +230,7 @@ def add_preflight(baseline: Baseline) -> None:
                     sid="LookAround",
                     actions=[
                         "ec2:DescribeRouteTables",
+                        "ec2:DescribeSecurityGroups",
                         "ec2:DescribeSubnets",
                         "ec2:DescribeVpcEndpoints",
                         "ec2:DescribeVpcs",
@@ -232,6 +240,11 @@ def add_preflight(baseline: Baseline) -> None:
                     resources=["*"],
                 ),
                 iam.PolicyStatement(sid="SeeRollback", actions=["cloudformation:DescribeStacks"], resources=[stacks]),
+                iam.PolicyStatement(
+                    sid="ReadDomains",
+                    actions=["sagemaker:DescribeDomain"],
+                    resources=[baseline.arn("sagemaker", "domain/*")],
+                ),
                 iam.PolicyStatement(
                     sid="ReadVpcs", actions=["ec2:DescribeVpcAttribute"], resources=[baseline.arn("ec2", "vpc/*")]
                 ),
@@ -244,8 +257,9 @@ def add_preflight(baseline: Baseline) -> None:
             findings=baseline.wild("These actions have no resource level.", "*")
             | baseline.wild("Service Catalog names its stacks SC-<account>-pp-....", stacks)
             | baseline.wild(
-                "A person may choose any VPC and connection of the account; they are only read.",
+                "A person may choose any VPC and connection of the account, which has any domain; they are only read.",
                 baseline.arn("ec2", "vpc/*"),
+                baseline.arn("sagemaker", "domain/*"),
                 *baseline.connections("connection"),
             ),
         ),

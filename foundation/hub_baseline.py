@@ -60,7 +60,7 @@ class HubBaselineStack(Stack):
             description="ML platform: what the hub needs before deployment products are launched in it",
         )
         if self.region == settings.home_region:
-            Boundary(self, "Boundary")
+            Boundary(self, "Boundary", catalog=settings.source.repository)
             LaunchRole(
                 self,
                 "Launch",
@@ -73,7 +73,7 @@ class HubBaselineStack(Stack):
         baseline.write_contract()
         if settings.connection_arn:
             baseline.contract_value("connection-arn", settings.connection_arn)
-        add_seed_checkin(baseline)
+        add_seed_checkin(baseline, catalog=settings.source.repository)
         add_bucket_emptier(baseline)
         add_preflight(baseline)
         add_deployment_teardown(baseline, regions=settings.regions)

@@ -45,6 +45,7 @@ class BaselineTemplate(sc.ProductStack):
 
     Args:
         hub_account_id: Account of the hub, 12 digits.
+        catalog: Repository of this catalog, ``owner/name``.
         home_region: Region in which the resources of IAM are made, which has no regions itself.
         templates: Templates that the launch role must be able to launch. Default: those of all releases.
     """
@@ -55,6 +56,7 @@ class BaselineTemplate(sc.ProductStack):
         id_: str,
         *,
         hub_account_id: str,
+        catalog: str,
         home_region: str,
         templates: Sequence[Template] | None = None,
     ) -> None:
@@ -62,7 +64,7 @@ class BaselineTemplate(sc.ProductStack):
             scope, id_, description="ML platform: what an account needs before products are launched in it"
         )
         at_home = CfnCondition(self, "AtHome", expression=Fn.condition_equals(Aws.REGION, home_region))
-        Boundary(self, "Boundary", condition=at_home)
+        Boundary(self, "Boundary", catalog=catalog, condition=at_home)
         LaunchRole(
             self,
             "Launch",
@@ -72,7 +74,7 @@ class BaselineTemplate(sc.ProductStack):
         )
         baseline = Baseline(self, hub_account_id=hub_account_id)
         baseline.write_contract()
-        add_seed_checkin(baseline)
+        add_seed_checkin(baseline, catalog=catalog)
         add_bucket_emptier(baseline)
         self._add_enable_projects(baseline)
         add_preflight(baseline)
@@ -184,7 +186,11 @@ class WorkloadBaselineStack(Stack):
             description="ML platform: rolls the workload baseline out to the accounts of the workloads OU",
         )
         self.template = BaselineTemplate(
-            self, "Template", hub_account_id=settings.account_id, home_region=settings.home_region
+            self,
+            "Template",
+            hub_account_id=settings.account_id,
+            catalog=settings.source.repository,
+            home_region=settings.home_region,
         )
         roll_out(
             self,

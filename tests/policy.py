@@ -51,6 +51,7 @@ class Launch:
         partition: ``aws``, ``aws-cn``, ….
         stack: Stack name, part of generated physical names; two launches in one account differ in it.
         ssm: Values of the SSM parameters that the template resolves dynamically.
+        answers: Attributes that custom resources return, by type. Default: made-up values.
 
     Raises:
         KeyError: The template refers to something that neither it nor the arguments define.
@@ -66,10 +67,12 @@ class Launch:
         partition: str = "aws",
         stack: str = "SC-launch",
         ssm: Mapping[str, str] | None = None,
+        answers: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.template = template
         self.account, self.region, self.partition, self.stack = account, region, partition, stack
         self._ssm = ssm or {}
+        self._answers = answers or {}
         declared = template.get("Parameters", {})
         unknown = set(parameters) - set(declared)
         if unknown:
@@ -148,6 +151,8 @@ class Launch:
     def attribute(self, logical_id: str, name: str) -> str:
         """Return what ``Fn::GetAtt`` gives: real ARNs for the types that policies name, a made-up value otherwise."""
         resource = self.template["Resources"][logical_id]
+        if name in (answer := self._answers.get(resource["Type"], {})):
+            return answer[name]
         own = self.physical_id(logical_id)
         regional = f"{self.region}:{self.account}"
         path = self.value(resource.get("Properties", {}).get("Path", "/"))

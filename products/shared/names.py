@@ -24,6 +24,9 @@ HUB_ROLE_PATH: Final = "/ml-platform/hub/"
 DEPLOYMENT_ROLE_PATH: Final = "/ml-platform/deployment/"
 """Path of the roles that a deployment has in the test and production accounts."""
 
+STUDIO_ROLE_PATH: Final = "/ml-platform/persona/none/"
+"""Path of a domain's execution role, with which profiles without a persona open Studio; no job gets it."""
+
 PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
 
 SEED_CHECKIN_FUNCTION: Final = "ml-platform-seed-checkin"

@@ -6,7 +6,9 @@ One of them, UpdateConnectionInstallation, is here; `rehearsal.cloud.handshake` 
 
 from __future__ import annotations
 
+import os
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ministack.core.responses import get_account_id, get_region
@@ -17,7 +19,6 @@ from rehearsal.cloud.resources import Created, resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _SERVICE: Final = "codeconnections"
 _connections: Final = Records()
@@ -121,24 +122,39 @@ def repository(name: str) -> Path:
 
 
 def git_environment(credentials: Credentials) -> dict[str, str]:
-    """Return variables with which git finds the repositories behind the connections a role may use, nothing else.
+    """Return variables with which git finds the repositories that a build's role may use, and nothing else.
 
     A build reaches a repository at
     ``https://codeconnections.<region>.amazonaws.com/git-http/<account>/<region>/<connection id>/<owner>/<name>.git``
-    (https://docs.aws.amazon.com/dtconsole/latest/userguide/connections.html). That needs
-    ``codeconnections:UseConnection`` and a connection whose handshake is complete; without them git is refused.
+    (https://docs.aws.amazon.com/dtconsole/latest/userguide/connections.html). That needs a connection whose handshake
+    is complete, and GetConnectionToken and UseConnection for it
+    (https://docs.aws.amazon.com/codebuild/latest/userguide/connections-github-app.html), of which only the latter says
+    which repository is meant (Service Authorization Reference, codeconnections); without them git is refused.
     """
     region, account = get_region(), get_account_id()
     settings = [("protocol.allow", "never"), ("protocol.file.allow", "always")]
     for arn, record in list(_connections.items()):
-        if record["ConnectionStatus"] == "AVAILABLE" and iam.may(credentials, "codeconnections:UseConnection", arn):
-            host = f"https://codeconnections.{region}.amazonaws.com/git-http"
-            prefix = f"{host}/{account}/{region}/{arn.rsplit('/', 1)[1]}/"
-            settings.append((f"url.file://{core.organization().git_root}/.insteadOf", prefix))
+        if record["ConnectionStatus"] != "AVAILABLE" or not iam.may(credentials, f"{_SERVICE}:GetConnectionToken", arn):
+            continue
+        host = f"https://codeconnections.{region}.amazonaws.com/git-http/{account}/{region}/{arn.rsplit('/', 1)[1]}/"
+        for name in _repositories():
+            if iam.may(credentials, f"{_SERVICE}:UseConnection", arn, {f"{_SERVICE}:FullRepositoryId": name}):
+                settings.append((f"url.file://{repository(name)}.insteadOf", f"{host}{name}.git"))
     variables = {"GIT_CONFIG_COUNT": str(len(settings)), "GIT_CONFIG_NOSYSTEM": "1"}
     for number, (key, value) in enumerate(settings):
         variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return variables
+
+
+def _repositories() -> list[str]:
+    """Return the names of all repositories of the provider."""
+    root, found = core.organization().git_root, []
+    for folder, names, _ in os.walk(root):
+        found += [
+            str((Path(folder) / name).relative_to(root)).removesuffix(".git") for name in names if name.endswith(".git")
+        ]
+        names[:] = [name for name in names if not name.endswith(".git")]
+    return found
 
 
 def _create(properties: Json, logical_id: str, stack_name: str) -> Created:

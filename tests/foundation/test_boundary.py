@@ -11,7 +11,7 @@ from foundation import boundary
 from pipeline.synthesis import synthesise
 from products.catalog import PRODUCTS
 from tests.policy import allows
-from tests.products.launches import ORDINARY, launch
+from tests.products.launches import CATALOG, ORDINARY, launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ ACCOUNT: Final = "111122223333"
 
 
 def ceiling() -> list[dict[str, Any]]:
-    text = json.dumps(boundary.document())
+    text = json.dumps(boundary.document(catalog=CATALOG))
     for name, value in (("Partition", "aws"), ("AccountId", ACCOUNT)):
         text = text.replace(f"${{AWS::{name}}}", value)
     return list(json.loads(text)["Statement"])

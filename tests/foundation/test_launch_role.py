@@ -14,6 +14,7 @@ from foundation.caller_permissions import bare, needed_actions
 from foundation.handler_permissions import SchemaError, resource_kinds, resource_types
 from foundation.launch_role import WORKLOADS, AccountKind, LaunchRoleError, launched_templates
 from tests.policy import allows
+from tests.products.launches import CATALOG
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ def launch() -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def ceiling() -> list[dict[str, Any]]:
     """Statements of the boundary."""
-    statements: list[dict[str, Any]] = filled(boundary.document())["Statement"]
+    statements: list[dict[str, Any]] = filled(boundary.document(catalog=CATALOG))["Statement"]
     return statements
 
 
@@ -120,7 +121,7 @@ def launch_actions(statement: dict[str, Any]) -> list[str]:
 def test_the_documents_fit_into_iams_limits(kind: Kind) -> None:
     documents = launch_role.documents(launch_role.statements(kind.templates, HUB, kind.account))
     assert len(documents) <= launch_role.ATTACHED_POLICIES_MAX
-    for document in [*documents, boundary.document()]:
+    for document in [*documents, boundary.document(catalog=CATALOG)]:
         assert len(json.dumps(document, separators=(",", ":"))) <= launch_role.MANAGED_POLICY_MAX
 
 

@@ -20,6 +20,7 @@ from pipeline.synthesis import synthesise
 from products.catalog import PRODUCTS
 from products.shared import names
 from tests.policy import Launch, allows
+from tests.products.launches import CATALOG
 
 ACCOUNT = "444455556666"
 HOME, AWAY = "eu-west-1", "eu-central-1"
@@ -394,7 +395,7 @@ def test_alarms_that_ring_are_told_to_the_hub(baseline: Baseline) -> None:
 def test_every_action_that_a_product_grants_is_inside_the_boundary() -> None:
     ceiling = [
         action.lower()
-        for statement in document()["Statement"]
+        for statement in document(catalog=CATALOG)["Statement"]
         if statement["Effect"] == "Allow"
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     ]
@@ -409,7 +410,11 @@ def test_every_action_that_a_product_grants_is_inside_the_boundary() -> None:
         if statement["Effect"] == "Allow"
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
+    # Released roles got tokens of connections, for which no condition says which repository they open.
+    withdrawn = {"codeconnections:GetConnectionToken", "codestar-connections:GetConnectionToken"}
     assert len(granted) > 50
+    assert withdrawn <= granted
+    granted -= withdrawn
     assert {a for a in granted if not any(fnmatchcase(a.lower(), pattern) for pattern in ceiling)} == set()
 
 

@@ -16,6 +16,26 @@ SSM = {
     "/ml-platform/v1/artifact-bucket": f"ml-platform-artifacts-{HUB}-eu-west-1",
 }
 CONNECTION = "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0000-4000-8000-000000000001"
+CATALOG = "acme-platform/ml-catalog"
+"""Repository of the catalog itself."""
+
+_EC2 = "arn:aws:ec2:eu-west-1:111122223333"
+VPC_ONLY = {
+    "JobSubnetIds": "subnet-1,subnet-2",
+    "JobSecurityGroupIds": "sg-1",
+    "JobSubnetArns": f"{_EC2}:subnet/subnet-1,{_EC2}:subnet/subnet-2",
+    "JobSecurityGroupArns": f"{_EC2}:security-group/sg-1",
+    "JobsOutsideVpc": "_",
+}
+"""What the preflight check finds in an account with a VpcOnly domain."""
+OPEN = {
+    "JobSubnetIds": "none",
+    "JobSecurityGroupIds": "none",
+    "JobSubnetArns": f"{_EC2}:subnet/none",
+    "JobSecurityGroupArns": f"{_EC2}:security-group/none",
+    "JobsOutsideVpc": "pipelines-*",
+}
+"""What it finds in one without."""
 
 DOMAIN = {
     "DomainName": "claims-lab",
@@ -63,7 +83,12 @@ ORDINARY: Mapping[str, Mapping[str, str]] = {
     "deploy-batch": BATCH,
 }
 LONGEST: Mapping[str, Mapping[str, str]] = {
-    "sagemaker-domain": DOMAIN | {"DomainName": "d" * 20},
+    "sagemaker-domain": DOMAIN
+    | {
+        "DomainName": "d" * 20,
+        "SubnetIds": ",".join(f"subnet-{number:017}" for number in range(16)),  # the most that a domain may have
+        "Repositories": f"acme-ml/{'r' * 91},acme-ml/{'s' * 92}",
+    },
     "train-s3": TRAIN | _LONGEST_PROJECT,
     "deploy-realtime": DEPLOY | _LONGEST_DEPLOYMENT | {"ShadowHours": "336"},
     "deploy-batch": BATCH | _LONGEST_DEPLOYMENT,
@@ -71,6 +96,12 @@ LONGEST: Mapping[str, Mapping[str, str]] = {
 LONGEST_REGION = "ap-southeast-1"
 
 
-def launch(template: Mapping[str, Any], parameters: Mapping[str, str], **overrides: Any) -> Launch:  # noqa: ANN401
-    """Return a launch with the parameters of this account's SSM."""
-    return Launch(template, parameters, ssm=SSM, **overrides)
+def launch(
+    template: Mapping[str, Any],
+    parameters: Mapping[str, str],
+    *,
+    network: Mapping[str, str] = VPC_ONLY,
+    **overrides: Any,  # noqa: ANN401
+) -> Launch:
+    """Return a launch with the parameters of this account's SSM, in a network as the preflight check finds it."""
+    return Launch(template, parameters, ssm=SSM, answers={"Custom::Preflight": network}, **overrides)

@@ -16,7 +16,17 @@ from products.deploy_batch.product import DeployBatchProduct
 from products.deploy_realtime.product import DeployRealtimeProduct
 from products.shared import names, seed_code
 from tests.policy import allows, assumes, requested
-from tests.products.launches import BATCH, CONNECTION, DEPLOY, GROUP, LONGEST, PROD_ACCOUNT, TEST_ACCOUNT, launch
+from tests.products.launches import (
+    BATCH,
+    CATALOG,
+    CONNECTION,
+    DEPLOY,
+    GROUP,
+    LONGEST,
+    PROD_ACCOUNT,
+    TEST_ACCOUNT,
+    launch,
+)
 from tests.products.test_every_product import waits_for
 
 if TYPE_CHECKING:
@@ -511,7 +521,7 @@ def test_no_role_of_a_project_reaches_into_another_on_the_same_group(project: La
 def test_the_boundary_leaves_the_builds_the_deploy_role_and_nothing_else_of_other_accounts(project: Launch) -> None:
     ceiling = [
         {**statement, "Resource": json.loads(json.dumps(statement["Resource"]).replace("${AWS::Partition}", "aws"))}
-        for statement in boundary.document()["Statement"]
+        for statement in boundary.document(catalog=CATALOG)["Statement"]
     ]
     assert allows(ceiling, "sts:AssumeRole", deploy_role(PROD_ACCOUNT))
     assert not allows(ceiling, "sts:AssumeRole", f"arn:aws:iam::{PROD_ACCOUNT}:role/ml-platform-launch")

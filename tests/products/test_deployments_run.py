@@ -17,7 +17,7 @@ import pytest
 from foundation import boundary
 from products.deploy_realtime.product import DeployRealtimeProduct
 from rehearsal.cloud.handshake import complete_handshake
-from tests.products.launches import DEPLOY, GROUP
+from tests.products.launches import CATALOG, DEPLOY, GROUP
 from tests.rehearsal.cloud.harness import HUB, REGION, eventually, running
 from tests.rehearsal.cloud.test_codepipeline import commit
 
@@ -145,7 +145,11 @@ def connect(cloud: Cloud) -> str:
 
 def prepare(cloud: Cloud, connection: str) -> None:
     """Make what the hub's baseline brings: the boundary, as it is, and the parameters of the contract."""
-    text = json.dumps(boundary.document()).replace("${AWS::Partition}", "aws").replace("${AWS::AccountId}", HUB)
+    text = (
+        json.dumps(boundary.document(catalog=CATALOG))
+        .replace("${AWS::Partition}", "aws")
+        .replace("${AWS::AccountId}", HUB)
+    )
     policy = cloud.client("iam", HUB).create_policy(PolicyName="ml-platform-boundary", PolicyDocument=text)["Policy"]
     contract = {"boundary-arn": policy["Arn"], "artifact-bucket": "unused", "connection-arn": connection}
     for name, value in contract.items():

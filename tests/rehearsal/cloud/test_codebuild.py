@@ -273,8 +273,17 @@ phases:
       - STATUS=0; git ls-remote {url} || STATUS=$?
       - export STATUS
 """
+    token = {"Effect": "Allow", "Action": "codeconnections:GetConnectionToken", "Resource": arn}
     use = {"Effect": "Allow", "Action": "codeconnections:UseConnection", "Resource": arn}
-    project(cloud, "connected", spec, use)
+    churn, other = (
+        {**use, "Condition": {"StringEqualsIgnoreCase": {"codeconnections:FullRepositoryId": name}}}
+        for name in ("Team/Churn", "team/other")
+    )
+    project(cloud, "connected", spec, token, use)
+    project(cloud, "connected-to-it", spec, token, churn)
+    project(cloud, "connected-to-another", spec, token, other)
+    project(cloud, "kept-off", spec, token, use, {**churn, "Effect": "Deny"})
+    project(cloud, "without-token", spec, use)
     project(cloud, "stranger", spec)
 
     def status(name: str) -> str:
@@ -284,8 +293,9 @@ phases:
     assert status("connected") == "128"  # the handshake is not complete
     complete_handshake(cloud.endpoint, REGION, credentials, arn)
     assert connections.get_connection(ConnectionArn=arn)["Connection"]["ConnectionStatus"] == "AVAILABLE"
-    assert status("connected") == "0"
-    assert status("stranger") == "128"
+    assert [name for name in ("connected", "connected-to-it") if status(name) != "0"] == []
+    refused = ("connected-to-another", "kept-off", "without-token", "stranger")
+    assert [name for name in refused if status(name) != "128"] == []
 
 
 def test_a_project_whose_role_does_not_trust_codebuild_cannot_build(cloud: Cloud) -> None:
