@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
-from lambdas.preflight.core import Endpoint, Subnet, Vpc
+from lambdas.preflight.core import Domain, Endpoint, Subnet, Vpc
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
@@ -77,6 +77,34 @@ class Account:
         """Return the names of the SageMaker domains."""
         pages = boto3.client("sagemaker", config=CONFIG).get_paginator("list_domains").paginate()
         return {domain["DomainName"] for page in pages for domain in page["Domains"]}
+
+    def domains(self) -> list[Domain]:
+        """Return the networks of the SageMaker domains that are not on their way out."""
+        sagemaker = boto3.client("sagemaker", config=CONFIG)
+        pages = sagemaker.get_paginator("list_domains").paginate()
+        listed = [domain for page in pages for domain in page["Domains"]]
+        found = [sagemaker.describe_domain(DomainId=domain["DomainId"]) for domain in listed]
+        return [
+            Domain(
+                created=domain["CreationTime"].timestamp(),
+                vpc_only=domain["AppNetworkAccessType"] == "VpcOnly",
+                subnet_ids=domain["SubnetIds"],
+                security_group_ids=domain["DefaultUserSettings"].get("SecurityGroups", []),
+            )
+            for domain in found
+            if domain["Status"] not in ("Deleting", "Failed", "Delete_Failed")
+        ]
+
+    def owners(self, domain: Domain) -> dict[str, str]:
+        """Return the account of each subnet and security group of a domain by id: a shared subnet has another one."""
+        ec2 = boto3.client("ec2", config=CONFIG)
+        subnets = ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": list(domain.subnet_ids)}])["Subnets"]
+        filters = [{"Name": "group-id", "Values": list(domain.security_group_ids)}]
+        groups = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+        return {
+            **{subnet["SubnetId"]: str(subnet["OwnerId"]) for subnet in subnets},
+            **{group["GroupId"]: str(group["OwnerId"]) for group in groups},
+        }
 
     def connection_status(self, arn: str) -> str | None:
         """Return the status of a CodeConnection, or None when it does not exist."""

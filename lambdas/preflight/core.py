@@ -10,7 +10,7 @@ from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-CHECKS: Final = ("vpc", "subnets", "identity-center", "domain-name", "connection", "repository")
+CHECKS: Final = ("vpc", "subnets", "identity-center", "domain-name", "connection", "repository", "job-network")
 
 FIXED: Final = {
     "DomainName": "DomainName",
@@ -34,6 +34,30 @@ The first four are named in "Connect Amazon SageMaker Studio in a VPC to Externa
 studio-updated-and-internet-access); the last two are what notebooks of a project call besides: who am I (sts), and the
 logs of jobs (logs).
 """
+
+
+NO_NETWORK: Final = "none"
+"""Stands for ids and ARNs of a network that an account does not have."""
+
+NO_JOB: Final = "_"
+"""Stands for a job's name where no job is meant, as in products/shared/jobs.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A SageMaker domain, as far as its network goes.
+
+    Attributes:
+        created: When it was made, in seconds since 1970.
+        vpc_only: Whether all its traffic goes through the VPC.
+        subnet_ids: Its subnets.
+        security_group_ids: Security groups of its apps.
+    """
+
+    created: float
+    vpc_only: bool
+    subnet_ids: Sequence[str]
+    security_group_ids: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +117,35 @@ def fixed_problems(former: Mapping[str, object], wanted: Mapping[str, object]) -
         for name, parameter in FIXED.items()
         if name in former and former[name] != wanted.get(name)
     ]
+
+
+def job_domain(domains: Collection[Domain]) -> Domain | None:
+    """Return the domain in whose network the jobs of projects have to run: the oldest with `vpc_only`, if any."""
+    return min((domain for domain in domains if domain.vpc_only), key=lambda domain: domain.created, default=None)
+
+
+def job_network(domain: Domain | None, owners: Mapping[str, str], stack_id: str) -> dict[str, str]:
+    """Return the attributes that tell a project about the network of its jobs.
+
+    Args:
+        domain: The domain whose network it is; None lets jobs run outside of any.
+        owners: Account of each subnet and security group of the domain by id.
+        stack_id: ARN of the project's stack, which has partition, Region and account.
+    """
+    _, partition, _, region, account, _ = stack_id.split(":", 5)
+    subnets = domain.subnet_ids if domain else [NO_NETWORK]
+    groups = domain.security_group_ids if domain else [NO_NETWORK]
+
+    def arns(kind: str, ids: Sequence[str]) -> str:
+        return ",".join(f"arn:{partition}:ec2:{region}:{owners.get(id_, account)}:{kind}/{id_}" for id_ in ids)
+
+    return {
+        "JobSubnetIds": ",".join(subnets),
+        "JobSecurityGroupIds": ",".join(groups),
+        "JobSubnetArns": arns("subnet", subnets),
+        "JobSecurityGroupArns": arns("security-group", groups),
+        "JobsOutsideVpc": NO_JOB if domain else "pipelines-*",
+    }
 
 
 def vpc_problems(vpc_id: str, vpc: Vpc | None) -> list[str]:

@@ -38,8 +38,9 @@ def carry_out(request: Request) -> Success:
             f"{request.resource_type} does not know the checks {', '.join(unknown)}; it knows {', '.join(core.CHECKS)}."
         )
     account = Account()
+    data = _job_network(request, account) if "job-network" in wanted else {}
     if request.kind == "Update" and _rolls_back(request, account):
-        return Success(physical_id=physical_id)
+        return Success(physical_id=physical_id, data=data)
     checks: dict[str, Callable[[Request, Account], list[str]]] = {
         "vpc": _vpc,
         "subnets": _subnets,
@@ -47,6 +48,7 @@ def carry_out(request: Request) -> Success:
         "domain-name": _domain_name,
         "connection": _connection,
         "repository": _repository,
+        "job-network": lambda _request, _account: [],  # nothing to find fault with: it answers with attributes
     }
     problems = core.fixed_problems(request.old_properties, request.properties)
     for name in dict.fromkeys(wanted):
@@ -60,7 +62,7 @@ def carry_out(request: Request) -> Success:
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise CustomResourceError(f"{count} to solve before the launch. {' '.join(problems)}")
-    return Success(physical_id=physical_id)
+    return Success(physical_id=physical_id, data=data)
 
 
 def _rolls_back(request: Request, account: Account) -> bool:
@@ -71,6 +73,11 @@ def _rolls_back(request: Request, account: Account) -> bool:
     except (BotoCoreError, ClientError):
         logger.exception("the status of the stack is not known; making the checks")
         return False
+
+
+def _job_network(request: Request, account: Account) -> dict[str, str]:
+    domain = core.job_domain(account.domains())
+    return core.job_network(domain, account.owners(domain) if domain else {}, request.address.stack_id)
 
 
 def _vpc(request: Request, account: Account) -> list[str]:

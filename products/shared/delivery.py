@@ -91,11 +91,22 @@ class Delivery(Construct):
                     resources=[template.arn("logs", f"log-group:{_LOG_GROUP}:*")],
                     because="CodeBuild makes one stream per build in the project's own log group.",
                 ),
+                # A build is not in the network of the account: it must not read what jobs make of the data.
                 Grant(
-                    sid="UseArtifacts",
-                    actions=["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
+                    sid="ReadSourceAndCode",
+                    actions=["s3:GetObject", "s3:GetObjectVersion"],
+                    resources=[
+                        template.bucket_arn(names.PROJECT_BUCKET, keys)
+                        # The last one: where the SDK leaves a definition of more than 100 KB.
+                        for keys in (_SOURCE_FOLDER, f"{names.PROJECT_PIPELINE}/code/*", names.PROJECT_PIPELINE)
+                    ],
+                    because=f"{_SOURCE_REASON} The code of jobs is named by its digest.",
+                ),
+                Grant(
+                    sid="LeaveCode",
+                    actions=["s3:PutObject"],
                     resources=[template.bucket_arn(names.PROJECT_BUCKET, "*")],
-                    because="The build reads its source and leaves the code of jobs in the project's own bucket.",
+                    because="The build leaves the code of jobs in the project's own bucket.",
                 ),
                 Grant(
                     sid="ListArtifacts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from constructs import Construct
 from products.shared import template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,24 +25,29 @@ class Grant:
         sid: What it allows, in PascalCase.
         actions: Actions, none with a wildcard.
         resources: ARNs, as text for ``Fn::Sub`` or as tokens.
-        conditions: IAM conditions; strings may be text for ``Fn::Sub``. Default: none.
+        conditions: IAM conditions; strings may be text for ``Fn::Sub``, and what an operator compares may be decided by
+            ``Fn::If``. Default: none.
         because: Why a resource holds a ``*``. Required when one does.
     """
 
     sid: str
     actions: Sequence[str]
     resources: Sequence[str]
-    conditions: Mapping[str, Mapping[str, str | Sequence[str]]] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, str | Sequence[str]] | cdk.IResolvable] = field(default_factory=dict)
     because: str | None = None
 
-    def statement(self) -> iam.PolicyStatement:
-        """Return it as a policy statement."""
+    def statement(self, *, named: bool = True) -> iam.PolicyStatement:
+        """Return it as a policy statement.
+
+        Args:
+            named: Whether with its id; statements without one are merged where they can be. Default: True.
+        """
         return iam.PolicyStatement(
-            sid=self.sid,
+            sid=self.sid if named else None,
             actions=list(self.actions),
             resources=[template.sub(text) for text in self.resources],
             conditions={
-                operator: {key: _filled(value) for key, value in keys.items()}
+                operator: {key: _filled(value) for key, value in keys.items()} if isinstance(keys, Mapping) else keys
                 for operator, keys in self.conditions.items()
             },
         )
@@ -52,7 +58,9 @@ class Grant:
         Raises:
             ValueError: A resource holds a wildcard and nobody said why.
         """
-        wild = [text for text in (_flat(stack.resolve(template.sub(r))) for r in self.resources) if "*" in text]
+        resolved = stack.resolve([template.sub(r) for r in self.resources])
+        # Fn::Split instead of a list: ARNs that are known when the product is launched.
+        wild = [text for text in map(_flat, resolved if isinstance(resolved, list) else []) if "*" in text]
         if wild and not self.because:
             raise ValueError(f"grant {self.sid}: the wildcard in {wild[0]} needs a reason; say it in `because`")
         return {f"AwsSolutions-IAM5[Resource::{text}]": self.because or "" for text in wild}
@@ -69,6 +77,8 @@ class ServiceRole(Construct):
         grants: Everything that it may do.
         source_identity: Let the service set the name of the person as source identity, which CloudTrail then shows.
             Default: False.
+        named: Whether statements have ids. False makes the policy of a role shorter that is at the limit of IAM.
+            Default: True.
         may_pass_itself: Allow handing this role on to the same service, as SageMaker pipelines do for their jobs.
             Default: False.
 
@@ -87,6 +97,7 @@ class ServiceRole(Construct):
         grants: Sequence[Grant],
         source_identity: bool = False,
         may_pass_itself: bool = False,
+        named: bool = True,
     ) -> None:
         super().__init__(scope, id_)
         boundary = template.contract_value("boundary-arn")
@@ -100,7 +111,9 @@ class ServiceRole(Construct):
             path=path,
             description=purpose,
             permissions_boundary=iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary),
-            inline_policies={"Purpose": iam.PolicyDocument(statements=[grant.statement() for grant in grants])},
+            inline_policies={
+                "Purpose": iam.PolicyDocument(statements=[grant.statement(named=named) for grant in grants])
+            },
         )
         if source_identity and self.role.assume_role_policy:
             self.role.assume_role_policy.add_statements(

@@ -10,7 +10,7 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.shared import custom_resources, names, questions, s3_uri, seed_code, template
 from products.shared.delivery import Delivery
-from products.shared.jobs import PipelineRole
+from products.shared.jobs import JobNetwork, PipelineRole
 from products.shared.parameters import Form
 from products.shared.registry import ModelGroup
 from products.shared.retraining import CHOICES, NEW_DATA, NONE, Retraining
@@ -50,18 +50,20 @@ class TrainS3Product(servicecatalog.ProductStack):
         cost_center = questions.ask_for_cost_center(form)
         checked = custom_resources.preflight(
             self,
-            ["connection", "repository"],
+            ["connection", "repository", "job-network"],
             {
                 "ConnectionArn": repository.connection_arn,
                 "Repository": repository.name,
                 "ProjectName": cdk.Fn.ref("SageMakerProjectName"),
                 "ProjectId": cdk.Fn.ref("SageMakerProjectId"),
+                "Version": names.UNRELEASED,  # another version looks at the network of the account again
             },
         )
+        network = JobNetwork.found_by(checked)
         storage = ProjectStorage(self, "Storage")
         registry = ModelGroup(self, "Registry", bucket=storage.bucket)
         read_data, look_at_data = self._data_grants(data_uri, data_key)
-        pipeline_role = PipelineRole(self, "PipelineRole", storage=storage, data=read_data)
+        pipeline_role = PipelineRole(self, "PipelineRole", storage=storage, data=read_data, network=network)
         archive = hashlib.sha256(seed_code.archive("train-s3")).hexdigest()
         seed = custom_resources.seed_code(
             self,
@@ -84,6 +86,7 @@ class TrainS3Product(servicecatalog.ProductStack):
                 "LABEL": label,
                 "PROBLEM_TYPE": problem_type,
                 "REPOSITORY_URL": seed.get_att_string("RepositoryUrl"),
+                **network.variables(),
             },
         )
         # CodePipeline starts once when it is created; by then the commit and the group must be there.
@@ -96,7 +99,9 @@ class TrainS3Product(servicecatalog.ProductStack):
             data_bucket=s3_uri.bucket(data_uri),
             data_keys=cdk.Fn.join("", [s3_uri.prefix(data_uri), "*", suffix]),
         )
-        for part in (storage, registry, pipeline_role, seed, delivery, retraining):
+        # The role of the pipeline and the build wait for the check already, because they name what it found.
+        around_build = [part for part in delivery.node.children if part.node.id != "Build"]
+        for part in (storage, registry, seed, *around_build, retraining):
             part.node.add_dependency(checked)
         template.tag_project(self, cost_center)
         self._tell(seed, storage, delivery)

@@ -437,6 +437,27 @@ def _build_overrides(request: Json) -> dict[str, Value]:
     return {key.lower(): value for key, value in keys.items()}
 
 
+_JOBS_WITH_NETWORK: Final = ("sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob")
+
+
+def _sagemaker_keys(action: str, request: Json) -> dict[str, Value]:
+    """Return the condition keys of a request to SageMaker; what it does not name has no key."""
+    keys: dict[str, Value] = {}
+    if request.get("ModelApprovalStatus"):
+        keys["sagemaker:modelapprovalstatus"] = request["ModelApprovalStatus"]
+    for name, value in request.get("CustomerMetadataProperties", {}).items():
+        keys[f"sagemaker:customermetadataproperties/{name.lower()}"] = value
+    if request.get("CustomerMetadataPropertiesToRemove"):
+        keys["sagemaker:customermetadatapropertiestoremove"] = request["CustomerMetadataPropertiesToRemove"]
+    network = request.get("VpcConfig") or request.get("NetworkConfig", {}).get("VpcConfig")
+    if network and action in _JOBS_WITH_NETWORK:
+        keys |= {
+            "sagemaker:vpcsubnets": network["Subnets"],
+            "sagemaker:vpcsecuritygroupids": network["SecurityGroupIds"],
+        }
+    return keys
+
+
 def _install_request_keys() -> None:
     """Add the condition keys that SageMaker, CodeBuild, CloudWatch, IAM and STS take from a request."""
     original = iam_actions.request_tag_context
@@ -444,13 +465,7 @@ def _install_request_keys() -> None:
     def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
         keys: dict[str, Value] = original(service, action, body, query)
         if service == "sagemaker" and body[:1] == b"{":
-            request = json.loads(body)
-            if request.get("ModelApprovalStatus"):
-                keys["sagemaker:modelapprovalstatus"] = request["ModelApprovalStatus"]
-            for name, value in request.get("CustomerMetadataProperties", {}).items():
-                keys[f"sagemaker:customermetadataproperties/{name.lower()}"] = value
-            if request.get("CustomerMetadataPropertiesToRemove"):
-                keys["sagemaker:customermetadatapropertiestoremove"] = request["CustomerMetadataPropertiesToRemove"]
+            keys |= _sagemaker_keys(action, json.loads(body))
         boundary = _boundary(query) if action in _KNOWING_BOUNDARY else None
         if boundary:
             keys["iam:permissionsboundary"] = boundary

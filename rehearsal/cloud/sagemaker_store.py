@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rehearsal.cloud import core
-from rehearsal.cloud.callers import caller
+from rehearsal.cloud.callers import authorize, caller
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 
 if TYPE_CHECKING:
@@ -33,6 +33,26 @@ _KINDS: Final = (
 """Resource types kept here; the others moto keeps, tags included."""
 
 _tags: Final = Records()
+
+
+def authorize_tags(operation: str, arn: str, tags: Sequence[Json] | None) -> None:
+    """Check that the caller may tag a resource while it is created (Service Authorization Reference, AddTags).
+
+    Args:
+        operation: What creates it, e.g. ``CreateTrainingJob``.
+        arn: The resource.
+        tags: Its tags; without any there is nothing to check.
+
+    Raises:
+        ServiceError: The caller may not.
+    """
+    if tags:
+        keys = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
+        authorize(
+            "sagemaker:AddTags",
+            arn,
+            context={**keys, "aws:TagKeys": [tag["Key"] for tag in tags], "sagemaker:TaggingAction": operation},
+        )
 
 
 def set_tags(arn: str, tags: Sequence[Json] | None) -> None:

@@ -19,7 +19,7 @@ from rehearsal.cloud import core
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
 from rehearsal.cloud.sagemaker_models import find_model
 from rehearsal.cloud.sagemaker_servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start
-from rehearsal.cloud.sagemaker_store import SERVICE, page, set_tags, sort
+from rehearsal.cloud.sagemaker_store import SERVICE, authorize_tags, page, set_tags, sort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,7 @@ def create_transform_job(request: Json) -> Json:
     arn = core.arn(SERVICE, f"transform-job/{name}")
     if name in _jobs:
         raise ServiceError("ResourceInUse", f"Job name must be unique within an AWS account and region: {arn} exists.")
+    authorize_tags("CreateTransformJob", arn, request.get("Tags"))
     model = find_model(request["ModelName"])
     source = request["TransformInput"]
     payload = request.get("MaxPayloadInMB", _DEFAULT_PAYLOAD) * (request.get("MaxConcurrentTransforms") or 1)

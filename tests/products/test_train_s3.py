@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lambdas.preflight.core import NO_JOB as NO_JOB_FOUND
 from products.shared import names, seed_code
+from products.shared.jobs import NO_JOB
 from products.train_s3.product import TrainS3Product
-from tests.policy import allows
-from tests.products.launches import CONNECTION, HUB, TRAIN, launch
+from tests.policy import allows, existing, requested
+from tests.products.launches import CONNECTION, HUB, OPEN, TRAIN, VPC_ONLY, launch
 from tests.products.test_every_product import waits_for
 
 if TYPE_CHECKING:
@@ -212,6 +214,80 @@ def test_a_pipeline_passes_its_own_role_to_sagemaker_only(project: Launch) -> No
     assert not allows(role, "iam:PassRole", arn, **{"iam:PassedToService": "lambda.amazonaws.com"})
 
 
+# ---- jobs -----------------------------------------------------------------------------------------------------------
+
+JOBS = [(kind, sagemaker_arn(f"{kind.lower()}-job/pipelines-abc-step-xyz")) for kind in ("Processing", "Training")]
+OWN, FOREIGN = {"sagemaker:project-id": "p-aaaaaaaaaaaa"}, {"sagemaker:project-id": "p-bbbbbbbbbbbb"}
+IN_VPC: dict[str, Any] = {
+    "sagemaker:VpcSubnets": ["subnet-1", "subnet-2"],
+    "sagemaker:VpcSecurityGroupIds": ["sg-1"],
+}
+
+
+@pytest.mark.parametrize(("kind", "job"), JOBS)
+@pytest.mark.parametrize(
+    ("vpc", "expected"),
+    [
+        (IN_VPC, True),
+        (IN_VPC | {"sagemaker:VpcSubnets": ["subnet-2"]}, True),
+        ({}, False),
+        (IN_VPC | {"sagemaker:VpcSubnets": ["subnet-1", "subnet-public"]}, False),
+        (IN_VPC | {"sagemaker:VpcSecurityGroupIds": ["sg-open"]}, False),
+        ({"sagemaker:VpcSubnets": ["subnet-1"]}, False),
+        ({"sagemaker:VpcSecurityGroupIds": ["sg-1"]}, False),
+    ],
+)
+def test_in_an_account_with_a_vpc_only_domain_no_job_runs_outside_of_its_network(
+    project: Launch, kind: str, job: str, vpc: dict[str, Any], expected: bool
+) -> None:
+    for role, granted in project.roles().items():
+        may = allows(granted, f"sagemaker:Create{kind}Job", job, **requested(OWN), **vpc)
+        assert may is (expected and role == role_of(project, "sagemaker")), role
+
+
+@pytest.mark.parametrize(("kind", "job"), JOBS)
+def test_without_a_vpc_only_domain_jobs_run_in_sagemakers_own_network(template: Template, kind: str, job: str) -> None:
+    run = launch(template, TRAIN, network=OPEN)
+    granted = run.roles()[role_of(run, "sagemaker")]
+    assert allows(granted, f"sagemaker:Create{kind}Job", job, **requested(OWN))
+    assert not allows(granted, f"sagemaker:Create{kind}Job", job)
+    interface = f"arn:aws:ec2:{REGION}:{ACCOUNT}:network-interface/eni-1"
+    subnet = f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-1"
+    assert not allows(granted, "ec2:CreateNetworkInterface", interface, **{"ec2:Subnet": subnet})
+
+
+def test_what_stands_for_no_job_is_not_the_name_of_one_and_the_same_on_both_sides() -> None:
+    assert NO_JOB == NO_JOB_FOUND
+    assert not re.match(r"[a-zA-Z0-9]", NO_JOB)  # API reference, CreateTrainingJob: TrainingJobName
+
+
+def test_jobs_join_the_network_of_the_account_and_no_other(project: Launch) -> None:
+    granted = project.roles()[role_of(project, "sagemaker")]
+    ec2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
+    mine, foreign = ({"ec2:Subnet": f"{ec2}:subnet/{name}"} for name in ("subnet-2", "subnet-9"))
+    for verb in ("Create", "Delete"):
+        for what in ("", "Permission"):
+            action = f"ec2:{verb}NetworkInterface{what}"
+            assert allows(granted, action, f"{ec2}:network-interface/eni-1", **mine)
+            assert not allows(granted, action, f"{ec2}:network-interface/eni-1", **foreign)
+    for kind, known, unknown in (("subnet", "subnet-1", "subnet-9"), ("security-group", "sg-1", "sg-9")):
+        assert allows(granted, "ec2:CreateNetworkInterface", f"{ec2}:{kind}/{known}")
+        assert not allows(granted, "ec2:CreateNetworkInterface", f"{ec2}:{kind}/{unknown}")
+
+
+@pytest.mark.parametrize(("kind", "job"), JOBS)
+def test_a_project_neither_stops_nor_takes_over_the_jobs_of_another(project: Launch, kind: str, job: str) -> None:
+    granted = project.roles()[role_of(project, "sagemaker")]
+    for action in (f"sagemaker:Stop{kind}Job", f"sagemaker:Describe{kind}Job"):
+        assert allows(granted, action, job, **existing(OWN))
+        assert not allows(granted, action, job, **existing(FOREIGN))
+        assert not allows(granted, action, job)
+    assert allows(granted, "sagemaker:AddTags", job, **requested(OWN))  # while the job is created
+    assert not allows(granted, "sagemaker:AddTags", job, **requested(OWN), **existing(FOREIGN))
+    assert not allows(granted, "sagemaker:AddTags", job, **requested(FOREIGN), **existing(OWN))
+    assert not allows(granted, f"sagemaker:Create{kind}Job", job, **requested(FOREIGN), **IN_VPC)
+
+
 # ---- projects keep apart --------------------------------------------------------------------------------------------
 
 
@@ -293,6 +369,8 @@ def test_the_build_tells_the_seed_code_what_the_contract_promises(project: Launc
         "LABEL": "churned",
         "PROBLEM_TYPE": "auto",
         "REPOSITORY_URL": project.attribute(only_id(template, "Custom::SeedCode"), "RepositoryUrl"),
+        "JOB_SUBNET_IDS": VPC_ONLY["JobSubnetIds"],
+        "JOB_SECURITY_GROUP_IDS": VPC_ONLY["JobSecurityGroupIds"],
     }
 
 
@@ -311,6 +389,16 @@ def test_the_build_sees_whether_the_data_changed_but_does_not_read_it(project: L
     assert allows(build, "s3:ListBucket", "arn:aws:s3:::sales-lake", **{"s3:prefix": "churn/2026/"})
     assert not allows(build, "s3:ListBucket", "arn:aws:s3:::sales-lake", **{"s3:prefix": "hr/"})
     assert not allows(build, "s3:GetObject", "arn:aws:s3:::sales-lake/churn/2026/a.csv")
+
+
+def test_the_build_which_has_the_internet_reads_nothing_that_jobs_made_of_the_data(project: Launch) -> None:
+    build = project.roles()[role_of(project, "codebuild")]
+    bucket = f"arn:aws:s3:::mlp-p-aaaaaaaaaaaa-{ACCOUNT}-{REGION}"
+    name = "churn-p-aaaaaaaaaaaa"
+    for key in ("mlp-p-aaaaaaaaaaaa-b/Source/abc", f"{name}/code/train-1/input/code/train.py", name):
+        assert allows(build, "s3:GetObject", f"{bucket}/{key}")
+    for key in (f"{name}/runs/1/prepare/train/part-0.parquet", f"{name}/models/model.tar.gz", f"{name}/codes"):
+        assert not allows(build, "s3:GetObject", f"{bucket}/{key}")
 
 
 def test_the_source_is_the_branch_of_the_repository_over_the_connection(project: Launch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -10,7 +11,16 @@ from moto import mock_aws
 
 from lambdas.preflight import handler
 from lambdas.preflight.account import Account
-from lambdas.preflight.core import CHECKS, VPC_ONLY_SERVICES, Endpoint, Subnet, Vpc, subnet_problems, vpc_problems
+from lambdas.preflight.core import (
+    CHECKS,
+    NO_JOB,
+    VPC_ONLY_SERVICES,
+    Endpoint,
+    Subnet,
+    Vpc,
+    subnet_problems,
+    vpc_problems,
+)
 from tests.lambdas.aws import answering, client_error
 from tests.lambdas.cloudformation import AnswerBox, Context
 
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
 TYPE = "Custom::Preflight"
 CONNECTION = "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0000-4000-8000-000000000001"
 PROPERTIES = {
-    "Checks": list(CHECKS),
+    "Checks": [name for name in CHECKS if name != "job-network"],
     "VpcId": "vpc-1",
     "SubnetIds": ["subnet-a", "subnet-b"],
     "AuthMode": "SSO",
@@ -110,6 +120,79 @@ def test_only_the_checks_that_are_asked_for_are_made(box: AnswerBox) -> None:
 
 def test_an_unknown_check_is_refused_rather_than_skipped(box: AnswerBox) -> None:
     assert "does not know the checks quota; it knows vpc, subnets" in check(box, {}, Checks=["quota"])
+
+
+# ---- the network of jobs --------------------------------------------------------------------------------------------
+
+
+def domains(*found: dict[str, Any]) -> dict[str, Any]:
+    """Answers of an account with domains, of which each call describes one."""
+    described = {f"d-{number}": domain for number, domain in enumerate(found)}
+    owners = {"subnet-1": "111122223333", "subnet-shared": "999988887777"}
+    return {
+        "sagemaker:ListDomains": {"Domains": [{"DomainId": domain} for domain in described]},
+        "sagemaker:DescribeDomain": lambda request: described[request["DomainId"]],
+        "ec2:DescribeSubnets": lambda request: {
+            "Subnets": [{"SubnetId": s, "OwnerId": owners[s]} for s in request["Filters"][0]["Values"]]
+        },
+        "ec2:DescribeSecurityGroups": {"SecurityGroups": [{"GroupId": "sg-1", "OwnerId": "111122223333"}]},
+    }
+
+
+def domain(created: int, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {
+        "CreationTime": datetime.datetime.fromtimestamp(created, datetime.UTC),
+        "AppNetworkAccessType": "VpcOnly",
+        "SubnetIds": ["subnet-1", "subnet-shared"],
+        "DefaultUserSettings": {"SecurityGroups": ["sg-1"]},
+        "Status": "InService",
+        **changes,
+    }
+
+
+OPEN = {
+    "JobSubnetIds": "none",
+    "JobSecurityGroupIds": "none",
+    "JobSubnetArns": "arn:aws:ec2:eu-west-1:111122223333:subnet/none",
+    "JobSecurityGroupArns": "arn:aws:ec2:eu-west-1:111122223333:security-group/none",
+    "JobsOutsideVpc": "pipelines-*",
+}
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
+def test_a_project_is_told_the_network_of_the_oldest_vpc_only_domain(box: AnswerBox, kind: str, status: str) -> None:
+    others = (domain(3, SubnetIds=["subnet-1"]), domain(1, AppNetworkAccessType="PublicInternetOnly"))
+    answers = domains(*others, domain(2), domain(0, Status="Deleting")) | stack(status)
+    assert check(box, answers, kind, Checks=["job-network"]) == "SUCCESS"
+    assert box.only["Data"] == {
+        "JobSubnetIds": "subnet-1,subnet-shared",
+        "JobSecurityGroupIds": "sg-1",
+        "JobSubnetArns": "arn:aws:ec2:eu-west-1:111122223333:subnet/subnet-1,"
+        "arn:aws:ec2:eu-west-1:999988887777:subnet/subnet-shared",
+        "JobSecurityGroupArns": "arn:aws:ec2:eu-west-1:111122223333:security-group/sg-1",
+        "JobsOutsideVpc": NO_JOB,
+    }
+
+
+@pytest.mark.parametrize("found", [[], [domain(1, AppNetworkAccessType="PublicInternetOnly")]])
+def test_without_a_vpc_only_domain_jobs_need_no_network(box: AnswerBox, found: list[dict[str, Any]]) -> None:
+    assert check(box, domains(*found), Checks=["job-network"]) == "SUCCESS"
+    assert box.only["Data"] == OPEN
+
+
+def test_the_largest_network_fits_into_an_answer(box: AnswerBox) -> None:
+    subnets, groups = (
+        [f"{kind}-{number:017}" for number in range(count)] for kind, count in (("subnet", 16), ("sg", 5))
+    )
+    answers = domains(domain(1, SubnetIds=subnets, DefaultUserSettings={"SecurityGroups": groups})) | {
+        "ec2:DescribeSubnets": {"Subnets": []},
+        "ec2:DescribeSecurityGroups": {"SecurityGroups": []},
+    }
+    assert check(box, answers, Checks=["job-network"]) == "SUCCESS"
+
+
+# ---- single checks --------------------------------------------------------------------------------------------------
 
 
 def test_iam_sign_in_needs_no_identity_center(box: AnswerBox) -> None:

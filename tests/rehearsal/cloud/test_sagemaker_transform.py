@@ -211,7 +211,12 @@ def test_a_pipeline_scores_and_checks_as_its_role(cloud: Cloud, sagemaker: AwsCl
     tagged = {"StringEquals": {"aws:RequestTag/ml-platform-deployment": "p-1-test"}}
     itself = f"arn:aws:iam::{DEV}:role/batch-pipeline"
     statements: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": "sagemaker:CreateProcessingJob", "Resource": "*", "Condition": tagged},
+        {
+            "Effect": "Allow",
+            "Action": ["sagemaker:AddTags", "sagemaker:CreateProcessingJob"],
+            "Resource": "*",
+            "Condition": tagged,
+        },
         {"Effect": "Allow", "Action": "iam:PassRole", "Resource": itself},
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": OBJECTS},
         {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"},
@@ -252,7 +257,7 @@ def test_a_pipeline_whose_role_may_not_transform_fails_with_the_reason(cloud: Cl
 
 def test_a_job_needs_the_permission_to_pass_its_role(cloud: Cloud, sagemaker: AwsClient) -> None:
     """Developer guide, "IAM Access Management" of pipelines: the pipeline's role passes the role of its jobs."""
-    allow = {"Effect": "Allow", "Action": "sagemaker:CreateProcessingJob", "Resource": "*"}
+    allow = {"Effect": "Allow", "Action": ["sagemaker:AddTags", "sagemaker:CreateProcessingJob"], "Resource": "*"}
     role = cloud.role(DEV, "passes-no-role", [allow])
     steps = json.loads(definition("good/", role))["Steps"]
     check = {key: value for key, value in steps[0].items() if key != "DependsOn"}

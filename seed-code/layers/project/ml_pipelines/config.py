@@ -25,6 +25,8 @@ _FROM_PLATFORM = {"data_uri": "DATA_URI", "label": "LABEL", "problem_type": "PRO
 # Of the characters that S3 allows in a key, those that the metadata of a model package allows too.
 _DATA_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./=:@+ -]*)?")
 _LONGEST_DATA_URI = 256  # of a value in the metadata of a model package
+# Keys of config.yaml that there were once; the account decides on the network of the jobs.
+_GONE = ("subnets", "security_group_ids")
 _INSTANCE_TYPE = re.compile(r"ml(\.[a-z0-9-]+){2,3}")
 
 
@@ -40,8 +42,6 @@ class Machines:
     cache_days: int = 30
     inference_instance_types: tuple[str, ...] = ("ml.m5.large", "ml.m5.xlarge")
     transform_instance_types: tuple[str, ...] = ("ml.m5.xlarge",)
-    subnets: tuple[str, ...] = ()
-    security_group_ids: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
@@ -61,8 +61,6 @@ class Machines:
         for name in ("inference_instance_types", "transform_instance_types"):
             types = getattr(self, name)
             found += _instance_types(name, types) or ([] if types else [f"pipeline.{name} must not be empty."])
-        if bool(self.subnets) != bool(self.security_group_ids):
-            found.append("pipeline.subnets and pipeline.security_group_ids go together: set both, or neither.")
         if not all(isinstance(part, str) for pair in self.tags.items() for part in pair):
             found.append(
                 f'pipeline.tags must map text to text; put numbers in quotes, e.g. "4711". Found {self.tags!r}.'
@@ -88,6 +86,8 @@ class ProjectConfig:
         commit: Git commit of this code.
         repository: URL of the repository, None where it is not known.
         has_registry: There is a model registry, whose last approved model a new one has to match.
+        subnet_ids: Subnets of the jobs, in an account whose jobs have to stay in its network. Empty: no such network.
+        security_group_ids: Their security groups.
     """
 
     data_uri: str
@@ -103,6 +103,8 @@ class ProjectConfig:
     commit: str = "unknown"
     repository: str | None = None
     has_registry: bool = True
+    subnet_ids: tuple[str, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
 
     @property
     def tags(self) -> dict[str, str]:
@@ -185,6 +187,8 @@ def for_aws(path: Path = ROOT / "config.yaml", environment: Mapping[str, str] = 
         project_id=environment.get("PROJECT_ID") or None,
         commit=environment.get("CODEBUILD_RESOLVED_SOURCE_VERSION") or "unknown",
         repository=environment.get("REPOSITORY_URL") or None,
+        subnet_ids=_network("JOB_SUBNET_IDS", environment),
+        security_group_ids=_network("JOB_SECURITY_GROUP_IDS", environment),
     )
 
 
@@ -215,6 +219,12 @@ def for_this_machine(
     )
 
 
+def _network(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ids in a variable; the platform says ``none`` where jobs run in SageMaker's own network."""
+    value = environment.get(variable) or "none"
+    return () if value == "none" else tuple(value.split(","))
+
+
 def _machines(values: Any, problems: list[str]) -> Machines:
     names = [item.name for item in fields(Machines)]
     if not isinstance(values, dict):
@@ -224,6 +234,7 @@ def _machines(values: Any, problems: list[str]) -> Machines:
         if key not in names:
             near = difflib.get_close_matches(str(key), names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(names)}."
+            hint = "remove it: the account decides in which network jobs run." if key in _GONE else hint
             problems.append(f"pipeline.{key} is not a known key; {hint}")
     known = {key: value for key, value in values.items() if key in names and value is not None}
     for item in fields(Machines):

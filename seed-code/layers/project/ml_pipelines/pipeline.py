@@ -216,8 +216,8 @@ class _Steps:
                 volume_size_in_gb=machines.volume_gib,
                 **({"volume_kms_key_id": config.kms_key_arn} if config.kms_key_arn else {}),
             ),
-            networking=Networking(subnets=list(machines.subnets), security_group_ids=list(machines.security_group_ids))
-            if machines.subnets
+            networking=Networking(subnets=list(config.subnet_ids), security_group_ids=list(config.security_group_ids))
+            if config.subnet_ids
             else None,
             stopping_condition=StoppingCondition(max_runtime_in_seconds=machines.max_runtime_minutes * 60),
             output_data_config=OutputDataConfig(
@@ -436,9 +436,9 @@ class _Steps:
             env=environment,
             tags=[{"Key": key, "Value": value} for key, value in config.tags.items()] or None,
             network_config=NetworkConfig(
-                subnets=list(machines.subnets), security_group_ids=list(machines.security_group_ids)
+                subnets=list(config.subnet_ids), security_group_ids=list(config.security_group_ids)
             )
-            if machines.subnets
+            if config.subnet_ids
             else None,
             sagemaker_session=self._session,
         )

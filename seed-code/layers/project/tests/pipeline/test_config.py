@@ -22,6 +22,24 @@ def test_what_is_null_comes_from_the_platform(build: dict[str, str]) -> None:
     assert config.tags == {"sagemaker:project-name": "churn", "sagemaker:project-id": "p-abc123"}
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"JOB_SUBNET_IDS": "subnet-1,subnet-2", "JOB_SECURITY_GROUP_IDS": "sg-1"},
+            (("subnet-1", "subnet-2"), ("sg-1",)),
+        ),
+        ({"JOB_SUBNET_IDS": "none", "JOB_SECURITY_GROUP_IDS": "none"}, ((), ())),
+        ({}, ((), ())),
+    ],
+)
+def test_the_network_of_the_jobs_comes_from_the_platform(
+    build: dict[str, str], given: dict[str, str], expected: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    config = for_aws(ROOT / "config.yaml", build | given)
+    assert (config.subnet_ids, config.security_group_ids) == expected
+
+
 def test_the_file_wins_over_the_platform(tmp_path: Path, build: dict[str, str]) -> None:
     path = write(tmp_path, "label: left\ndata_uri: s3://other/place\nproblem_type: binary\n")
     config = for_aws(path, build)
@@ -58,7 +76,7 @@ def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, 
         "pipeline.processing_instance_count must be a whole number of at least 1, found 0",
         "pipeline.training_instance_type: 'm5.large' is no SageMaker instance type such as ml.m5.xlarge",
         "pipeline.volume_gb is not a known key; did you mean volume_gib?",
-        "pipeline.subnets and pipeline.security_group_ids go together",
+        "pipeline.subnets is not a known key; remove it: the account decides in which network jobs run",
         "put numbers in quotes",
     ):
         assert part in message
@@ -71,7 +89,10 @@ def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, 
         ("label: [", "not valid YAML"),
         ("- label", "must hold keys and values"),
         ("label: a\npipeline: fast", "pipeline must be a mapping"),
-        ("label: a\npipeline: {subnets: subnet-1}", "pipeline.subnets must be a list, e.g. [a, b]; found 'subnet-1'"),
+        (
+            "label: a\npipeline: {transform_instance_types: ml.m5.large}",
+            "pipeline.transform_instance_types must be a list, e.g. [a, b]; found 'ml.m5.large'",
+        ),
         ("label: a\npipeline: {inference_instance_types: []}", "inference_instance_types must not be empty"),
         ("", "label is not set: enter the column to predict in config.yaml, or give it as LABEL=column."),
         ("label: 7", "label must name a column"),

@@ -130,13 +130,13 @@ def test_jobs_carry_the_tags_of_the_project(definition: dict[str, Any]) -> None:
         assert step(definition, name)["Arguments"]["Tags"] == expected
 
 
-def test_jobs_run_in_the_vpc_when_there_is_one(config: ProjectConfig, tmp_path: Path) -> None:
-    machines = Machines(subnets=("subnet-1", "subnet-2"), security_group_ids=("sg-1",), cache_days=0)
-    definition = define(replace(config, machines=machines, kms_key_arn=None), tmp_path)
+def test_every_job_runs_in_the_network_of_the_account_when_it_has_one(config: ProjectConfig, tmp_path: Path) -> None:
+    network = {"subnet_ids": ("subnet-1", "subnet-2"), "security_group_ids": ("sg-1",)}
+    definition = define(replace(config, machines=Machines(cache_days=0), kms_key_arn=None, **network), tmp_path)
     assert problems(definition) == []
-    expected = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}
-    assert step(definition, "Prepare")["Arguments"]["NetworkConfig"]["VpcConfig"] == expected
-    assert step(definition, "Train")["Arguments"]["VpcConfig"] == expected
+    jobs = [item["Arguments"] for item in steps(definition) if item["Type"] in ("Processing", "Training")]
+    found = [job.get("VpcConfig") or job["NetworkConfig"]["VpcConfig"] for job in jobs]
+    assert found == [{"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}] * 4
     assert not any("CacheConfig" in item for item in steps(definition))
 
 
