@@ -148,10 +148,12 @@ def test_an_ml_engineer_decides_on_models_and_changes_nothing_else_of_them(statu
     assert not allows(allowed, "sagemaker:UpdateModelPackage", PACKAGE, **decided, **removed)
 
 
-def test_an_ml_engineer_changes_and_deletes_what_ml_engineers_launched() -> None:
-    allowed = statements("ml-engineer")
+@pytest.mark.parametrize("permission_set", ["lead-data-scientist", "ml-engineer"])
+def test_people_change_and_end_what_was_launched_with_their_role_and_nothing_else(permission_set: str) -> None:
+    allowed = statements(permission_set)
     for action in ("servicecatalog:TerminateProvisionedProduct", "servicecatalog:UpdateProvisionedProduct"):
         assert allows(allowed, action, "*", **{"servicecatalog:roleLevel": "self"})
+        assert not allows(allowed, action, "*", **{"servicecatalog:accountLevel": "self"})
         assert not allows(allowed, action, "*")
 
 

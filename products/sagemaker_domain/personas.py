@@ -7,14 +7,23 @@ ML engineers read. Everything that belongs to projects is matched by the project
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from products.shared import names, template
-from products.shared.jobs import PENDING
+from products.shared.jobs import PENDING, job_arn, run_jobs
 from products.shared.roles import Grant, grant_key_to_services, through_s3, use_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+LEAD = "lead-data-scientist"
+
+ACTS_AS = "ml-platform-acts-as"
+"""Tag of a session of the data scientists' role that the lead opened; its value is the lead's persona.
+
+The role itself says ``data-scientist``, so that no tag of the stack gets there, and SageMaker may not tag the sessions
+that it opens for Studio.
+"""
 
 _GROUPS = template.arn("sagemaker", "model-package-group/*-p-*")
 _PACKAGES = template.arn("sagemaker", "model-package/*-p-*/*")
@@ -23,6 +32,8 @@ _PROJECTS = template.arn("sagemaker", "project/*")
 _BUCKETS = "mlp-p-*-${AWS::AccountId}-${AWS::Region}"
 _BY_PROJECT_ID = "Persons work on every project of their account; the pattern is the form of project names and ids."
 _NO_RESOURCES = "These actions have no resources; they list or find, and what is found is read under other grants."
+_OWN_LEVEL = {"StringEquals": {"servicecatalog:roleLevel": "self"}}
+_LEVEL_REASON = "These actions have no resources; the condition keeps it to products launched with the same role."
 # ${!…} stays a policy variable: Fn::Sub leaves it to IAM, which fills in the domain and profile of the session.
 _OWN = "${!sagemaker:DomainId}/${!sagemaker:UserProfileName}"
 _OWNER = {"ArnLike": {"sagemaker:OwnerUserProfileArn": template.arn("sagemaker", f"user-profile/{_OWN}")}}
@@ -37,12 +48,16 @@ class DomainParts:
         bucket_objects_arn: All objects in it.
         key_arn: Key of the domain.
         connection_arn: CodeConnection of the domain.
+        repositories: Patterns of the repositories that people reach through it, ``owner/name``.
+        job_network: Conditions on the network of jobs that people start by hand.
     """
 
     bucket_arn: str
     bucket_objects_arn: str
     key_arn: str
     connection_arn: str
+    repositories: Sequence[str]
+    job_network: Mapping[str, Any]
 
 
 def studio(parts: DomainParts) -> list[Grant]:
@@ -70,18 +85,17 @@ def studio(parts: DomainParts) -> list[Grant]:
             resources=[template.arn("sagemaker", f"user-profile/{_OWN}")],
         ),
         Grant(
-            sid="OwnSpaces",
-            actions=["sagemaker:CreateSpace", "sagemaker:DeleteSpace", "sagemaker:UpdateSpace"],
-            resources=[template.arn("sagemaker", "space/${!sagemaker:DomainId}/*")],
+            sid="OwnSpacesAndApps",
+            actions=[
+                "sagemaker:CreateApp",
+                "sagemaker:CreateSpace",
+                "sagemaker:DeleteApp",
+                "sagemaker:DeleteSpace",
+                "sagemaker:UpdateSpace",
+            ],
+            resources=[template.arn("sagemaker", f"{what}/${{!sagemaker:DomainId}}/*") for what in ("app", "space")],
             conditions={**_OWNER, "StringEquals": {"sagemaker:SpaceSharingType": ["Private", "Shared"]}},
-            because="People name their spaces; the condition keeps it to the spaces that they own.",
-        ),
-        Grant(
-            sid="OwnApps",
-            actions=["sagemaker:CreateApp", "sagemaker:DeleteApp"],
-            resources=[template.arn("sagemaker", "app/${!sagemaker:DomainId}/*")],
-            conditions={**_OWNER, "StringEquals": {"sagemaker:SpaceSharingType": ["Private"]}},
-            because="Studio names apps; the condition keeps it to private spaces that the person owns.",
+            because="People name their spaces, and Studio apps; the condition keeps it to what they own.",
         ),
         Grant(
             sid="SharedApps",
@@ -159,16 +173,10 @@ def reading() -> list[Grant]:
             because=_BY_PROJECT_ID,
         ),
         Grant(
-            sid="ReadProjects",
-            actions=["sagemaker:DescribeProject"],
-            resources=[_PROJECTS],
-            because="The projects of an account are its team's common work.",
-        ),
-        Grant(
-            sid="ReadJobs",
-            actions=["sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob"],
-            resources=[template.arn("sagemaker", f"{kind}-job/*") for kind in ("processing", "training")],
-            because="Jobs are named by whoever starts them; describing one shows no data.",
+            sid="ReadProjectsAndJobs",
+            actions=[f"sagemaker:Describe{what}" for what in ("ProcessingJob", "Project", "TrainingJob")],
+            resources=[_PROJECTS, job_arn("*")],
+            because="The projects and jobs of an account are its team's common work; describing them shows no data.",
         ),
         Grant(
             sid="ReadBuilds",
@@ -219,14 +227,28 @@ def reading() -> list[Grant]:
 
 
 def connecting(parts: DomainParts) -> list[Grant]:
-    """Return what lets a persona work with the repositories that the connection of the domain reaches."""
-    verbs = ("GetConnection", "GetConnectionToken", "UseConnection")
+    """Return what lets a persona work with the team's repositories through the connection of the domain.
+
+    One installation of the Git provider's app serves every connection to an organisation there, the catalog's own
+    included. So a repository must be named in the request, and be one of the team's. GetConnectionToken is left out:
+    no condition key says for which repository a token is (Service Authorization Reference, codeconnections).
+    """
+    services = {"codeconnections": "", "codestar-connections": "Old"}
     return [
         Grant(
-            sid="UseRepositories",
-            actions=[f"{service}:{verb}" for service in ("codeconnections", "codestar-connections") for verb in verbs],
+            sid="ReadConnection",
+            actions=[f"{service}:GetConnection" for service in services],
             resources=[parts.connection_arn],
-        )
+        ),
+        *(
+            Grant(
+                sid=f"Use{prefix}Repositories",
+                actions=[f"{service}:UseConnection"],
+                resources=[parts.connection_arn],
+                conditions={"StringLike": {f"{service}:FullRepositoryId": parts.repositories}},
+            )
+            for service, prefix in services.items()
+        ),
     ]
 
 
@@ -265,13 +287,28 @@ def launching() -> list[Grant]:
             because="Products belong to the hub, which numbers them; the portfolio's principals decide who sees which.",
         ),
         Grant(
-            sid="ChangeWhatTheRoleLaunched",
-            actions=["servicecatalog:TerminateProvisionedProduct", "servicecatalog:UpdateProvisionedProduct"],
+            sid="UpdateWhatTheRoleLaunched",
+            actions=["servicecatalog:UpdateProvisionedProduct"],
             resources=["*"],
-            conditions={"StringEquals": {"servicecatalog:roleLevel": "self"}},
-            because="These actions have no resources; the condition keeps it to products launched with the same role.",
+            conditions=_OWN_LEVEL,
+            because=_LEVEL_REASON,
         ),
     ]
+
+
+def terminating(conditions: Mapping[str, Mapping[str, str]] = _OWN_LEVEL) -> Grant:
+    """Return what lets a persona end products that its role launched.
+
+    Args:
+        conditions: Conditions of the grant. Default: that the product was launched with the same role.
+    """
+    return Grant(
+        sid="EndWhatTheRoleLaunched",
+        actions=["servicecatalog:TerminateProvisionedProduct"],
+        resources=["*"],
+        conditions=conditions,
+        because=_LEVEL_REASON,
+    )
 
 
 def running() -> list[Grant]:
@@ -296,39 +333,40 @@ def running() -> list[Grant]:
     ]
 
 
-def building() -> list[Grant]:
-    """Return what makes a data scientist: creating projects, running jobs with a project's role, registering models."""
-    jobs = [template.arn("sagemaker", f"{kind}-job/*") for kind in ("processing", "training")]
+def building(parts: DomainParts) -> list[Grant]:
+    """Return what makes a data scientist: creating projects, running jobs with a project's role, registering models.
+
+    Everybody's sessions of a persona look the same to Service Catalog, so whoever may delete their own project may
+    delete everybody's. Only the lead deletes projects, in a session of this role that carries `ACTS_AS` (`leading`).
+    """
+    as_lead = {f"aws:PrincipalTag/{ACTS_AS}": LEAD}
     return [
         Grant(
             sid="ManageProjects",
-            actions=[
-                "sagemaker:AddTags",
-                "sagemaker:CreateProject",
-                "sagemaker:DeleteProject",
-                "sagemaker:UpdateProject",
-            ],
+            actions=["sagemaker:AddTags", "sagemaker:CreateProject", "sagemaker:UpdateProject"],
             resources=[_PROJECTS],
             because="Data scientists name their projects.",
         ),
         Grant(
-            sid="RunJobs",
-            actions=[
-                "sagemaker:AddTags",
-                "sagemaker:CreateProcessingJob",
-                "sagemaker:CreateTrainingJob",
-                "sagemaker:StopProcessingJob",
-                "sagemaker:StopTrainingJob",
-            ],
-            resources=jobs,
-            because="Data scientists name the jobs that they start by hand.",
+            sid="DeleteProjectsAsLead",
+            actions=["sagemaker:DeleteProject"],
+            resources=[_PROJECTS],
+            conditions={"StringEquals": as_lead},
+            because="Data scientists name their projects; Service Catalog keeps it to those launched with this role.",
+        ),
+        terminating({"StringEquals": {**_OWN_LEVEL["StringEquals"], **as_lead}}),
+        *run_jobs(
+            "p-*",
+            jobs="*",
+            network=parts.job_network,
+            because="Data scientists name the jobs that they start by hand; their tag says for which project.",
         ),
         Grant(
             sid="PassProjectRoles",
             actions=["iam:PassRole"],
             resources=[template.arn("iam", f"role{names.PROJECT_ROLE_PATH}*")],
             conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-            because="Only roles of projects have this path, and of these only pipeline roles trust SageMaker.",
+            because="Only roles of projects have this path, and of these only the roles of pipelines trust SageMaker.",
         ),
         Grant(
             sid="Register",
@@ -337,6 +375,23 @@ def building() -> list[Grant]:
             conditions=PENDING,
             because=_BY_PROJECT_ID,
         ),
+    ]
+
+
+def leading(data_scientist_role_arn: str) -> list[Grant]:
+    """Return what lets the lead act as the data scientists of the domain, with the tag that says so.
+
+    Studio's sessions have the person as source identity, which stays in every session after them:
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_monitor.html.
+    """
+    return [
+        Grant(
+            sid="ActAsDataScientist",
+            actions=["sts:AssumeRole", "sts:TagSession"],
+            resources=[data_scientist_role_arn],
+            conditions={"StringEquals": {f"aws:RequestTag/{ACTS_AS}": LEAD}},
+        ),
+        Grant(sid="StayKnown", actions=["sts:SetSourceIdentity"], resources=[data_scientist_role_arn]),
     ]
 
 
@@ -359,8 +414,8 @@ def grants(persona: str, parts: DomainParts) -> Sequence[Grant]:
         KeyError: The persona is unknown.
     """
     own = {
-        "lead-data-scientist": [*connecting(parts), *launching(), *running(), *approving()],
-        "data-scientist": [*connecting(parts), *launching(), *running(), *building()],
+        LEAD: [*connecting(parts), *launching(), terminating(), *running(), *approving()],
+        "data-scientist": [*connecting(parts), *launching(), *running(), *building(parts)],
         "ml-engineer": [],
     }
     return [*studio(parts), *reading(), *own[persona]]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import aws_cdk as cdk
 from aws_cdk import aws_codeconnections as codeconnections
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
@@ -14,6 +15,7 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.sagemaker_domain import personas
 from products.shared import custom_resources, names, template
+from products.shared.jobs import in_vpc
 from products.shared.parameters import TAG_VALUE_PATTERN, Form
 from products.shared.roles import ServiceRole
 from products.shared.spec import ProductSpec
@@ -21,11 +23,12 @@ from products.shared.spec import ProductSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aws_cdk import aws_iam as iam
     from constructs import Construct
 
 DOMAIN, NETWORK, PEOPLE, SOURCE, COSTS = "Domain", "Network", "People", "Source code", "Costs and clean-up"
 _PERSONA_IDS = {persona: "".join(word.title() for word in persona.split("-")) for persona in names.PERSONAS}
+_REPOSITORY = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.*-]+)+"
+_REPOSITORIES = rf"^$|^{_REPOSITORY}(,{_REPOSITORY})*$"
 _USER_NAME = r"^[A-Za-z0-9+=,.@_-]{0,128}$"
 _NEXT_STEP = (
     "Open ConnectionUrl and finish the handshake of the connection if it is pending. Then people open StudioUrl (SSO) "
@@ -51,7 +54,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         name = self._ask_for_name(form)
         vpc_id, subnet_ids, access = self._ask_for_network(form)
         auth_mode, users = self._ask_for_people(form)
-        provider, existing_connection = self._ask_for_source(form)
+        provider, existing_connection, repositories = self._ask_for_source(form)
         on_deletion, idle, cost_center, owner = self._ask_for_costs(form)
         self._is_sso = cdk.CfnCondition(self, "IsSso", expression=cdk.Fn.condition_equals(auth_mode, "SSO"))
         self._creates_connection = cdk.CfnCondition(
@@ -68,23 +71,26 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         )
         bucket = self._bucket(key, on_deletion)
         connection, connection_arn = self._connection(provider, existing_connection)
+        security_group = self._security_group(vpc_id)
         parts = personas.DomainParts(
             bucket_arn=bucket.bucket_arn,
             bucket_objects_arn=bucket.arn_for_objects("*"),
             key_arn=key.key_arn,
             connection_arn=connection_arn,
+            repositories=repositories,
+            job_network=self._job_network(access, subnet_ids, security_group.attr_group_id),
         )
         execution_role = ServiceRole(
             self,
             "ExecutionRole",
             service="sagemaker",
-            path=names.PROJECT_ROLE_PATH,
+            path=names.STUDIO_ROLE_PATH,
             purpose="Studio without a persona: own spaces and the bucket of the domain",
             grants=personas.studio(parts),
             source_identity=True,
         )
         roles = {persona: self._persona_role(persona, parts) for persona in names.PERSONAS}
-        security_group = self._security_group(vpc_id)
+        self._let_the_lead_act(roles[personas.LEAD].role, roles["data-scientist"].role)
         domain = self._domain(
             key=key,
             execution_role=execution_role.role,
@@ -107,6 +113,13 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         for part in (key, bucket, connection, execution_role, *roles.values(), security_group, domain):
             part.node.add_dependency(checked)
         template.tag_everything(self, {"CostCenter": cost_center, "Owner": owner})
+        application = cdk.CfnOutput(
+            self,
+            "SingleSignOnApplicationArn",
+            description="With SSO: the application of IAM Identity Center to which people are assigned",
+            value=domain.attr_single_sign_on_application_arn,
+        )
+        application.condition = self._is_sso
         self._tell(
             domain,
             bucket,
@@ -204,7 +217,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         return auth_mode, users
 
     @staticmethod
-    def _ask_for_source(form: Form) -> tuple[str, str]:
+    def _ask_for_source(form: Form) -> tuple[str, str, list[str]]:
         provider = form.ask(
             "ProviderType",
             group=SOURCE,
@@ -224,7 +237,21 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             pattern=r"^$|^arn:[a-z0-9-]+:(codeconnections|codestar-connections):[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]{36}$",
             problem="Blank, or the ARN of a CodeConnection, which ends in connection/ and its id",
         )
-        return provider.value_as_string, existing.value_as_string
+        repositories = form.ask(
+            "Repositories",
+            group=SOURCE,
+            label="Repositories of the team (optional)",
+            description="Repositories that leads and data scientists reach from Studio through the connection, as "
+            "owner/name with commas between; * in a name stands for anything. E.g. acme-ml/claims-*,acme-ml/notebooks. "
+            "Blank: none by hand; projects build from their own repositories in any case.",
+            default="",
+            # As text, because only text has a largest length: the names are in a policy, which has one as well.
+            pattern=_REPOSITORIES,
+            longest=200,
+            problem="Blank, or owner/name with commas and no spaces between; no * in the owner, e.g. acme-ml/claims-*",
+        )
+        names_ = cdk.Fn.split(",", repositories.value_as_string)
+        return provider.value_as_string, existing.value_as_string, names_
 
     @staticmethod
     def _ask_for_costs(form: Form) -> tuple[str, tuple[str, float], str, str]:
@@ -351,9 +378,36 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             service="sagemaker",
             path=names.persona_role_path(persona),
             purpose=f"What a {persona.replace('-', ' ')} does in Studio",
+            named=False,
             grants=personas.grants(persona, parts),
             source_identity=True,
         )
+
+    def _job_network(self, access: str, subnet_ids: list[str], security_group_id: str) -> dict[str, cdk.IResolvable]:
+        """Return the conditions on the network of jobs: that of the domain with VpcOnly, else none."""
+        inside = cdk.CfnCondition(self, "IsVpcOnly", expression=cdk.Fn.condition_equals(access, "VpcOnly"))
+        return {
+            operator: cdk.Fn.condition_if(inside.logical_id, keys, cdk.Aws.NO_VALUE)
+            for operator, keys in in_vpc(subnet_ids, [security_group_id]).items()
+        }
+
+    @staticmethod
+    def _let_the_lead_act(lead: iam.Role, data_scientist: iam.Role) -> None:
+        """Let the lead of this domain open sessions as its data scientists, with `personas.ACTS_AS` and never without.
+
+        The lead's role is named by its path, because it names the data scientists' role itself.
+        """
+        cdk.Tags.of(data_scientist).add(personas.ACTS_AS, "data-scientist", priority=300)
+        for grant in personas.leading(data_scientist.role_arn):
+            lead.add_to_policy(grant.statement())
+        leads = template.sub(template.arn("iam", f"role{names.persona_role_path(personas.LEAD)}*"))
+        principal = iam.AccountRootPrincipal().with_conditions({"ArnLike": {"aws:PrincipalArn": leads}})
+        tagged = principal.with_conditions({"StringEquals": {f"aws:RequestTag/{personas.ACTS_AS}": personas.LEAD}})
+        if data_scientist.assume_role_policy:
+            data_scientist.assume_role_policy.add_statements(
+                iam.PolicyStatement(actions=["sts:AssumeRole", "sts:TagSession"], principals=[tagged]),
+                iam.PolicyStatement(actions=["sts:SetSourceIdentity"], principals=[principal]),
+            )
 
     def _security_group(self, vpc_id: str) -> ec2.CfnSecurityGroup:
         group = ec2.CfnSecurityGroup(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from foundation import boundary
 from products.sagemaker_domain.product import SageMakerDomainProduct
 from products.shared import names
-from tests.policy import allows
-from tests.products.launches import CONNECTION, DOMAIN, launch
+from tests.policy import allows, assumes, existing, principal, requested
+from tests.products.launches import CATALOG, CONNECTION, DOMAIN, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -159,28 +160,179 @@ def test_the_data_scientist_creates_projects_from_the_catalog(may: Callable[...,
 
 
 def test_a_product_is_changed_only_by_the_role_that_launched_it(may: Callable[..., bool]) -> None:
-    for action in ("servicecatalog:TerminateProvisionedProduct", "servicecatalog:UpdateProvisionedProduct"):
-        assert may(SCIENTIST, action, "*", {"servicecatalog:roleLevel": "self"})
-        assert not may(SCIENTIST, action, "*", {"servicecatalog:accountLevel": "self"})
+    action = "servicecatalog:UpdateProvisionedProduct"
+    for persona in (LEAD, SCIENTIST):
+        assert may(persona, action, "*", {"servicecatalog:roleLevel": "self"})
+        assert not may(persona, action, "*", {"servicecatalog:accountLevel": "self"})
+
+
+# Service Catalog knows the role of whoever launched a project and the name of the session. Both are the same for all
+# data scientists of a domain, so one of them could delete the project of another.
+DELETIONS = [
+    ("sagemaker:DeleteProject", arn("sagemaker", "project/churn"), {}),
+    ("servicecatalog:TerminateProvisionedProduct", "*", {"servicecatalog:roleLevel": "self"}),
+]
+ACTS_AS_LEAD = {"ml-platform-acts-as": LEAD}
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), DELETIONS)
+def test_no_data_scientist_deletes_a_project_and_the_lead_acting_as_one_does(
+    may: Callable[..., bool], action: str, resource: str, context: dict[str, Any]
+) -> None:
+    assert not may(SCIENTIST, action, resource, context)
+    for value in ("", "data-scientist", "p-abc"):
+        assert not may(SCIENTIST, action, resource, context | principal({"ml-platform-acts-as": value}))
+    assert may(SCIENTIST, action, resource, context | principal(ACTS_AS_LEAD))
+    assert not may(ENGINEER, action, resource, context | principal(ACTS_AS_LEAD))
+
+
+def test_the_lead_deletes_only_what_the_roles_of_the_domain_launched(may: Callable[..., bool]) -> None:
+    action = "servicecatalog:TerminateProvisionedProduct"
+    assert not may(SCIENTIST, action, "*", {"servicecatalog:accountLevel": "self"} | principal(ACTS_AS_LEAD))
+    assert not may(LEAD, action, "*", {"servicecatalog:accountLevel": "self"})
+    assert not may(LEAD, "sagemaker:DeleteProject", arn("sagemaker", "project/churn"))
+
+
+def test_only_a_lead_opens_a_session_of_the_data_scientists_role_and_never_without_saying_so(domain: Launch) -> None:
+    role = next(r for r in domain.resources("AWS::IAM::Role").values() if "/data-scientist/" in r["Path"])
+    trust = role["AssumeRolePolicyDocument"]
+    path = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona"
+    lead, scientist = f"{path}/{LEAD}/SC-1", f"{path}/{SCIENTIST}/SC-1"
+    assert assumes(trust, caller=lead, caller_tags={}, session_tags=ACTS_AS_LEAD)
+    assert not assumes(trust, caller=lead, caller_tags={}, session_tags={})
+    assert not assumes(trust, caller=lead, caller_tags={}, session_tags={"ml-platform-acts-as": SCIENTIST})
+    for caller in (scientist, f"arn:aws:iam::{ACCOUNT}:role/admin", f"arn:aws:iam::999988887777:role/persona/{LEAD}/x"):
+        assert not assumes(trust, caller=caller, caller_tags={}, session_tags=ACTS_AS_LEAD)
+    # SageMaker opens Studio without tags, and a tag of the stack does not get to the role.
+    by_service = [s for s in trust["Statement"] if "Service" in s["Principal"]]
+    assert {action for s in by_service for action in s["Action"]} == {"sts:AssumeRole", "sts:SetSourceIdentity"}
+    assert {"Key": "ml-platform-acts-as", "Value": "data-scientist"} in role["Tags"]
+
+
+def test_the_lead_acts_as_the_data_scientists_of_this_domain_and_of_no_other(
+    domain: Launch, may: Callable[..., bool]
+) -> None:
+    (own,) = [k for k, r in domain.resources("AWS::IAM::Role").items() if "/data-scientist/" in r["Path"]]
+    other = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/data-scientist/SC-other"
+    for action in ("sts:AssumeRole", "sts:TagSession"):
+        assert may(LEAD, action, domain.attribute(own, "Arn"), requested(ACTS_AS_LEAD))
+        assert not may(LEAD, action, domain.attribute(own, "Arn"))
+        assert not may(LEAD, action, other, requested(ACTS_AS_LEAD))
+        assert not may(SCIENTIST, action, domain.attribute(own, "Arn"), requested(ACTS_AS_LEAD))
+
+
+# ---- jobs by hand ---------------------------------------------------------------------------------------------------
+
+JOBS = [(kind, arn("sagemaker", f"{kind.lower()}-job/mine")) for kind in ("Processing", "Training")]
+OF_PROJECT = {"sagemaker:project-id": "p-aaaaaaaaaaaa"}
+
+
+@pytest.mark.parametrize(("kind", "job"), JOBS)
+def test_with_vpc_only_no_job_by_hand_leaves_the_network_of_the_domain(
+    template: Template, domain: Launch, kind: str, job: str
+) -> None:
+    group = domain.ref("SecurityGroup")
+    inside: dict[str, Any] = {
+        "sagemaker:VpcSubnets": ["subnet-1"],
+        "sagemaker:VpcSecurityGroupIds": [f"{group}.GroupId"],
+    }
+    outside = [
+        {},
+        inside | {"sagemaker:VpcSubnets": ["subnet-9"]},
+        inside | {"sagemaker:VpcSecurityGroupIds": ["sg-9"]},
+    ]
+    open_ = launch(template, {**DOMAIN, "NetworkAccess": "PublicInternetOnly"})
+    for run, beyond in ((domain, False), (open_, True)):
+        (role,) = [k for k, r in run.resources("AWS::IAM::Role").items() if "/data-scientist/" in r["Path"]]
+        granted = run.roles()[role]
+        assert allows(granted, f"sagemaker:Create{kind}Job", job, **requested(OF_PROJECT), **inside)
+        for network in outside:
+            asked = allows(granted, f"sagemaker:Create{kind}Job", job, **requested(OF_PROJECT), **network)
+            assert asked is beyond
+
+
+@pytest.mark.parametrize(("kind", "job"), JOBS)
+def test_people_start_and_stop_jobs_of_projects_and_no_others(
+    may: Callable[..., bool], domain: Launch, kind: str, job: str
+) -> None:
+    inside = {
+        "sagemaker:VpcSubnets": ["subnet-1"],
+        "sagemaker:VpcSecurityGroupIds": [f"{domain.ref('SecurityGroup')}.GroupId"],
+    }
+    payroll = {"sagemaker:project-id": "payroll"}
+    assert may(SCIENTIST, f"sagemaker:Stop{kind}Job", job, existing(OF_PROJECT))
+    assert not may(SCIENTIST, f"sagemaker:Stop{kind}Job", job, existing(payroll))
+    assert not may(SCIENTIST, f"sagemaker:Stop{kind}Job", job)
+    assert not may(SCIENTIST, f"sagemaker:Create{kind}Job", job, inside)
+    assert not may(SCIENTIST, f"sagemaker:Create{kind}Job", job, inside | requested(payroll))
+    assert not may(SCIENTIST, "sagemaker:AddTags", job, requested(OF_PROJECT) | existing(payroll))
 
 
 def test_the_data_scientist_passes_roles_of_projects_to_sagemaker_and_no_others(may: Callable[..., bool]) -> None:
     to_sagemaker = {"iam:PassedToService": "sagemaker.amazonaws.com"}
     assert may(SCIENTIST, "iam:PassRole", PROJECT_ROLE, to_sagemaker)
     assert not may(SCIENTIST, "iam:PassRole", PROJECT_ROLE, {"iam:PassedToService": "lambda.amazonaws.com"})
-    for path in ("", "ml-platform/baseline/", "ml-platform/persona/lead-data-scientist/"):
+    # The execution role of another domain would open its bucket.
+    others = ("", "ml-platform/baseline/", "ml-platform/persona/lead-data-scientist/", names.STUDIO_ROLE_PATH[1:])
+    for path in others:
         assert not may(SCIENTIST, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{path}x", to_sagemaker)
     for persona in (LEAD, ENGINEER):
         assert not may(persona, "iam:PassRole", PROJECT_ROLE, to_sagemaker)
 
 
-def test_builders_use_the_connection_of_the_domain_and_no_other(template: Template) -> None:
-    run = launch(template, {**DOMAIN, "ExistingConnectionArn": CONNECTION})
-    granted = {run.resources("AWS::IAM::Role")[k]["Path"]: v for k, v in run.roles().items()}
+SERVICES = ("codeconnections", "codestar-connections")
+
+
+def by_persona(run: Launch) -> dict[str, Any]:
+    return {run.resources("AWS::IAM::Role")[k]["Path"]: v for k, v in run.roles().items()}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_builders_reach_the_repositories_of_the_team_through_the_connection_of_the_domain(
+    template: Template, service: str
+) -> None:
+    team = {"Repositories": "acme-ml/claims-*,acme-ml/notebooks", "ExistingConnectionArn": CONNECTION}
+    granted = by_persona(launch(template, DOMAIN | team))
     for persona, expected in ((LEAD, True), (SCIENTIST, True), (ENGINEER, False)):
         role = granted[names.persona_role_path(persona)]
-        assert allows(role, "codeconnections:UseConnection", CONNECTION) is expected
-        assert not allows(role, "codeconnections:UseConnection", f"{CONNECTION[:-1]}9")
+        for name in ("acme-ml/claims-fraud", "acme-ml/notebooks"):
+            asked = {f"{service}:FullRepositoryId": name}
+            assert allows(role, f"{service}:UseConnection", CONNECTION, **asked) is expected
+            assert not allows(role, f"{service}:UseConnection", f"{CONNECTION[:-1]}9", **asked)
+        for name in ("acme-hr/salaries", "acme-ml/other", CATALOG):
+            assert not allows(role, f"{service}:UseConnection", CONNECTION, **{f"{service}:FullRepositoryId": name})
+        assert not allows(role, f"{service}:UseConnection", CONNECTION)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_nobody_gets_a_token_of_the_connection_whose_repositories_no_condition_could_name(
+    template: Template, service: str
+) -> None:
+    run = launch(template, {**DOMAIN, "Repositories": "acme-ml/*", "ExistingConnectionArn": CONNECTION})
+    for granted in run.roles().values():
+        assert not allows(granted, f"{service}:GetConnectionToken", CONNECTION)
+    assert not allows(boundary.document(catalog=CATALOG)["Statement"], f"{service}:GetConnectionToken", CONNECTION)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("name", [CATALOG, CATALOG.upper(), f"{CATALOG}.git", CATALOG.replace("-", "-").title()])
+def test_the_boundary_keeps_everybody_off_the_catalog_whatever_their_own_policies_say(service: str, name: str) -> None:
+    # As released in 1.0.0: every repository that the connection reaches.
+    released = [{"Effect": "Allow", "Action": f"{service}:UseConnection", "Resource": CONNECTION}]
+    ceiling = boundary.document(catalog=CATALOG)["Statement"]
+    asked = {f"{service}:FullRepositoryId": name}
+    assert allows(released, f"{service}:UseConnection", CONNECTION, **asked)
+    assert not allows(ceiling, f"{service}:UseConnection", CONNECTION, **asked)
+    other = {f"{service}:FullRepositoryId": f"{CATALOG}-tests"}
+    assert allows(ceiling, f"{service}:UseConnection", CONNECTION, **other)
+
+
+def test_without_repositories_in_the_form_nobody_uses_the_connection_by_hand(template: Template) -> None:
+    granted = by_persona(launch(template, {**DOMAIN, "ExistingConnectionArn": CONNECTION}))
+    for persona in names.PERSONAS:
+        for asked in ({"codeconnections:FullRepositoryId": "acme-ml/churn"}, {}):
+            role = granted[names.persona_role_path(persona)]
+            assert not allows(role, "codeconnections:UseConnection", CONNECTION, **asked)
 
 
 # ---- Studio ---------------------------------------------------------------------------------------------------------
@@ -266,8 +418,8 @@ def test_apps_inherit_the_tags_and_cloudtrail_names_the_person(domain: Launch) -
     assert studio["TagPropagation"] == "ENABLED"
     assert studio["DomainSettings"]["ExecutionRoleIdentityConfig"] == "USER_PROFILE_NAME"
     for role in domain.resources("AWS::IAM::Role").values():
-        actions = [a for s in role["AssumeRolePolicyDocument"]["Statement"] for a in s["Action"]]
-        assert "sts:SetSourceIdentity" in actions
+        allowed = role["AssumeRolePolicyDocument"]["Statement"]
+        assert "sts:SetSourceIdentity" in [a for s in allowed if "Service" in s["Principal"] for a in s["Action"]]
 
 
 def test_a_profile_without_a_persona_gets_no_project_rights(domain: Launch) -> None:
@@ -346,7 +498,8 @@ def test_a_connection_is_created_unless_one_is_given(template: Template, domain:
 def test_projects_are_enabled_last_for_the_role_of_every_persona(template: Template, domain: Launch) -> None:
     enabled = one(domain, "Custom::EnableProjects")
     roles = domain.resources("AWS::IAM::Role")
-    personas = {domain.attribute(k, "Arn") for k, v in roles.items() if "/persona/" in v["Path"]}
+    paths = [names.persona_role_path(persona) for persona in names.PERSONAS]
+    personas = {domain.attribute(k, "Arn") for k, v in roles.items() if v["Path"] in paths}
     assert set(enabled["PersonaRoleArns"]) == personas
     (resource,) = [v for v in template["Resources"].values() if v["Type"] == "Custom::EnableProjects"]
     assert "Domain" in resource["DependsOn"]
@@ -383,6 +536,7 @@ def test_a_later_domain_of_the_same_name_gets_a_bucket_of_its_own(domain: Launch
             ["abc"],
         ),
         ("Owner", ["claims-analytics"], [""]),
+        ("Repositories", ["", "acme-ml/*", "acme-ml/claims-*", "group/sub/name"], ["*", "*/*", "acme", "a b/c", "/x"]),
     ],
 )
 def test_the_form_accepts_what_is_right_and_refuses_what_is_not(

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV2, AwsClient, eventually
+from foundation import boundary
+from products.sagemaker_domain.product import SageMakerDomainProduct
+from products.shared import names
+from tests.products.launches import CATALOG, DOMAIN, launch
+from tests.rehearsal.cloud.harness import DEV2, REGION, AwsClient, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.rehearsal.cloud.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
@@ -206,3 +213,92 @@ def test_deleting_a_project_terminates_its_product(cloud: Cloud, projects: Proje
     ssm = cloud.client("ssm", DEV2)
     with pytest.raises(ssm.exceptions.ParameterNotFound):
         ssm.get_parameter(Name=f"/projects/{project_id}")
+
+
+# ---- whose project it is --------------------------------------------------------------------------------------------
+
+LEAD, SCIENTIST, _ = names.PERSONAS
+AS_LEAD: Final = [{"Key": "ml-platform-acts-as", "Value": LEAD}]
+
+
+def personas(cloud: Cloud, synth_product: Callable[..., Any]) -> dict[str, str]:
+    """Make the roles of a domain's lead and data scientists as the product does, and return their ARNs.
+
+    The account's root may open sessions of them besides, where SageMaker does it for Studio.
+    """
+    run = launch(synth_product(SageMakerDomainProduct), DOMAIN, account=DEV2, region=REGION, stack="SC-domain")
+    iam = cloud.client("iam", DEV2)
+    text = json.dumps({"Version": "2012-10-17", "Statement": boundary.document(catalog=CATALOG)["Statement"]})
+    ceiling = iam.create_policy(
+        PolicyName=names.BOUNDARY_POLICY,
+        PolicyDocument=text.replace("${AWS::Partition}", "aws").replace("${AWS::AccountId}", DEV2),
+    )["Policy"]["Arn"]
+    root = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{DEV2}:root"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"ArnEquals": {"aws:PrincipalArn": f"arn:aws:iam::{DEV2}:root"}},
+    }
+    made = {}
+    for logical_id, role in run.resources("AWS::IAM::Role").items():
+        persona = role["Path"].strip("/").rsplit("/", 1)[-1]
+        if persona not in (LEAD, SCIENTIST):
+            continue
+        trust = role["AssumeRolePolicyDocument"]
+        name = run.physical_id(logical_id)
+        made[persona] = iam.create_role(
+            RoleName=name,
+            Path=role["Path"],
+            AssumeRolePolicyDocument=json.dumps({**trust, "Statement": [*trust["Statement"], root]}),
+            PermissionsBoundary=ceiling,
+            Tags=role["Tags"],
+        )["Role"]["Arn"]
+        policy = {"Version": "2012-10-17", "Statement": run.roles()[logical_id]}
+        iam.put_role_policy(RoleName=name, PolicyName="Purpose", PolicyDocument=json.dumps(policy))
+    return made
+
+
+def refusal(request: Callable[[], object]) -> str:
+    """Return the code of the error with which a request is refused; empty when it is not."""
+    try:
+        request()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
+
+
+def test_a_data_scientist_cannot_delete_the_project_of_another_and_the_lead_can(
+    cloud: Cloud, projects: Projects, synth_product: Callable[..., Any]
+) -> None:
+    roles = personas(cloud, synth_product)
+    catalog = cloud.client("servicecatalog", DEV2)
+    portfolio = catalog.list_portfolios()["PortfolioDetails"][0]["Id"]
+    catalog.associate_principal_with_portfolio(
+        PortfolioId=portfolio, PrincipalARN=roles[SCIENTIST], PrincipalType="IAM"
+    )
+    dan, dora, lead = (cloud.assume(roles[persona]) for persona in (SCIENTIST, SCIENTIST, LEAD))
+    dans = replace(projects, scientist=cloud.client("sagemaker", DEV2, dan))
+    dans.create("of-dan")
+    described = dans.settled("of-dan")
+    assert described["ProjectStatus"] == "CreateCompleted", described
+    product = {
+        "ProvisionedProductId": described["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductId"],
+        "TerminateToken": "attack",
+    }
+
+    for who in (dora, dan, lead):
+        sagemaker, service_catalog = (cloud.client(service, DEV2, who) for service in ("sagemaker", "servicecatalog"))
+        for request in (
+            partial(sagemaker.delete_project, ProjectName="of-dan"),
+            partial(service_catalog.terminate_provisioned_product, **product),
+        ):
+            assert refusal(request) == "AccessDeniedException"
+    scientist = {"RoleArn": roles[SCIENTIST], "RoleSessionName": "lead"}
+    as_another = [{"Key": "ml-platform-acts-as", "Value": SCIENTIST}]
+    for who, tags in ((dora, AS_LEAD), (dora, []), (lead, []), (lead, as_another)):
+        assume = partial(cloud.client("sts", DEV2, who).assume_role, **scientist, Tags=tags)
+        assert refusal(assume) == "AccessDenied"
+
+    acting = cloud.client("sts", DEV2, lead).assume_role(**scientist, Tags=AS_LEAD)["Credentials"]
+    cloud.client("sagemaker", DEV2, acting).delete_project(ProjectName="of-dan")
+    assert dans.settled("of-dan")["ProjectStatus"] == "DeleteCompleted"
