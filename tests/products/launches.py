@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HUB = "444455556666"
+ACCOUNT, REGION = "111122223333", "eu-west-1"
 SSM = {
     "/ml-platform/v1/boundary-arn": "arn:aws:iam::111122223333:policy/ml-platform-boundary",
     "/ml-platform/v1/hub-account-id": HUB,
@@ -19,23 +20,19 @@ CONNECTION = "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d
 CATALOG = "acme-platform/ml-catalog"
 """Repository of the catalog itself."""
 
-_EC2 = "arn:aws:ec2:eu-west-1:111122223333"
-VPC_ONLY = {
-    "JobSubnetIds": "subnet-1,subnet-2",
-    "JobSecurityGroupIds": "sg-1",
-    "JobSubnetArns": f"{_EC2}:subnet/subnet-1,{_EC2}:subnet/subnet-2",
-    "JobSecurityGroupArns": f"{_EC2}:security-group/sg-1",
-    "JobsOutsideVpc": "_",
-}
-"""What the preflight check finds in an account with a VpcOnly domain."""
-OPEN = {
-    "JobSubnetIds": "none",
-    "JobSecurityGroupIds": "none",
-    "JobSubnetArns": f"{_EC2}:subnet/none",
-    "JobSecurityGroupArns": f"{_EC2}:security-group/none",
-    "JobsOutsideVpc": "pipelines-*",
-}
-"""What it finds in one without."""
+
+def network(account: str, region: str, *, vpc_only: bool = True) -> dict[str, str]:
+    """Return what the preflight check finds about the network of an account, with a VpcOnly domain or without."""
+    subnets, groups = (["subnet-1", "subnet-2"], ["sg-1"]) if vpc_only else (["none"], ["none"])
+    ec2 = f"arn:aws:ec2:{region}:{account}"
+    return {
+        "JobSubnetIds": ",".join(subnets),
+        "JobSecurityGroupIds": ",".join(groups),
+        "JobSubnetArns": ",".join(f"{ec2}:subnet/{id_}" for id_ in subnets),
+        "JobSecurityGroupArns": ",".join(f"{ec2}:security-group/{id_}" for id_ in groups),
+        "JobsOutsideVpc": "_" if vpc_only else "pipelines-*",
+    }
+
 
 DOMAIN = {
     "DomainName": "claims-lab",
@@ -100,8 +97,16 @@ def launch(
     template: Mapping[str, Any],
     parameters: Mapping[str, str],
     *,
-    network: Mapping[str, str] = VPC_ONLY,
+    found: Mapping[str, str] | None = None,
     **overrides: Any,  # noqa: ANN401
 ) -> Launch:
-    """Return a launch with the parameters of this account's SSM, in a network as the preflight check finds it."""
-    return Launch(template, parameters, ssm=SSM, answers={"Custom::Preflight": network}, **overrides)
+    """Return a launch with the parameters of this account's SSM, in an account with a VpcOnly domain.
+
+    Args:
+        template: The template.
+        parameters: Answers to the form.
+        found: What the preflight check finds instead, see `network`.
+        overrides: Other arguments of `Launch`.
+    """
+    here = network(overrides.get("account", ACCOUNT), overrides.get("region", REGION))
+    return Launch(template, parameters, ssm=SSM, answers={"Custom::Preflight": found or here}, **overrides)

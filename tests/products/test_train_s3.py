@@ -13,7 +13,7 @@ from products.shared import names, seed_code
 from products.shared.jobs import NO_JOB
 from products.train_s3.product import TrainS3Product
 from tests.policy import allows, existing, requested
-from tests.products.launches import CONNECTION, HUB, OPEN, TRAIN, VPC_ONLY, launch
+from tests.products.launches import CONNECTION, HUB, TRAIN, launch, network
 from tests.products.test_every_product import waits_for
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def test_in_an_account_with_a_vpc_only_domain_no_job_runs_outside_of_its_network
 
 @pytest.mark.parametrize(("kind", "job"), JOBS)
 def test_without_a_vpc_only_domain_jobs_run_in_sagemakers_own_network(template: Template, kind: str, job: str) -> None:
-    run = launch(template, TRAIN, network=OPEN)
+    run = launch(template, TRAIN, found=network(ACCOUNT, REGION, vpc_only=False))
     granted = run.roles()[role_of(run, "sagemaker")]
     assert allows(granted, f"sagemaker:Create{kind}Job", job, **requested(OWN))
     assert not allows(granted, f"sagemaker:Create{kind}Job", job)
@@ -369,8 +369,8 @@ def test_the_build_tells_the_seed_code_what_the_contract_promises(project: Launc
         "LABEL": "churned",
         "PROBLEM_TYPE": "auto",
         "REPOSITORY_URL": project.attribute(only_id(template, "Custom::SeedCode"), "RepositoryUrl"),
-        "JOB_SUBNET_IDS": VPC_ONLY["JobSubnetIds"],
-        "JOB_SECURITY_GROUP_IDS": VPC_ONLY["JobSecurityGroupIds"],
+        "JOB_SUBNET_IDS": "subnet-1,subnet-2",
+        "JOB_SECURITY_GROUP_IDS": "sg-1",
     }
 
 

@@ -29,7 +29,7 @@ from portfolios.catalog import products_of_the_hub
 from products.catalog import PRODUCTS
 from products.shared import names, seed_code
 from tests import hub
-from tests.products.launches import ORDINARY
+from tests.products.launches import ORDINARY, network
 from tests.proofs.stacks import DEPLOYMENT, WORKLOAD, Stack, product_templates
 
 if TYPE_CHECKING:
@@ -177,7 +177,16 @@ def _product(name: str, product: str, origin: Origin, template: Mapping[str, Any
         "/ml-platform/v1/artifact-bucket": names.artifact_bucket(HUB, hub.REGION),
     }
     stack = f"SC-{account}-pp-{product}"
-    launch = Stack(template, _given(template) | values, account=account, region=hub.REGION, stack=stack, ssm=ssm)
+    found = {"Custom::Preflight": network(account, hub.REGION)}
+    launch = Stack(
+        template,
+        _given(template) | values,
+        account=account,
+        region=hub.REGION,
+        stack=stack,
+        ssm=ssm,
+        answers=found,
+    )
     return Deployed(name, origin, launch, product=product)
 
 

@@ -219,6 +219,8 @@ class Request:
         if plain == "Null":
             return negated(present) if wanted == ["true"] else present
         negative, kind = "Not" in base, base.replace("Not", "")
+        if kind == "StringEqualsIgnoreCase" and not over and not negative:
+            kind = "StringEquals"  # holds for this spelling, and for more
         if kind not in ("StringEquals", "StringLike", "ArnEquals", "ArnLike", "Bool"):
             return over
         each = [

@@ -20,7 +20,7 @@ from products.catalog import PRODUCTS
 from products.shared import names
 from tests import hub
 from tests.policy import Launch
-from tests.products.launches import ORDINARY
+from tests.products.launches import ORDINARY, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,6 +147,7 @@ def launched(product: str, template: Mapping[str, Any], region: str, own: Mappin
             "/ml-platform/v1/artifact-bucket": names.artifact_bucket(hub.ACCOUNT, region),
             "/ml-platform/v1/connection-arn": f"arn:aws:codeconnections:{region}:{account}:connection/0a1b",
         },
+        answers={"Custom::Preflight": network(account, region)},
     )
 
 

@@ -125,6 +125,7 @@ def _launch_of_product(product: str, template: Mapping[str, Any], project: str) 
         "ProdAccountId": DEPLOYMENT,
         "ProdRegion": REGION,
         "Repository": f"team/{project}-{product}",
+        "Repositories": f"{CATALOG.partition('/')[0]}/*",  # the team's repositories are beside the catalog's
     }
     return launched(product, template, REGION, own, stack=f"pp-{project}-{product}")
 

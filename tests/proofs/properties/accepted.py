@@ -11,8 +11,6 @@ _BOUNDARY: Final = (
     "the boundary of deployment accounts believes the session's tag; its denial by role name is under way"
 )
 _GROUPS: Final = "promoted models are readable whatever their group; a tag for the group is under way"
-_TAGS: Final = "training jobs carry no tag of their project yet"
-_NETWORK: Final = "projects do not know the account's network yet"
 _HANDLERS: Final = "the schema of AWS::S3::Bucket lists actions on objects, which the bootstrap policy still takes over"
 _SCHEDULE: Final = "the conditions on what a start may override are under way"
 
@@ -28,11 +26,4 @@ ACCEPTED: Final[Mapping[str, str]] = {
     "The schedule starts production with the project's own buildspec": _SCHEDULE,
     "The schedule starts production with the project's own source": _SCHEDULE,
     "The schedule starts production with the project's own role": _SCHEDULE,
-    "A training project stops no job of another one": _TAGS,
-    "A training project gives its jobs no tag of another one": _TAGS,
-    "No person reaches the catalog's own repository": "the form does not ask for repositories yet",
-    "A data scientist starts no job without subnets": _NETWORK,
-    "A data scientist starts no job without security groups": _NETWORK,
-    "A data scientist deletes no project": "one role serves all data scientists of a domain",
-    "People end and change only what their own role launched": "the leads' permission set has no roleLevel yet",
 }

@@ -106,10 +106,9 @@ def _lacks_security_groups(request: Request) -> Formula:
 
 
 def _catalogs_repository(request: Request) -> Formula:
-    return any_of(
-        request.is_like(f"{service}:FullRepositoryId", CATALOG)
-        for service in ("codeconnections", "codestar-connections")
-    )
+    """Take requests for the catalog's repository; a token may be used for any."""
+    service, _, verb = request.action.partition(":")
+    return verb.lower() == "getconnectiontoken" or request.is_like(f"{service}:FullRepositoryId", CATALOG)
 
 
 def _another_repository(request: Request) -> Formula:
@@ -347,9 +346,23 @@ PROPERTIES: Final = (
     ),
     Property(says="People in Studio change no IAM", who=_studio, may=CHANGES_IAM),
     Property(
-        says="People in Studio assume no role of any account",
-        who=_studio,
+        says="Nobody in Studio but a lead assumes a role of any account",
+        who=together(_scientist, _engineer, _execution),
         may=("sts:AssumeRole*",),
+        owners=(DEV, HUB, DEPLOYMENT, STRANGER),
+    ),
+    Property(
+        says="A lead assumes no role but that of the data scientists of the domain",
+        who=_lead,
+        may=("sts:AssumeRole*",),
+        where=not_on(f"role/ml-platform/persona/data-scientist/SC-{DEV}-pp-{ATTACKER}-sagemaker-domain-*"),
+        owners=(DEV, HUB, DEPLOYMENT, STRANGER),
+    ),
+    Property(
+        says="A lead acts as a data scientist only with the tag that says so",
+        who=_lead,
+        may=("sts:AssumeRole*",),
+        where=lacking_key("aws:RequestTag/ml-platform-acts-as", "lead-data-scientist"),
         owners=(DEV, HUB, DEPLOYMENT, STRANGER),
     ),
     Property(
@@ -539,6 +552,7 @@ PROPERTIES: Final = (
             "codeconnections:UseConnection",
             "codeconnections:GetConnectionToken",
             "codestar-connections:UseConnection",
+            "codestar-connections:GetConnectionToken",
         ),
         where=_catalogs_repository,
     ),
@@ -708,6 +722,16 @@ PROPERTIES: Final = (
         says="No project and no person passes or takes a role of the platform",
         who=_not_platform,
         may=("iam:PassRole", "sts:AssumeRole"),
-        where=on("role/ml-platform-*", "role/ml-platform/baseline/*", "role/ml-platform/persona/*"),
+        where=on(
+            "role/ml-platform-*",
+            "role/ml-platform/baseline/*",
+            *(f"role/ml-platform/persona/{persona}/*" for persona in ("lead-data-scientist", "ml-engineer", "none")),
+        ),
+    ),
+    Property(
+        says="No project and no person passes the role of data scientists",
+        who=_not_platform,
+        may=("iam:PassRole",),
+        where=on("role/ml-platform/persona/data-scientist/*"),
     ),
 )

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from products.shared import names
 from products.train_s3.product import TrainS3Product
-from tests.products.launches import OPEN, TRAIN, launch
+from tests.products.launches import TRAIN, launch
+from tests.products.launches import network as found_network
 from tests.rehearsal.cloud.harness import DEV, REGION, AwsClient
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def project(cloud: Cloud, synth_product: Callable[..., Any], id_: str, found: Ma
     run = launch(
         synth_product(TrainS3Product),
         {**TRAIN, "SageMakerProjectId": id_},
-        network=found,
+        found=found,
         account=DEV,
         region=REGION,
         stack=f"SC-{id_}",
@@ -166,7 +167,7 @@ def test_jobs_of_another_project_are_neither_stopped_nor_taken_over(
 def test_without_a_vpc_only_domain_jobs_run_in_sagemakers_own_network(
     cloud: Cloud, synth_product: Callable[..., Any], network: dict[str, list[str]], kind: str
 ) -> None:
-    mine = project(cloud, synth_product, f"p-open{kind[:4]}", OPEN)
+    mine = project(cloud, synth_product, f"p-open{kind[:4]}", found_network(DEV, REGION, vpc_only=False))
     mine.start(kind, "pipelines-open", None)
     # SageMaker attaches jobs to a network in the name of their role, which may not.
     with pytest.raises(ClientError, match="not authorized to perform: ec2:CreateNetworkInterface"):
