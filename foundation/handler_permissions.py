@@ -122,18 +122,8 @@ def resource_kinds(action: str) -> frozenset[str] | None:
     if action in _NO_RESOURCE_LEVEL:
         return frozenset()
     service, _, name = action.partition(":")
-    found = authorization(service).get("Actions", {}).get(name.lower())
+    found = _read("AdditionalSpecs", "Policies").get(service, {}).get("Actions", {}).get(name.lower())
     return None if found is None else frozenset(kind.lower() for kind in found.get("Resources", ()))
-
-
-def authorization(service: str) -> Mapping[str, Any]:
-    """Return cfn-lint's copy of the service authorization reference for a service: its actions and its resources.
-
-    Args:
-        service: Prefix of its actions, e.g. ``iam``.
-    """
-    found: Mapping[str, Any] = _read("AdditionalSpecs", "Policies").get(service, {})
-    return found
 
 
 @cache

@@ -16,6 +16,8 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
+from rehearsal.cloud import reference
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -236,7 +238,26 @@ def allows(statements: Iterable[Statement], action: str, resource: str, **contex
         resource: ARN, or ``*`` for an action without a resource.
         context: Condition keys of the request, colons and slashes written as in IAM: pass them as
             ``**{"sagemaker:ModelApprovalStatus": "Approved"}``.
+
+    Raises:
+        ValueError: There is no such action, or the decision hangs on a key that no request of it carries.
     """
+    if reference.canonical(action) is None:
+        raise ValueError(f"there is no action {action}: nobody can ask for it, so a test of it shows nothing.")
+    statements = list(statements)
+    carried = {key: value for key, value in context.items() if reference.carries(action, key)}
+    decision = _decided(statements, action, resource, carried)
+    if decision is not _decided(statements, action, resource, context):
+        raise ValueError(
+            f"with {sorted(set(context) - set(carried))} {action} would be {'refused' if decision else 'allowed'}, but "
+            f"no request of it carries that (service authorization reference): AWS decides the opposite."
+        )
+    return decision
+
+
+def _decided(
+    statements: Iterable[Statement], action: str, resource: str, context: Mapping[str, str | list[str]]
+) -> bool:
     effects = {s["Effect"] for s in statements if _applies(s, action, resource, context)}
     return "Allow" in effects and "Deny" not in effects
 

@@ -33,9 +33,11 @@ def test_a_deny_wins_over_an_allow() -> None:
 
 
 def test_not_action_and_not_resource_are_everything_else() -> None:
-    assert allows([{"Effect": "Allow", "NotAction": "s3:Put*", "NotResource": f"{BUCKET}/x"}], "s3:Get", f"{BUCKET}/y")
+    assert allows(
+        [{"Effect": "Allow", "NotAction": "s3:Put*", "NotResource": f"{BUCKET}/x"}], "s3:GetObject", f"{BUCKET}/y"
+    )
     assert not allows([{"Effect": "Allow", "NotAction": "s3:Put*", "Resource": "*"}], "s3:PutObject", f"{BUCKET}/y")
-    assert not allows([{"Effect": "Allow", "Action": "*", "NotResource": f"{BUCKET}/x"}], "s3:Get", f"{BUCKET}/x")
+    assert not allows([{"Effect": "Allow", "Action": "*", "NotResource": f"{BUCKET}/x"}], "s3:GetObject", f"{BUCKET}/x")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,35 @@ def test_not_action_and_not_resource_are_everything_else() -> None:
     ],
 )
 def test_conditions_hold_as_documented(condition: dict[str, Any], context: dict[str, Any], expected: bool) -> None:
-    assert allows([statement(Condition=condition)], "s3:GetObject", f"{BUCKET}/a", **context) is expected
+    # Each of the two carries the keys that the other has not.
+    action = "s3:ListBucket" if "s3:prefix" in str(condition) else "sagemaker:CreateModelPackage"
+    assert allows([statement(Action=action, Resource="*", Condition=condition)], action, "*", **context) is expected
+
+
+def test_a_decision_that_hangs_on_a_key_which_no_request_carries_is_no_decision() -> None:
+    only_scaling = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+    statements = [statement(Action="application-autoscaling:*", Resource="*", Condition=only_scaling)]
+    context: Any = {"application-autoscaling:service-namespace": "sagemaker"}
+    assert allows(statements, "application-autoscaling:RegisterScalableTarget", "*", **context)
+    with pytest.raises(ValueError, match="TagResource would be allowed, but no request of it carries that"):
+        allows(statements, "application-autoscaling:TagResource", "*", **context)
+    with pytest.raises(ValueError, match="TagResource would be refused, but"):
+        allows(
+            [statement(Action="*", Resource="*"), *denied(statements)],
+            "application-autoscaling:TagResource",
+            "*",
+            **context,
+        )
+    assert not allows(statements, "application-autoscaling:TagResource", "*")
+
+
+def test_what_nobody_can_ask_for_is_no_question() -> None:
+    with pytest.raises(ValueError, match="there is no action s3:GetObjects"):
+        allows([statement(Action="*", Resource="*")], "s3:GetObjects", f"{BUCKET}/a")
+
+
+def denied(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [s | {"Effect": "Deny"} for s in statements]
 
 
 def test_a_policy_variable_is_filled_from_the_request_and_matches_nothing_without_it() -> None:
@@ -112,14 +142,14 @@ NEW: dict[str, Any] = {"StringEquals": {"aws:RequestTag/stage-of": "${aws:Princi
 
 
 def test_tags_of_caller_request_and_resource_are_told_apart() -> None:
-    own, new = [statement(Condition=OWN)], [statement(Condition=NEW)]
+    own, new = [statement(Condition=OWN)], [statement(Action="s3:TagResource", Condition=NEW)]
     key = f"{BUCKET}/a"
     assert allows(own, "s3:GetObject", key, **principal(ME), **existing(ME))
     assert not allows(own, "s3:GetObject", key, **principal(ME), **existing(THEM))
     assert not allows(own, "s3:GetObject", key, **principal(ME), **requested(ME))
     assert not allows(own, "s3:GetObject", key, **existing(ME)), "a caller without the tag"
-    assert allows(new, "s3:GetObject", key, **principal(ME), **requested(ME))
-    assert not allows(new, "s3:GetObject", key, **principal(ME), **requested(THEM))
+    assert allows(new, "s3:TagResource", key, **principal(ME), **requested(ME))
+    assert not allows(new, "s3:TagResource", key, **principal(ME), **requested(THEM))
 
 
 def trust(**condition: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)

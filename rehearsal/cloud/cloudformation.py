@@ -11,6 +11,7 @@ from ministack.services.cloudformation import custom_resource, engine, helpers
 from rehearsal.cloud.callers import authorize, require_trust
 from rehearsal.cloud.core import Records, ServiceError, random_id
 from rehearsal.cloud.resources import Created, resource_type
+from rehearsal.cloud.typed_parameters import in_the_name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -169,7 +170,8 @@ def _checks_role(operation: Callable[[Json], Reply], *, creates: bool) -> Callab
         except ServiceError:
             invalid: Reply = helpers._error("ValidationError", f"Role {role} is invalid or cannot be assumed")
             return invalid
-        answer = operation(parameters)
+        with in_the_name_of(role):
+            answer = operation(parameters)
         if given and answer[0] == 200:
             _service_roles[name] = given
         return answer

@@ -1,8 +1,8 @@
 """IAM: policy variables, tags, condition keys of the organisation, and the resources of the bridged services.
 
-Which resource an action is checked against is in the Service Authorization Reference
-(https://docs.aws.amazon.com/service-authorization/latest/reference/), of which cfn-lint ships a machine-readable copy
-(``data/AdditionalSpecs/Policies.json``).
+Which resource an action is checked against, and which condition keys a request of it carries, is in the Service
+Authorization Reference (`rehearsal.cloud.reference`). A key that it does not list for an action is in no request, even
+if the emulator or a service passes it, and an action that it does not know is allowed to nobody but an account's root.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudformation, codebuild, iam, sts, tagging
 
-from rehearsal.cloud import core
+from rehearsal.cloud import core, reference
 
 if TYPE_CHECKING:
     from rehearsal.cloud.core import Credentials, Json
@@ -234,7 +234,10 @@ def _install_condition_keys() -> None:
             return in_organization if lower == "aws:resourceorgid" else owner
         return transport.get(lower) or original(key, context)
 
-    iam_evaluator._resolve_condition_key = resolve
+    def carried(key: str, context: iam_evaluator.EvalContext) -> Value:
+        return resolve(key, context) if reference.carries(context.action, key) else None
+
+    iam_evaluator._resolve_condition_key = carried
 
 
 # ---- policy variables -----------------------------------------------------------------------------------------------
@@ -273,6 +276,8 @@ def _install_variables() -> None:
     def matching(
         context: iam_evaluator.EvalContext, statements: list[iam_evaluator.ParsedStatement], effect: str
     ) -> iam_evaluator.ParsedStatement | None:
+        if effect == "Allow" and reference.canonical(context.action) is None:
+            return None  # no policy can allow what does not exist
         for statement in statements:
             found = statement
             if any("${" in resource for resource in (*statement.resources, *statement.not_resources)):

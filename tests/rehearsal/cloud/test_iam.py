@@ -234,3 +234,15 @@ def test_tags_of_a_project_decide_about_its_builds(cloud: Cloud) -> None:
     client.start_build(projectName="tagged-a")
     with pytest.raises(ClientError, match="not authorized"):
         client.start_build(projectName="tagged-b")
+
+
+def test_a_request_carries_only_the_keys_that_the_reference_lists_for_its_action(cloud: Cloud) -> None:
+    group = f"arn:aws:sagemaker:{REGION}:{DEV}:model-package-group/keys"
+    cloud.client("sagemaker", DEV).create_model_package_group(ModelPackageGroupName="keys")
+    tagged = {"StringEquals": {"aws:RequestTag/team": "a"}}
+    role = cloud.role(DEV, "keys", [allow(["sagemaker:AddTags", "sagemaker:ListTags"], group, **tagged)])
+    sagemaker = cloud.client("sagemaker", DEV, cloud.assume(role))
+
+    sagemaker.add_tags(ResourceArn=group, Tags=[{"Key": "team", "Value": "a"}])
+    with pytest.raises(ClientError, match="not authorized to perform: sagemaker:ListTags"):
+        sagemaker.list_tags(ResourceArn=group)
