@@ -20,6 +20,40 @@ if TYPE_CHECKING:
 SCHEDULES: Final = names.project_resource("shadow")
 """Group of the schedules; EventBridge Scheduler deletes them with the group."""
 
+ARCHIVES: Final = "shadow/*"
+"""Keys of the archives that a scheduled build works with; only the build of production writes there."""
+
+COMPARE: Final = "compare"
+"""Step of the seed code that a schedule starts."""
+
+STARTED_WITH: Final = ("STEP", "PIPELINE_EXECUTION_ID", "PACKAGE_ARN")
+"""Variables of a scheduled build (`schedule_request` in the seed code's shadow.py)."""
+
+NEVER_OVERRIDDEN: Final = (
+    "artifacts.location",
+    "cache",
+    "encryptionKey",
+    "environment.certificate",
+    "environment.computeType",
+    "environment.fleet.fleetArn",
+    "environment.image",
+    "environment.imagePullCredentialsType",
+    "environment.privilegedMode",
+    "environment.registryCredential",
+    "environment.type",
+    "logsConfig",
+    "secondaryArtifacts",
+    "secondarySources",
+    "serviceRole",
+    "source.auth.type",
+    "source.buildspec",
+    "source.insecureSsl",
+)
+"""Members of StartBuild that a schedule leaves as the project has them, as condition keys of CodeBuild without prefix.
+
+A request has the key of what it overrides ("AWS CodeBuild condition keys" in the CodeBuild user guide).
+"""
+
 _PIPELINE_ARN: Final = template.arn("codepipeline", PIPELINE)
 
 
@@ -44,10 +78,20 @@ class ShadowSchedules(Construct):
             path=names.PROJECT_ROLE_PATH,
             purpose="Starts the comparison at the end of a shadow period",
             grants=[
+                # Approved code writes the schedules and could leave one behind: that starts nothing but the comparison,
+                # and with nothing but what approved code put into the archive.
                 Grant(
                     sid="StartComparison",
                     actions=["codebuild:StartBuild"],
                     resources=[template.arn("codebuild", f"project/{build_name('prod')}")],
+                    conditions={
+                        "StringLike": {"codebuild:source.location": f"{names.PROJECT_BUCKET}/{ARCHIVES}"},
+                        "StringEquals": {"codebuild:environment.environmentVariables/STEP.value": COMPARE},
+                        "ForAllValues:StringEquals": {
+                            "codebuild:environment.environmentVariables.name": STARTED_WITH,
+                        },
+                        "Null": {f"codebuild:{key}": "true" for key in NEVER_OVERRIDDEN},
+                    },
                 ),
                 Grant(sid="KeepMissedStarts", actions=["sqs:SendMessage"], resources=[dead_letters_arn]),
             ],
@@ -76,7 +120,7 @@ class ShadowSchedules(Construct):
             Grant(
                 sid="KeepSource",
                 actions=["s3:PutObject"],
-                resources=[template.bucket_arn(names.PROJECT_BUCKET, "shadow/*")],
+                resources=[template.bucket_arn(names.PROJECT_BUCKET, ARCHIVES)],
                 because="One archive per execution of the pipeline.",
             ),
             pass_role(self._role.role_arn, "scheduler"),

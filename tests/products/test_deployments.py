@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from policy_sentry.querying.actions import get_action_data
 
 from foundation import boundary
 from foundation.deploy_role import trust
@@ -423,8 +424,60 @@ def test_the_end_of_a_shadow_period_is_a_schedule_that_starts_the_production_bui
     assert not allows(prod, "iam:PassRole", role, **{"iam:PassedToService": "lambda.amazonaws.com"})
     scheduled = project.roles()[role_id(project, role)]
     builds = f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/mlp-{MINE}"
-    assert [p for p in BUILDS if allows(scheduled, "codebuild:StartBuild", f"{builds}-{p}")] == ["prod"]
+    assert [p for p in BUILDS if allows(scheduled, "codebuild:StartBuild", f"{builds}-{p}", **COMPARISON)] == ["prod"]
     assert allows(scheduled, "sqs:SendMessage", variables(project, "prod")["MISSED_STARTS_ARN"])
+
+
+ENVIRONMENT = "codebuild:environment.environmentVariables"
+COMPARISON: dict[str, str | list[str]] = {
+    "codebuild:source.location": f"{BUCKET.removeprefix('arn:aws:s3:::')}/shadow/0a1b2c3d/source.zip",
+    f"{ENVIRONMENT}.name": ["STEP", "PIPELINE_EXECUTION_ID", "PACKAGE_ARN"],
+    f"{ENVIRONMENT}/STEP.value": "compare",
+}
+"""What the seed code's schedule overrides, as CodeBuild tells IAM."""
+
+HARMLESS = {
+    "artifacts": "NO_ARTIFACTS; another place needs artifacts.location",
+    "artifacts.bucketOwnerAccess": "without artifacts.location nothing is written",
+    "artifacts.encryptionDisabled": "without artifacts.location nothing is written",
+    "autoRetryLimit": "repeats the same build",
+    "environment": "stands for its members",
+    "environment.environmentVariables": "names and STEP are checked",
+    "environment.environmentVariables.name": "is checked",
+    "environment.environmentVariables.value": "STEP is checked; the others name the package, which has to be approved",
+    "source": "stands for its members",
+    "source.auth.resource": "comes with source.auth.type",
+    "source.buildStatusConfig.context": "reports to repositories only",
+    "source.buildStatusConfig.targetUrl": "reports to repositories only",
+    "source.location": "is checked",
+}
+"""Keys of StartBuild that a schedule may set, and why."""
+
+
+def test_a_schedule_starts_nothing_but_the_comparison_whatever_it_overrides(project: Launch) -> None:
+    """Approved code writes schedules; one that it leaves behind must not run what nobody approved."""
+    scheduled = project.roles()[role_id(project, variables(project, "prod")["SCHEDULE_ROLE_ARN"])]
+
+    def starts(**changed: str | list[str]) -> bool:
+        build = f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/mlp-{MINE}-prod"
+        given = {key: value for key, value in (COMPARISON | changed).items() if value}
+        return allows(scheduled, "codebuild:StartBuild", build, **given)
+
+    assert starts()
+    place = BUCKET.removeprefix("arn:aws:s3:::")
+    for source in ("", "attacker/shadow/x.zip", f"{place}/mlp-{MINE}-deploy/Source/x", f"{place}/reports/x.zip"):
+        assert not starts(**{"codebuild:source.location": source})
+    assert not starts(**{f"{ENVIRONMENT}/STEP.value": "deploy"})
+    assert not starts(**{f"{ENVIRONMENT}/STEP.value": ""})
+    assert not starts(**{f"{ENVIRONMENT}.name": ["STEP", "PROD_ACCOUNT_ID"]})
+    keys = get_action_data("codebuild", "StartBuild")["codebuild"][0]["condition_keys"]
+    known = {key.removeprefix("codebuild:") for key in keys if key.startswith("codebuild:") and "$" not in key}
+    parents = {key: [p for p in known if key == p or key.startswith(f"{p}.")] for key in known - set(HARMLESS)}
+    passed = [
+        key for key, sent in parents.items() if starts(**{f"codebuild:{k}": "x" for k in sent if k not in HARMLESS})
+    ]
+    assert passed == []
+    assert set(HARMLESS) <= known, "the reference no longer lists these"
 
 
 def test_without_a_shadow_period_nothing_of_it_is_there(realtime: Template) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from products.shared.deployment_shadow import COMPARE, NEVER_OVERRIDDEN, STARTED_WITH
 from tests.rehearsal.cloud.harness import DEV, LOCK, PYTHON, REGION, eventually
 
 if TYPE_CHECKING:
@@ -125,6 +126,37 @@ def test_a_one_time_schedule_starts_a_build_as_its_role_and_is_gone(cloud: Cloud
     assert eventually(lambda: finished(cloud, build))["buildStatus"] == "SUCCEEDED"
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         client.get_schedule(Name="compare-later")
+
+
+def test_what_a_start_overrides_is_known_to_policies(cloud: Cloud) -> None:
+    """With the conditions under which the schedules of deployment projects start the build of production."""
+    may = allow(["codebuild:StartBuild"], PROJECT_ARN) | {
+        "Condition": {
+            "StringLike": {"codebuild:source.location": f"{BUCKET}/locked*"},
+            "StringEquals": {"codebuild:environment.environmentVariables/STEP.value": COMPARE},
+            "ForAllValues:StringEquals": {"codebuild:environment.environmentVariables.name": [*STARTED_WITH]},
+            "Null": {f"codebuild:{key}": "true" for key in NEVER_OVERRIDDEN},
+        }
+    }
+    client = cloud.client("codebuild", DEV, cloud.assume(cloud.role(DEV, "starts-comparisons", [may])))
+    usual = overrides("locked")
+    attempts: list[dict[str, Any]] = [
+        overrides("other"),
+        {"projectName": "compare"},
+        usual | {"environmentVariablesOverride": [{"name": "STEP", "value": "deploy"}]},
+        usual | {"environmentVariablesOverride": [*usual["environmentVariablesOverride"], {"name": "X", "value": "y"}]},
+        usual | {"artifactsOverride": {"type": "S3", "location": "bucket-of-an-attacker"}},
+        usual | {"buildspecOverride": "version: 0.2"},
+        usual | {"imageOverride": "attacker/image"},
+        usual | {"privilegedModeOverride": True},
+        usual | {"serviceRoleOverride": cloud.role(DEV, "another", [])},
+        usual | {"secondarySourcesOverride": [{"type": "S3", "location": "x/y.zip", "sourceIdentifier": "z"}]},
+    ]
+    for attempt in attempts:
+        with pytest.raises(ClientError, match="not authorized to perform: codebuild:StartBuild"):
+            client.start_build(**attempt)
+    build = client.start_build(**usual)["build"]["id"]
+    assert eventually(lambda: finished(cloud, build))["buildStatus"] == "SUCCEEDED"
 
 
 def test_a_schedule_whose_role_may_not_start_the_build_ends_in_its_dead_letter_queue(cloud: Cloud) -> None:
