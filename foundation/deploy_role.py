@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 TAG_VARIABLE: Final = f"${{!aws:PrincipalTag/{names.DEPLOYMENT_TAG}}}"
 """Policy variable with the tag of whoever asks, as text for ``Fn::Sub``, which only takes the exclamation mark away."""
 
+GROUP_VARIABLE: Final = f"${{!aws:PrincipalTag/{names.GROUP_TAG}}}"
+"""Policy variable with the group of the registry whose models the session deploys."""
+
 OWN: Final = f"{names.PROJECT_RESOURCE_PREFIX}{TAG_VARIABLE}"
 """Name, or beginning of the names, of what one stage has. An id of a project holds no hyphen after ``p-``, so that no
 stage's value of the tag begins with another's and a hyphen."""
@@ -110,11 +113,14 @@ class DeployRoleError(Exception):
     """The deploy role cannot be derived from the resource types of a stage's first stack."""
 
 
-def statements(hub_account_id: str, types: Iterable[str] = BASE_TYPES) -> list[dict[str, Any]]:
+def statements(
+    hub_account_id: str, *, regions: Iterable[str], types: Iterable[str] = BASE_TYPES
+) -> list[dict[str, Any]]:
     """Return the statements of the role; ARNs are text for ``Fn::Sub``.
 
     Args:
         hub_account_id: Account of the hub, 12 digits.
+        regions: Regions of the hub, in which models are registered.
         types: Types that CloudFormation makes with the session's permissions. Default: `BASE_TYPES`.
 
     Raises:
@@ -128,17 +134,22 @@ def statements(hub_account_id: str, types: Iterable[str] = BASE_TYPES) -> list[d
     derived = [
         _allow(actions, resource, condition=json.loads(condition)) for (resource, condition), actions in grouped.items()
     ]
-    return [*derived, *extras(hub_account_id)]
+    return [*derived, *extras(hub_account_id, regions)]
 
 
-def extras(hub_account_id: str) -> list[dict[str, Any]]:
+def extras(hub_account_id: str, regions: Iterable[str]) -> list[dict[str, Any]]:
     """Return what a session needs besides the handlers of `BASE_TYPES`.
 
     Args:
         hub_account_id: Account of the hub, 12 digits.
+        regions: Regions of the hub.
     """
     stacks = [place("cloudformation", f"stack/{name}/*") for name in (OWN, f"{OWN}-base")]
-    registry = f"arn:${{AWS::Partition}}:s3:::{names.PREFIX}-registry-{hub_account_id}-*"
+    # A star in place of the region would reach over slashes into the keys of other groups.
+    registry = [f"arn:${{AWS::Partition}}:s3:::{names.registry_bucket(hub_account_id, region)}" for region in regions]
+    # trust() lets roles of builds without the tag in without it: those of projects from before there was one, which
+    # read every group in the hub as well until they are updated.
+    untagged = {"Null": {f"aws:PrincipalTag/{names.GROUP_TAG}": "true"}}
     through_s3 = {"StringLike": {"kms:ViaService": "s3.*.${AWS::URLSuffix}"}}
     return [
         _allow(
@@ -183,8 +194,18 @@ def extras(hub_account_id: str) -> list[dict[str, Any]]:
             place("lambda", f"function:{names.BUCKET_EMPTIER_FUNCTION}"),
         ),
         # What is deployed: copied from the hub's registry into the stage's bucket, where the stage reads it.
-        _allow(["s3:GetObject", "s3:GetObjectVersion"], f"{registry}/packages/*"),
-        _allow(["s3:ListBucket"], registry),
+        *(
+            statement
+            for models, condition in ((f"packages/{GROUP_VARIABLE}/*", {}), ("packages/*", untagged))
+            for statement in (
+                _allow(
+                    ["s3:GetObject", "s3:GetObjectVersion"],
+                    *(f"{bucket}/{models}" for bucket in registry),
+                    condition=condition,
+                ),
+                _allow(["s3:ListBucket"], *registry, condition={"StringLike": {"s3:prefix": models}, **condition}),
+            )
+        ),
         _allow(
             ["kms:Decrypt"],
             f"arn:${{AWS::Partition}}:kms:*:{hub_account_id}:key/*",
@@ -266,13 +287,14 @@ def _resources(action: str, users: list[str]) -> tuple[str, ...]:
 def trust(hub_account_id: str) -> dict[str, Any]:
     """Return who may assume the role, and with which tag; ARNs are text for ``Fn::Sub``.
 
-    A build of the hub gets in for the one stage that its role's tag names; the build that takes stages down for any.
+    A build of the hub gets in for the one stage that its role's tag names, and for the group of models that a second
+    tag names; the build that takes stages down gets in for any stage, and for no models. A role without the second tag
+    gets in without it: those of projects from before there was one.
 
     Args:
         hub_account_id: Account of the hub, 12 digits.
     """
     hub = f"arn:${{AWS::Partition}}:iam::{hub_account_id}"
-    only_the_tag = {"ForAllValues:StringEquals": {"aws:TagKeys": [names.DEPLOYMENT_TAG]}}
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -285,17 +307,28 @@ def trust(hub_account_id: str) -> dict[str, Any]:
                     "ArnLike": {"aws:PrincipalArn": f"{hub}:role{role}"},
                     "StringLike": {REQUEST_TAG: list(TAG_VALUES)},
                     **own,
-                    **only_the_tag,
+                    "ForAllValues:StringEquals": {"aws:TagKeys": tags},
                 },
             }
-            for sid, role, own in (
+            # A principal without a tag leaves its variable without a value, and then nothing matches: hence a statement
+            # of its own for those without a group, in place of an operator with IfExists on an unresolved variable.
+            for sid, role, tags, own in (
                 (
                     "StagesOfProjects",
                     f"{names.PROJECT_ROLE_PATH}*",
-                    # A principal without the tag leaves the variable without a value, and then nothing matches.
-                    {"StringEquals": {REQUEST_TAG: TAG_VARIABLE}},
+                    [names.DEPLOYMENT_TAG, names.GROUP_TAG],
+                    {"StringEquals": {REQUEST_TAG: TAG_VARIABLE, f"aws:RequestTag/{names.GROUP_TAG}": GROUP_VARIABLE}},
                 ),
-                ("Teardown", f"{names.BASELINE_ROLE_PATH}{TEARDOWN_ROLES}", {}),
+                (
+                    "StagesWithoutGroup",
+                    f"{names.PROJECT_ROLE_PATH}*",
+                    [names.DEPLOYMENT_TAG],
+                    {
+                        "StringEquals": {REQUEST_TAG: TAG_VARIABLE},
+                        "Null": {f"aws:PrincipalTag/{names.GROUP_TAG}": "true"},
+                    },
+                ),
+                ("Teardown", f"{names.BASELINE_ROLE_PATH}{TEARDOWN_ROLES}", [names.DEPLOYMENT_TAG], {}),
             )
         ],
     }
@@ -306,12 +339,15 @@ class DeployRole(Construct):
 
     Args:
         hub_account_id: Account of the hub, 12 digits.
+        regions: Regions of the hub, in which models are registered.
         condition: Condition under which the role exists.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, hub_account_id: str, condition: CfnCondition) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, hub_account_id: str, regions: Iterable[str], condition: CfnCondition
+    ) -> None:
         super().__init__(scope, id_)
-        allowed = statements(hub_account_id)
+        allowed = statements(hub_account_id, regions=regions)
         policies = [
             iam.CfnManagedPolicy(
                 self,

@@ -20,7 +20,7 @@ from foundation.stack_set import roll_out
 from products.shared import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aws_cdk import Environment
     from constructs import Construct
@@ -37,13 +37,16 @@ class DeploymentBaselineTemplate(sc.ProductStack):
     Args:
         hub_account_id: Account of the hub, 12 digits.
         home_region: Region in which the resources of IAM are made, which has no regions itself.
+        regions: Regions of the hub, in which models are registered.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, hub_account_id: str, home_region: str) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, hub_account_id: str, home_region: str, regions: Iterable[str]
+    ) -> None:
         super().__init__(scope, id_, description="ML platform: what an account needs before models are deployed to it")
         at_home = CfnCondition(self, "AtHome", expression=Fn.condition_equals(Aws.REGION, home_region))
         DeploymentBoundary(self, "Boundary", hub_account_id=hub_account_id, condition=at_home)
-        DeployRole(self, "Deploy", hub_account_id=hub_account_id, condition=at_home)
+        DeployRole(self, "Deploy", hub_account_id=hub_account_id, regions=regions, condition=at_home)
         baseline = Baseline(self, hub_account_id=hub_account_id)
         add_bucket_emptier(baseline)
         forward_alarms(baseline)
@@ -103,7 +106,11 @@ class DeploymentBaselineStack(Stack):
             description="ML platform: rolls the deployment baseline out to the accounts of the deployment OU",
         )
         self.template = DeploymentBaselineTemplate(
-            self, "Template", hub_account_id=settings.account_id, home_region=settings.home_region
+            self,
+            "Template",
+            hub_account_id=settings.account_id,
+            home_region=settings.home_region,
+            regions=settings.regions,
         )
         roll_out(
             self,

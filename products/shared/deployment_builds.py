@@ -128,6 +128,7 @@ class DeploymentBuild(Construct):
         ).role
         if account_id:
             cdk.Tags.of(self.role).add(names.DEPLOYMENT_TAG, template.sub(f"${{SageMakerProjectId}}-{purpose}"))
+            cdk.Tags.of(self.role).add(names.GROUP_TAG, cdk.Fn.ref("ModelPackageGroup"))
         told = dict(variables) | ({"STAGE": purpose} if account_id else {})
         self.project = codebuild.CfnProject(
             self,
@@ -176,14 +177,18 @@ def _write(keys: Sequence[str]) -> list[Grant]:
 
 
 def _deploy_role(stage: str, account_id: str) -> Grant:
-    # Without the tag of exactly this stage the deploy role is of no use: its policy names what it may touch by the tag.
+    # Without the tags of exactly this stage and group the deploy role is of no use: its policy names what it may touch,
+    # and which models it reads, by them.
     return Grant(
         sid="DeployToStage",
         actions=["sts:AssumeRole", "sts:TagSession"],
         resources=[cdk.Fn.join("", ["arn:", cdk.Aws.PARTITION, ":iam::", account_id, f":role/{names.DEPLOY_ROLE}"])],
         conditions={
-            "StringEquals": {f"aws:RequestTag/{names.DEPLOYMENT_TAG}": f"${{SageMakerProjectId}}-{stage}"},
-            "ForAllValues:StringEquals": {"aws:TagKeys": [names.DEPLOYMENT_TAG]},
+            "StringEquals": {
+                f"aws:RequestTag/{names.DEPLOYMENT_TAG}": f"${{SageMakerProjectId}}-{stage}",
+                f"aws:RequestTag/{names.GROUP_TAG}": "${ModelPackageGroup}",
+            },
+            "ForAllValues:StringEquals": {"aws:TagKeys": [names.DEPLOYMENT_TAG, names.GROUP_TAG]},
         },
     )
 

@@ -325,8 +325,6 @@ def test_a_session_may_do_what_deploying_its_stage_takes(baseline: Baseline) -> 
         ("lambda:InvokeFunction", ME.arn("lambda", f"function:{names.BUCKET_EMPTIER_FUNCTION}"), {}),
         ("lambda:GetFunctionConfiguration", ME.arn("lambda", f"function:{names.BUCKET_EMPTIER_FUNCTION}"), {}),
         ("cloudwatch:GetMetricData", "*", {}),
-        ("s3:GetObject", f"arn:aws:s3:::ml-platform-registry-{HUB}-{AWAY}/packages/a/model.tar.gz", {}),
-        ("s3:ListBucket", f"arn:aws:s3:::ml-platform-registry-{HUB}-{AWAY}", {}),
         (
             "kms:Decrypt",
             f"arn:aws:kms:{AWAY}:{HUB}:key/1",
@@ -339,6 +337,7 @@ def test_a_session_may_do_what_deploying_its_stage_takes(baseline: Baseline) -> 
 
 
 CLOUDFORMATION: Final = ["cloudformation.amazonaws.com"]
+GROUP: Final = "churn-p-a-222222222222"
 
 
 @other
@@ -394,6 +393,59 @@ def test_a_session_passes_the_execution_role_to_cloudformation_only(baseline: Ba
     assert passes("replication", "s3"), "captured data may be replicated"
     assert not passes("endpoint", "cloudformation")
     assert not passes("execution", "lambda")
+
+
+def models(group: str, region: str = AWAY) -> list[Request]:
+    """What copying a model of a group of the registry takes."""
+    bucket = f"arn:aws:s3:::{names.registry_bucket(HUB, region)}"
+    return [
+        ("s3:GetObject", f"{bucket}/packages/{group}/1/model.tar.gz", {}),
+        ("s3:GetObjectVersion", f"{bucket}/packages/{group}/1/model.tar.gz", {}),
+        ("s3:ListBucket", bucket, {"s3:prefix": f"packages/{group}/1/samples/"}),
+    ]
+
+
+def of_group(group: str) -> Context:
+    return principal(ME.tags | {names.GROUP_TAG: group})
+
+
+def test_a_session_reads_the_models_of_its_group_in_every_region_and_no_others(baseline: Baseline) -> None:
+    for region in (HOME, AWAY):
+        assert all(allows(baseline.deploy, a, r, **of_group(GROUP), **c) for a, r, c in models(GROUP, region))
+    inside = f"x/packages/{GROUP}"  # a key that holds the own prefix further inside
+    for group in ("churn-p-b-222222222222", f"{GROUP}-2", f"{GROUP}3", inside, "", f"x-{GROUP}"):
+        assert [r for a, r, c in models(group) if allows(baseline.deploy, a, r, **of_group(GROUP), **c)] == []
+    for prefix in ("", "packages/", f"packages/{GROUP}", "promotions/"):
+        bucket = f"arn:aws:s3:::{names.registry_bucket(HUB, HOME)}"
+        assert not allows(baseline.deploy, "s3:ListBucket", bucket, **of_group(GROUP), **{"s3:prefix": prefix})
+    elsewhere = models(GROUP, "us-east-1")
+    assert [r for a, r, c in elsewhere if allows(baseline.deploy, a, r, **of_group(GROUP), **c)] == []
+
+
+def test_a_build_gets_in_for_the_group_of_its_role_only(baseline: Baseline) -> None:
+    """A role without a group is one from before there was the tag: it gets in without, and reads as it did."""
+
+    def enters(own: str | None, claimed: str | None) -> bool:
+        tags = [ME.tags | ({names.GROUP_TAG: group} if group is not None else {}) for group in (own, claimed)]
+        return assumes(baseline.trust, caller=build_role(), caller_tags=tags[0], session_tags=tags[1])
+
+    assert enters(GROUP, GROUP)
+    assert enters(None, None)
+    others: list[tuple[str | None, str | None]] = [
+        (GROUP, None),
+        (GROUP, "other"),
+        (None, GROUP),
+        (None, ""),
+        (GROUP, "*"),
+    ]
+    assert [pair for pair in others if enters(*pair)] == []
+    check = f"arn:aws:iam::{HUB}:role/ml-platform/baseline/ml-platform-deployment-check-{HOME}"
+    tags = ME.tags | {names.GROUP_TAG: GROUP}
+    assert not assumes(baseline.trust, caller=check, caller_tags={}, session_tags=tags), "it needs no models"
+
+
+def test_the_trust_policy_fits_into_its_limit(baseline: Baseline) -> None:
+    assert len(json.dumps(baseline.trust, separators=(",", ":"))) <= 2048, "quota of IAM, adjustable to 8,192"
 
 
 def test_a_session_puts_nothing_under_its_stack_that_others_made(baseline: Baseline) -> None:

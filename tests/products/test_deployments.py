@@ -105,9 +105,9 @@ def deploy_role(account: str) -> str:
     return f"arn:aws:iam::{account}:role/ml-platform-deploy"
 
 
-def tagged(tag: str) -> dict[str, str | list[str]]:
-    """Return the context of a session that is asked for with a tag."""
-    return requested({names.DEPLOYMENT_TAG: tag})
+def tagged(tag: str, group: str = GROUP) -> dict[str, str | list[str]]:
+    """Return the context of a session that is asked for with the tags of a stage and a group."""
+    return requested({names.DEPLOYMENT_TAG: tag, names.GROUP_TAG: group})
 
 
 def variables(project: Launch, purpose: str) -> dict[str, str]:
@@ -303,6 +303,13 @@ def test_each_stage_has_a_role_that_carries_its_tag_and_no_other_role_carries_on
         if tag["Key"] == names.DEPLOYMENT_TAG
     }
     assert tags == {role_id(project, build(project, stage)["ServiceRole"]): f"{MINE}-{stage}" for stage in names.STAGES}
+    groups = {
+        role: tag["Value"]
+        for role, properties in project.resources("AWS::IAM::Role").items()
+        for tag in properties["Tags"]
+        if tag["Key"] == names.GROUP_TAG
+    }
+    assert groups == dict.fromkeys(tags, GROUP)
 
 
 @both
@@ -329,15 +336,20 @@ def test_the_deploy_role_lets_each_stage_in_under_its_own_name_only(project: Lau
     for purpose in BUILDS:
         role = build(project, purpose)["ServiceRole"]
         tags = {t["Key"]: t["Value"] for t in project.resources("AWS::IAM::Role")[role_id(project, role)]["Tags"]}
-        for tag in (f"{MINE}-test", f"{MINE}-prod", f"{OTHER}-prod"):
-            session = {names.DEPLOYMENT_TAG: tag}
+        for tag, group in (
+            (f"{MINE}-test", GROUP),
+            (f"{MINE}-prod", GROUP),
+            (f"{OTHER}-prod", GROUP),
+            (f"{MINE}-test", "x"),
+        ):
+            session = {names.DEPLOYMENT_TAG: tag, names.GROUP_TAG: group}
             account = PROD_ACCOUNT if purpose == "prod" else TEST_ACCOUNT
             asks = allows(may(project, purpose), "sts:AssumeRole", deploy_role(account), **requested(session))
             let_in = assumes(json.loads(text), caller=role, caller_tags=tags, session_tags=session)
             assert asks is let_in, (purpose, tag)  # either lock alone would do
             if asks:
-                entered.add((purpose, tag))
-    assert entered == {("test", f"{MINE}-test"), ("prod", f"{MINE}-prod")}
+                entered.add((purpose, tag, group))
+    assert entered == {("test", f"{MINE}-test", GROUP), ("prod", f"{MINE}-prod", GROUP)}
 
 
 def test_the_test_build_does_not_reach_production_even_in_the_same_account(realtime: Template) -> None:
@@ -345,8 +357,10 @@ def test_the_test_build_does_not_reach_production_even_in_the_same_account(realt
     role = deploy_role(TEST_ACCOUNT)
     assert allows(may(project, "test"), "sts:AssumeRole", role, **tagged(f"{MINE}-test"))
     assert not allows(may(project, "test"), "sts:AssumeRole", role, **tagged(f"{MINE}-prod"))
-    both_tags = {**tagged(f"{MINE}-test"), "aws:TagKeys": [names.DEPLOYMENT_TAG, "admin"]}
-    assert not allows(may(project, "test"), "sts:AssumeRole", role, **both_tags)
+    for keys in ([names.DEPLOYMENT_TAG, names.GROUP_TAG, "admin"], [names.DEPLOYMENT_TAG, "admin"]):
+        more_tags = {**tagged(f"{MINE}-test"), "aws:TagKeys": keys}
+        assert not allows(may(project, "test"), "sts:AssumeRole", role, **more_tags)
+    assert not allows(may(project, "test"), "sts:AssumeRole", role, **tagged(f"{MINE}-test", "another-group"))
     assert variables(project, "prod")["PROD_REGION"] == variables(project, "prod")["TEST_REGION"] == REGION
 
 

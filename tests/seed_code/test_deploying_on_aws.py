@@ -65,7 +65,10 @@ class Organisation:
                 f"mlp-{PROJECT}-{stage}",
                 EVERYTHING,
                 Path=names.PROJECT_ROLE_PATH,
-                Tags=[{"Key": names.DEPLOYMENT_TAG, "Value": f"{PROJECT}-{stage}"}],
+                Tags=[
+                    {"Key": names.DEPLOYMENT_TAG, "Value": f"{PROJECT}-{stage}"},
+                    {"Key": names.GROUP_TAG, "Value": GROUP},
+                ],
             )
             for stage in names.STAGES
         }
@@ -126,7 +129,7 @@ class Organisation:
         boundary = filled(deployment_boundary.document(HUB))
         iam.create_policy(PolicyName=names.DEPLOYMENT_BOUNDARY_POLICY, PolicyDocument=boundary)
         iam.create_role(RoleName=names.DEPLOY_ROLE, AssumeRolePolicyDocument=filled(deploy_role.trust(HUB)))
-        for number, document in enumerate(documents(deploy_role.statements(HUB))):
+        for number, document in enumerate(documents(deploy_role.statements(HUB, regions=[REGION]))):
             iam.put_role_policy(RoleName=names.DEPLOY_ROLE, PolicyName=str(number), PolicyDocument=filled(document))
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as zipped:
@@ -159,7 +162,7 @@ class Organisation:
         printed = self._repository.run(
             "-c", "import json; from deployment import local; print(json.dumps(local.PACKAGE))"
         )
-        text = re.sub(r"s3://[a-z0-9-]+/", f"s3://{REGISTRY}/", printed.stdout)
+        text = re.sub(r"s3://[a-z0-9-]+/packages/[^/]+/", f"s3://{REGISTRY}/packages/{GROUP}/", printed.stdout)
         text = text.replace("121021644041.dkr.ecr.ap-southeast-1", f"141502667606.dkr.ecr.{REGION}")
         package = json.loads(text)
         samples = package["CustomerMetadataProperties"]["samples"]

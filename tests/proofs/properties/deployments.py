@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 _TAG: Final = names.DEPLOYMENT_TAG
 _RESOURCE_TAG: Final = f"aws:ResourceTag/{_TAG}"
+_SHARED: Final = f"aws:ResourceTag/{names.SHARED_WITH_TAG}"
 _REQUEST_TAG: Final = f"aws:RequestTag/{_TAG}"
 _ROLES: Final = f"role{names.DEPLOYMENT_ROLE_PATH}mlp-"
 _BUCKET: Final = f"mlp-{OWN_STAGE}-{DEPLOYMENT}-"
@@ -284,16 +285,19 @@ PROPERTIES: Final = (
     ),
     # ---- data ----
     Property(
-        says="No role of a stage reads another bucket of its account, one of the platform's or of other teams",
+        says="No role of a stage reads a bucket of its account that its owner did not share with the stage",
         who=_stage,
         may=READS_OBJECTS,
-        where=not_on(f"{_BUCKET}*", "lake-*", "replica*", "mlp-*", f"ml-platform-registry-{HUB}-*"),
+        where=both(
+            not_on(f"{_BUCKET}*", "lake-*", "replica*", "mlp-*", f"ml-platform-registry-{HUB}-*"),
+            lacking_key(_SHARED, f"*{OWN_STAGE}*"),
+        ),
     ),
     Property(
-        says="No role of a stage writes into a bucket of its account that is not the stage's",
+        says="No role of a stage writes into a bucket of its account that its owner did not share with the stage",
         who=_stage,
         may=WRITES_OBJECTS,
-        where=not_on(f"{_BUCKET}*", "replica*"),
+        where=both(not_on(f"{_BUCKET}*", "replica*"), lacking_key(_SHARED, f"*{OWN_STAGE}*")),
     ),
     Property(
         says="No role of a stage changes the settings of a bucket that is not the stage's",

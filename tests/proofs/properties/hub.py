@@ -511,10 +511,10 @@ PROPERTIES: Final = (
         where=having_key("codebuild:source.buildspec"),
     ),
     Property(
-        says="The schedule starts production with the project's own source",
+        says="The schedule starts production with an archive of the production build only",
         who=_shadow,
         may=("codebuild:StartBuild",),
-        where=having_key("codebuild:source.location"),
+        where=lacking_key("codebuild:source.location", f"{_OWN_BUCKET}/shadow/*"),
     ),
     Property(
         says="The schedule starts production with the project's own role",

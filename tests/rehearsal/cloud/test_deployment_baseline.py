@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROJECT: Final = "p-abc"
+GROUP, OTHER_GROUP = "churn-p-1-222222222222", "churn-p-12-222222222222"
 DEPLOY_ROLE: Final = f"arn:aws:iam::{DEV}:role/{names.DEPLOY_ROLE}"
 
 
@@ -29,7 +30,7 @@ def baseline(outdir: Path) -> dict[str, Any]:
     """The part of the baseline that decides who may do what; the function's code is in no bucket here."""
     app = App(outdir=str(outdir), tree_metadata=False, analytics_reporting=False)
     stack = Stack(app, "Hub", env=Environment(account=HUB, region=REGION))
-    DeploymentBaselineTemplate(stack, "Template", hub_account_id=HUB, home_region=REGION)
+    DeploymentBaselineTemplate(stack, "Template", hub_account_id=HUB, home_region=REGION, regions=[REGION])
     app.synth()
     (file,) = outdir.glob("*.product.template.json")
     template: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -50,8 +51,9 @@ def first_stack() -> str:
     return json.dumps(template)
 
 
-def tags(tag: str) -> list[dict[str, str]]:
-    return [{"Key": names.DEPLOYMENT_TAG, "Value": tag}]
+def tags(tag: str, group: str | None = None) -> list[dict[str, str]]:
+    of_group = [] if group is None else [{"Key": names.GROUP_TAG, "Value": group}]
+    return [{"Key": names.DEPLOYMENT_TAG, "Value": tag}, *of_group]
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,13 @@ class Builds:
     def role(self, tag: str) -> dict[str, str]:
         """Make the role of a stage's builds and return its credentials."""
         statement = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": DEPLOY_ROLE}
-        arn = self.cloud.role(HUB, f"mlp-{tag}", [statement], Path=names.PROJECT_ROLE_PATH, Tags=tags(tag))
+        arn = self.cloud.role(HUB, f"mlp-{tag}", [statement], Path=names.PROJECT_ROLE_PATH, Tags=tags(tag, GROUP))
         return self.cloud.assume(arn)
 
-    def enter(self, credentials: dict[str, str], tag: str) -> dict[str, str]:
-        """Return credentials of the deploy role, tagged for a stage."""
+    def enter(self, credentials: dict[str, str], tag: str, group: str | None = GROUP) -> dict[str, str]:
+        """Return credentials of the deploy role, tagged for a stage and a group of models."""
         sts = self.cloud.client("sts", HUB, credentials)
-        answer = sts.assume_role(RoleArn=DEPLOY_ROLE, RoleSessionName="deployment", Tags=tags(tag))
+        answer = sts.assume_role(RoleArn=DEPLOY_ROLE, RoleSessionName="deployment", Tags=tags(tag, group))
         session: dict[str, str] = answer["Credentials"]
         return session
 
@@ -129,6 +131,9 @@ def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path
     bare = {"RoleName": f"mlp-{PROJECT}-test-x", "Path": names.DEPLOYMENT_ROLE_PATH, "AssumeRolePolicyDocument": "{}"}
     assert refused(lambda: mine("iam").create_role(**bare, Tags=tags(f"{PROJECT}-test")))
 
+    for group in (None, OTHER_GROUP):
+        assert refused(partial(builds.enter, of_test, f"{PROJECT}-test", group))
+    session_reads_models_of_its_group_only(cloud, sessions["test"])
     outsider_stays_in_the_stage_that_made_its_role(cloud, sessions["test"], own, their)
     mine("s3").delete_object(Bucket=own, Key="packages/x")
     versions = cloud.client("s3", DEV).list_object_versions(Bucket=own)
@@ -138,6 +143,27 @@ def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path
     remaining = [s["StackName"] for s in cloud.client("cloudformation", DEV).describe_stacks()["Stacks"]]
     assert f"mlp-{PROJECT}-test-base" not in remaining
     assert f"mlp-{PROJECT}-prod-base" in remaining
+
+
+def session_reads_models_of_its_group_only(cloud: Cloud, session: dict[str, str]) -> None:
+    """The hub lets the deploy role of every account read all models; the session's tag says which it is about."""
+    bucket, hub = names.registry_bucket(HUB, REGION), cloud.client("s3", HUB)
+    hub.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    readers = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{DEV}:root"},
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+    }
+    hub.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [readers]}))
+    s3 = cloud.client("s3", DEV, session)
+    for group in (GROUP, OTHER_GROUP):
+        hub.put_object(Bucket=bucket, Key=f"packages/{group}/1/model.tar.gz", Body=b"1")
+    assert s3.get_object(Bucket=bucket, Key=f"packages/{GROUP}/1/model.tar.gz")["Body"].read() == b"1"
+    assert s3.list_objects_v2(Bucket=bucket, Prefix=f"packages/{GROUP}/1/")["KeyCount"] == 1
+    assert refused(partial(s3.get_object, Bucket=bucket, Key=f"packages/{OTHER_GROUP}/1/model.tar.gz"))
+    for prefix in (f"packages/{OTHER_GROUP}/", "packages/", ""):
+        assert refused(partial(s3.list_objects_v2, Bucket=bucket, Prefix=prefix))
 
 
 def outsider_stays_in_the_stage_that_made_its_role(cloud: Cloud, session: dict[str, str], own: str, their: str) -> None:

@@ -17,6 +17,7 @@ from deployment.settings import Build
 
 DEPLOY_ROLE = "ml-platform-deploy"
 TAG = "ml-platform-deployment"
+GROUP_TAG = "ml-platform-group"  # says whose models the session may read
 # A role that another role assumes gives sessions of at most an hour, whatever the role allows (IAM user guide, "Roles
 # terms and concepts", role chaining). botocore asks for a new one in good time.
 _SESSION_S = 3600
@@ -63,7 +64,10 @@ def assume(build: Build, stage: str, *, hub: Any) -> Target:
             RoleArn=f"arn:{build.partition}:iam::{place.account}:role/{DEPLOY_ROLE}",
             RoleSessionName=f"{build.tag(stage)}-{build.execution_id}"[:64],
             DurationSeconds=_SESSION_S,
-            Tags=[{"Key": TAG, "Value": build.tag(stage)}],
+            Tags=[
+                {"Key": TAG, "Value": build.tag(stage)},
+                {"Key": GROUP_TAG, "Value": build.model_package_group},
+            ],
         )["Credentials"]
         return {
             "access_key": answer["AccessKeyId"],

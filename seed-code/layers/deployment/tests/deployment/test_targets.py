@@ -33,13 +33,16 @@ class Sts:
         }
 
 
-def test_a_stage_is_entered_with_its_tag_and_no_other(build: Build, aws: Aws) -> None:
+def test_a_stage_is_entered_with_its_tag_and_that_of_the_group_and_no_other(build: Build, aws: Aws) -> None:
     sts = Sts(60)
     aws.answers["sts", "AssumeRole"] = sts.AssumeRole
     target = targets.assume(build, "prod", hub=aws)
     (request,) = sts.given
     assert request["RoleArn"] == f"arn:aws:iam::{build.places['prod'].account}:role/ml-platform-deploy"
-    assert request["Tags"] == [{"Key": "ml-platform-deployment", "Value": f"{build.project_id}-prod"}]
+    assert request["Tags"] == [
+        {"Key": "ml-platform-deployment", "Value": f"{build.project_id}-prod"},
+        {"Key": "ml-platform-group", "Value": build.model_package_group},
+    ]
     assert request["DurationSeconds"] == 3600
     assert len(request["RoleSessionName"]) <= 64
     assert target.session.get_credentials().access_key == "1".zfill(20)
