@@ -273,7 +273,7 @@ def test_a_model_that_is_swapped_while_it_is_approved_reaches_neither_stage(depl
         assert "is no longer what was promoted: containers differ" in text
         assert text.endswith("exit status 1")
     s3.put_object(Bucket=bucket_name, Key=key, Body=b"other bytes in its place")
-    for text in [deployed.run("render", "test"), *(deployed.run("deploy", stage) for stage in names.STAGES)]:
+    for text in (deployed.run("render", "test"), deployed.run("deploy", "prod")):
         assert f"{key} (1 in all) is another file" in text
         assert text.endswith("exit status 1")
     assert {stage: deployed.keys(stage) for stage in names.STAGES} == before
