@@ -6,6 +6,7 @@ UV ?= .tools/uv
 DATA ?=
 LABEL ?=
 FAULTS ?=
+BASE ?=
 E2E ?=
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once when installed: otherwise every start of Python compiles the CDK again where bytecode is not written.
@@ -41,8 +42,8 @@ format: .venv/.ready  ## Format the code and apply safe lint fixes
 synth: .venv/.ready node_modules/.ready  ## Synthesise the CDK app into cdk.out/
 	@node_modules/.bin/cdk synth --quiet
 
-bench: environments  ## Time synth and the steps of the rehearsal over several runs; prints medians
-	@.venv/bin/python -m rehearsal.bench
+bench: environments  ## Time synth and the steps of the rehearsal over several runs; prints medians (BASE=revision: and the ratio to it)
+	@.venv/bin/python -m rehearsal.bench $(if $(BASE),--base '$(BASE)')
 
 ifdef ORGANIZATION
 e2e: environments
