@@ -430,7 +430,7 @@ def resource_needs(
             )
         return
     before = properties if before is None else before
-    for action in sorted(_asked(resource_type, phase)):
+    for action in sorted(asked(resource_type, phase)):
         if not any(e.applies(properties, before) for e in exceptions_of(action, resource_type)):
             yield Need(
                 action=action,
@@ -480,8 +480,12 @@ def exceptions_of(action: str, resource_type: str) -> list[NotAsked]:
 
 
 @cache
-def _asked(resource_type: str, phase: Phase) -> frozenset[str]:
-    """Actions of a handler, in IAM's spelling, with those for tags that it leaves to another place of its schema."""
+def asked(resource_type: str, phase: Phase) -> frozenset[str]:
+    """Return the actions of a handler, in IAM's spelling, with those for tags that are elsewhere in the schema.
+
+    Raises:
+        SchemaError: The type has no usable schema.
+    """
     actions = set(handlers(resource_type)[phase])
     for action in tag_permissions(resource_type):
         is_removal = re.search(r":(Untag|DeleteTags|RemoveTags|Delete\w+Tagging)", action) is not None

@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.organization import RehearsalError, wait_for
+from rehearsal.organization import HUB, REGION, RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rehearsal.organization import AwsClient
 
 _STACK_TIMEOUT_S: Final = 300.0
+BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
+EXECUTION_ROLE_ARN: Final = f"arn:aws:iam::{HUB}:role/cdk-{BOOTSTRAP_QUALIFIER}-cfn-exec-role-{HUB}-{REGION}"
+"""Role that `cdk bootstrap` makes for CloudFormation in the hub, with the policies of pipeline/execution_policy.py."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def deploy(
         StackName=stack.name,
         TemplateURL=f"{endpoint}/{bucket}/{key}",
         Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        RoleARN=EXECUTION_ROLE_ARN,
     )
     return wait_for_stack(stack.name, cloudformation, doing=doing)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
+from pipeline import execution_policy
 from products.shared import names
 from rehearsal import (
     demo_data,
@@ -62,7 +63,6 @@ DOMAIN_NAME: Final = "claims-lab"
 PROJECT_NAME: Final = "first-model"
 DATA_BUCKET: Final = f"data-lake-{DEV}-{REGION}"
 REPOSITORY: Final = f"data-science/{PROJECT_NAME}"
-_BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
 _PROVISION_TIMEOUT_S: Final = 300.0
 _PIPELINE_TIMEOUT_S: Final = 900.0
 
@@ -208,17 +208,27 @@ def _vend_person(world: World, account: str, role: str, permission_set: str, *, 
 
 
 def _bootstrap_hub(world: World) -> None:
-    """Leave what `cdk bootstrap` leaves: the bucket for file assets and the version parameter."""
+    """Leave what `cdk bootstrap` leaves: bucket for file assets, version parameter, and the role for CloudFormation."""
     administrator = Credentials.administrator(HUB)
     world.client("s3", administrator).create_bucket(
         Bucket=_bootstrap_bucket(), CreateBucketConfiguration={"LocationConstraint": REGION}
     )
-    version = f"/cdk-bootstrap/{_BOOTSTRAP_QUALIFIER}/version"
+    version = f"/cdk-bootstrap/{deployment.BOOTSTRAP_QUALIFIER}/version"
     world.client("ssm", administrator).put_parameter(Name=version, Type="String", Value="30")
+    iam = world.client("iam", administrator)
+    name = deployment.EXECUTION_ROLE_ARN.rsplit("/", 1)[1]
+    trust = {"Effect": "Allow", "Principal": {"Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+    for number, policy in enumerate(execution_policy.documents(HUB, "aws"), start=1):
+        made = iam.create_policy(
+            PolicyName=f"ml-platform-hub-execution-{number}", PolicyDocument=json.dumps(policy, separators=(",", ":"))
+        )
+        iam.attach_role_policy(RoleName=name, PolicyArn=made["Policy"]["Arn"])
 
 
 def _bootstrap_bucket() -> str:
-    return f"cdk-{_BOOTSTRAP_QUALIFIER}-assets-{HUB}-{REGION}"
+    return f"cdk-{deployment.BOOTSTRAP_QUALIFIER}-assets-{HUB}-{REGION}"
 
 
 def synthesise(world: World) -> str:
@@ -566,7 +576,7 @@ STEPS: Final = (
         "Publish the releases",
         "hub",
         publish_releases,
-        "CloudFormation runs without a role of its own. The pipeline's builds run here, each as its own role.",
+        "The pipeline's builds run here, each as its own role.",
     ),
     Step("Roll out the baselines", "all", roll_out_baselines, "The StackSets are applied at once, in one process."),
     Step("Publish and share the portfolios", "hub", publish_portfolios),
@@ -604,7 +614,7 @@ STEPS: Final = (
         "Deploy to test and try the endpoint",
         "test",
         deployment_steps.deploy_to_test,
-        "The endpoint is a process on this machine that serves the model archive; CloudFormation acts as root.",
+        "The endpoint is a process on this machine that serves the model archive.",
     ),
     Step("Approve production as ML engineer: no", "hub", deployment_steps.try_to_approve),
     Step(

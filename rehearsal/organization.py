@@ -20,6 +20,7 @@ import boto3
 import botocore.credentials
 from botocore.config import Config
 
+from rehearsal import caller_permissions
 from rehearsal.cloud.handshake import complete_handshake
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ AwsClient: TypeAlias = Any
 """A boto3 client: its operations are made from service models at run time."""
 
 _POLL_S: Final = 0.1
+_PERMISSIONS: Final = "permissions.json"
 T = TypeVar("T")
 
 
@@ -150,6 +152,7 @@ class Organization:
         temporary.mkdir(parents=True)
         config = self.work / "organization.json"
         config.write_text(json.dumps(self._config(port), indent=1), encoding="utf-8")
+        caller_permissions.write(self.work / _PERMISSIONS)
         # A clean environment: no credentials, proxies or AWS settings of the person reach the emulator or what it runs.
         environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -209,6 +212,7 @@ class Organization:
             },
             "accounts": {account: {"name": name} for account, name in ACCOUNTS.items()},
             "faults": self.faults,
+            "permissions": str(self.work / _PERMISSIONS),
             "git_root": str(self.work / "git"),
             "seed_python": str(ROOT / ".venv-seed/bin/python"),
             "interpreters": _interpreters(),

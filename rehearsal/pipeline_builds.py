@@ -10,7 +10,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.deployment import wait_for_stack
+from rehearsal.deployment import EXECUTION_ROLE_ARN, wait_for_stack
 from rehearsal.organization import HUB, ROOT, Credentials, Organization, RehearsalError, wait_for
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ def deploy(organization: Organization, assembly: Path, *, doing: Callable[[str],
     template = json.loads((assembly / f"{STACK}.template.json").read_text(encoding="utf-8"))
     cloudformation = organization.client("cloudformation", Credentials.administrator(HUB))
     cloudformation.create_stack(
-        StackName=STACK, TemplateBody=json.dumps(builds_of(template)), Capabilities=["CAPABILITY_NAMED_IAM"]
+        StackName=STACK,
+        TemplateBody=json.dumps(builds_of(template)),
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        RoleARN=EXECUTION_ROLE_ARN,
     )
     wait_for_stack(STACK, cloudformation, doing=doing)
 

@@ -41,6 +41,12 @@ def _key(request: Json) -> tuple[str, str]:
     return request["ResourceId"], request["ScalableDimension"]
 
 
+def target_arn(resource_id: str, dimension: str) -> str | None:
+    """Return the ARN of a target; None while it is not registered."""
+    target: Json | None = _targets.get((resource_id, dimension))
+    return str(target["ScalableTargetARN"]) if target else None
+
+
 def _missing(kind: str, request: Json) -> ServiceError:
     return ServiceError(
         "ObjectNotFoundException",

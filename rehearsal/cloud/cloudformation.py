@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ministack.services import cloudformation, eventbridge
-from ministack.services.cloudformation import custom_resource, engine, helpers
+from ministack.services import cloudformation, eventbridge, iam
+from ministack.services.cloudformation import custom_resource, engine, helpers, provisioners
 
 from rehearsal.cloud.callers import authorize, require_trust
 from rehearsal.cloud.core import Records, ServiceError, random_id
@@ -144,10 +144,16 @@ _service_roles: Final = Records()
 """Roles with which stacks were made: CloudFormation keeps using them until it is told another."""
 
 
+def service_role(stack_name: str) -> str | None:
+    """Return the ARN of the role with which CloudFormation works on a stack; None for the permissions of its caller."""
+    role: str | None = _service_roles.get(stack_name)
+    return role
+
+
 def _checks_role(operation: Callable[[Json], Reply], *, creates: bool) -> Callable[[Json], Reply]:
     """Let an operation on a stack fail when the caller may not pass its service role, or the role is not to be had.
 
-    The resources are made by root all the same (see docs/rehearsal.md). Source:
+    What the role may do is looked at for every resource (`rehearsal.cloud.stack_roles`). Source:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
     """
 
@@ -208,11 +214,27 @@ def _install_failed_stacks() -> None:
     cloudformation._ACTION_HANDLERS["CreateStack"] = created
 
 
+def _install_boundaries() -> None:
+    """Give roles the permissions boundary of their template: MiniStack's resource handler leaves it out."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    create, update = handlers["create"], handlers["update"]
+
+    def bounded(made: Created, properties: Json) -> Created:
+        iam._roles[made[0]]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+        return made
+
+    handlers["create"] = lambda logical_id, properties, stack: bounded(
+        create(logical_id, properties, stack), properties
+    )
+    handlers["update"] = lambda physical_id, old, new, *place: bounded(update(physical_id, old, new, *place), new)
+
+
 def install() -> None:
     """Mend conditions and service roles, and register the resource type of event bus policies."""
     _install_conditions()
     _install_service_roles()
     _install_failed_stacks()
+    _install_boundaries()
     _install_staged_templates()
     # The name localhost may resolve to an address on which nothing listens.
     custom_resource._HOST = "127.0.0.1"

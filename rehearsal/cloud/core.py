@@ -71,6 +71,8 @@ class Organization:
             that it was made from. Default: none; builds use `seed_python` and install what they lock.
         approval_minute_seconds: How long a minute of the time limit of an approval takes. Default: 60.
         faults: Disturb the functions of the platform on purpose (`rehearsal.cloud.faults`). Default: False.
+        permissions: File that says what resource types ask for (`rehearsal.cloud.stack_roles`). Default: none; only the
+            root of an account makes stacks then.
     """
 
     port: int
@@ -89,6 +91,7 @@ class Organization:
     interpreters: Mapping[str, str] = field(default_factory=dict)
     approval_minute_seconds: float = 60
     faults: bool = False
+    permissions: Path | None = None
 
     @property
     def endpoint(self) -> str:
@@ -123,6 +126,7 @@ class Organization:
             interpreters=raw.get("interpreters", {}),
             approval_minute_seconds=float(raw.get("approval_minute_seconds", 60)),
             faults=bool(raw.get("faults", False)),
+            permissions=Path(raw["permissions"]) if "permissions" in raw else None,
         )
 
     def accounts_in(self, target: str) -> tuple[str, ...]:
@@ -239,7 +243,7 @@ def overlay(service: str, operation: str) -> Callable[[Operation], Operation]:
     """Answer an operation with the decorated function: it takes the request and returns the response.
 
     The function runs on a worker thread in the caller's account and region, raises `ServiceError` to fail, and may be
-    called by CloudFormation as well (then as root).
+    called by CloudFormation as well.
     """
 
     def register(function: Operation) -> Operation:

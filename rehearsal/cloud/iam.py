@@ -545,37 +545,93 @@ def may(
         resource_arn: What it is done to.
         context: Condition keys, e.g. ``{"codeconnections:FullRepositoryId": "team/churn"}``.
     """
+    return refusal(credentials, action, resource_arn, context) is None
+
+
+def refusal(
+    credentials: Credentials | str,
+    action: str,
+    resource_arn: str | None,
+    context: Mapping[str, Value] | None = None,
+    *,
+    policy: Json | None = None,
+) -> str | None:
+    """Return why somebody may not do something, in AWS's words; None if they may.
+
+    Args:
+        credentials: A role session, or an access key.
+        action: e.g. ``codeconnections:UseConnection``.
+        resource_arn: What it is done to; None asks whether they may do it to anything at all.
+        context: Condition keys, e.g. ``{"codeconnections:FullRepositoryId": "team/churn"}``.
+        policy: Policy of the resource, where it is not there yet. Default: the one that it has.
+    """
     service = action.split(":", 1)[0]
     access_key = credentials if isinstance(credentials, str) else credentials.access_key
     principal = iam_evaluator.resolve_principal(access_key, get_account_id())
     if isinstance(principal, iam_evaluator.AuthError):
-        return False
+        return str(principal.message)
     keys: dict[str, Value] = {key.lower(): value for key, value in (context or {}).items()}
     evaluated = iam_evaluator.EvalContext(
         principal_arn=principal.arn,
         principal_type=principal.type,
         principal_account=principal.account,
         action=action,
-        resource_arn=resource_arn,
+        resource_arn=resource_arn or "*",
         region=get_region(),
         service_context=keys,
         principal_keys=principal.keys,
     )
     # An account's root has every permission there, and elsewhere what a resource policy gives it.
-    everything = [
-        iam_evaluator.parse_policy_document({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
-    ]
-    result = iam_evaluator.evaluate(
-        evaluated, everything if principal.policies is None else principal.policies, *principal.limits
+    policies = principal.policies if principal.policies is not None else [_EVERYTHING]
+    if resource_arn is None:
+        layers = (policies, *principal.limits)
+        if all(_allows_anywhere(action, layer) for layer in layers):
+            return None
+        result = iam_evaluator.EvalResult("ImplicitDeny")
+    else:
+        result = iam_evaluator.evaluate(evaluated, policies, *principal.limits)
+        look_up = POLICIES.get(service) if resource_arn.startswith("arn:") else None
+        found = look_up(resource_arn) if look_up else iam_evaluator._resource_policy(service, resource_arn)
+        if policy is not None:
+            found = policy, get_account_id()
+        if found is not None:
+            required = service in iam_evaluator._POLICY_REQUIRED
+            result = iam_evaluator.combine_resource_policy(
+                result, evaluated, *found, required=required, limits=principal.limits
+            )
+    if str(result.decision) == "Allow":
+        return None
+    denied = str(result.decision) == "Deny"
+    why = (
+        "with an explicit deny in a policy"
+        if denied
+        else f"because no identity-based policy allows the {action} action"
     )
-    look_up = POLICIES.get(service)
-    found = look_up(resource_arn) if look_up else iam_evaluator._resource_policy(service, resource_arn)
-    if found is not None:
-        required = service in iam_evaluator._POLICY_REQUIRED
-        result = iam_evaluator.combine_resource_policy(
-            result, evaluated, *found, required=required, limits=principal.limits
-        )
-    return str(result.decision) == "Allow"
+    return f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource_arn or 'any'} {why}"
+
+
+def is_administrator(access_key: str) -> bool:
+    """Whether somebody may do everything, whatever else their policies say."""
+    principal = iam_evaluator.resolve_principal(access_key, get_account_id())
+    if isinstance(principal, iam_evaluator.AuthError) or principal.policies is None or principal.limits:
+        return False
+    statements = [statement for policy in principal.policies for statement in policy]
+    everything = any(s.actions == ["*"] and s.resources == ["*"] and not s.conditions for s in statements)
+    return everything and all(s.effect == "Allow" for s in statements)
+
+
+_EVERYTHING: Final = iam_evaluator.parse_policy_document(
+    {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+)
+
+
+def _allows_anywhere(action: str, layer: list[list[iam_evaluator.ParsedStatement]]) -> bool:
+    """Whether a statement allows an action on something, under whatever condition."""
+    return any(
+        statement.effect == "Allow" and iam_evaluator._action_matches(action, statement.actions, statement.not_actions)
+        for statements in layer
+        for statement in statements
+    )
 
 
 def install() -> None:

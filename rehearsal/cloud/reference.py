@@ -58,7 +58,7 @@ def _service(prefix: str) -> dict[str, Any]:
     names = {name.lower(): name for name in found["privileges"]}
     for low, action in newer.get("Actions", {}).items():
         rows = found["privileges"].setdefault(names.get(low, low), {"resource_types": {}})["resource_types"]
-        if not any(rows):
+        if low not in names:  # of others the reference itself says that they have no resource level
             for kind in action.get("Resources", ()):
                 rows[kind] = {"condition_keys": [], "dependent_actions": [], "required": False}
     return found

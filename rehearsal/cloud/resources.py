@@ -24,8 +24,9 @@ def resource_type(
 ) -> None:
     """Register a resource type.
 
-    Handlers run on a worker thread (they may call the endpoint) in the stack's account and region, with the permissions
-    of root. An exception fails the resource with its text as the reason.
+    Handlers run on a worker thread (they may call the endpoint) in the stack's account and region, after
+    `rehearsal.cloud.stack_roles` has decided for whom CloudFormation acts. An exception fails the resource with its
+    text as the reason.
 
     Args:
         name: e.g. ``AWS::SageMaker::Domain``.

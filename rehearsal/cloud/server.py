@@ -46,6 +46,7 @@ MODULES: Final = (
     "sagemaker_cards",
     "apigateway",
     "sagemaker_resources",
+    "stack_roles",
     "projects",
     "faults",
 )

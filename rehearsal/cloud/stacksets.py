@@ -5,6 +5,9 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/a
 
 from __future__ import annotations
 
+import hashlib
+import json
+import threading
 import time
 import uuid
 from collections import Counter
@@ -54,6 +57,7 @@ class StackSet:
 
 
 _stack_sets: Final[dict[str, StackSet]] = {}
+_execution_roles: Final = threading.Lock()
 
 
 def _check(properties: Json) -> None:
@@ -107,10 +111,29 @@ def _template(properties: Json) -> str:
         raise ServiceError("ValidationError", f"S3 error: {url}: {error}") from error
 
 
+def _execution_role(account: str) -> core.Credentials:
+    """Return a session of the role with which StackSets works in a target account; the first stack set makes the role.
+
+    Its name begins with ``stacksets-exec-``, and it may do everything there: https://docs.aws.amazon.com/
+    AWSCloudFormation/latest/UserGuide/stacksets-orgs-activate-trusted-access.html
+    """
+    name = f"stacksets-exec-{hashlib.sha256(account.encode()).hexdigest()[:32]}"
+    with _execution_roles:
+        iam = core.client("iam")
+        try:
+            iam.get_role(RoleName=name)
+        except iam.exceptions.NoSuchEntityException:
+            trusted = f"arn:aws:iam::{core.organization().management_account}:root"
+            trust = {"Effect": "Allow", "Principal": {"AWS": trusted}, "Action": "sts:AssumeRole"}
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+            iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    return core.role_session(f"arn:aws:iam::{account}:role/{name}", "StackSets")
+
+
 def _deploy(stack_set: StackSet, instance: Instance, template: str, properties: Json) -> str | None:
     """Create or update one instance and return why it failed, or None."""
     with core.as_account(instance.account, instance.region):
-        client = core.client("cloudformation")
+        client = core.client("cloudformation", credentials=_execution_role(instance.account))
         _forget_failed_creation(client, stack_set, instance)
         stack = stack_set.stacks.get(instance) or f"StackSet-{stack_set.name}-{uuid.uuid4()}"
         operation = client.update_stack if instance in stack_set.stacks else client.create_stack
@@ -161,7 +184,7 @@ def _settle(cloudformation: core.AwsClient, stack: str, good: set[str]) -> str |
 
 def _delete_instance(stack_set: StackSet, instance: Instance) -> str | None:
     with core.as_account(instance.account, instance.region):
-        client = core.client("cloudformation")
+        client = core.client("cloudformation", credentials=_execution_role(instance.account))
         stack = stack_set.stacks.pop(instance)
         client.delete_stack(StackName=stack)
         return _settle(client, stack, {"DELETE_COMPLETE"})

@@ -18,6 +18,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from rehearsal import caller_permissions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -187,7 +189,9 @@ def configuration(folder: Path, port: int) -> Path:
         "approval_minute_seconds": 0.02,
         "interpreters": {hashlib.sha256(LOCK).hexdigest(): sys.executable},
         "seed_runner_path": str(ROOT / "seed-code/layers/project"),
+        "permissions": str(folder / "permissions.json"),
     }
+    caller_permissions.write(folder / "permissions.json")
     path = folder / "cloud.json"
     path.write_text(json.dumps(content))
     return path

@@ -128,7 +128,7 @@ def test_a_typed_parameter_is_looked_up_with_the_rights_of_the_caller(cloud: Clo
 
     def may(*actions: str) -> AwsClient:
         statements: list[dict[str, Any]] = [
-            {"Effect": "Allow", "Action": ["cloudformation:*", "sns:*"], "Resource": "*"},
+            {"Effect": "Allow", "Action": ["cloudformation:*", "iam:GetRole", "sns:*"], "Resource": "*"},
             *({"Effect": "Allow", "Action": action, "Resource": _LOOK_UP[action]} for action in actions),
         ]
         role = cloud.role(DEV, f"deploys-{stack}-{len(actions)}", statements)

@@ -122,7 +122,8 @@ def projects(cloud: Cloud) -> Projects:
     )
     catalog.associate_product_with_portfolio(ProductId=product_id, PortfolioId=portfolio)
     cloudformation = ["CreateStack", "UpdateStack", "DeleteStack", "DescribeStacks", "DescribeStackEvents"]
-    launch = cloud.role(DEV2, "project-launch", [statement([f"cloudformation:{action}" for action in cloudformation])])
+    takes = [*(f"cloudformation:{action}" for action in cloudformation), "ssm:*Parameter*", "ssm:*Tags*"]
+    launch = cloud.role(DEV2, "project-launch", [statement(takes)])
     catalog.create_constraint(
         PortfolioId=portfolio, ProductId=product_id, Type="LAUNCH", Parameters=json.dumps({"RoleArn": launch})
     )

@@ -211,6 +211,7 @@ def catalog(cloud: Cloud) -> Catalog:
         s3.put_object(Bucket=BUCKET, Key=f"releases/queue/{version}/template.json", Body=json.dumps(template(version)))
     statements = [
         {"Effect": "Allow", "Action": CLOUDFORMATION_CALLS, "Resource": "*"},
+        {"Effect": "Allow", "Action": ["sqs:*Queue*", "servicecatalog:*TagOption*"], "Resource": "*"},
     ]
     for account in (HUB, DEV, DEV2):
         cloud.role(account, "catalog-launch", statements)
