@@ -13,12 +13,13 @@ from pipeline.stack import PipelineStack
 ROOT = Path(__file__).resolve().parent
 
 
-def build(*, hub: object = None, outdir: str | None = None) -> App:
+def build(*, hub: object = None, outdir: str | None = None, checks: bool = True) -> App:
     """Return the app, not yet synthesised.
 
     Args:
         hub: Settings to use instead of those in the context (cdk.json, ``-c hub=…`` or ``CDK_CONTEXT_JSON``).
         outdir: Folder for the cloud assembly. Default: the CDK's own choice.
+        checks: Whether cdk-nag looks at every stack, which takes two thirds of the synthesis. Default: yes.
 
     Raises:
         SettingsError: The settings are not usable.
@@ -26,7 +27,8 @@ def build(*, hub: object = None, outdir: str | None = None) -> App:
     # The CDK command line passes the same context; without it (python app.py, tests) the feature flags come from here.
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = App(context=context, outdir=outdir, tree_metadata=False, analytics_reporting=False)
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    if checks:
+        Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     settings = HubSettings.from_app(app) if hub is None else HubSettings.parse(hub)
     environment = Environment(account=settings.account_id, region=settings.home_region)
     PipelineStack(app, "MlPlatformPipeline", settings=settings, root=ROOT, env=environment)

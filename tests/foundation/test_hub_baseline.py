@@ -9,7 +9,7 @@ import pytest
 from foundation.launch_role import HUB
 from pipeline.bundling import asset_key
 from products.shared import names
-from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, Assembly, hub_assembly, synthesise
+from tests.hub import ACCOUNT, OTHER_REGION, REGION, TWO_REGIONS, Assembly, hub_assembly, synthesise
 from tests.policy import Launch, allows
 
 STACK: Final = "ml-platform-hub-baseline"
@@ -19,7 +19,7 @@ TOPIC: Final = "AWS::SNS::Topic"
 
 @pytest.fixture(scope="module")
 def two_regions() -> Assembly:
-    return synthesise({**SETTINGS, "regions": [REGION, OTHER_REGION], "connection_arn": CONNECTION})
+    return synthesise({**TWO_REGIONS, "connection_arn": CONNECTION}, checks=False)
 
 
 def landed(assembly: Assembly, region: str = REGION) -> Launch:

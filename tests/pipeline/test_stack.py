@@ -22,11 +22,11 @@ from tests.hub import (
     OU,
     REGION,
     SETTINGS,
+    TWO_REGIONS,
     Assembly,
     hub_assembly,
     resources,
     synthesise,
-    two_region_assembly,
 )
 from tests.policy import Launch, allows
 
@@ -55,7 +55,7 @@ def sample() -> Assembly:
 
 @pytest.fixture(scope="module")
 def two_regions() -> Assembly:
-    return two_region_assembly()
+    return synthesise(TWO_REGIONS)
 
 
 def actions(assembly: Assembly) -> list[list[str]]:
