@@ -240,6 +240,7 @@ PROPERTIES: Final = (
             "!ec2:Describe*",
             "sagemaker:*",
             "!sagemaker:List*",
+            "!sagemaker:DescribeDomain",
             "cloudformation:*",
             "!cloudformation:Describe*",
             "ssm:*",
