@@ -304,6 +304,11 @@ class Record:
         """The record as JSON."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether deployments can compare the copy with what was promoted; no record had these ETags at first."""
+        return all(entry.target_etag for entry in self.artifacts)
+
     def claimed(self, *, now: float, until: float) -> Self:
         """Return the record with the right to work on it.
 
@@ -321,14 +326,17 @@ Task = Literal["nothing", "promote", "reflect", "note"]
 def task_for(decision: Decision, record: Record | None) -> Task:
     """Return what a package in development needs.
 
-    ``promote``: copy it, or finish copying it. ``reflect``: bring the decision to the existing copy. ``note``: only
-    record the decision, since there is no copy that it could concern.
+    ``promote``: copy it, finish copying it, or verify a copy again that deployments cannot compare with what was
+    promoted. ``reflect``: bring the decision to the existing copy. ``note``: only record the decision, since there is
+    no copy that it could concern.
     """
     seen = record.seen if record else None
     if seen is not None and decision.when < seen.when:
         return "nothing"  # read before a change that has been dealt with already
     if record is not None and record.package is not None and record.complete:
-        return "nothing" if decision == seen else "reflect"
+        if decision == seen:
+            return "nothing"
+        return "reflect" if record.is_comparable or decision.status != APPROVED else "promote"
     if decision.status == APPROVED:
         return "promote"
     if record is not None and record.started is not None:

@@ -186,6 +186,8 @@ class _Run:
 
     def _promote(self, *, first_attempt: bool) -> None:
         use, group = self._use, self._group
+        if self._entry.record.complete:
+            self._reopen()
         use.registry.ensure_group(
             self._arn.group_in(use.hub_account, group),
             f"Approved models of {self._arn.group} in account {self._arn.account}",
@@ -233,6 +235,15 @@ class _Run:
         )
         use.cards.publish(group, cards.content(card))
         self._finish(package, copied)
+
+    def _reopen(self) -> None:
+        """Let the ML engineer decide anew on a copy that nothing vouches for: its files may be replaced now."""
+        record, text = self._entry.record, self._decision.sentence(self._arn.account)
+        hub = self._use.registry.describe(record.package) if record.package else None
+        if record.package and hub and hub.get("ModelApprovalStatus") == core.APPROVED:
+            pending = {"ModelApprovalStatus": core.PENDING, "ApprovalDescription": text}
+            self._use.registry.update(record.package, pending)
+        self._save(replace(record, complete=False))
 
     def _copied_request(self) -> tuple[dict[str, Any], tuple[Copied, ...]]:
         """Copy images and artifacts, and return the request that names the copies, and the copies."""

@@ -91,6 +91,50 @@ def test_an_approval_that_is_taken_back_stops_the_copy(cloud: Cloud, function: F
     assert cloud.copies[0]["ModelApprovalStatus"] == "PendingManualApproval"
 
 
+def forget_what_was_promoted(cloud: Cloud) -> str:
+    """Leave of a promotion what the function left before deployments compared; return the key that is missing."""
+    for (bucket, key), entry in cloud.objects.items():
+        if bucket == BUCKET and key.startswith("promotions/"):
+            record = json.loads(entry.body)
+            record["artifacts"] = [{k: v for k, v in a.items() if k != "target_etag"} for a in record["artifacts"]]
+            entry.body = json.dumps(record).encode()
+    (missing,) = [key for bucket, key in cloud.objects if bucket == BUCKET and key.startswith("promoted/")]
+    del cloud.objects[BUCKET, missing]
+    return missing
+
+
+@pytest.mark.parametrize("first", ["Rejected", "Approved"])
+def test_a_copy_from_before_deployments_compared_is_vouched_for_by_the_next_approval_and_decided_anew(
+    cloud: Cloud, function: Function, arn: str, first: str
+) -> None:
+    decide_in_hub(cloud, "Approved", "deploy it")
+    missing, files = forget_what_was_promoted(cloud), len(cloud.of("CopyObject"))
+    (before,) = [dict(package) for package in cloud.copies]
+    function.deliver(cloud.decide(arn, first, "again"))
+    function.deliver(cloud.decide(arn, "Approved", "still good"))
+    (package,) = cloud.copies
+    assert package["ModelPackageArn"] == before["ModelPackageArn"]
+    assert package["InferenceSpecification"] == before["InferenceSpecification"]
+    assert package["ModelApprovalStatus"] == "PendingManualApproval"
+    promoted = json.loads(cloud.objects[BUCKET, missing].body)
+    assert promoted["package"] == package["ModelPackageArn"]
+    assert all(size and etag for size, etag in promoted["objects"].values())
+    assert len(cloud.of("CopyObject")) == files
+    decide_in_hub(cloud, "Approved", "deploy it")
+    function.deliver(cloud.decide(arn, "Approved", "as before"))
+    assert cloud.copies[0]["ModelApprovalStatus"] == "Approved"
+
+
+def test_a_copy_from_before_deployments_compared_stays_rejected_by_the_engineer(
+    cloud: Cloud, function: Function, arn: str
+) -> None:
+    decide_in_hub(cloud, "Rejected", "too slow")
+    missing = forget_what_was_promoted(cloud)
+    function.deliver(cloud.decide(arn, "Approved", "again"))
+    assert (BUCKET, missing) in cloud.objects
+    assert cloud.copies[0]["ModelApprovalStatus"] == "Rejected"
+
+
 def test_every_decision_is_on_record_once_with_who_what_when_and_the_same_digest(
     cloud: Cloud, function: Function, arn: str
 ) -> None:

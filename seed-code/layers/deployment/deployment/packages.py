@@ -163,8 +163,8 @@ def as_promoted(s3: Any, package: ModelPackage, *, bucket: str, account: str) ->
     except s3.exceptions.ClientError as err:
         raise DeploymentError(
             f"Nobody knows what {package.arn} was when it was promoted, because s3://{bucket}/{key} cannot be read "
-            f"({err}). It is not deployed. Have the model approved in development, and approve the package which then "
-            f"appears here."
+            f"({err}). It is not deployed. Have its lead approve the original in development once more, then approve "
+            f"the package here again."
         ) from err
     record = json.loads(answer["Body"].read())
     promoted = parse({**record["content"], "ModelPackageArn": record["package"]})
