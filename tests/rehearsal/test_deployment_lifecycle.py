@@ -234,10 +234,14 @@ def stage_credentials(world: World, project: str, tag: str) -> Credentials:
     build = wait_for(done, overdue="the build was not over", timeout_s=30)
     found = {variable["name"]: variable["value"] for variable in build["exportedEnvironmentVariables"]}
     own = Credentials(found["KEY"], found["SECRET"], found["TOKEN"], HUB)
+    (made,) = builds.batch_get_projects(names=[f"mlp-{project}-test"])["projects"]
+    iam = world.client("iam", Credentials.administrator(HUB))
+    tags = iam.list_role_tags(RoleName=made["serviceRole"].rsplit("/", 1)[-1])["Tags"]
+    group = [{"Key": t["Key"], "Value": t["Value"]} for t in tags if t["Key"] == names.GROUP_TAG]  # none in 1.0.0
     answer = world.client("sts", own).assume_role(
         RoleArn=f"arn:aws:iam::{TEST}:role/{names.DEPLOY_ROLE}",
         RoleSessionName="attempt",
-        Tags=[{"Key": names.DEPLOYMENT_TAG, "Value": tag}],
+        Tags=[{"Key": names.DEPLOYMENT_TAG, "Value": tag}, *group],
     )["Credentials"]
     return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], TEST)
 

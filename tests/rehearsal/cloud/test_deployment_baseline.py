@@ -14,8 +14,11 @@ from cfnlint.decode import cfn_yaml
 
 from foundation.deployment_baseline import DeploymentBaselineTemplate
 from foundation.deployment_teardown import TEARDOWN_BUILD
+from lambdas.deployment import handler
+from lambdas.shared.custom_resource import NOT_CREATED
 from products.shared import names
-from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, REGION, ROOT, AwsClient, Cloud, eventually
+from tests.lambdas.cloudformation import AnswerBox, Context
+from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, REGION, ROOT, SESSION, AwsClient, Cloud, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +106,9 @@ def refused(call: Callable[[], object]) -> bool:
     return caught.value.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
 
 
-def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path: Path) -> None:
+def test_two_stages_in_one_account_come_stay_apart_and_go(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack = cloud.deploy(DEV, "deployment-baseline", baseline(tmp_path))
     assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "deployment-baseline")
     builds = Builds(cloud)
@@ -135,6 +140,8 @@ def test_two_stages_in_one_account_come_stay_apart_and_go(cloud: Cloud, tmp_path
         assert refused(partial(builds.enter, of_test, f"{PROJECT}-test", group))
     session_reads_models_of_its_group_only(cloud, sessions["test"])
     outsider_stays_in_the_stage_that_made_its_role(cloud, sessions["test"], own, their)
+    with AnswerBox() as box, monkeypatch.context() as environment:
+        second_project_with_the_id_is_refused(cloud, box, environment)
     mine("s3").delete_object(Bucket=own, Key="packages/x")
     versions = cloud.client("s3", DEV).list_object_versions(Bucket=own)
     for version in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
@@ -212,6 +219,59 @@ def outsider_stays_in_the_stage_that_made_its_role(cloud: Cloud, session: dict[s
     owner.delete_object(Bucket=their, Key="packages/x")
     iam.delete_role_policy(RoleName=name, PolicyName="all")
     iam.delete_role(RoleName=name)
+
+
+def second_project_with_the_id_is_refused(cloud: Cloud, box: AnswerBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function of Custom::Deployment itself, in a hub of two regions: its id is taken in the other one."""
+    away = "eu-central-1"
+    stage = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": DEPLOY_ROLE}
+    looks = {
+        "Effect": "Allow",
+        "Action": "codebuild:BatchGetProjects",
+        "Resource": f"arn:aws:codebuild:{away}:{HUB}:project/mlp-p-*-prod",
+    }
+    name = f"{names.DEPLOYMENT_FUNCTION}-check-{REGION}"
+    keys = cloud.assume(cloud.role(HUB, name, [stage, looks], Path=names.BASELINE_ROLE_PATH))
+    settings = {
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+        "PARTITION": "aws",
+        "REGIONS": f"{REGION},{away}",
+        "BUILD_PROJECT": "none",
+        "REQUESTS_TABLE": "none",
+    }
+    for key, value in settings.items():
+        monkeypatch.setenv(key, value)
+    handler.services.cache_clear()
+    builds = SESSION.client(
+        "codebuild",
+        endpoint_url=cloud.endpoint,
+        region_name=away,
+        aws_access_key_id=HUB,
+        aws_secret_access_key="test",
+    )
+
+    def create(project: str) -> str:
+        properties = {"ProjectId": project, "Stage": "prod", "AccountId": DEV, "Region": REGION}
+        handler.lambda_handler(box.event("Create", "Custom::Deployment", properties), Context())
+        answer = box.answers[-1]
+        assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", NOT_CREATED)
+        return str(answer["Reason"])
+
+    builds.create_project(
+        name="mlp-p-taken-prod",
+        serviceRole=cloud.role(HUB, "builds-away", []),
+        source={"type": "NO_SOURCE", "buildspec": "version: 0.2"},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={"type": "LINUX_CONTAINER", "image": "x", "computeType": "BUILD_GENERAL1_SMALL"},
+    )
+    assert f"was launched in region {away} of the hub" in create("p-taken")
+    # An id that nobody has gets as far as the account, which has no function here.
+    assert f"no function {names.BUCKET_EMPTIER_FUNCTION}" in create("p-free")
+    handler.services.cache_clear()
 
 
 def teardown(cloud: Cloud, tag: str) -> dict[str, str]:
