@@ -427,6 +427,20 @@ def open_studio(world: World) -> None:
     world.data_scientist = world.organization.open_studio(domain_id, "data-scientist", caller=signed_in)
 
 
+def act_as_data_scientist(world: World) -> Credentials:
+    """Return a session of the data scientists' role that the lead opens in Studio: it alone deletes projects."""
+    if world.domain is None or world.lead is None:
+        raise RehearsalError("there is no domain to open, or nobody to open it")
+    domain = world.domain.outputs
+    lead = world.organization.open_studio(domain["DomainId"], "lead-data-scientist", caller=world.lead)
+    session = world.client("sts", lead).assume_role(
+        RoleArn=domain["DataScientistRoleArn"],
+        RoleSessionName="lead",
+        Tags=[{"Key": "ml-platform-acts-as", "Value": "lead-data-scientist"}],
+    )["Credentials"]
+    return Credentials(session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"], DEV)
+
+
 def launch_project(world: World, name: str, repository: str) -> report.Launched:
     """Create a project of train-s3 as the data scientist and wait for it.
 

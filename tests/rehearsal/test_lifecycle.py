@@ -249,7 +249,9 @@ def test_terminating_a_project_empties_its_bucket_and_leaves_models_and_reposito
         s3.put_object(Bucket=bucket, Key="models/model.tar.gz", Body=body)
     roles = project_roles(platform)
     sagemaker = platform.client("sagemaker", platform.data_scientist)
-    sagemaker.delete_project(ProjectName=launched.name)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sagemaker.delete_project(ProjectName=launched.name)
+    platform.client("sagemaker", journey.act_as_data_scientist(platform)).delete_project(ProjectName=launched.name)
     end = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end and bucket in buckets(platform):
         time.sleep(0.1)
