@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -111,18 +111,16 @@ class World:
         """Return the same world with identity policies and boundaries alone."""
         return replace(self, resource_policies=())
 
+    @cached_property
+    def _by_place(self) -> Mapping[tuple[str, str], tuple[ResourcePolicy, ...]]:
+        found: dict[tuple[str, str], list[ResourcePolicy]] = {}
+        for policy in self.resource_policies:
+            found.setdefault((policy.account, policy.service), []).append(policy)
+        return {place: tuple(policies) for place, policies in found.items()}
+
     def policies_of(self, account: str, service: str) -> tuple[ResourcePolicy, ...]:
         """Return the resource policies of a service in an account."""
-        return _by_place(self.resource_policies).get((account, service), ())
-
-
-@lru_cache(64)
-def _by_place(policies: tuple[ResourcePolicy, ...]) -> Mapping[tuple[str, str], tuple[ResourcePolicy, ...]]:
-    found: dict[tuple[str, str], tuple[ResourcePolicy, ...]] = {}
-    for policy in policies:
-        place = (policy.account, policy.service)
-        found[place] = (*found.get(place, ()), policy)
-    return found
+        return self._by_place.get((account, service), ())
 
 
 def statements(document: Mapping[str, Any] | None) -> Statements:

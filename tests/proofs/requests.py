@@ -34,7 +34,8 @@ SLOTS: Final = 4
 """Values that a key with several values may have at once; no policy here asks for more than three different ones."""
 
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
-_ROLE_NAME: Final = "/:"  # what a name cannot hold
+_NAME: Final = "/:"  # what the name of a role cannot hold
+_PATH_AND_NAME: Final = ":"
 
 Slot = tuple[Formula, Text]
 """Whether a condition key has a value, and which."""
@@ -118,7 +119,12 @@ class Request:
             name = key.split("/", 1)[1]
             return [(True, tags[name])] if name in tags else []
         if key == "aws:principalarn" and actor.made:
-            return [(True, self._variable(key, (*tokens(actor.arn), *some("" if actor.tags is None else _ROLE_NAME))))]
+            return [
+                (
+                    True,
+                    self._variable(key, (*tokens(actor.arn), *some(_PATH_AND_NAME if actor.tags is None else _NAME))),
+                )
+            ]
         session = {name.lower(): value for name, value in actor.session.items()}
         known: dict[str, list[Slot]] = {
             "aws:principalaccount": [(True, actor.account)],

@@ -60,6 +60,8 @@ _shipped = having("stage-role", OWN_STAGE)
 _session = having("deploy-session", OWN_STAGE)
 _made = having("made-role", OWN_STAGE)
 _stage = together(_shipped, _session, _made)
+_execution = having("stage-role", OWN_STAGE, "ExecutionRole")
+_monitor = having("stage-role", OWN_STAGE, "MonitorRole")
 
 
 def _builds(world: World) -> list[Actor]:
@@ -273,10 +275,11 @@ PROPERTIES: Final = (
         where=lacking_key(_REQUEST_TAG, OWN_STAGE),
     ),
     Property(
-        says="A role that a stage makes gives the tag of another stage to nothing",
+        says="A role that a stage makes gives the tag of another stage to nothing that is not its own",
         who=_made,
         may=("sagemaker:AddTags", "apigateway:*", "application-autoscaling:*", "kms:TagResource", "iam:TagRole"),
-        where=having_key(_REQUEST_TAG, *OTHER_STAGES),
+        where=both(having_key(_REQUEST_TAG, *OTHER_STAGES), lacking_key(_RESOURCE_TAG, OWN_STAGE)),
+        kinds=("processing-job", "transform-job", "ScalableTarget", "restapi", "restapis", "key", "role"),
     ),
     Property(
         says="A role that a stage makes does nothing at all under the tag of another stage",
@@ -289,7 +292,7 @@ PROPERTIES: Final = (
         who=_stage,
         may=READS_OBJECTS,
         where=both(
-            not_on(f"{_BUCKET}*", "lake-*", "replica*", "mlp-*", f"ml-platform-registry-{HUB}-*"),
+            not_on(f"{_BUCKET}*", f"lake-test/{ATTACKER}/*", "lake-test", f"ml-platform-registry-{HUB}-*"),
             lacking_key(_SHARED, f"*{OWN_STAGE}*"),
         ),
     ),
@@ -297,7 +300,7 @@ PROPERTIES: Final = (
         says="No role of a stage writes into a bucket of its account that its owner did not share with the stage",
         who=_stage,
         may=WRITES_OBJECTS,
-        where=both(not_on(f"{_BUCKET}*", "replica*"), lacking_key(_SHARED, f"*{OWN_STAGE}*")),
+        where=both(not_on(f"{_BUCKET}*", "replica/capture/*"), lacking_key(_SHARED, f"*{OWN_STAGE}*")),
     ),
     Property(
         says="No role of a stage changes the settings of a bucket that is not the stage's",
@@ -652,5 +655,162 @@ PROPERTIES: Final = (
         who=lambda world: [a for a in of_account(DEPLOYMENT)(world) if "platform" in a.labels],
         may=("s3:GetObject*",),
         where=on(f"mlp-*-{DEPLOYMENT}-*"),
+    ),
+    # ---- each role its own ----
+    Property(
+        says="Whoever takes stages down enters no account at all without the name of a stage",
+        who=any_with("TeardownBuildRole", "DeploymentRole"),
+        may=("sts:AssumeRole", "sts:TagSession"),
+        where=lacking_key(_REQUEST_TAG, "p-*-test", "p-*-prod"),
+        owners=(HUB, DEV, STRANGER),
+    ),
+    Property(
+        says="The session that deploys a stage gives keys the tag of its own stage only",
+        who=_session,
+        may=("kms:TagResource", "kms:CreateKey"),
+        where=both(having_key(_REQUEST_TAG), lacking_key(_REQUEST_TAG, OWN_STAGE)),
+    ),
+    Property(
+        says="Roles of a stage let AWS make the role of autoscaling and no other",
+        who=_stage,
+        may=("iam:CreateServiceLinkedRole",),
+        where=either(
+            lacking_key("iam:AWSServiceName", "sagemaker.application-autoscaling.amazonaws.com"),
+            not_on("role/aws-service-role/*"),
+        ),
+    ),
+    Property(
+        says="The role that makes a stage makes only its own endpoint, configurations, models and pipelines",
+        who=_execution,
+        may=("sagemaker:*",),
+        where=not_on(
+            f"endpoint/{project_name(ATTACKER)}-{OWN_STAGE}",
+            *(f"{kind}/mlp-{OWN_STAGE}-*" for kind in ("endpoint-config", "model", "pipeline")),
+        ),
+    ),
+    Property(
+        says="The role that makes a stage makes only its own alarms, and autoscaling those of its endpoint",
+        who=_execution,
+        may=("cloudwatch:*",),
+        where=not_on(
+            f"alarm:mlp-{OWN_STAGE}-*", f"alarm:TargetTracking-endpoint/{project_name(ATTACKER)}-{OWN_STAGE}/*"
+        ),
+    ),
+    Property(
+        says="The role that makes a stage makes only its own rules, queues and log groups",
+        who=_execution,
+        may=("events:*", "sqs:*", "logs:*", "!logs:Describe*"),
+        where=not_on(f"rule/mlp-{OWN_STAGE}-*", f"mlp-{OWN_STAGE}-*", f"log-group:*mlp-{OWN_STAGE}-*"),
+    ),
+    Property(
+        says="The role that makes a stage scales nothing but SageMaker",
+        who=_execution,
+        may=(
+            "application-autoscaling:Put*",
+            "application-autoscaling:Delete*",
+            "application-autoscaling:*ScalableTarget",
+        ),
+        where=lacking_key("application-autoscaling:service-namespace", "sagemaker"),
+        kinds=("ScalableTarget",),
+    ),
+    Property(
+        says="Roles of a stage give scalable targets and APIs that are not theirs no tag of another stage",
+        who=_shipped,
+        may=("application-autoscaling:TagResource", "application-autoscaling:RegisterScalableTarget", "apigateway:*"),
+        where=both(having_key(_REQUEST_TAG, *OTHER_STAGES), lacking_key(_RESOURCE_TAG, OWN_STAGE)),
+    ),
+    Property(
+        says="The role that makes a stage reads nothing but the stage's bucket",
+        who=_execution,
+        may=("s3:*",),
+        where=not_on(f"{_BUCKET}*/*"),
+    ),
+    Property(
+        says="Roles that the repository ships use the key of their stage, others through S3 only",
+        who=_shipped,
+        may=USES_KEYS,
+        where=both(not_on(f"key/mlp-{OWN_STAGE}-base-*"), NOT_THROUGH_S3),
+        kinds=("key",),
+    ),
+    Property(
+        says="The role of monitors and batch jobs lists only its part of the bucket with input",
+        who=_monitor,
+        may=("s3:ListBucket*",),
+        where=both(on("lake-test"), lacking_key("s3:prefix", f"{ATTACKER}*")),
+    ),
+    Property(
+        says="The role of monitors and batch jobs reads the stage's bucket and its input only",
+        who=_monitor,
+        may=("s3:GetObject*",),
+        where=not_on(f"mlp-{OWN_STAGE}-{DEPLOYMENT}-{REGION}/*", f"lake-test/{ATTACKER}/*"),
+    ),
+    Property(
+        says="The role of monitors and batch jobs lists no other bucket",
+        who=_monitor,
+        may=("s3:ListBucket*", "s3:GetBucket*"),
+        where=not_on(f"mlp-{OWN_STAGE}-{DEPLOYMENT}-{REGION}", "lake-test"),
+    ),
+    Property(
+        says="The role of an endpoint reads the packages of its stage and batches, and no other object",
+        who=having("stage-role", OWN_STAGE, "EndpointRole"),
+        may=("s3:GetObject*",),
+        where=not_on(f"{_BUCKET}{REGION}/packages/*", f"{_BUCKET}{REGION}/batch/*"),
+    ),
+    Property(
+        says="The role of monitors and batch jobs writes logs of jobs only",
+        who=_monitor,
+        may=("logs:*", "!logs:Describe*"),
+        where=not_on("log-group:/aws/sagemaker/ProcessingJobs*", "log-group:/aws/sagemaker/TransformJobs*"),
+        kinds=("log-group", "log-stream"),
+    ),
+    Property(
+        says="The role of an endpoint writes logs of its endpoint and of transform jobs only",
+        who=having("stage-role", OWN_STAGE, "EndpointRole"),
+        may=("logs:*", "!logs:Describe*"),
+        where=not_on(
+            f"log-group:/aws/sagemaker/Endpoints/{project_name(ATTACKER)}-{OWN_STAGE}*",
+            "log-group:/aws/sagemaker/TransformJobs*",
+        ),
+        kinds=("log-group", "log-stream"),
+    ),
+    Property(
+        says="The role of monitors and batch jobs runs jobs named like those of pipelines only",
+        who=_monitor,
+        may=("sagemaker:*Job",),
+        where=not_on("processing-job/pipelines-*", "transform-job/pipelines-*"),
+    ),
+    Property(
+        says="The role of monitors and batch jobs reports drift to the hub and puts no other event",
+        who=_monitor,
+        may=("events:*",),
+        where=not_on(f"event-bus/{names.HUB_EVENT_BUS}"),
+        owners=(DEPLOYMENT, HUB, DEV),
+    ),
+    Property(
+        says="The session that deploys a stage touches no bucket but its own and the registry's",
+        who=_session,
+        may=("s3:*",),
+        where=not_on(f"{_BUCKET}*", f"ml-platform-registry-{HUB}-*"),
+        kinds=("bucket", "object"),
+    ),
+    Property(
+        says="The session that deploys a stage lists only packages of the registry",
+        who=_session,
+        may=("s3:ListBucket*",),
+        where=both(on(_REGISTRY), lacking_key("s3:prefix", "packages/*", "promoted/*")),
+        owners=(HUB,),
+    ),
+    Property(
+        says="The session that deploys a stage changes no alarm, queue, log group or API itself",
+        who=_session,
+        may=(
+            "cloudwatch:Put*",
+            "cloudwatch:Delete*",
+            "sqs:*",
+            "logs:Put*",
+            "logs:Create*",
+            "logs:Delete*",
+            "apigateway:*",
+        ),
     ),
 )

@@ -69,8 +69,8 @@ def _another_groups_packages(request: Request) -> Formula:
 PROPERTIES: Final = (
     # ---- the audit trail ----
     Property(
-        says="Only the promotion writes records of decisions",
-        who=but(everybody, "PromotionRole"),
+        says="Only the promotion, and what deploys the platform, can write records of decisions",
+        who=but(everybody, "PromotionRole", "bootstrap"),
         may=WRITES_OBJECTS,
         where=on(f"{_AUDIT}/*"),
         owners=(HUB,),
@@ -105,8 +105,8 @@ PROPERTIES: Final = (
         owners=(HUB,),
     ),
     Property(
-        says="Only governance officers read records of decisions",
-        who=but(everybody, "governance-officer"),
+        says="Only governance officers, and what deploys the platform, can read records of decisions",
+        who=but(everybody, "governance-officer", "bootstrap"),
         may=("s3:GetObject*",),
         # Service Catalog marks its own copies of templates so; nobody may tag a record.
         where=both(on(f"{_AUDIT}/*"), lacking_key("s3:ExistingObjectTag/servicecatalog:provisioning", "true")),
@@ -128,8 +128,8 @@ PROPERTIES: Final = (
     ),
     # ---- the registry ----
     Property(
-        says="Only the promotion writes promoted models",
-        who=but(everybody, "PromotionRole"),
+        says="Only the promotion, and what deploys the platform, can write promoted models",
+        who=but(everybody, "PromotionRole", "bootstrap"),
         may=WRITES_OBJECTS,
         where=on(f"{_REGISTRY}/*"),
         owners=(HUB,),
@@ -588,9 +588,11 @@ PROPERTIES: Final = (
         kinds=("object",),
     ),
     Property(
-        says="Only the upload step and what publishes assets write into the platform's artifact bucket",
+        says="Only the step that uploads releases, and what deploys the platform, can write releases",
         who=lambda world: [
-            actor for actor in everybody(world) if not any("UploadReleases" in label for label in actor.labels)
+            actor
+            for actor in everybody(world)
+            if "bootstrap" not in actor.labels and not any("UploadReleases" in label for label in actor.labels)
         ],
         may=WRITES_OBJECTS,
         where=on(f"{_ARTIFACTS}/*"),
@@ -675,5 +677,96 @@ PROPERTIES: Final = (
             "!servicecatalog:List*",
         ),
         owners=(HUB, DEV),
+    ),
+    # ---- lists and metadata ----
+    Property(
+        says="A deployment project lists packages of the registry only",
+        who=_projects,
+        may=("s3:ListBucket*",),
+        where=both(on(_REGISTRY), lacking_key("s3:prefix", "packages/*", "promoted/*")),
+        owners=(HUB,),
+    ),
+    Property(
+        says="People of the hub list reports and packages only",
+        who=any_with("ml-engineer", "governance-officer"),
+        may=("s3:ListBucket*",),
+        where=both(not_on(_AUDIT), lacking_key("s3:prefix", "packages/*", "promoted/*", "reports/*")),
+    ),
+    Property(
+        says="People of the hub read objects of reports, packages and decisions only",
+        who=any_with("ml-engineer", "governance-officer"),
+        may=("s3:GetObject*",),
+        where=not_on("mlp-p-*/reports/*", "ml-platform-registry-*/packages/*", "ml-platform-audit-*/decisions/*"),
+    ),
+    Property(
+        says="People of the hub look at pipelines and builds of deployment projects only",
+        who=any_with("ml-engineer", "governance-officer"),
+        may=("codepipeline:*", "codebuild:*", "!codepipeline:ListPipelines"),
+        where=not_on("mlp-p-*", "project/mlp-p-*"),
+    ),
+    Property(
+        says="ML engineers read logs of builds of deployment projects only",
+        who=_engineer,
+        may=("logs:*",),
+        where=not_on("log-group:/aws/codebuild/mlp-p-*"),
+    ),
+    Property(
+        says="ML engineers change nothing that the promotion wrote about a model",
+        who=_engineer,
+        may=("sagemaker:UpdateModelPackage",),
+        where=lambda request: any_of(
+            request.has(f"sagemaker:CustomerMetadataProperties/source_{what}")
+            for what in ("package", "digest", "folder", "status", "decided_by", "decided_at", "reason")
+        ),
+    ),
+    Property(
+        says="ML engineers touch of SageMaker models, cards and projects only",
+        who=_engineer,
+        may=("sagemaker:*",),
+        where=not_on("model-card/*", "model-package/*", "model-package-group/*", "project/*"),
+    ),
+    Property(
+        says="ML engineers look at stacks of products only",
+        who=_engineer,
+        may=("cloudformation:*",),
+        where=not_on("stack/SC-*"),
+    ),
+    Property(
+        says="The promotion looks at pipelines of deployment projects only",
+        who=_promotion,
+        may=("codepipeline:*",),
+        where=not_on("mlp-*"),
+    ),
+    Property(
+        says="The promotion touches of SageMaker model packages, groups and cards only",
+        who=_promotion,
+        may=("sagemaker:*",),
+        where=not_on("model-card/*", "model-package/*", "model-package-group/*"),
+        owners=(HUB, DEV),
+    ),
+    Property(
+        says="The promotion uses its own queue only",
+        who=_promotion,
+        may=("sqs:*", "sns:*", "events:*", "lambda:*", "dynamodb:*"),
+        where=not_on("ml-platform-registry-Decisions*"),
+    ),
+    Property(
+        says="A deployment project looks at pipelines and builds of its own only",
+        who=_projects,
+        may=("codepipeline:*", "codebuild:*"),
+        where=not_on(f"mlp-{ATTACKER}*", f"project/mlp-{ATTACKER}-*"),
+    ),
+    Property(
+        says="A deployment project reads settings of its own bucket only",
+        who=_projects,
+        may=("s3:GetBucket*", "s3:List*"),
+        where=not_on(_OWN_BUCKET, _REGISTRY),
+        kinds=("bucket",),
+    ),
+    Property(
+        says="A deployment project uses only the connection that it was launched with",
+        who=_projects,
+        may=("codeconnections:*", "codestar-connections:*"),
+        where=not_on("connection/0a1b*"),
     ),
 )

@@ -372,4 +372,115 @@ PROPERTIES: Final = (
         who=_cloudformation,
         may=("servicecatalog:*PortfolioShare", "!servicecatalog:List*", "!servicecatalog:Describe*"),
     ),
+    Property(
+        says="Launch roles make a service-linked role for SageMaker only, whatever its name",
+        who=_launchers,
+        may=("iam:CreateServiceLinkedRole",),
+        where=lacking_key("iam:AWSServiceName", "sagemaker.amazonaws.com"),
+    ),
+    Property(
+        says="Launch roles touch only file systems of EFS, no access points",
+        who=_launchers,
+        may=("elasticfilesystem:*",),
+        where=not_on("file-system/*"),
+    ),
+    Property(
+        says="Launch roles touch only what products make of SageMaker",
+        who=_launchers,
+        may=("sagemaker:*",),
+        where=not_on(
+            "app/*",
+            "domain/*",
+            "image/*",
+            "image-version/*",
+            "model-package-group/*-p-*",
+            "space/*",
+            "studio-lifecycle-config/mlp-*",
+            "user-profile/*",
+        ),
+    ),
+    Property(
+        says="Launch roles decrypt across accounts with keys of the hub only",
+        who=_launcher_of_development,
+        may=("kms:*",),
+        where=lambda request: bool(request.head),
+        owners=(DEPLOYMENT, STRANGER),
+        kinds=("key",),
+    ),
+    Property(
+        says="Launch roles tag and untag only stacks, keys, roles, builds and what else products are made of",
+        who=_launchers,
+        may=("iam:TagRole", "iam:UntagRole"),
+        where=not_on(*_PRODUCT_ROLES),
+    ),
+    Property(
+        says="Launch roles change security groups and no other part of the network",
+        who=_launchers,
+        may=("ec2:*", "!ec2:Describe*"),
+        where=not_on("security-group/*", "security-group-rule/*", "vpc/*"),
+    ),
+    Property(
+        says="Launch roles look people up and change none",
+        who=_launchers,
+        may=(
+            "identitystore:*",
+            "sso:*",
+            "!identitystore:Describe*",
+            "!identitystore:List*",
+            "!sso:List*",
+            "!sso:Describe*",
+        ),
+    ),
+    Property(
+        says="CloudFormation changes the data catalog of decisions only",
+        who=_cloudformation,
+        may=("glue:*",),
+        where=not_on("catalog", "database/ml_platform", "table/ml_platform/*", "userDefinedFunction/ml_platform/*"),
+    ),
+    Property(
+        says="CloudFormation gives aliases of the platform only",
+        who=_cloudformation,
+        may=("kms:*Alias",),
+        where=both(on("alias/*"), not_on("alias/ml-platform-*", "alias/MlPlatformPipeline-*")),
+        kinds=("alias",),
+    ),
+    Property(
+        says="CloudFormation touches log groups of the platform only",
+        who=_cloudformation,
+        may=("logs:*", "!logs:Describe*"),
+        where=not_on(
+            *(
+                f"log-group:{at}{name}-*"
+                for at in ("", "/aws/lambda/", "/aws/codebuild/")
+                for name in ("ml-platform", "MlPlatformPipeline")
+            ),
+        ),
+        kinds=("log-group",),
+    ),
+    Property(
+        says="CloudFormation touches rules, buses, alarms, builds and the pipeline of the platform only",
+        who=_cloudformation,
+        may=("events:*", "cloudwatch:*", "codebuild:*", "codepipeline:*"),
+        where=lambda request: (
+            negated(
+                request.named(
+                    "*ml-platform-*",
+                    "event-bus/ml-platform",
+                    "rule/MlPlatformPipeline-*",
+                    "project/Pipeline*",
+                    "alarm:MlPlatformPipeline-*",
+                )
+            )
+            if request.head
+            else False
+        ),
+    ),
+    Property(
+        says="CloudFormation touches nothing in another account but StackSets",
+        who=_cloudformation,
+        may=("s3:*", "kms:*", "iam:*", "lambda:*", "sqs:*", "sns:*", "events:*", "ssm:*"),
+        where=lambda request: bool(request.head),
+        owners=(DEV, DEPLOYMENT),
+        kinds=("key", "role", "function", "queue", "topic", "event-bus", "parameter"),
+    ),
 )

@@ -15,6 +15,7 @@ from tests.proofs.properties.vocabulary import (
     except_,
     having,
     having_key,
+    lacking_key,
     not_on,
     on,
 )
@@ -298,5 +299,16 @@ PROPERTIES: Final = (
         where=on(*_whole(f"mlp-{ATTACKER}-{HUB}-{REGION}", _ARTIFACTS, _REGISTRY)),
         owners=(HUB,),
         kinds=("bucket", "object"),
+    ),
+    Property(
+        says="Administrators of deployment accounts read packages as the deploy role only",
+        who=_deployment,
+        may=READS_OBJECTS,
+        where=both(
+            on(*_whole(_REGISTRY)),
+            lacking_key("aws:PrincipalArn", f"arn:aws:iam::{DEPLOYMENT}:role/{names.DEPLOY_ROLE}"),
+        ),
+        owners=(HUB,),
+        closed=True,
     ),
 )
