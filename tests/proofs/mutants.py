@@ -158,6 +158,7 @@ def _policies(base: World) -> Iterator[tuple[str, str, list[Actor]]]:
     ]
     for account in (HUB, DEV, DEPLOYMENT):
         made = base.having("made-role", OWN_STAGE) if account == DEPLOYMENT else []
+        made += [actor for actor in base.having("bounded") if actor.account == account]
         bounded = [*made, *(actor for actor in own if actor.account == account and actor.boundary)]
         yield f"boundary in {account}", "boundary", bounded
     yield "deploy role", "identity", base.having("deploy-session")

@@ -242,6 +242,20 @@ def _bootstrap() -> Iterator[Actor]:
     )
 
 
+def _bounded(bounds: Mapping[str, Mapping[str, Statements]]) -> Iterator[Actor]:
+    """Yield a role of a project in each account that is bounded, and otherwise may do everything."""
+    for account in (HUB, DEV):
+        yield Actor(
+            name=f"bounded:{account}",
+            account=account,
+            arn=f"arn:aws:iam::{account}:role{names.PROJECT_ROLE_PATH}anything",
+            identity=({"Effect": "Allow", "Action": "*", "Resource": "*"},),
+            boundary=bounds[account][names.BOUNDARY_POLICY],
+            tags=None,
+            labels=frozenset({"bounded"}),
+        )
+
+
 def _administrators() -> Iterator[Actor]:
     """Yield administrators: of an account of the platform other than the hub, of a colleague's and a stranger's."""
     for name, account in (("dev", DEV), ("deployment", DEPLOYMENT), ("colleague", COLLEAGUE), ("stranger", STRANGER)):
@@ -299,7 +313,7 @@ def world(release: str | None = None) -> World:
     }
     actors += _sessions_of_the_deploy_role(deploy_role, builders)
     actors += _made_roles(bounds[DEPLOYMENT][names.DEPLOYMENT_BOUNDARY_POLICY])
-    actors += [*_people(), *_bootstrap(), *_administrators()]
+    actors += [*_people(), *_bootstrap(), *_bounded(bounds), *_administrators()]
     policies = [policy for launch in launches.values() for policy in _resource_policies(launch)]
     trusts = {actor.arn: actor for actor in actors if actor.trust}
     policies += [

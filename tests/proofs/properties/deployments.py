@@ -813,4 +813,43 @@ PROPERTIES: Final = (
             "apigateway:*",
         ),
     ),
+    Property(
+        says="The role that replicates captured data touches its bucket, the replica and their keys only",
+        who=having("stage-role", OWN_STAGE, "ReplicationRole"),
+        may=("s3:*", "kms:*"),
+        where=not_on(f"{_BUCKET}*", "replica/*", f"key/mlp-{OWN_STAGE}-base-*", "key/replica"),
+        owners=(DEPLOYMENT, STRANGER),
+    ),
+    Property(
+        says="The session that deploys a stage looks at its own models, pipelines, jobs, alarms and logs only",
+        who=_session,
+        may=("sagemaker:*", "cloudwatch:*", "logs:*"),
+        where=both(
+            not_on(
+                f"endpoint/*-{OWN_STAGE}",
+                *(f"{kind}/mlp-{OWN_STAGE}-*" for kind in ("endpoint-config", "model", "pipeline")),
+                f"alarm:mlp-{OWN_STAGE}-*",
+                f"log-group:/aws/sagemaker/Endpoints/*-{OWN_STAGE}:*",
+            ),
+            lacking_key(_RESOURCE_TAG, OWN_STAGE),
+        ),
+    ),
+    Property(
+        says="Roles that the repository ships touch buckets of their stage, input and replica only",
+        who=_shipped,
+        may=("s3:*",),
+        where=not_on(f"{_BUCKET}*", "lake-test*", "replica/*"),
+        kinds=("bucket", "object"),
+    ),
+    Property(
+        says="Roles that the repository ships touch queues, rules, alarms and APIs of their stage only",
+        who=_shipped,
+        may=("sqs:*", "events:*", "cloudwatch:*"),
+        where=not_on(
+            f"mlp-{OWN_STAGE}-*",
+            f"rule/mlp-{OWN_STAGE}-*",
+            f"alarm:*{OWN_STAGE}*",
+            f"event-bus/{names.HUB_EVENT_BUS}",
+        ),
+    ),
 )

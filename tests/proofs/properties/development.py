@@ -876,4 +876,23 @@ PROPERTIES: Final = (
         where=not_on(*(f"log-group:/aws/sagemaker/{kind}Jobs*" for kind in ("Processing", "Training"))),
         kinds=("log-group", "log-stream"),
     ),
+    Property(
+        says="A training project touches buckets of its own and its data only",
+        who=_training,
+        may=("s3:*",),
+        where=not_on(f"{_OWN_BUCKET}*", "lake", f"lake/{ATTACKER}/*"),
+        kinds=("bucket", "object"),
+    ),
+    Property(
+        says="A training project touches of SageMaker jobs, its group and its pipeline only",
+        who=_training,
+        may=("sagemaker:*",),
+        where=not_on(
+            "*-job/*",
+            f"model-package-group/{_GROUP}",
+            f"model-package/{_GROUP}/*",
+            f"pipeline/{_GROUP}",
+            f"pipeline/{_GROUP}/*",
+        ),
+    ),
 )

@@ -769,4 +769,23 @@ PROPERTIES: Final = (
         may=("codeconnections:*", "codestar-connections:*"),
         where=not_on("connection/0a1b*"),
     ),
+    Property(
+        says="A deployment project touches of SageMaker its own group and card only",
+        who=_projects,
+        may=("sagemaker:*",),
+        where=not_on(
+            *(
+                f"{kind}/{group_of(ATTACKER)}{rest}"
+                for kind in ("model-package", "model-package-group", "model-card")
+                for rest in ("", "/*")
+            ),
+        ),
+    ),
+    Property(
+        says="A deployment project touches buckets of its own and the registry only",
+        who=_projects,
+        may=("s3:*",),
+        where=not_on(f"{_OWN_BUCKET}*", f"{_REGISTRY}*"),
+        kinds=("bucket", "object"),
+    ),
 )

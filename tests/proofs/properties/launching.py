@@ -483,4 +483,16 @@ PROPERTIES: Final = (
         owners=(DEV, DEPLOYMENT),
         kinds=("key", "role", "function", "queue", "topic", "event-bus", "parameter"),
     ),
+    Property(
+        says="Launch roles look at roles of products only",
+        who=_launchers,
+        may=("iam:Get*", "iam:List*"),
+        where=not_on(*_PRODUCT_ROLES),
+    ),
+    Property(
+        says="Launch roles touch connections of their own account only, and no host",
+        who=_launchers,
+        may=("codeconnections:*", "codestar-connections:*"),
+        where=not_on("connection/*"),
+    ),
 )

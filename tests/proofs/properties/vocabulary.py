@@ -87,8 +87,8 @@ def but(who: Who, *labels: str) -> Who:
 
 
 def everybody(world: World) -> list[Actor]:
-    """Return every principal but administrators, who may do what they like in their own account."""
-    return world.without("administrator")
+    """Return every principal that exists: not administrators, who may do what they like in their own account."""
+    return world.without("administrator", "bounded")
 
 
 def of_account(account: str) -> Who:
