@@ -18,7 +18,7 @@ from rehearsal.cloud.handshake import complete_handshake
 from tests.promoted import write_record
 from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, SHORT_PAUSES, Cloud, eventually, running
 from tests.rehearsal.cloud.test_codepipeline import allow, commit, role
-from tests.rehearsal.cloud.test_deployment_baseline import PROJECT, Builds, baseline
+from tests.rehearsal.cloud.test_deployment_baseline import GROUP, PROJECT, Builds, baseline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.rehearsal
 
-GROUP: Final = "churn-p-train-222222222222"
 REGISTRY: Final = f"ml-platform-registry-{HUB}-{REGION}"
 REPORTS: Final = f"mlp-{PROJECT}-{HUB}-{REGION}"
 EXECUTION: Final = "11111111-2222-3333-4444-555555555555"
@@ -116,6 +115,21 @@ def samples(oldest: float) -> dict[str, str]:
     }
 
 
+def package(uri: str, *, image: str) -> dict[str, Any]:
+    """Return what is registered about a model: its archive and its samples are below a URI."""
+    types = ["text/csv", "application/json"]
+    variables = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+    container = {"Image": image, "ModelDataUrl": f"{uri}/model.tar.gz", "Environment": variables}
+    return {
+        "InferenceSpecification": {
+            "Containers": [container],
+            "SupportedContentTypes": types,
+            "SupportedResponseMIMETypes": types,
+        },
+        "CustomerMetadataProperties": {"samples": f"{uri}/samples", "metric": "auc", "metric_value": "0.87"},
+    }
+
+
 class Project:
     """A deployment project of the hub whose two stages are in one account."""
 
@@ -168,28 +182,12 @@ class Project:
 
     def register(self, version: int, oldest: float, *, expected: float | None = None) -> None:
         """Approve a model in the hub's registry."""
-        s3, prefix = self.cloud.client("s3", HUB), f"packages/{version}"
+        s3, prefix = self.cloud.client("s3", HUB), f"packages/{GROUP}/{version}"
         s3.put_object(Bucket=REGISTRY, Key=f"{prefix}/model.tar.gz", Body=archive(oldest))
         for name, text in samples(expected or oldest).items():
             s3.put_object(Bucket=REGISTRY, Key=f"{prefix}/samples/{name}", Body=text.encode())
         uri = f"s3://{REGISTRY}/{prefix}"
-        request: dict[str, Any] = {
-            "InferenceSpecification": {
-                "Containers": [
-                    {
-                        "Image": f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/xgboost:3",
-                        "ModelDataUrl": f"{uri}/model.tar.gz",
-                        "Environment": {
-                            "SAGEMAKER_PROGRAM": "inference.py",
-                            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-                        },
-                    }
-                ],
-                "SupportedContentTypes": ["text/csv", "application/json"],
-                "SupportedResponseMIMETypes": ["text/csv", "application/json"],
-            },
-            "CustomerMetadataProperties": {"samples": f"{uri}/samples", "metric": "auc", "metric_value": "0.87"},
-        }
+        request = package(uri, image=f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/xgboost:3")
         arn = self.cloud.client("sagemaker", HUB).create_model_package(
             ModelPackageGroupName=GROUP, ModelApprovalStatus="Approved", **request
         )["ModelPackageArn"]
