@@ -15,7 +15,7 @@ import pytest
 from pipeline.releases import load_catalog
 from products.shared import names
 from rehearsal import deployment_steps, journey, launching
-from rehearsal.organization import DEV, HUB, REGION, ROOT, TEST, Credentials, wait_for
+from rehearsal.organization import DEV, HUB, PROD, REGION, ROOT, TEST, Credentials, wait_for
 from tests.rehearsal.cloud.test_realtime_steps import archive, package, samples
 from tests.rehearsal.test_contract import administrator, answers, lead_in_studio, provision, stop_builds, succeeded
 from tests.rehearsal.test_lifecycle import git
@@ -344,19 +344,26 @@ class Endpoint:
 
         return wait_for(look, overdue=f"{name} did not ask", timeout_s=TIMEOUT_S)
 
-    def reject(self, token: str) -> None:
-        """Answer the question with no."""
+    def answer(self, token: str) -> None:
+        """Answer the governance officer's question with yes."""
         world = self.project.world
         world.client("codepipeline", world.governance_officer).put_approval_result(
             pipelineName=self.project.outputs["PipelineName"],
             stageName="Approve",
             actionName="GovernanceApproval",
             token=token,
-            result={"status": "Rejected", "summary": "Not now."},
+            result={"status": "Approved", "summary": "As agreed."},
         )
 
-    def wait_for_end(self, execution: str) -> str:
-        """Wait until the newest execution after another one has ended, and return the ends of its builds' logs."""
+    def end_of(self, execution: str) -> str:
+        """Wait until an execution has ended, and return the ends of the logs of its builds that failed."""
+        world, name = self.project.world, self.project.outputs["PipelineName"]
+        codepipeline = world.client("codepipeline", world.ml_engineer)
+        deployment_steps.await_execution(world, codepipeline, name, execution)
+        return deployment_steps.build_logs(world, codepipeline, name)
+
+    def execution_after(self, execution: str) -> str:
+        """Wait until another execution than the newest so far has begun, and return its id."""
         world, name = self.project.world, self.project.outputs["PipelineName"]
         codepipeline = world.client("codepipeline", world.ml_engineer)
 
@@ -364,9 +371,7 @@ class Endpoint:
             newest = deployment_steps.newest_execution(codepipeline, name)
             return newest if newest != execution else None
 
-        newest = wait_for(started, overdue=f"nothing started {name}", timeout_s=60)
-        deployment_steps.await_execution(world, codepipeline, name, newest)
-        return deployment_steps.build_logs(world, codepipeline, name)
+        return wait_for(started, overdue=f"nothing started {name}", timeout_s=60)
 
 
 def test_an_endpoint_is_deployed_over_keeps_its_name_and_files_and_answers_throughout(
@@ -390,11 +395,14 @@ def test_an_endpoint_is_deployed_over_keeps_its_name_and_files_and_answers_throu
     version = project.update()
     assert kept(before).items() <= project.outputs.items()
     endpoint.ask()
-    endpoint.reject(question["token"])
 
+    # The old steps name no group of models: they change nothing any more.
+    endpoint.answer(question["token"])
+    assert "role ml-platform-deploy of account" in endpoint.end_of(question["execution"])
+    assert not administrator(platform, "sagemaker", PROD).list_endpoints(NameContains=project.id)["Endpoints"]
     # The new steps deploy what was promoted, and nobody can tell that of a model from before.
     project.git("update-ref", "refs/heads/main", f"ml-platform/{version}")
-    log = endpoint.wait_for_end(question["execution"])
+    log = endpoint.end_of(endpoint.execution_after(question["execution"]))
     assert "Have its lead approve the original in development once more" in log
     endpoint.ask()
     approve(platform, trained.package, "Rejected", "Approved")
