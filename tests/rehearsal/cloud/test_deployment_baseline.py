@@ -245,6 +245,7 @@ def second_project_with_the_id_is_refused(cloud: Cloud, box: AnswerBox, monkeypa
     }
     for key, value in settings.items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it would keep the credentials of an earlier test
     handler.services.cache_clear()
     builds = SESSION.client(
         "codebuild",
