@@ -11,6 +11,7 @@ import pytest
 from products.shared import names
 from rehearsal import deployment_steps, journey, launching
 from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, Organization, wait_for
+from tests.promoted import write_record
 from tests.seed_code.conftest import Repository
 from tests.seed_code.trained import subscribers, train
 
@@ -96,20 +97,22 @@ def register(world: World, model: TrainedModel) -> None:
     types = ["text/csv", "application/json", "application/jsonlines"]
     image = f"141502667606.dkr.ecr.{REGION}.amazonaws.com/sagemaker-xgboost:3.2-0"
     sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
-    arn = sagemaker.create_model_package(
-        ModelPackageGroupName=GROUP,
-        ModelApprovalStatus="PendingManualApproval",
-        InferenceSpecification={
+    request = {
+        "InferenceSpecification": {
             "Containers": [{"Image": image, "ModelDataUrl": f"{uri}/model.tar.gz"}],
             "SupportedContentTypes": types,
             "SupportedResponseMIMETypes": types,
         },
-        DriftCheckBaselines={
+        "DriftCheckBaselines": {
             "ModelDataQuality": {"Statistics": baseline("statistics"), "Constraints": baseline("constraints")},
             "Explainability": {"Constraints": baseline("analysis")},
         },
-        CustomerMetadataProperties={"samples": f"{uri}/samples"},
+        "CustomerMetadataProperties": {"samples": f"{uri}/samples"},
+    }
+    arn = sagemaker.create_model_package(
+        ModelPackageGroupName=GROUP, ModelApprovalStatus="PendingManualApproval", **request
     )["ModelPackageArn"]
+    write_record(s3, bucket, arn, request)
     card = {"model_overview": {"model_id": arn, "model_name": GROUP}}
     sagemaker.create_model_card(ModelCardName=GROUP, Content=json.dumps(card), ModelCardStatus="PendingReview")
     engineer = world.client("sagemaker", world.ml_engineer)
