@@ -26,6 +26,7 @@ from tests.proofs.properties.vocabulary import (
     of_account,
     on,
 )
+from tests.proofs.reference import carried
 from tests.proofs.world import ATTACKER, DEPLOYMENT, DEV, HUB, REGION, STRANGER, VICTIM, group_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,29 @@ def _another_groups_packages(request: Request) -> Formula:
     group = group_of(VICTIM)
     places = (f"{_REGISTRY}/packages/{group}/", f"{_REGISTRY}/packages/{DEV}/{group}/")
     return any_of(request.named(f"{place}*") for place in places)
+
+
+_FREE: Final = (
+    "codebuild:artifacts",  # none, which a source that is an archive asks for; their place is not free
+    "codebuild:artifacts.bucketowneraccess",
+    "codebuild:artifacts.encryptiondisabled",
+    "codebuild:autoretrylimit",
+    "codebuild:environment",
+    "codebuild:source",
+    "codebuild:source.auth.resource",  # means something with a type only, which is not free
+    "codebuild:source.buildstatusconfig.context",
+    "codebuild:source.buildstatusconfig.targeturl",
+    "codebuild:source.location",
+)
+"""What a start by the schedule may say besides variables; other statements bound it."""
+
+
+def _overrides_more_than_the_step(request: Request) -> Formula:
+    """Take starts of builds that override more; the key of a part comes with that of the whole."""
+    keys = {key for key in carried(request.action) if key.startswith("codebuild:")} - {*_FREE}
+    wholes = {key for key in keys if not any(key.startswith(f"{other}.") for other in keys)}
+    variables = "codebuild:environment.environmentvariables"
+    return any_of(request.has(key) for key in sorted(wholes) if not key.startswith(variables))
 
 
 PROPERTIES: Final = (
@@ -787,5 +811,17 @@ PROPERTIES: Final = (
         may=("s3:*",),
         where=not_on(f"{_OWN_BUCKET}*", f"{_REGISTRY}*"),
         kinds=("bucket", "object"),
+    ),
+    Property(
+        says="The schedule overrides nothing of the production build but its step and the source that it saved",
+        who=_shadow,
+        may=("codebuild:StartBuild",),
+        where=_overrides_more_than_the_step,
+    ),
+    Property(
+        says="The schedule starts the comparison of production and no other step",
+        who=_shadow,
+        may=("codebuild:StartBuild",),
+        where=lacking_key("codebuild:environment.environmentVariables/STEP.value", "compare"),
     ),
 )
