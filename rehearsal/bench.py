@@ -51,6 +51,7 @@ def check_out(revision: str, folder: Path) -> None:
     _must("git", "clone", "--quiet", "--no-checkout", str(ROOT), str(folder))
     commit = _must("git", "-C", str(ROOT), "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
     _must("git", "-C", str(folder), "checkout", "--quiet", "--detach", commit)
+    (folder / ".tools").symlink_to((ROOT / ".tools").resolve())  # builds of the rehearsal install with it
     own = []
     for environment, files in ENVIRONMENTS.items():
         if any(_content(folder / file) != _content(ROOT / file) for file in files):
@@ -60,7 +61,7 @@ def check_out(revision: str, folder: Path) -> None:
         else:
             (folder / environment).symlink_to((ROOT / environment).resolve())
     if own:
-        _must("make", "--silent", "-C", str(folder), f"UV={(ROOT / '.tools/uv').resolve()}", *own)
+        _must("make", "--silent", "-C", str(folder), *own)
 
 
 def _share_venv(folder: Path) -> None:
