@@ -210,7 +210,7 @@ def main(arguments: Sequence[str]) -> None:
         settings = HubSettings.parse(cdk["context"]["hub"])
     except SettingsError as err:
         sys.exit(str(err))
-    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(settings.home_region.rsplit("-", 2)[0], "aws")
+    partition = settings.partition
     folder.mkdir(parents=True, exist_ok=True)
     arns = []
     for number, document in enumerate(documents(settings.account_id, partition), start=1):

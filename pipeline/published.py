@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pipeline.preflight.checking import pages
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -21,7 +23,7 @@ PERMISSIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class ServiceCatalogClient(Protocol):
-    """What the check asks of a boto3 client for Service Catalog, besides the operations given to `_pages` by name."""
+    """What the check asks of a boto3 client for Service Catalog, besides the operations given to `pages` by name."""
 
     def list_provisioning_artifacts(self, **request: object) -> dict[str, Any]:
         """List the versions of a product."""
@@ -71,7 +73,7 @@ def check_published(
         ou_id: The organisational unit that those which are shared should be shared with.
     """
     by_title: dict[str, list[str]] = {}
-    for found in _pages(client, "list_portfolios", "PortfolioDetails", PageSize=100):
+    for found in pages(client, "list_portfolios", "PortfolioDetails", PageSize=100):
         by_title.setdefault(found["DisplayName"], []).append(found["Id"])
     rows: list[Row] = []
     deviations: list[str] = []
@@ -113,7 +115,7 @@ def _row(portfolio: PortfolioSpec, release: Release, *, is_right: bool) -> Row:
 
 def _sharing(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_id: str, ou_id: str) -> Iterator[str]:
     name = f"Portfolio {portfolio.title!r}"
-    found = _pages(
+    found = pages(
         client,
         "describe_portfolio_shares",
         "PortfolioShareDetails",
@@ -148,7 +150,7 @@ def _sharing(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_i
 
 
 def _principals(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_id: str) -> Iterator[str]:
-    if not _pages(client, "list_principals_for_portfolio", "Principals", PortfolioId=portfolio_id, PageSize=20):
+    if not pages(client, "list_principals_for_portfolio", "Principals", PortfolioId=portfolio_id, PageSize=20):
         yield (
             f"Portfolio {portfolio.title!r} has no principals, so nobody may launch from it. Its personas are in "
             f"portfolios/catalog.py."
@@ -157,7 +159,7 @@ def _principals(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfoli
 
 def _views(client: ServiceCatalogClient, portfolio_id: str) -> dict[str, str]:
     """Return the products of a portfolio: name to id."""
-    found = _pages(client, "search_products_as_admin", "ProductViewDetails", PortfolioId=portfolio_id, PageSize=20)
+    found = pages(client, "search_products_as_admin", "ProductViewDetails", PortfolioId=portfolio_id, PageSize=20)
     return {view["ProductViewSummary"]["Name"]: view["ProductViewSummary"]["ProductId"] for view in found}
 
 
@@ -175,7 +177,7 @@ def _product(
         there = ", ".join(map(repr, sorted(views))) or "nothing"
         yield None, f"{name}: it is not in the portfolio, which holds {there}. The stack Portfolios puts it there."
         return
-    constraints = _pages(
+    constraints = pages(
         client,
         "list_constraints_for_portfolio",
         "ConstraintDetails",
@@ -212,14 +214,3 @@ def _version(release: Release, found: list[Mapping[str, Any]]) -> Iterator[str]:
         )
     if guidance != release.guidance:
         yield f"its guidance is {guidance}, but the repository says {release.guidance}."
-
-
-def _pages(client: ServiceCatalogClient, operation: str, result: str, **arguments: object) -> list[dict[str, Any]]:
-    """Return the results of all pages; botocore has no paginator for some of these operations."""
-    found: list[dict[str, Any]] = []
-    while True:
-        page = getattr(client, operation)(**arguments)
-        found += page.get(result, [])
-        if not page.get("NextPageToken"):
-            return found
-        arguments["PageToken"] = page["NextPageToken"]

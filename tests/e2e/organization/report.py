@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from pipeline.releases import load_catalog
+from tests.e2e.organization.walk import State
 from tests.pipeline.product_repository import ROOT
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ def write(walk: Walk, left: Iterable[str]) -> str:
     """
     known = beliefs()
     versions = ", ".join(f"{id_} {product.newest.version}" for id_, product in load_catalog(ROOT).products.items())
-    counts = {
-        state: sum(result.state == state for result in walk.results)
-        for state in ("holds", "does not hold", "not asked")
-    }
+    counts = {state: sum(result.state == state for result in walk.results) for state in get_args(State)}
     lines = [
         "# What AWS said about the catalog",
         "",

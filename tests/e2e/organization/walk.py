@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,6 +161,3 @@ class Walk:
                 return
             finally:
                 self.seconds[stage.name] = time.monotonic() - begin
-
-
-STATES: Final = ("holds", "does not hold", "not asked")
