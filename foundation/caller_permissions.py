@@ -274,6 +274,7 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         "DynamoDB::Table",
         "dynamodb:DescribeImport",
         "dynamodb:ImportTable",
+        "s3:GetObject",
         "s3:GetObjectMetadata",
         because=_OPTION,
         unless=("ImportSourceSpecification",),
@@ -298,6 +299,13 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         "Glue::Table",
         "glue:PassConnection",
         because="tables of federated databases have a connection; ours are files in S3",
+    ),
+    _not_asked(
+        "Glue::Table",
+        "s3:GetObject",
+        "s3:PutObject",
+        because=f"{_OPTION}: the metadata of an Iceberg table, which Glue writes to its location",
+        unless=("OpenTableFormatInput",),
     ),
     _not_asked(
         "Glue::Table",

@@ -167,6 +167,7 @@ CONDITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     # Ids of keys are generated, so names cannot tell products' keys from the platform's: their tag does.
     **dict.fromkeys(
         (
+            "kms:Decrypt",
             "kms:DisableKey",
             "kms:DisableKeyRotation",
             "kms:PutKeyPolicy",

@@ -358,6 +358,15 @@ def test_no_key_of_the_platform_can_be_deleted_or_opened(kind: Kind, component: 
         assert allows(allowed, action, key)
 
 
+@every_kind
+@pytest.mark.parametrize("component", ["baseline", "hub"])
+def test_a_key_of_the_platform_decrypts_released_templates_and_nothing_else(kind: Kind, component: str) -> None:
+    key, tag = f"arn:aws:kms:{REGIONAL}:key/1", {"aws:ResourceTag/ml-platform:component": component}
+    through = f"secretsmanager.{REGIONAL.partition(':')[0]}.amazonaws.com"
+    assert not allows(kind.statements, "kms:Decrypt", key, **tag)
+    assert not allows(kind.statements, "kms:Decrypt", key, **tag, **{"kms:ViaService": through})
+
+
 def test_file_systems_are_deleted_only_when_sagemaker_made_them(launch: list[dict[str, Any]]) -> None:
     system = f"arn:aws:elasticfilesystem:{REGIONAL}:file-system/fs-1"
     made_by = {"aws:ResourceTag/ManagedByAmazonSageMakerResource": f"arn:aws:sagemaker:{REGIONAL}:domain/d-1"}
