@@ -126,7 +126,11 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
 ACTION_RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "lambda:InvokeFunction": ("lambda:*:ACCOUNT:function:ml-platform-*",),
     # Code of functions and templates: nothing of what models, cards and audit records the hub keeps in other buckets.
-    "s3:GetObject": ("s3:::cdk-*-assets-ACCOUNT-*/*", f"s3:::{names.PREFIX}-artifacts-ACCOUNT-*/releases/*"),
+    "s3:GetObject": (
+        "s3:::cdk-*-assets-ACCOUNT-*/*",
+        f"s3:::{names.PREFIX}-artifacts-ACCOUNT-*/assets/*",
+        f"s3:::{names.PREFIX}-artifacts-ACCOUNT-*/releases/*",
+    ),
     # Each stack looks up the version of the bootstrap stack.
     "ssm:GetParameters": ("ssm:*:ACCOUNT:parameter/cdk-bootstrap/*", "ssm:*:ACCOUNT:parameter/ml-platform/*"),
 }
