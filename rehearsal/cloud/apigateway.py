@@ -5,9 +5,6 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import functools
 import logging
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,6 +13,7 @@ from ministack.services import apigateway_v1
 
 from rehearsal.cloud import core, iam
 from rehearsal.cloud.callers import assume_as_service
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Reply, ServiceError
 from rehearsal.cloud.mapping_templates import Template, TemplateError
 from rehearsal.cloud.sagemaker_runtime import invoke
@@ -120,7 +118,6 @@ def install() -> None:
         headers, body = arguments[6], arguments[7]
         content = body if isinstance(body, bytes) else str(body or "").encode()
         owner = options["owner_account_id"]
-        run = functools.partial(contextvars.copy_context().run, _ask, integration, place, owner, headers or {}, content)
-        return await asyncio.to_thread(run)
+        return await clock.off_loop(_ask, integration, place, owner, headers or {}, content)
 
     apigateway_v1._invoke_lambda_custom_v1 = invoke_service

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from ministack.core import iam_actions
@@ -17,7 +16,8 @@ from ministack.core.responses import get_account_id
 from rehearsal.cloud import core, iam, sagemaker_hosting
 from rehearsal.cloud.bridge import bridge
 from rehearsal.cloud.callers import authorize
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.resources import resource_type
 from rehearsal.cloud.sagemaker_store import page
 from rehearsal.cloud.shapes import check_request, refuse_others, typed_request
@@ -84,7 +84,7 @@ def register_scalable_target(request: Json) -> Json:
     """Register a target, or change what the request names of one."""
     _check_variant(request)
     before: Json = _targets.get(_key(request)) or {}
-    made = {"CreationTime": time.time(), "ScalableTargetARN": core.arn(SERVICE, f"scalable-target/{random_id(32)}")}
+    made = {"CreationTime": clock.now(), "ScalableTargetARN": core.arn(SERVICE, f"scalable-target/{random_id(32)}")}
     target = {"Tags": {}, **made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
     if not before and not {"MinCapacity", "MaxCapacity"} <= target.keys():
         raise ServiceError("ValidationException", "A new scalable target needs MinCapacity and MaxCapacity.")
@@ -139,7 +139,7 @@ def put_scaling_policy(request: Json) -> Json:
     place = (*_key(request), request["PolicyName"])
     name = f"{request['ServiceNamespace']}/{request['ResourceId']}:policyName/{request['PolicyName']}"
     arn = f"{core.arn('autoscaling', 'scalingPolicy')}:{random_id(32)}:resource/{name}"
-    before: Json = _policies.get(place) or {"PolicyARN": arn, "CreationTime": time.time(), "Alarms": []}
+    before: Json = _policies.get(place) or {"PolicyARN": arn, "CreationTime": clock.now(), "Alarms": []}
     _policies[place] = {**before, **request}
     return {"PolicyARN": before["PolicyARN"], "Alarms": []}
 

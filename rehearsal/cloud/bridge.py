@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from ministack import app
 from ministack.core import iam_actions, router
 
 from rehearsal.cloud import core
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.shapes import check_request
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def _handle(service: str, headers: Mapping[str, str], body: bytes) -> core
     try:
         request = json.loads(body or b"{}")
         check_request(service, operation, request)
-        return core.reply(await asyncio.to_thread(core.call, service, operation, request))
+        return core.reply(await clock.off_loop(core.call, service, operation, request))
     except core.ServiceError as error:
         return core.fail(error)
     except ValueError as error:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from rehearsal.cloud import processes
+from rehearsal.cloud.clock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,7 +131,7 @@ class Shell:
         scratch: Folder for the shell's own files.
         environment: All variables of the build.
         log: File that receives what the commands print.
-        deadline: Time (`time.monotonic`) at which the build times out.
+        deadline: Time (of the clock that never goes back) at which the build times out.
     """
 
     def __init__(
@@ -142,7 +141,7 @@ class Shell:
         self._environment = dict(environment)
         self._log = log
         self._deadline = deadline
-        self._stopped = threading.Event()
+        self._stopped = clock.event()
         self._process: subprocess.Popen[bytes] | None = None
         self._state = scratch / "state"
         self._state.write_text(f"cd {shlex.quote(str(folder))}\n")
@@ -155,13 +154,13 @@ class Shell:
 
     def phase(self, name: str, phase: Phase, *, succeeding: bool) -> PhaseResult:
         """Run a phase: its commands until one fails, and then its ``finally`` commands in any case."""
-        started = time.time()
+        started = clock.now()
         status, reason = self._run(phase.commands, succeeding=succeeding)
         if phase.cleanup and status in {"SUCCEEDED", "FAILED"}:
             cleanup_status, cleanup_reason = self._run(phase.cleanup, succeeding=status == "SUCCEEDED" and succeeding)
             if status == "SUCCEEDED":
                 status, reason = cleanup_status, cleanup_reason
-        return PhaseResult(name=name, status=status, reason=reason, started=started, ended=time.time())
+        return PhaseResult(name=name, status=status, reason=reason, started=started, ended=clock.now())
 
     def variables(self, names: tuple[str, ...]) -> dict[str, str]:
         """Return the values that exported variables have now; missing ones are left out."""
@@ -199,7 +198,7 @@ class Shell:
                 ["bash", "-c", script], env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
-            exit_status = self._process.wait(max(0.0, self._deadline - time.monotonic()))
+            exit_status = self._process.wait(max(0.0, self._deadline - clock.monotonic()))
         except subprocess.TimeoutExpired:
             return "TIMED_OUT", "Build timed out."
         finally:

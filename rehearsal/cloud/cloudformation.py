@@ -9,7 +9,8 @@ from ministack.services import cloudformation, eventbridge, iam
 from ministack.services.cloudformation import custom_resource, engine, helpers, provisioners
 
 from rehearsal.cloud.callers import authorize, require_trust
-from rehearsal.cloud.core import Records, ServiceError, random_id
+from rehearsal.cloud.clock import random_id
+from rehearsal.cloud.core import Records, ServiceError
 from rehearsal.cloud.resources import Created, resource_type
 from rehearsal.cloud.typed_parameters import in_the_name_of
 

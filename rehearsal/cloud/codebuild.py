@@ -7,16 +7,12 @@ CodeBuild's standard image: bash, git, aws, and python3 of an environment that i
 
 from __future__ import annotations
 
-import contextvars
 import copy
 import hashlib
 import io
 import os
 import shutil
 import sys
-import threading
-import time
-import uuid
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,6 +25,7 @@ from ministack.services.cloudformation import provisioners
 from rehearsal.cloud import codeconnections, core
 from rehearsal.cloud.buildspec import Buildspec, PhaseResult, Shell, run
 from rehearsal.cloud.callers import assume_as_service, caller
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Json, ServiceError
 
 if TYPE_CHECKING:
@@ -40,9 +37,9 @@ DEFAULT_TIMEOUT_MINUTES: Final = 60
 IDEMPOTENCY_S: Final = 300
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _UV: Final = _ROOT / ".tools/uv"
-_programs_lock: Final = threading.Lock()
+_programs_lock: Final = clock.lock()
 _tokens: Final[dict[tuple[str, str, str, str | None], tuple[str, float]]] = {}
-_tokens_lock: Final = threading.Lock()
+_tokens_lock: Final = clock.lock()
 _running: Final[dict[str, Shell]] = {}
 _stopping: Final[set[str]] = set()
 
@@ -81,7 +78,7 @@ def start(
     if project is None:
         raise ServiceError("ResourceNotFoundException", f"Project cannot be found: {project_name}")
     overrides = overrides or {}
-    build_id = f"{project_name}:{uuid.uuid4()}"
+    build_id = f"{project_name}:{clock.uuid()}"
     role = project["serviceRole"]
     try:
         credentials = assume_as_service(role, "codebuild.amazonaws.com", f"AWSCodeBuild-{build_id.split(':')[1]}")
@@ -97,7 +94,7 @@ def start(
         "arn": core.arn("codebuild", f"build/{build_id}"),
         "buildNumber": 1 + sum(other["projectName"] == project_name for other in codebuild._builds.values()),
         "projectName": project_name,
-        "startTime": core.now(),
+        "startTime": clock.now(),
         "currentPhase": "SUBMITTED",
         "buildStatus": "IN_PROGRESS",
         "buildComplete": False,
@@ -114,7 +111,7 @@ def start(
         "queuedTimeoutInMinutes": 480,
         "encryptionKey": overrides.get("encryptionKeyOverride") or project.get("encryptionKey", ""),
         "phases": [
-            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": core.now(), "endTime": core.now()}
+            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": clock.now(), "endTime": clock.now()}
         ],
         "exportedEnvironmentVariables": [],
         "logs": _logs_of(project, build_id),
@@ -123,10 +120,7 @@ def start(
         build["source"]["buildspec"] = overrides["buildspecOverride"]
     codebuild._builds[build_id] = build
     _emit(build)
-    context = contextvars.copy_context()
-    threading.Thread(
-        target=context.run, args=(_perform, build, credentials, source, artifact, on_end), daemon=True, name=build_id
-    ).start()
+    clock.start(_perform, build, credentials, source, artifact, on_end)
     return copy.deepcopy(build)
 
 
@@ -144,7 +138,7 @@ def _start_build(request: Json) -> Reply:
     key = get_account_id(), get_region(), request["projectName"], request.get("idempotencyToken")
     with _tokens_lock:  # the same token within five minutes answers with the build that it started
         known, started = _tokens.get(key, ("", 0.0))
-        if key[3] and core.now() - started < IDEMPOTENCY_S:
+        if key[3] and clock.now() - started < IDEMPOTENCY_S:
             return core.reply({"build": copy.deepcopy(codebuild._builds[known])})
         try:
             build = start(
@@ -157,7 +151,7 @@ def _start_build(request: Json) -> Reply:
             )
         except ServiceError as error:
             return core.fail(error)
-        _tokens[key] = build["id"], core.now()
+        _tokens[key] = build["id"], clock.now()
     return core.reply({"build": build})
 
 
@@ -262,8 +256,8 @@ def _perform(
         status = "FAILED" if status == "SUCCEEDED" else status
     else:
         _phase(build, "FINALIZING", "SUCCEEDED")
-    build["phases"].append({"phaseType": "COMPLETED", "startTime": core.now()})
-    build.update(buildStatus=status, currentPhase="COMPLETED", buildComplete=True, endTime=core.now())
+    build["phases"].append({"phaseType": "COMPLETED", "startTime": clock.now()})
+    build.update(buildStatus=status, currentPhase="COMPLETED", buildComplete=True, endTime=clock.now())
     _emit(build)
     if on_end:
         on_end(copy.deepcopy(build))
@@ -299,7 +293,7 @@ def _run_phases(  # noqa: PLR0917 - what a build has, in the order in which it g
         scratch=folder,
         environment=environment,
         log=log,
-        deadline=time.monotonic() + build["timeoutInMinutes"] * 60,
+        deadline=clock.monotonic() + build["timeoutInMinutes"] * 60,
     )
     _running[build["id"]] = shell
     if build["id"] in _stopping:
@@ -450,7 +444,7 @@ def _installed(sources: Path) -> Path | None:
 
 
 def _phase(build: Json, name: str, status: str, reason: str = "", *, times: tuple[float, float] | None = None) -> None:
-    started, ended = times or (core.now(), core.now())
+    started, ended = times or (clock.now(), clock.now())
     contexts = [{"statusCode": reason.partition(": ")[0] if reason else "", "message": reason.partition(": ")[2]}]
     build["phases"].append(
         {
@@ -485,7 +479,7 @@ def _write_logs(build: Json, credentials: Credentials, log: Path) -> None:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     if not lines:
         return
-    events = [{"timestamp": int(core.now() * 1000), "message": line or " "} for line in lines[-5000:]]
+    events = [{"timestamp": int(clock.now() * 1000), "message": line or " "} for line in lines[-5000:]]
     names = build["logs"]
     core.client("logs", credentials=credentials).put_log_events(
         logGroupName=names["groupName"], logStreamName=names["streamName"], logEvents=events
@@ -548,7 +542,7 @@ def _event_phase(phase: Json) -> Json:
 
 
 def _date(timestamp: float) -> str:
-    return time.strftime("%b %-d, %Y %-I:%M:%S %p", time.gmtime(timestamp))
+    return clock.shown(timestamp, "%b %-d, %Y %-I:%M:%S %p")
 
 
 # ---- installing -----------------------------------------------------------------------------------------------------

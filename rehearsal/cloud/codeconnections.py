@@ -7,13 +7,13 @@ One of them, UpdateConnectionInstallation, is here; `rehearsal.cloud.handshake` 
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core, iam
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Credentials, Json, Records, ServiceError, overlay
 from rehearsal.cloud.resources import Created, resource_type
 
@@ -39,7 +39,7 @@ def _public(record: Json) -> Json:
 @overlay(_SERVICE, "CreateConnection")
 def create_connection(request: Json) -> Json:
     """Create a connection; its status is PENDING until the handshake."""
-    arn = core.arn(_SERVICE, f"connection/{uuid.uuid4()}")
+    arn = core.arn(_SERVICE, f"connection/{clock.uuid()}")
     _connections[arn] = {
         "ConnectionName": request["ConnectionName"],
         "ConnectionArn": arn,

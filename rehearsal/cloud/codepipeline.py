@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import codeconnections, codepipeline_runs, core, iam
 from rehearsal.cloud.callers import caller
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.codepipeline_state import ENDED, PIPELINES, SERVICE, Pipeline, actions_of, find, find_execution
 from rehearsal.cloud.core import Json, ServiceError, overlay
 from rehearsal.cloud.resources import Created, physical_name, resource_type
@@ -78,7 +77,7 @@ def put_approval_result(request: Json) -> Json:
             )
         (ran,) = asked
         ran.verdict, ran.summary = request["result"]["status"], request["result"]["summary"]
-        ran.updated_by, ran.updated = caller().session_arn, time.time()
+        ran.updated_by, ran.updated = caller().session_arn, clock.now()
     ran.done.set()
     return {"approvedAt": ran.updated}
 
@@ -249,7 +248,7 @@ def list_tags_for_resource(request: Json) -> Json:
 def _watch() -> None:
     """Start pipelines whose branch has a new head; stands for the webhook of the Git provider."""
     while True:
-        time.sleep(_WATCH_S)
+        clock.sleep(_WATCH_S)
         for pipeline in list(PIPELINES._data.values()):
             for stage, action in actions_of(pipeline.declaration):
                 repository = _pushed(pipeline, stage, action)
@@ -355,4 +354,4 @@ def install() -> None:
     """Register the resource type and tags, and watch for pushes."""
     resource_type("AWS::CodePipeline::Pipeline", create=_create, update=_update, delete=_delete, create_only=("Name",))
     iam.TAGS[SERVICE] = _tags
-    threading.Thread(target=_watch, daemon=True, name="pushes").start()
+    clock.start(_watch)

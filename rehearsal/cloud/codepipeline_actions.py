@@ -11,9 +11,6 @@ import json
 import re
 import subprocess
 import tempfile
-import time
-import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +18,7 @@ from ministack.core.responses import get_region
 
 from rehearsal.cloud import codebuild, codeconnections, core, iam
 from rehearsal.cloud.callers import assume_as_service
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.codepipeline_state import Artifact
 
 if TYPE_CHECKING:
@@ -106,7 +104,7 @@ def _input(name: str, execution: Execution) -> Artifact:
 def _place(declaration: Json, ran: ActionExecution, name: str) -> Artifact:
     """Return where an artifact that an action puts out belongs."""
     # CodePipeline cuts the names of pipeline and artifact to 20 and 10 characters in the keys of artifacts.
-    key = f"{declaration['name'][:20]}/{name[:10]}/{core.random_id(7)}"
+    key = f"{declaration['name'][:20]}/{name[:10]}/{clock.random_id(7)}"
     return Artifact(name=name, bucket=declaration["artifactStore"]["location"], key=key, by=ran.action)
 
 
@@ -246,7 +244,7 @@ def _ask(
                 f"{_CONFIGURATION_MAX}: {value[:80]}…",
             )
     minutes = int(ran.action.get("timeoutInMinutes", _APPROVAL_MINUTES))
-    ran.token = str(uuid.uuid4())
+    ran.token = clock.uuid()
     topic = configuration.get("NotificationArn")
     if topic:
         core.client("sns", credentials=credentials, region=topic.split(":")[3]).publish(
@@ -272,7 +270,7 @@ def _request(execution: Execution, ran: ActionExecution, configuration: Mapping[
         "stageName": ran.stage,
         "actionName": ran.name,
         "token": ran.token,
-        "expires": datetime.fromtimestamp(time.time() + minutes * 60, UTC).strftime("%Y-%m-%dT%H:%MZ"),
+        "expires": clock.shown(clock.now() + minutes * 60, "%Y-%m-%dT%H:%MZ"),
         "externalEntityLink": configuration.get("ExternalEntityLink"),
         "approvalReviewLink": f"{view}/{ran.stage}/{ran.name}/approve/{ran.token}",
         "customData": configuration.get("CustomData"),

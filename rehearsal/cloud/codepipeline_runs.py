@@ -8,18 +8,16 @@ https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-it-works.
 
 from __future__ import annotations
 
-import contextvars
 import copy
+import functools
 import logging
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.codepipeline_actions import ActionError, perform
 from rehearsal.cloud.codepipeline_state import (
     ENDED,
@@ -43,10 +41,7 @@ def start(pipeline: Pipeline, trigger: Json) -> Execution:
     declaration = copy.deepcopy(pipeline.declaration)
     execution = Execution(pipeline=declaration["name"], version=declaration["version"], trigger=trigger)
     pipeline.executions.append(execution)
-    context = contextvars.copy_context()
-    threading.Thread(
-        target=context.run, args=(_run, pipeline, declaration, execution), daemon=True, name=f"pipeline-{execution.id}"
-    ).start()
+    clock.start(_run, pipeline, declaration, execution)
     return execution
 
 
@@ -77,7 +72,7 @@ def stop(name: str, execution_id: str, *, abandon: bool, reason: str) -> None:
     with pipeline.turn:
         for ran in execution.actions if abandon else []:
             if ran.status == "InProgress":
-                ran.status, ran.updated = "Abandoned", time.time()
+                ran.status, ran.updated = "Abandoned", clock.now()
                 ran.done.set()
         pipeline.turn.notify_all()
 
@@ -98,7 +93,7 @@ def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
         with pipeline.turn:
             # Somebody may have stopped it while its last action came to an end.
             status = "Stopped" if execution.is_stopping() and status == "Succeeded" else status
-            execution.status, execution.updated = status, time.time()
+            execution.status, execution.updated = status, clock.now()
         _tell(execution, "Pipeline", status.upper())
 
 
@@ -142,17 +137,12 @@ def _leave(pipeline: Pipeline, execution: Execution, name: str, status: str) -> 
 
 def _run_stage(pipeline: Pipeline, declaration: Json, execution: Execution, stage: Json) -> str:
     for together in in_run_order(stage["actions"]):
-        runs = [ActionExecution(stage=stage["name"], action=action, started=time.time()) for action in together]
+        runs = [ActionExecution(stage=stage["name"], action=action, started=clock.now()) for action in together]
         with pipeline.turn:
             if execution.is_stopping():
                 return "Stopped"
             execution.actions.extend(runs)
-        if len(runs) == 1:
-            _run_action(pipeline, declaration, execution, runs[0])
-        else:
-            with ThreadPoolExecutor(len(runs)) as pool:
-                for ran in runs:
-                    pool.submit(contextvars.copy_context().run, _run_action, pipeline, declaration, execution, ran)
+        clock.all_at_once([functools.partial(_run_action, pipeline, declaration, execution, ran) for ran in runs])
         if any(ran.status == "Failed" for ran in runs):
             return "Failed"
         if execution.is_stopping():
@@ -175,8 +165,8 @@ def _run_action(pipeline: Pipeline, declaration: Json, execution: Execution, ran
     with pipeline.turn:
         if ran.status != "Abandoned":
             ran.status, ran.error = ("Failed", error) if error else ("Succeeded", None)
-            ran.updated = time.time()
-        execution.updated = time.time()
+            ran.updated = clock.now()
+        execution.updated = clock.now()
     _tell(execution, "Action", ran.status.upper(), stage=ran.stage, action=ran)
 
 
@@ -187,7 +177,7 @@ def _tell(
     detail: Json = {
         "pipeline": execution.pipeline,
         "execution-id": execution.id,
-        "start-time": _time(action.started if action else execution.started),
+        "start-time": clock.shown(action.started if action else execution.started),
         "state": state,
         "version": float(execution.version),
         "pipeline-execution-attempt": 1.0,
@@ -226,7 +216,3 @@ def _tell(
         detail,
         [core.arn(SERVICE, execution.pipeline)],
     )
-
-
-def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ministack.core.responses import get_account_id
 
+from rehearsal.cloud.clock import Condition, Event, clock
 from rehearsal.cloud.core import Json, Records, ServiceError
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ class ActionExecution:
     stage: str
     action: Json
     started: float
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=clock.uuid)
     status: str = "InProgress"
     updated: float = 0.0
     updated_by: str = ""
@@ -67,7 +65,7 @@ class ActionExecution:
     outputs: dict[str, str] = field(default_factory=dict)
     inputs: list[Artifact] = field(default_factory=list)
     produced: list[Artifact] = field(default_factory=list)
-    done: threading.Event = field(default_factory=threading.Event)
+    done: Event = field(default_factory=clock.event)
 
     @property
     def name(self) -> str:
@@ -87,10 +85,10 @@ class Execution:
     pipeline: str
     version: int
     trigger: Json
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=clock.uuid)
     status: str = "InProgress"
-    started: float = field(default_factory=time.time)
-    updated: float = field(default_factory=time.time)
+    started: float = field(default_factory=clock.now)
+    updated: float = field(default_factory=clock.now)
     actions: list[ActionExecution] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -128,7 +126,7 @@ class Pipeline:
     executions: list[Execution] = field(default_factory=list)
     heads: dict[str, str] = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
-    turn: threading.Condition = field(default_factory=threading.Condition)
+    turn: Condition = field(default_factory=clock.condition)
 
     def stage(self, name: str) -> Stage:
         """Return what is known about a stage."""

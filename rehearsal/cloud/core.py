@@ -8,9 +8,6 @@ import hashlib
 import importlib
 import json
 import logging
-import secrets
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +23,8 @@ from ministack.core.responses import (
     set_request_region,
 )
 from ministack.services import eventbridge, iam, sts
+
+from rehearsal.cloud.clock import clock
 
 Json: TypeAlias = dict[str, Any]
 Reply: TypeAlias = tuple[int, dict[str, str], bytes]
@@ -192,13 +191,6 @@ def arn(service: str, resource: str) -> str:
     """Return the ARN of a resource in the account and region of the current request."""
     return f"arn:aws:{service}:{get_region()}:{get_account_id()}:{resource}"
 
-
-def random_id(length: int = 13) -> str:
-    """Return a random lower-case hexadecimal id."""
-    return secrets.token_hex((length + 1) // 2)[:length]
-
-
-now = time.time
 
 Records = AccountRegionScopedDict
 """A dictionary of its own for every account and region: `Records()` is how a service here keeps what was created."""
@@ -400,7 +392,7 @@ def role_session(role_arn: str, session_name: str) -> Credentials:
     return session
 
 
-_client_lock: Final = threading.Lock()
+_client_lock: Final = clock.lock()
 _session: Final = boto3.session.Session()  # one, because a session reads the model of a service once
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rehearsal.cloud import core
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.resources import Created, resource_type
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _register(direction: str) -> None:
     def create(properties: Json, logical_id: str, stack_name: str) -> Created:
         authorize = getattr(core.client("ec2"), f"authorize_security_group_{suffix}")
         rules = authorize(GroupId=properties["GroupId"], IpPermissions=[_permission(direction, properties)])
-        found = rules.get("SecurityGroupRules") or [{"SecurityGroupRuleId": f"sgr-{core.random_id(17)}"}]
+        found = rules.get("SecurityGroupRules") or [{"SecurityGroupRuleId": f"sgr-{clock.random_id(17)}"}]
         rule_id = found[0]["SecurityGroupRuleId"]
         return rule_id, {"Id": rule_id}
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import json
 import logging
-import threading
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -16,6 +13,7 @@ from ministack.services import eventbridge
 
 from rehearsal.cloud import codepipeline_runs, core, iam, messaging
 from rehearsal.cloud.callers import assume_as_service, authorize
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Json, ServiceError
 from rehearsal.cloud.resources import resource_type
 
@@ -42,7 +40,7 @@ def _start_sagemaker_pipeline(target: Json, event: Json, _rule_arn: str) -> None
         "PipelineParameters": [
             {**entry, "Value": _at_path(content, entry["Value"])} for entry in settings.get("PipelineParameterList", [])
         ],
-        "ClientRequestToken": core.random_id(32),
+        "ClientRequestToken": clock.random_id(32),
     }
     core.call("sagemaker", "StartPipelineExecution", request)
 
@@ -172,7 +170,7 @@ def _is_elsewhere(entry: Json) -> bool:
 
 def _put_elsewhere(entry: Json) -> str:
     """Put one event on a bus of another account, whose policy has to let the caller in, and return its id."""
-    arn, event_id = entry["EventBusName"], str(uuid.uuid4())
+    arn, event_id = entry["EventBusName"], clock.uuid()
     keys = {"events:source": entry.get("Source"), "events:detail-type": entry.get("DetailType")}
     authorize("events:PutEvents", arn, context=keys)
     event = {
@@ -180,7 +178,7 @@ def _put_elsewhere(entry: Json) -> str:
         "Source": entry.get("Source", ""),
         "DetailType": entry.get("DetailType", ""),
         "Detail": entry.get("Detail", "{}"),
-        "Time": int(core.now()),
+        "Time": int(clock.now()),
         "Resources": entry.get("Resources", []),
         "Account": get_account_id(),
         "Region": get_region(),
@@ -242,17 +240,13 @@ def install() -> None:
         for part, (action, deliver) in _TARGETS.items():
             arn = target.get("Arn", "")
             if part in arn and not _is_here(arn):
-                context = contextvars.copy_context()
-                arguments = (_deliver, target, event, rule, action, deliver)
-                threading.Thread(target=context.run, args=arguments, daemon=True, name="rule-target").start()
+                clock.start(_deliver, target, event, rule, action, deliver)
                 return
         if f"{target.get('Arn', '')}:::".split(":")[2] in messaging.CALLS:
             try:
                 messaging.require_policies(target["Arn"], _SERVICE, rule.get("Arn"))
             except ServiceError as error:
-                context = contextvars.copy_context()
-                failing = (_fail, target, event, rule, error)
-                threading.Thread(target=context.run, args=failing, daemon=True, name="rule-target").start()
+                clock.start(_fail, target, event, rule, error)
                 return
         original(target, event, rule, view)
 

@@ -10,7 +10,7 @@ duplicates     every event reaches the promotion's queue twice, as EventBridge m
 wrong order    each new event is followed by all earlier ones
 =============  ======================================================================================================
 
-Waiting is left out: where a message would stay invisible, it comes at once, and the clock of the functions (``clock/``)
+Waiting is left out: where a message would stay invisible, it comes at once, and the clock of the functions (``later/``)
 is put forward by what it would have waited, so that leases end as they would. SQS gives a message up after eight
 receives. One that was interrupted six times is therefore held back, a duplicate of its event goes on, it comes last.
 """
@@ -20,8 +20,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import threading
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -34,6 +32,7 @@ from ministack.services import eventbridge, lambda_svc, sqs
 
 from products.shared import names
 from rehearsal.cloud import core
+from rehearsal.cloud.clock import clock
 
 if TYPE_CHECKING:
     from rehearsal.cloud.core import Json
@@ -58,7 +57,7 @@ class Faults:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock = threading.RLock()
+        self._lock = clock.lock_again()
         self._counts = {"throttled": 0, "crashes": 0, "duplicates": 0, "out_of_order": 0, "seconds_left_out": 0.0}
         self._function_of: dict[str, str] = {}
         self._throttled: set[tuple[str, str]] = set()
@@ -147,15 +146,15 @@ class Faults:
         with self._lock, sqs._queues_lock:
             here = any(m is message for m in queue["messages"])
             if here and self._has_crashed and message["receive_count"] >= _INTERRUPTIONS:
-                queue["messages"].append({**message, **_FRESH, "id": core.random_id(32), "sent_at": time.time()})
+                queue["messages"].append({**message, **_FRESH, "id": clock.random_id(32), "sent_at": clock.now()})
                 message["visible_at"] = _NEVER
                 self._count("duplicates")
             if not [m for m in queue["messages"] if m["visible_at"] < _NEVER]:
                 for held in queue["messages"]:
                     held["visible_at"] = 0.0
             longest = max((m["visible_at"] for m in queue["messages"] if m["visible_at"] < _NEVER), default=0.0)
-            if longest > time.time():
-                self._counts["seconds_left_out"] += longest - time.time()
+            if longest > clock.now():
+                self._counts["seconds_left_out"] += longest - clock.now()
                 for waiting in queue["messages"]:
                     if waiting["visible_at"] < _NEVER:
                         waiting["visible_at"] = 0.0
@@ -252,7 +251,7 @@ def install() -> None:
     faults = Faults(organization.work_dir)
     os.environ[CLOCK_VARIABLE] = str(organization.work_dir / "clock")
     os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(Path(__file__).with_name("clock")), os.environ.get("PYTHONPATH")])
+        filter(None, [str(Path(__file__).with_name("later")), os.environ.get("PYTHONPATH")])
     )
     app.app = faults.around(app.app)
     _watch_functions(faults)

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from rehearsal.cloud.clock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ for group in groups:
 Option: TypeAlias = Any
 """Whatever `subprocess.Popen` takes."""
 
-_lock: Final = threading.Lock()
+_lock: Final = clock.lock()
 _groups: Final[set[int]] = set()
 _keeper: subprocess.Popen[bytes] | None = None
 

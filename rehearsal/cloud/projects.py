@@ -5,12 +5,12 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-projects-templ
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from rehearsal.cloud import core, servicecatalog_launch
 from rehearsal.cloud.callers import authorize
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker import is_portfolio_enabled
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
 from rehearsal.cloud.shapes import refuse_others
@@ -69,7 +69,7 @@ def create_project(request: Json) -> Json:
         **({"ProjectDescription": request["ProjectDescription"]} if "ProjectDescription" in request else {}),
         "ServiceCatalogProvisioningDetails": details,
         "CreatedBy": user_context(),
-        "CreationTime": time.time(),
+        "CreationTime": clock.now(),
         "record": launched["RecordId"],
         "provisioned": launched["ProvisionedProductId"],
     }
@@ -160,7 +160,7 @@ def update_project(request: Json) -> Json:
                 "UpdateToken": random_id(32),
             }
         )["RecordDetail"]["RecordId"]
-    project["LastModifiedTime"], project["LastModifiedBy"] = time.time(), user_context()
+    project["LastModifiedTime"], project["LastModifiedBy"] = clock.now(), user_context()
     return {"ProjectArn": project["ProjectArn"]}
 
 

@@ -7,7 +7,8 @@ from typing import Final, TypeAlias
 
 from ministack.services.cloudformation import provisioners, stacks
 
-from rehearsal.cloud.core import Json, ServiceError, random_id
+from rehearsal.cloud.clock import random_id
+from rehearsal.cloud.core import Json, ServiceError
 
 Created: TypeAlias = tuple[str, Json]
 """What a resource is after its creation: the value of ``Ref`` and the attributes of ``Fn::GetAtt``."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import Final
 
 from botocore.exceptions import ClientError
@@ -15,7 +14,8 @@ from ministack.core.responses import get_region
 
 from rehearsal.cloud import core
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, require_trust
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort
 
 PRINCIPAL: Final = "sagemaker.amazonaws.com"
@@ -76,8 +76,8 @@ def new_domain(request: Json) -> Json:
         "HomeEfsFileSystemId": f"fs-{random_id(17)}",
         "SecurityGroupIdForDomainBoundary": f"sg-{random_id(17)}",
         "Status": "InService",
-        "CreationTime": time.time(),
-        "LastModifiedTime": time.time(),
+        "CreationTime": clock.now(),
+        "LastModifiedTime": clock.now(),
     }
     _domains[domain_id] = domain
     set_tags(arn, request.get("Tags"))
@@ -123,7 +123,7 @@ def update_domain(request: Json) -> Json:
         domain["DomainSettings"] = domain.get("DomainSettings", {}) | request["DomainSettingsForUpdate"]
     for key in ("SubnetIds", "VpcId", "AppNetworkAccessType", "AppSecurityGroupManagement", "TagPropagation"):
         domain[key] = request.get(key, domain.get(key))
-    domain["LastModifiedTime"] = time.time()
+    domain["LastModifiedTime"] = clock.now()
     return {"DomainArn": domain["DomainArn"]}
 
 
@@ -191,8 +191,8 @@ def new_user_profile(request: Json) -> Json:
         "UserProfileArn": arn,
         "HomeEfsFileSystemUid": str(200_000 + len(_profiles)),
         "Status": "InService",
-        "CreationTime": time.time(),
-        "LastModifiedTime": time.time(),
+        "CreationTime": clock.now(),
+        "LastModifiedTime": clock.now(),
     }
     set_tags(arn, request.get("Tags"))
     return {"UserProfileArn": arn}
@@ -218,7 +218,7 @@ def update_user_profile(request: Json) -> Json:
     """Change settings of a user profile; sections that are not named stay."""
     profile = _find_profile(request)
     profile["UserSettings"] = profile.get("UserSettings", {}) | request.get("UserSettings", {})
-    profile["LastModifiedTime"] = time.time()
+    profile["LastModifiedTime"] = clock.now()
     return {"UserProfileArn": profile["UserProfileArn"]}
 
 

@@ -7,19 +7,18 @@ AWS writes a file when it is big enough or some time has passed; here that is ha
 from __future__ import annotations
 
 import base64
-import contextvars
-import datetime
 import json
 import logging
-import threading
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import ServiceError
 from rehearsal.cloud.sagemaker_servers import S3_ERRORS, s3_as, split_s3
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rehearsal.cloud.core import Json
 
 _log: Final = logging.getLogger(__name__)
@@ -64,9 +63,9 @@ class Capture:
         self._config = config
         self._modes = [mode for o in config["CaptureOptions"] for mode in _MODES[o["CaptureMode"]]]
         self._asked = 0
-        self._waiting: list[tuple[Exchange, datetime.datetime]] = []
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self._waiting: list[tuple[Exchange, datetime]] = []
+        self._lock = clock.lock()
+        self._is_due = False
 
     def takes_next(self) -> bool:
         """Whether the next request belongs to the share that is captured; for all variants that get it alike."""
@@ -77,24 +76,22 @@ class Capture:
     def note(self, exchange: Exchange) -> None:
         """Keep an exchange; it is written soon."""
         with self._lock:
-            self._waiting.append((exchange, datetime.datetime.now(datetime.UTC)))
-            if self._timer is None:  # account and region are those of the request
-                context = contextvars.copy_context()
-                self._timer = threading.Timer(_FLUSH_SECONDS, context.run, (self.flush,))
-                self._timer.daemon = True
-                self._timer.start()
+            self._waiting.append((exchange, clock.moment()))
+            if not self._is_due:
+                self._is_due = True
+                clock.start_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write what is waiting: one file for each variant and hour."""
         with self._lock:
-            waiting, self._waiting, self._timer = self._waiting, [], None
-        files: dict[tuple[str, str, str], list[tuple[Exchange, datetime.datetime]]] = {}
+            waiting, self._waiting, self._is_due = self._waiting, [], False
+        files: dict[tuple[str, str, str], list[tuple[Exchange, datetime]]] = {}
         for exchange, moment in waiting:
             place = (exchange.role, exchange.variant, moment.strftime("%Y/%m/%d/%H"))
             files.setdefault(place, []).append((exchange, moment))
         for (role, variant, hour), exchanges in files.items():
             first = exchanges[0][1]
-            name = f"{first:%M-%S}-{first.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
+            name = f"{first:%M-%S}-{first.microsecond // 1000:03d}-{clock.uuid()}.jsonl"
             lines = "".join(json.dumps(self._record(e, moment)) + "\n" for e, moment in exchanges)
             self._write(role, f"{self._endpoint}/{variant}/{hour}/{name}", lines)
 
@@ -107,14 +104,14 @@ class Capture:
         except (*S3_ERRORS, ServiceError) as error:  # callers of the endpoint never notice, on AWS neither
             _log.warning("captured data of endpoint %s is lost: %s", self._endpoint, error)
 
-    def _record(self, exchange: Exchange, moment: datetime.datetime) -> Json:
+    def _record(self, exchange: Exchange, moment: datetime) -> Json:
         both = {"INPUT": ("endpointInput", exchange.sent), "OUTPUT": ("endpointOutput", exchange.answered)}
         data: dict[str, Any] = {}
         for mode in self._modes:
             name, (content_type, body) = both[mode]
             text, encoding = self._encoded(content_type, body)
             data[name] = {"observedContentType": content_type, "mode": mode, "data": text, "encoding": encoding}
-        metadata = {"eventId": str(uuid.uuid4()), "inferenceTime": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
+        metadata = {"eventId": clock.uuid(), "inferenceTime": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
         if exchange.inference_id:
             metadata["inferenceId"] = exchange.inference_id
         return {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}

@@ -6,14 +6,12 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateMode
 
 from __future__ import annotations
 
-import contextvars
 import json
-import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 from rehearsal.cloud import core, pdf
 from rehearsal.cloud.callers import caller, forwarded_credentials
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_registry import describe_model_card
 from rehearsal.cloud.sagemaker_servers import S3_ERRORS, split_s3
@@ -39,7 +37,7 @@ def create_model_card_export_job(request: Json) -> Json:
     if arn in _jobs:
         raise ServiceError("ConflictException", f"Model card export job {arn} already exists.")
     split_s3(request["OutputConfig"]["S3OutputPath"])
-    moment = time.time()
+    moment = clock.now()
     job: Json = {
         "ModelCardExportJobName": request["ModelCardExportJobName"],
         "ModelCardExportJobArn": arn,
@@ -51,8 +49,7 @@ def create_model_card_export_job(request: Json) -> Json:
         "LastModifiedAt": moment,
     }
     _jobs[arn] = job
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(_export, job, card), daemon=True, name="card-export").start()
+    clock.start(_export, job, card)
     return {"ModelCardExportJobArn": arn}
 
 
@@ -68,10 +65,10 @@ def _export(job: Json, card: Json) -> None:
         s3 = core.client("s3", credentials=forwarded_credentials(caller()))
         s3.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/pdf")
     except (*S3_ERRORS, ServiceError) as error:
-        job |= {"FailureReason": str(error)[:1024], "LastModifiedAt": time.time(), "Status": "Failed"}
+        job |= {"FailureReason": str(error)[:1024], "LastModifiedAt": clock.now(), "Status": "Failed"}
         return
     artifacts = {"S3ExportArtifacts": f"s3://{bucket}/{key}"}
-    job |= {"ExportArtifacts": artifacts, "LastModifiedAt": time.time(), "Status": "Completed"}
+    job |= {"ExportArtifacts": artifacts, "LastModifiedAt": clock.now(), "Status": "Completed"}
 
 
 def _lines(value: object, depth: int) -> Iterator[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rehearsal.cloud import core
-from rehearsal.cloud.core import ServiceError, random_id
+from rehearsal.cloud.clock import Lock, clock, random_id
+from rehearsal.cloud.core import ServiceError
 from rehearsal.cloud.sagemaker_capture import Capture, chosen
 from rehearsal.cloud.sagemaker_models import find_model
 from rehearsal.cloud.sagemaker_servers import ContainerError, Server, start
@@ -54,7 +52,7 @@ class Fleet:
     shadows: dict[str, Variant]
     capture: Capture | None
     _asked: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: Lock = field(default_factory=clock.lock)
 
     def choose(self) -> Variant:
         """Return the variant for the next request: by weight, evenly spread, and the same in every run."""
@@ -111,10 +109,8 @@ def start_fleet(endpoint: str, config: Json) -> Fleet:
         started.append(variant)
         return variant
 
-    with ThreadPoolExecutor(len(production) + len(shadow)) as pool:
-        waiting = [pool.submit(contextvars.copy_context().run, start_variant, item) for item in (*production, *shadow)]
     try:
-        variants = [future.result() for future in waiting]
+        variants = clock.all_at_once([functools.partial(start_variant, item) for item in (*production, *shadow)])
     except (ContainerError, ServiceError):
         for variant in started:
             variant.server.stop()
@@ -141,6 +137,6 @@ def _write_log(endpoint: str, variant: str, folder: Path) -> None:
     with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
         logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    events = [{"timestamp": int(time.time() * 1000), "message": line} for line in lines if line.strip()]
+    events = [{"timestamp": int(clock.now() * 1000), "message": line} for line in lines if line.strip()]
     if events:
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

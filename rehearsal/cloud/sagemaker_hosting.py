@@ -8,10 +8,7 @@ Refusals are worded as SageMaker words them.
 
 from __future__ import annotations
 
-import contextvars
 import logging
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +16,7 @@ from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core, iam
 from rehearsal.cloud.callers import assume_as_service, authorize
+from rehearsal.cloud.clock import Event, clock
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_fleets import Fleet, Variant, log_group, start_fleet
 from rehearsal.cloud.sagemaker_models import find_endpoint_config, find_model, refusal
@@ -26,7 +24,7 @@ from rehearsal.cloud.sagemaker_servers import PRINCIPAL, ContainerError, contain
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, tags_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 _log: Final = logging.getLogger(__name__)
 EVENT: Final = "SageMaker Endpoint State Change"
@@ -48,7 +46,7 @@ class Endpoint:
     fleet: Fleet | None = None
     pending: Json | None = None
     deployment: Json | None = None
-    settled: threading.Event = field(default_factory=threading.Event)
+    settled: Event = field(default_factory=clock.event)
 
     @property
     def log_group(self) -> str:
@@ -106,24 +104,18 @@ def new_endpoint(request: Json) -> Json:
     if name in _endpoints:
         raise refusal(f'Cannot create already existing endpoint "{arn}".')
     config = find_endpoint_config(request["EndpointConfigName"])
-    moment = time.time()
+    moment = clock.now()
     endpoint = Endpoint(name=name, arn=arn, config_name=config["EndpointConfigName"], created=moment, changed=moment)
     _endpoints[name] = endpoint
     set_tags(arn, request.get("Tags"))
     _announce(endpoint)
-    _in_background(_create, endpoint, config)
+    clock.start(_create, endpoint, config)
     return {"EndpointArn": arn}
-
-
-def _in_background(function: Callable[..., None], *arguments: object) -> None:
-    """Run a function in a thread, in the account and region of the request."""
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(function, *arguments), daemon=True, name="endpoint").start()
 
 
 def _settle(endpoint: Endpoint, status: str, reason: str | None = None) -> None:
     endpoint.status, endpoint.failure_reason = status, reason[:1024] if reason else None
-    endpoint.changed, endpoint.pending = time.time(), None
+    endpoint.changed, endpoint.pending = clock.now(), None
     endpoint.settled.set()
     _announce(endpoint)
 
@@ -199,15 +191,15 @@ def change_endpoint(request: Json) -> Json:
     if deployment:
         _check_variants(endpoint.fleet.config, config)
     endpoint.status, endpoint.failure_reason = "Updating", None
-    endpoint.changed, endpoint.deployment = time.time(), deployment
-    endpoint.pending = {"EndpointConfigName": config["EndpointConfigName"], "StartTime": time.time()}
+    endpoint.changed, endpoint.deployment = clock.now(), deployment
+    endpoint.pending = {"EndpointConfigName": config["EndpointConfigName"], "StartTime": clock.now()}
     endpoint.settled.clear()
     _announce(endpoint)
     excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
     retained = (
         {"DesiredInstanceCount", "DesiredWeight"} - excluded if request.get("RetainAllVariantProperties") else set()
     )
-    _in_background(_update, endpoint, config, retained)
+    clock.start(_update, endpoint, config, retained)
     return {"EndpointArn": endpoint.arn}
 
 
@@ -368,7 +360,7 @@ def delete_endpoint(request: Json) -> Json:
     _announce(endpoint)
     drop_tags(endpoint.arn)
     if endpoint.fleet:
-        _in_background(endpoint.fleet.stop)
+        clock.start(endpoint.fleet.stop)
     return {}
 
 
@@ -402,5 +394,5 @@ def update_endpoint_weights(request: Json) -> Json:
             raise refusal(f'Could not find variant "{change["VariantName"]}" of endpoint "{endpoint.arn}".')
         variant.weight = float(change.get("DesiredWeight", variant.weight))
         variant.instances = int(change.get("DesiredInstanceCount", variant.instances))
-    endpoint.changed = time.time()
+    endpoint.changed = clock.now()
     return {"EndpointArn": endpoint.arn}

@@ -7,13 +7,13 @@ a network: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html 
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from botocore.exceptions import ClientError
 
 from rehearsal.cloud import core, iam
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_store import SERVICE, authorize_tags, page, set_tags, sort
 
@@ -43,9 +43,9 @@ def _create(kind: str, request: Json) -> Json:
         f"{kind}JobArn": arn,
         f"{kind}JobStatus": "InProgress",
         **({"SecondaryStatus": "Training"} if kind == "Training" else {}),
-        "CreationTime": time.time(),
-        f"{kind}StartTime": time.time(),
-        "LastModifiedTime": time.time(),
+        "CreationTime": clock.now(),
+        f"{kind}StartTime": clock.now(),
+        "LastModifiedTime": clock.now(),
     }
     set_tags(arn, request.get("Tags"))
     return {f"{kind}JobArn": arn}
@@ -89,7 +89,7 @@ def _stop(kind: str, request: Json) -> Json:
     """Stop a job; one that has ended stays as it is."""
     job = _describe(kind, request)
     if job[f"{kind}JobStatus"] == "InProgress":
-        job |= {f"{kind}JobStatus": "Stopped", f"{kind}EndTime": time.time(), "LastModifiedTime": time.time()}
+        job |= {f"{kind}JobStatus": "Stopped", f"{kind}EndTime": clock.now(), "LastModifiedTime": clock.now()}
     return {}
 
 
@@ -177,7 +177,7 @@ def end(prefix: str, status: str, reason: str | None) -> None:
         if not job[f"{kind}JobName"].startswith(prefix) or job[f"{kind}JobStatus"] != "InProgress":
             continue
         ended = "Completed" if status == "Succeeded" else status
-        job |= {f"{kind}JobStatus": ended, f"{kind}EndTime": time.time(), "LastModifiedTime": time.time()}
+        job |= {f"{kind}JobStatus": ended, f"{kind}EndTime": clock.now(), "LastModifiedTime": clock.now()}
         if kind == "Training":
             job["SecondaryStatus"] = ended
         if reason:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from ministack.core.responses import get_region
 
 from rehearsal.cloud import core
 from rehearsal.cloud.callers import authorize_pass_role
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_servers import (
     PRINCIPAL,
@@ -57,7 +57,7 @@ def new_model(request: Json) -> Json:
     if len(request.get("Containers", [1])) > 1 or "ModelPackageName" in container_of(request):
         raise refusal("Inference pipelines and models made of a model package are not emulated here.")
     _check_model_data(request)
-    _models[name] = {**request, "ModelArn": arn, "CreationTime": time.time()}
+    _models[name] = {**request, "ModelArn": arn, "CreationTime": clock.now()}
     _models[name].pop("Tags", None)
     set_tags(arn, request.get("Tags"))
     return {"ModelArn": arn}
@@ -161,7 +161,7 @@ def new_endpoint_config(request: Json) -> Json:
         raise refusal("With ShadowProductionVariants there can be only one production and one shadow variant.")
     if any("ServerlessConfig" in variant for variant in (*production, *shadow)):
         _check_serverless(request)
-    _configs[name] = {**request, "EndpointConfigArn": arn, "CreationTime": time.time()}
+    _configs[name] = {**request, "EndpointConfigArn": arn, "CreationTime": clock.now()}
     _configs[name].pop("Tags", None)
     set_tags(arn, request.get("Tags"))
     return {"EndpointConfigArn": arn}

@@ -6,13 +6,10 @@ of the pipeline's role; it appends what happens to a file, from which the states
 
 from __future__ import annotations
 
-import contextvars
 import datetime
 import json
 import os
 import subprocess
-import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +18,8 @@ from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core, processes, sagemaker_jobs
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, require_trust
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
+from rehearsal.cloud.clock import Lock, clock, random_id
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
 
 PRINCIPAL: Final = "sagemaker.amazonaws.com"
@@ -64,7 +62,7 @@ class Execution:
     failure_reason: str | None = None
     process: subprocess.Popen[Any] | None = None
     steps: dict[str, Step] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Lock = field(default_factory=clock.lock)
     read: int = 0
 
     @property
@@ -102,7 +100,7 @@ class Execution:
         step.failure_reason = event.get("failure_reason", step.failure_reason)
         if step.status != "Executing":
             step.ended = moment
-        self.changed = time.time()
+        self.changed = clock.now()
         return before, step
 
     def stop(self) -> None:
@@ -177,8 +175,8 @@ def new_pipeline(request: Json) -> Json:
         "PipelineDefinition": definition,
         "RoleArn": request["RoleArn"],
         "PipelineStatus": "Active",
-        "CreationTime": time.time(),
-        "LastModifiedTime": time.time(),
+        "CreationTime": clock.now(),
+        "LastModifiedTime": clock.now(),
         "CreatedBy": user_context(),
         "LastModifiedBy": user_context(),
     }
@@ -206,7 +204,7 @@ def change_pipeline(request: Json) -> Json:
     keys = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
     detail.update({key: request[key] for key in keys if key in request})
     detail["PipelineDefinition"] = definition or detail["PipelineDefinition"]
-    detail.update({"LastModifiedTime": time.time(), "LastModifiedBy": user_context()})
+    detail.update({"LastModifiedTime": clock.now(), "LastModifiedBy": user_context()})
     return {"PipelineArn": detail["PipelineArn"]}
 
 
@@ -268,8 +266,8 @@ def start_pipeline_execution(request: Json) -> Json:
         parameters=parameters,
         details={key: request[key] for key in keys if key in request},
         work=work,
-        started=time.time(),
-        changed=time.time(),
+        started=clock.now(),
+        changed=clock.now(),
         created_by=user_context(),
     )
     _run(execution, pipeline["RoleArn"])
@@ -321,15 +319,14 @@ def _run(execution: Execution, role_arn: str) -> None:
             command, env=environment, cwd=execution.work, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     _announce(execution, "Starting", "Executing")
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(_watch, execution, execution.process), daemon=True).start()
+    clock.start(_watch, execution, execution.process)
 
 
 def _watch(execution: Execution, process: subprocess.Popen[Any]) -> None:
     """Report steps as they change, and the end of the process, in the account and region of the execution."""
     while process.poll() is None:
         _announce_steps(execution)
-        time.sleep(0.1)
+        clock.sleep(0.1)
     status = processes.finish(process)
     _announce_steps(execution)
     before = execution.status
@@ -340,7 +337,7 @@ def _watch(execution: Execution, process: subprocess.Popen[Any]) -> None:
     else:
         ended = "Failed"
         execution.failure_reason = execution.failure_reason or _log_tail(execution)
-    execution.changed = time.time()
+    execution.changed = clock.now()
     execution.status = ended
     _announce(execution, before, ended)
 
@@ -348,10 +345,6 @@ def _watch(execution: Execution, process: subprocess.Popen[Any]) -> None:
 def _log_tail(execution: Execution) -> str:
     lines = (execution.work / "runner.log").read_text(errors="replace").strip().splitlines()
     return "\n".join(lines[-5:])[-1024:]
-
-
-def _time(moment: float) -> str:
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _announce(execution: Execution, before: str, status: str) -> None:
@@ -364,8 +357,8 @@ def _announce(execution: Execution, before: str, status: str) -> None:
         "pipelineExecutionDescription": execution.details.get("PipelineExecutionDescription"),
         "currentPipelineExecutionStatus": status,
         "previousPipelineExecutionStatus": before,
-        "executionStartTime": _time(execution.started),
-        "executionEndTime": None if status == "Executing" else _time(execution.changed),
+        "executionStartTime": clock.shown(execution.started),
+        "executionEndTime": None if status == "Executing" else clock.shown(execution.changed),
     }
     _emit(execution, EXECUTION_EVENT, detail)
 
@@ -382,8 +375,8 @@ def _announce_steps(execution: Execution) -> None:
             "currentStepStatus": step.status,
             "failureReason": step.failure_reason,
             "metadata": step.metadata,
-            "stepStartTime": _time(step.started),
-            "stepEndTime": _time(step.ended) if step.ended else None,
+            "stepStartTime": clock.shown(step.started),
+            "stepEndTime": clock.shown(step.ended) if step.ended else None,
         }
         _emit(execution, STEP_EVENT, detail)
 

@@ -6,9 +6,7 @@ and resets the approval on unrelated updates; a registry is little more than a r
 
 from __future__ import annotations
 
-import datetime
 import json
-import time
 from typing import Any, Final, TypeAlias
 
 from ministack.core import iam_evaluator
@@ -16,6 +14,7 @@ from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core
 from rehearsal.cloud.callers import authorize, caller
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, not_found, page, set_tags, sort, user_context
 
@@ -123,7 +122,7 @@ def create_model_package_group(request: Json) -> Json:
     detail: Json = {
         "ModelPackageGroupName": name,
         "ModelPackageGroupArn": arn,
-        "CreationTime": time.time(),
+        "CreationTime": clock.now(),
         "CreatedBy": user_context(),
         "ModelPackageGroupStatus": "Completed",
     }
@@ -231,7 +230,7 @@ def create_model_package(request: Json) -> Json:
         "ModelPackageArn": arn,
         "ModelPackageStatus": "Completed",
         "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
-        "CreationTime": time.time(),
+        "CreationTime": clock.now(),
         "CreatedBy": user_context(),
     }
     group["packages"][str(version)] = package
@@ -260,7 +259,7 @@ def update_model_package(request: Json) -> Json:
     if added:
         package["AdditionalInferenceSpecifications"] = package.get("AdditionalInferenceSpecifications", []) + added
     package.update(changes)
-    package.update({"LastModifiedTime": time.time(), "LastModifiedBy": user_context()})
+    package.update({"LastModifiedTime": clock.now(), "LastModifiedBy": user_context()})
     _announce(package)
     return {"ModelPackageArn": package["ModelPackageArn"]}
 
@@ -328,8 +327,7 @@ def _announce(package: Json) -> None:
     detail: Json = {key: package[key] for key in _EVENT_FIELDS if key in package}
     for key in ("CreationTime", "LastModifiedTime"):
         if key in detail:
-            moment = datetime.datetime.fromtimestamp(detail[key], datetime.UTC)
-            detail[key] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+            detail[key] = clock.shown(detail[key])
     core.emit(account, region, "aws.sagemaker", EVENT, detail, [arn])
 
 
@@ -355,7 +353,7 @@ def create_model_card(request: Json) -> Json:
         raise ServiceError("ConflictException", f"Model card {name} already exists.")
     arn = core.arn(SERVICE, f"model-card/{name}")
     fields = ("ModelCardName", "Content", "ModelCardStatus", "SecurityConfig")
-    made = {"ModelCardArn": arn, "ModelCardVersion": 1, "CreationTime": time.time(), "CreatedBy": user_context()}
+    made = {"ModelCardArn": arn, "ModelCardVersion": 1, "CreationTime": clock.now(), "CreatedBy": user_context()}
     card: Json = {key: request[key] for key in fields if key in request}
     _cards[name] = [card | made]
     set_tags(arn, request.get("Tags"))
@@ -372,7 +370,7 @@ def update_model_card(request: Json) -> Json:
     if "Content" in request and "ModelCardStatus" in request:
         raise ServiceError("ValidationException", "Content and ModelCardStatus cannot be updated in a single call.")
     newest: Json = {**versions[-1], **{key: request[key] for key in ("Content", "ModelCardStatus") if key in request}}
-    newest |= {"LastModifiedTime": time.time(), "LastModifiedBy": user_context()}
+    newest |= {"LastModifiedTime": clock.now(), "LastModifiedBy": user_context()}
     if "Content" in request:
         versions.append({**newest, "ModelCardVersion": newest["ModelCardVersion"] + 1})
     else:

@@ -6,7 +6,6 @@ Which properties replace a resource and what it returns is in the types' schemas
 
 from __future__ import annotations
 
-import datetime
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +18,8 @@ from rehearsal.cloud import (
     sagemaker_pipelines,
     sagemaker_registry,
 )
-from rehearsal.cloud.core import ServiceError, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import ServiceError
 from rehearsal.cloud.resources import physical_name, resource_type
 from rehearsal.cloud.sagemaker_store import SERVICE, change_tags
 from rehearsal.cloud.shapes import check_request, typed_request
@@ -101,11 +101,10 @@ def _delete_profile(ref: str, properties: Json) -> None:
 
 def _group_attributes(name: str) -> Json:
     detail = sagemaker_registry.describe_model_package_group({"ModelPackageGroupName": name})
-    created = datetime.datetime.fromtimestamp(detail["CreationTime"], datetime.UTC)
     return {
         "ModelPackageGroupArn": detail["ModelPackageGroupArn"],
         "ModelPackageGroupStatus": detail["ModelPackageGroupStatus"],
-        "CreationTime": created.isoformat(),
+        "CreationTime": clock.moment(detail["CreationTime"]).isoformat(),
     }
 
 

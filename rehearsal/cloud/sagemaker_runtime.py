@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import functools
 import logging
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import botocore.session
@@ -16,6 +13,7 @@ from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core, iam
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Reply, ServiceError
 from rehearsal.cloud.sagemaker_capture import Exchange
 from rehearsal.cloud.sagemaker_hosting import Endpoint, serving_endpoint
@@ -29,12 +27,12 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _PATH: Final = re.compile(r"/endpoints/(?P<name>[^/]+)/invocations")
-_REQUESTS: Final = ThreadPoolExecutor(16, "invocation")
+_REQUESTS: Final = clock.pool(16)
 
 _SERVERLESS_BYTES: Final = 4 * 1024 * 1024
 """https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-containers"""
 _ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
-_SHADOWS: Final = ThreadPoolExecutor(4, "shadow")
+_SHADOWS: Final = clock.pool(4)
 
 
 def _invalid(message: str) -> ServiceError:
@@ -76,8 +74,7 @@ def invoke(name: str, body: bytes, headers: Mapping[str, str]) -> Reply:
     capture = fleet.capture if fleet.capture and fleet.capture.takes_next() else None
     if fleet.shadows and not target:
         for shadow in fleet.mirrored():
-            context = contextvars.copy_context()
-            _SHADOWS.submit(context.run, _ask_shadow, capture, shadow, body, passed, inference_id)
+            clock.submit(_SHADOWS, _ask_shadow, capture, shadow, body, passed, inference_id)
     try:
         status, answered, content = variant.server.invoke(body, passed)
     except OSError as error:
@@ -157,9 +154,8 @@ def _longest_body() -> int:
 
 
 async def _handle(name: str, headers: Mapping[str, str], body: bytes) -> Reply:
-    run = functools.partial(contextvars.copy_context().run, invoke, name, body, headers)
     try:
-        return await asyncio.get_running_loop().run_in_executor(_REQUESTS, run)
+        return await clock.off_loop(invoke, name, body, headers, pool=_REQUESTS)
     except ServiceError as error:
         return core.fail(error)
     except Exception as error:

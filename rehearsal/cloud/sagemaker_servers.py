@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import tarfile
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +23,7 @@ from ministack.core.responses import get_region
 
 from rehearsal.cloud import core, processes
 from rehearsal.cloud.callers import assume_as_service
+from rehearsal.cloud.clock import Condition, clock
 from rehearsal.cloud.core import ServiceError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Server:
     port: int
     process: subprocess.Popen[Any]
     _busy: int = 0
-    _idle: threading.Condition = field(default_factory=threading.Condition)
+    _idle: Condition = field(default_factory=clock.condition)
 
     def invoke(self, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """Send a request to ``/invocations`` and return status, headers and body of the answer.

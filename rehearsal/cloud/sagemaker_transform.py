@@ -8,15 +8,13 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import gzip
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from rehearsal.cloud import core
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import Json, Records, ServiceError, overlay
 from rehearsal.cloud.sagemaker_models import find_model
 from rehearsal.cloud.sagemaker_servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start
 from rehearsal.cloud.sagemaker_store import SERVICE, authorize_tags, page, set_tags, sort
@@ -56,7 +54,7 @@ class Job:
 
     def say(self, text: str) -> None:
         """Write a line into the job's log."""
-        self.log.append(f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime())}:[sagemaker logs]: {text}")
+        self.log.append(f"{clock.shown(form='%Y-%m-%dT%H:%M:%S')}:[sagemaker logs]: {text}")
 
 
 def _refusal(message: str) -> ServiceError:
@@ -88,11 +86,10 @@ def create_transform_job(request: Json) -> Json:
     if processing.get("JoinSource", "None") != "None" or {"InputFilter", "OutputFilter"} & processing.keys():
         raise _refusal("DataProcessing is not emulated here.")
     split_s3(request["TransformOutput"]["S3OutputPath"])
-    job = Job(request={key: value for key, value in request.items() if key != "Tags"}, arn=arn, created=time.time())
+    job = Job(request={key: value for key, value in request.items() if key != "Tags"}, arn=arn, created=clock.now())
     _jobs[name] = job
     set_tags(arn, request.get("Tags"))
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(_run, job, model), daemon=True, name="transform").start()
+    clock.start(_run, job, model)
     return {"TransformJobArn": arn}
 
 
@@ -108,7 +105,7 @@ def _run(job: Job, model: Json) -> None:
     except Exception as error:  # somebody waits for the job
         reason = f"InternalServerError: {error!r}"
     _write_log(job)
-    job.ended = time.time()
+    job.ended = clock.now()
     if job.status == "Stopping":
         job.status = "Stopped"
         return
@@ -206,7 +203,7 @@ def _write_log(job: Job) -> None:
         logs.create_log_group(logGroupName=_LOG_GROUP)
     stream = f"{job.request['TransformJobName']}/i-{random_id(17)}"
     logs.create_log_stream(logGroupName=_LOG_GROUP, logStreamName=stream)
-    moment = int(time.time() * 1000)
+    moment = int(clock.now() * 1000)
     events = [{"timestamp": moment, "message": line} for line in job.log if line.strip()]
     if events:
         logs.put_log_events(logGroupName=_LOG_GROUP, logStreamName=stream, logEvents=events)

@@ -7,11 +7,9 @@ Sources: https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets
 
 from __future__ import annotations
 
-import contextvars
 import json
 import logging
 import re
-import threading
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore import xform_name
@@ -21,6 +19,7 @@ from ministack.services import eventbridge, scheduler
 
 from rehearsal.cloud import core, events, iam, messaging
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import ServiceError
 
 if TYPE_CHECKING:
@@ -102,8 +101,7 @@ def _install_targets() -> None:
 
     def invoked(target: Json, event: Json, rule: Json, view: Value = None) -> None:
         if _UNIVERSAL.fullmatch(target.get("Arn", "")):
-            context = contextvars.copy_context()
-            threading.Thread(target=context.run, args=(_call, target, event), daemon=True, name="schedule").start()
+            clock.start(_call, target, event)
             return
         invoke(target, event, rule, view)
 

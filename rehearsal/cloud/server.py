@@ -9,13 +9,12 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ministack import app
 
 from rehearsal.cloud import core, processes
+from rehearsal.cloud.clock import clock
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -71,11 +70,11 @@ def _watch_parent() -> None:
 
     def until_orphaned() -> None:
         while os.getppid() == parent:
-            time.sleep(0.5)
+            clock.sleep(0.5)
         end()
 
     for watcher in (until_closed, until_orphaned):
-        threading.Thread(target=watcher, daemon=True, name=watcher.__name__).start()
+        clock.start(watcher)
 
 
 def _announce(port: int) -> None:
@@ -84,7 +83,7 @@ def _announce(port: int) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
-        time.sleep(0.02)
+        clock.sleep(0.02)
     print(json.dumps({"ready": True, "endpoint": f"http://127.0.0.1:{port}"}), flush=True)
 
 
@@ -111,7 +110,7 @@ def run(organization: core.Organization) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_on_signal)
     _watch_parent()
-    threading.Thread(target=_announce, args=(organization.port,), daemon=True).start()
+    clock.start(_announce, organization.port)
     try:
         asyncio.run(_serve(organization.port))
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any, Final
 from urllib.parse import urlparse
 
@@ -14,7 +13,8 @@ from ministack.core.responses import get_account_id, get_region
 from rehearsal.cloud import core
 from rehearsal.cloud import servicecatalog_store as store
 from rehearsal.cloud.callers import caller
-from rehearsal.cloud.core import Json, ServiceError, overlay, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import Json, ServiceError, overlay
 from rehearsal.cloud.servicecatalog_store import Artifact, Constraint, Portfolio, Principal, Product, Share, TagOption
 from rehearsal.cloud.servicecatalog_templates import load_template, template_outputs, template_parameters
 
@@ -130,7 +130,7 @@ def create_portfolio(request: Json) -> Json:
         provider=request["ProviderName"],
         description=request.get("Description", ""),
         tags=_tag_map(request.get("Tags")),
-        created=time.time(),
+        created=clock.now(),
     )
     store.PORTFOLIOS[portfolio.id] = portfolio
     return {"PortfolioDetail": portfolio_detail(portfolio), "Tags": _tags(portfolio.tags)}
@@ -199,7 +199,7 @@ def _new_artifact(parameters: Json) -> Artifact:
         description=parameters.get("Description", ""),
         template_url=url,
         template=template,
-        created=time.time(),
+        created=clock.now(),
     )
 
 
@@ -230,7 +230,7 @@ def create_product(request: Json) -> Json:
         owner=request["Owner"],
         details={key: request[key] for key in _PRODUCT_TEXTS if key in request},
         tags=_tag_map(request.get("Tags")),
-        created=time.time(),
+        created=clock.now(),
         artifacts=[_new_artifact(request.get("ProvisioningArtifactParameters", {}))],
     )
     store.PRODUCTS[product.id] = product

@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -22,7 +20,8 @@ from ministack.services.cloudformation import helpers
 from rehearsal.cloud import core
 from rehearsal.cloud import servicecatalog_store as store
 from rehearsal.cloud.callers import Caller, assume_as_service, caller, forwarded_credentials
-from rehearsal.cloud.core import Json, ServiceError, overlay, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import Json, ServiceError, overlay
 from rehearsal.cloud.servicecatalog import choose_path, path_id
 from rehearsal.cloud.servicecatalog_templates import check_parameters, load_template
 
@@ -107,7 +106,7 @@ class ProvisionedProduct:
 PROVISIONED: Final[dict[str, ProvisionedProduct]] = {}
 RECORDS: Final[dict[str, Record]] = {}
 _TOKENS: Final[dict[tuple[str, str], str]] = {}
-_lock: Final = threading.Lock()
+_lock: Final = clock.lock()
 
 
 # ---- shapes of the API ----------------------------------------------------------------------------------------------
@@ -220,7 +219,7 @@ def _finish(
     provisioned: ProvisionedProduct, record_status: str, status: str, code: str = "", message: str = ""
 ) -> None:
     record = provisioned.records[-1]
-    record.status, record.updated = record_status, time.time()
+    record.status, record.updated = record_status, clock.now()
     provisioned.status, provisioned.status_message = status, message
     if record_status == "FAILED" and record.undo:
         record.undo()
@@ -342,8 +341,8 @@ def _new_record(provisioned: ProvisionedProduct, kind: str, who: Caller) -> Reco
         launch_role=provisioned.launch_role,
         who=who,
         tags=dict(provisioned.tags),
-        created=time.time(),
-        updated=time.time(),
+        created=clock.now(),
+        updated=clock.now(),
     )
     RECORDS[record.id] = record
     return record
@@ -384,7 +383,7 @@ def provision_product(request: Json) -> Json:
             who=who,
             parameters={item["Key"]: item["Value"] for item in request.get("ProvisioningParameters", [])},
             tags=_tags(request, product, portfolio, who.account),
-            created=time.time(),
+            created=clock.now(),
             token=request["ProvisionToken"],
             records=[],
         )

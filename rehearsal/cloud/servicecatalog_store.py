@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core
-from rehearsal.cloud.core import ServiceError, random_id
+from rehearsal.cloud.clock import clock, random_id
+from rehearsal.cloud.core import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,7 +207,7 @@ def node_accounts(node_type: str, node: str) -> tuple[str, ...]:
 def settle_shares() -> None:
     """Let the share operations whose time has come take effect."""
     for operation in SHARE_OPERATIONS.values():
-        if not operation.applied and operation.ready_at <= time.time():
+        if not operation.applied and operation.ready_at <= clock.now():
             operation.apply()
             operation.applied = True
 
@@ -218,7 +218,7 @@ def begin_share_operation(portfolio: Portfolio, node: str, apply: Callable[[], N
         token=f"share-{random_id()}",
         portfolio=portfolio.id,
         node=node,
-        ready_at=time.time() + core.organization().share_seconds,
+        ready_at=clock.now() + core.organization().share_seconds,
         apply=apply,
     )
     SHARE_OPERATIONS[operation.token] = operation

@@ -17,6 +17,7 @@ from ministack.services import iam
 
 from rehearsal.cloud import core, reference
 from rehearsal.cloud.autoscaling import target_arn
+from rehearsal.cloud.clock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -235,8 +236,8 @@ def _names(name: Name, resource: Resource) -> list[str]:
     if resource.physical_id:
         return [resource.physical_id.rsplit("|", 1)[-1]]
     if not name.limit:
-        return [core.random_id(17)]
-    suffix = core.random_id(12).upper()
+        return [clock.random_id(17)]
+    suffix = clock.random_id(12).upper()
     # CloudFormation names projects of CodeBuild by their logical id alone.
     begin = (
         resource.logical_id if resource.type == "AWS::CodeBuild::Project" else f"{resource.stack}-{resource.logical_id}"
@@ -257,7 +258,7 @@ def _arn(form: str, value: str, properties: Mapping[str, Value], *, lower: bool 
         "region": get_region(),
         "account": get_account_id(),
         "management": core.organization().management_account,
-        "id": core.random_id(32),
+        "id": clock.random_id(32),
     }
     return f"arn:aws:{form.format_map(fields)}"
 
@@ -269,7 +270,7 @@ def rest_arn(verb: str, resource: Resource) -> str:
     parent = parent.format_map(resource.properties)
     if verb == "POST":
         return f"{prefix}{parent}{collection}"
-    own = str(resource.properties.get("HttpMethod") or resource.physical_id or core.random_id(10))
+    own = str(resource.properties.get("HttpMethod") or resource.physical_id or clock.random_id(10))
     own = own.rsplit("|", 1)[-1]
     return f"{prefix}{parent}{collection}/{own}"
 
@@ -293,7 +294,7 @@ def named_arns(resource: Resource) -> list[str]:
 def _targets(properties: Json) -> Iterator[str]:
     """Yield on what the instances of a stack set are decided besides the stack set: targets, and AWS's own types."""
     prefix = f"arn:aws:cloudformation:{get_region()}:"
-    account, stack_set = core.organization().management_account, f"{properties['StackSetName']}:{core.random_id(32)}"
+    account, stack_set = core.organization().management_account, f"{properties['StackSetName']}:{clock.random_id(32)}"
     for group in properties.get("StackInstancesGroup", []):
         for unit in group["DeploymentTargets"].get("OrganizationalUnitIds", []):
             yield f"{prefix}{account}:stackset-target/{stack_set}/{unit}"

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-import time
-import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +20,7 @@ from ministack.services import cloudformation
 from ministack.services.cloudformation import helpers
 
 from rehearsal.cloud import core, iam
+from rehearsal.cloud.clock import clock
 from rehearsal.cloud.cloudformation import stack_failure, stage_template
 from rehearsal.cloud.core import Json, ServiceError
 from rehearsal.cloud.resources import Created, resource_type
@@ -57,7 +54,7 @@ class StackSet:
 
 
 _stack_sets: Final[dict[str, StackSet]] = {}
-_execution_roles: Final = threading.Lock()
+_execution_roles: Final = clock.lock()
 
 
 def _check(properties: Json) -> None:
@@ -135,7 +132,7 @@ def _deploy(stack_set: StackSet, instance: Instance, template: str, properties: 
     with core.as_account(instance.account, instance.region):
         client = core.client("cloudformation", credentials=_execution_role(instance.account))
         _forget_failed_creation(client, stack_set, instance)
-        stack = stack_set.stacks.get(instance) or f"StackSet-{stack_set.name}-{uuid.uuid4()}"
+        stack = stack_set.stacks.get(instance) or f"StackSet-{stack_set.name}-{clock.uuid()}"
         operation = client.update_stack if instance in stack_set.stacks else client.create_stack
         stack_set.stacks[instance] = stack
         request: dict[str, Any] = {
@@ -167,8 +164,8 @@ def _forget_failed_creation(client: core.AwsClient, stack_set: StackSet, instanc
 
 
 def _settle(cloudformation: core.AwsClient, stack: str, good: set[str]) -> str | None:
-    deadline = time.monotonic() + STACK_TIMEOUT_S
-    while time.monotonic() < deadline:
+    deadline = clock.monotonic() + STACK_TIMEOUT_S
+    while clock.monotonic() < deadline:
         try:
             status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
         except ClientError:  # a deleted stack is found by its id only
@@ -178,7 +175,7 @@ def _settle(cloudformation: core.AwsClient, stack: str, good: set[str]) -> str |
         if not status.endswith("IN_PROGRESS"):
             events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
             return f"{status}: {stack_failure(events)}"
-        time.sleep(_POLL_S)
+        clock.sleep(_POLL_S)
     return f"still in progress after {STACK_TIMEOUT_S} s"
 
 
@@ -203,8 +200,7 @@ def _tolerated(properties: Json, accounts: int) -> int:
 
 def _everywhere(stack_set: StackSet, work: Mapping[Instance, Callable[[], str | None]], *, tolerated: int = 0) -> None:
     """Do something to several instances at once, and fail when more of them failed in a region than may."""
-    with ThreadPoolExecutor() as pool:
-        results = dict(zip(work, pool.map(lambda function: function(), work.values()), strict=True))
+    results = dict(zip(work, clock.all_at_once(list(work.values())), strict=True))
     stack_set.failed = {instance: reason for instance, reason in results.items() if reason}
     regions = Counter(instance.region for instance in stack_set.failed)
     if any(failed > tolerated for failed in regions.values()):
@@ -227,7 +223,7 @@ def _roll_out(stack_set: StackSet, properties: Json) -> None:
 def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
     _check(properties)
     stack_set = StackSet(name=properties["StackSetName"], account=get_account_id(), region=get_region())
-    stack_set_id = f"{stack_set.name}:{uuid.uuid4()}"
+    stack_set_id = f"{stack_set.name}:{clock.uuid()}"
     _stack_sets[stack_set_id] = stack_set
     try:
         _roll_out(stack_set, properties)
