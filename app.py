@@ -7,7 +7,7 @@ from pathlib import Path
 from aws_cdk import App, Environment, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from pipeline.settings import HubSettings, SettingsError
+from foundation.settings import HubSettings, SettingsError
 from pipeline.stack import PipelineStack
 
 ROOT = Path(__file__).resolve().parent

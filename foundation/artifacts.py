@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aws_cdk import Environment
     from constructs import Construct
 
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
 
 _ASSETS: Final = "assets/*"
 _READABLE: Final = ("releases/*", _ASSETS)

@@ -19,10 +19,10 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 
-from foundation.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 from foundation.launch_role import BOUNDARY_ARN
-from pipeline.bundling import asset_key
+from lambdas.bundling import asset_key
 from products.shared import names
+from products.shared.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from foundation.findings import acknowledge
 from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE, substituted, wildcard_finding
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from aws_cdk import CfnCondition

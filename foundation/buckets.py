@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
 
-from foundation.findings import acknowledge
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from constructs import Construct
 
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
 
 _ACCESS_LOG_DAYS: Final = 365
 

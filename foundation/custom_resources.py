@@ -14,8 +14,8 @@ from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
 from foundation.boundary import keep_off
-from foundation.findings import acknowledge
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from aws_cdk import aws_codebuild as codebuild

@@ -15,7 +15,6 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from foundation.caller_permissions import bare, needed_actions
-from foundation.findings import acknowledge
 from foundation.handler_permissions import resource_kinds
 from foundation.launch_role import (
     BASELINE_TAG,
@@ -25,6 +24,7 @@ from foundation.launch_role import (
     wildcard_finding,
 )
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

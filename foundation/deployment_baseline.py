@@ -13,11 +13,11 @@ from foundation.baseline import Baseline
 from foundation.custom_resources import add_bucket_emptier
 from foundation.deploy_role import DeployRole
 from foundation.deployment_boundary import DeploymentBoundary
-from foundation.findings import acknowledge
 from foundation.forwarding import forward_alarms
 from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE
 from foundation.stack_set import roll_out
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aws_cdk import Environment
     from constructs import Construct
 
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
 
 STACK_SET: Final = names.DEPLOYMENT_STACK_SET
 """Name of the StackSet in every region of the hub."""

@@ -23,9 +23,9 @@ from foundation.deploy_role import (
     TAG_VARIABLE,
     place,
 )
-from foundation.findings import acknowledge
 from foundation.launch_role import substituted, wildcard_finding
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,8 @@ from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
 from foundation.deploy_role import REQUEST_TAG, TAG_VALUES
-from foundation.findings import acknowledge
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

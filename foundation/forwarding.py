@@ -11,8 +11,8 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 
-from foundation.findings import acknowledge
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from foundation.baseline import Baseline

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import Stack, Tags
 
-from foundation.alerts import AlertTopic
 from foundation.baseline import Baseline
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
@@ -21,6 +20,7 @@ from foundation.launch_role import (
     LaunchRole,
     launched_templates,
 )
+from products.shared.alerts import AlertTopic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from foundation.caller_permissions import Template
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
 
 
 class HubBaselineStack(Stack):

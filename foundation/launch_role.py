@@ -17,10 +17,10 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from foundation.caller_permissions import needed_actions
-from foundation.findings import acknowledge
 from foundation.handler_permissions import resource_kinds
 from portfolios.catalog import products_of_the_hub
 from products.shared import names
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -25,12 +25,12 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 
-from foundation.alerts import AlertTopic
 from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
-from foundation.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 from foundation.forwarding import ALARM_EVENT
-from pipeline.bundling import asset_key
+from lambdas.bundling import asset_key
 from products.shared import names
+from products.shared.alerts import AlertTopic
+from products.shared.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from aws_cdk import CfnElement, Environment
     from constructs import Construct
 
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
 
 MODEL_EVENT: Final = "SageMaker Model Package State Change"
 DECISIONS: Final = ("Approved", "Rejected")

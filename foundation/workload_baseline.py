@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from foundation.caller_permissions import Template
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
 
 STACK_SET: Final = names.WORKLOAD_STACK_SET
 """Name of the StackSet in every region of the hub."""

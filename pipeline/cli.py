@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline.releases import ReleaseError, load_catalog
+from products.releases import ReleaseError, load_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from foundation.settings import HubSettings
     from pipeline.diff import Diff
     from pipeline.preflight import Finding
-    from pipeline.releases import Release
-    from pipeline.settings import HubSettings
     from portfolios.catalog import PortfolioSpec
+    from products.releases import Release
 
 # What one command alone needs is imported in it: CDK, boto3 and cfn-lint take up to seconds to load, and `list` and
 # `verify` run in every pre-commit.
@@ -269,7 +269,7 @@ def upload(root: Path, bucket: str, region: str | None, *, as_json: bool) -> Non
     import boto3
     from botocore.config import Config
 
-    from pipeline.bundling import bundles
+    from lambdas.bundling import bundles
     from pipeline.upload import WORKERS, upload_all, uploads
 
     wanted = uploads(load_catalog(root), bundles(root=root))
@@ -409,7 +409,7 @@ def _portfolios(root: Path) -> Sequence[PortfolioSpec]:
 
 
 def _settings(root: Path, advice: str = "") -> HubSettings:
-    from pipeline.settings import HubSettings, SettingsError
+    from foundation.settings import HubSettings, SettingsError
 
     path = root / "cdk.json"
     try:

@@ -16,15 +16,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.permissions import text, wider
-from pipeline.releases import ARCHIVE, ARCHIVE_KEY, TEMPLATE
-from pipeline.semver import Step
 from pipeline.synthesis import template_bytes
+from products.releases import ARCHIVE, ARCHIVE_KEY, TEMPLATE
+from products.semver import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pipeline.releases import Release
     from pipeline.synthesis import Candidate
+    from products.releases import Release
 
 Area = Literal["product", "parameters", "rules", "resources", "iam", "outputs", "seed code"]
 AREAS: Final[tuple[Area, ...]] = ("product", "parameters", "rules", "resources", "iam", "outputs", "seed code")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from foundation.caller_permissions import needs
 from foundation.handler_permissions import resource_kinds
-from pipeline.settings import HubSettings, SettingsError
+from foundation.settings import HubSettings, SettingsError
 from products.shared import names
 
 if TYPE_CHECKING:

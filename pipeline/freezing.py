@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.diff import Change, Diff, compare
 from pipeline.git import head_date, uncommitted
-from pipeline.releases import (
+from pipeline.synthesis import Candidate, candidate_of_head, template_bytes
+from pipeline.verification import foreign_literals
+from products.releases import (
     ARCHIVE,
     RECORD,
     STATUS,
@@ -28,9 +30,7 @@ from pipeline.releases import (
     releases_folder,
     template_key,
 )
-from pipeline.semver import Step, Version, VersionError
-from pipeline.synthesis import Candidate, candidate_of_head, template_bytes
-from pipeline.verification import foreign_literals
+from products.semver import Step, Version, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import zipfile
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from pipeline.releases import ReleaseError
+from products.releases import ReleaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ from pipeline.preflight.checking import pages
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pipeline.releases import Catalog, Release, ReleasedProduct
     from portfolios.catalog import PortfolioSpec
+    from products.releases import Catalog, Release, ReleasedProduct
 
 
 PERMISSIONS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -26,12 +26,12 @@ from aws_cdk import (
     pipelines,
 )
 
-from foundation.alerts import AlertTopic
-from foundation.findings import acknowledge, acknowledge_lint
 from pipeline.baselines import PERMISSION, STACK_SETS
-from pipeline.releases import load_catalog
 from pipeline.stages import FoundationStage, PortfoliosStage, tag_resources
+from products.releases import load_catalog
 from products.shared import names
+from products.shared.alerts import AlertTopic
+from products.shared.findings import acknowledge, acknowledge_lint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aws_cdk import CfnElement, CfnResource, Environment
     from constructs import Construct
 
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
 
 BUILD_IMAGE: Final = aws_codebuild.LinuxBuildImage.STANDARD_7_0
 """Ubuntu image that offers both runtimes below."""

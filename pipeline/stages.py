@@ -17,8 +17,8 @@ from portfolios.stack import PortfoliosStack
 if TYPE_CHECKING:
     from constructs import Construct
 
-    from pipeline.releases import Catalog
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
+    from products.releases import Catalog
 
 
 class FoundationStage(Stage):

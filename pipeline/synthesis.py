@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.git import export_head, export_working_tree
-from pipeline.releases import ARCHIVE, TEMPLATE, TEMPLATE_MAX_BYTES, ReleaseError
+from products.releases import ARCHIVE, TEMPLATE, TEMPLATE_MAX_BYTES, ReleaseError
 from products.shared.names import UNRELEASED
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from botocore.exceptions import ClientError
 
-from pipeline.releases import TEMPLATE, ReleaseError, archive_key
+from products.releases import TEMPLATE, ReleaseError, archive_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Set
 
-    from pipeline.releases import Catalog
+    from products.releases import Catalog
 
 Outcome = Literal["uploaded", "present"]
 WORKERS: Final = 16

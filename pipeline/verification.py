@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.git import blob_ids, files_at
 from pipeline.permissions import text
-from pipeline.releases import (
+from products.releases import (
     ARCHIVE,
     GUIDANCE,
     RECORD,

@@ -24,19 +24,19 @@ from aws_cdk import (
 from aws_cdk import aws_servicecatalog as sc
 from constructs import Construct
 
-from foundation.alerts import AlertTopic
-from foundation.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
-from pipeline.bundling import asset_key
+from lambdas.bundling import asset_key
 from portfolios.catalog import PORTFOLIOS, PROVIDER, PortfolioSpec
 from products.shared import names
+from products.shared.alerts import AlertTopic
+from products.shared.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aws_cdk import CfnResource, Environment
 
-    from pipeline.releases import Catalog, ReleasedProduct
-    from pipeline.settings import HubSettings, Support
+    from foundation.settings import HubSettings, Support
+    from products.releases import Catalog, ReleasedProduct
 
 LOOK_AGAIN: Final = Duration.seconds(10)
 """How long a share that goes on waits until it is looked at again."""

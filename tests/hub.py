@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import app
-from pipeline.settings import SAMPLE
+from foundation.settings import SAMPLE
 
 ACCOUNT: Final = "210987654321"
 REGION: Final = "eu-central-1"

@@ -19,7 +19,7 @@ EVENT_TYPE: Final = "CodePipeline Action Execution State Change"
 PACKAGE_VARIABLE: Final = "PACKAGE_ARN"
 RENDER_STAGE: Final = "Render"
 """Variable with which the first build of a deployment pipeline says which model it deploys, and the stage of that build
-(products/shared/deployment_pipeline.py)."""
+(products/shared/deployment/pipeline.py)."""
 
 _VERDICTS: Final = {"Succeeded": APPROVED, "Failed": REJECTED}
 

@@ -40,7 +40,7 @@ NO_NETWORK: Final = "none"
 """Stands for ids and ARNs of a network that an account does not have."""
 
 NO_JOB: Final = "_"
-"""Stands for a job's name where no job is meant, as in products/shared/jobs.py."""
+"""Stands for a job's name where no job is meant, as in products/shared/training/jobs.py."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from pipeline.preflight.checking import Account, Finding, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from foundation.settings import HubSettings
     from pipeline.preflight.checking import Check, Kind, State
-    from pipeline.settings import HubSettings
 
 __all__ = ["CHECKS", "Account", "Finding", "Problem", "examine", "kind_of"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
     from portfolios.catalog import PortfolioSpec
 
 Kind = Literal["hub", "workload", "deployment"]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 import aws_cdk as cdk
 from aws_cdk import aws_servicecatalog as servicecatalog
 
-from products.shared import names, questions, template
-from products.shared.deployment_answers import INSTANCE_PATTERN, Answers, ask_for_approver, ask_for_model_and_places
-from products.shared.deployment_project import DeploymentProject
-from products.shared.parameters import Form
+from products.shared import names, template
+from products.shared.deployment.answers import INSTANCE_PATTERN, Answers, ask_for_approver, ask_for_model_and_places
+from products.shared.deployment.project import DeploymentProject
+from products.shared.form import questions
+from products.shared.form.parameters import Form
 from products.shared.spec import ProductSpec
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from products.shared import names, template
-from products.shared.jobs import PENDING, job_arn, run_jobs
 from products.shared.roles import Grant, grant_key_to_services, through_s3, use_key
+from products.shared.training.jobs import PENDING, job_arn, run_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,10 +15,10 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.sagemaker_domain import personas
 from products.shared import custom_resources, names, template
-from products.shared.jobs import in_vpc
-from products.shared.parameters import TAG_VALUE_PATTERN, Form
+from products.shared.form.parameters import TAG_VALUE_PATTERN, Form
 from products.shared.roles import ServiceRole
 from products.shared.spec import ProductSpec
+from products.shared.training.jobs import in_vpc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 import aws_cdk as cdk
 from aws_cdk import aws_servicecatalog as servicecatalog
 
-from products.shared import custom_resources, names, questions, s3_uri, seed_code, template
+from products.shared import custom_resources, names, seed_code, template
 from products.shared.delivery import Delivery
-from products.shared.jobs import JobNetwork, PipelineRole
-from products.shared.parameters import Form
-from products.shared.registry import ModelGroup
-from products.shared.retraining import CHOICES, NEW_DATA, NONE, Retraining
+from products.shared.form import questions, s3_uri
+from products.shared.form.parameters import Form
 from products.shared.roles import Grant, through_s3
 from products.shared.spec import ProductSpec
 from products.shared.storage import ProjectStorage
+from products.shared.training.jobs import JobNetwork, PipelineRole
+from products.shared.training.model_group import ModelGroup
+from products.shared.training.retraining import CHOICES, NEW_DATA, NONE, Retraining
 
 if TYPE_CHECKING:
     from constructs import Construct

@@ -21,8 +21,8 @@ from foundation.deploy_role import BASE_TYPES
 from foundation.deployment_baseline import STACK_SET, DeploymentBaselineStack
 from foundation.deployment_boundary import STAGE_TYPES
 from foundation.handler_permissions import resource_kinds
-from pipeline.bundling import asset_key
-from pipeline.settings import SAMPLE, HubSettings
+from foundation.settings import SAMPLE, HubSettings
+from lambdas.bundling import asset_key
 from products.shared import names
 from tests.policy import Launch, allows, assumes, existing, principal, requested
 

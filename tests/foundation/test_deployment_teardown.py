@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from foundation.deployment_teardown import BUILD_MINUTES, QUEUE_MINUTES, TEARDOWN_BUILD
-from pipeline.bundling import asset_key
+from lambdas.bundling import asset_key
 from products.shared import names
 from tests.hub import ACCOUNT, OTHER_REGION, REGION, hub_assembly, two_region_assembly
 from tests.policy import Launch, allows, requested

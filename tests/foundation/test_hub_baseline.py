@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from foundation.launch_role import HUB
-from pipeline.bundling import asset_key
+from lambdas.bundling import asset_key
 from products.shared import names
 from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, TWO_REGIONS, Assembly, hub_assembly, synthesise
 from tests.policy import Launch, allows

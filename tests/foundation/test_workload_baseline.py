@@ -13,9 +13,9 @@ from cdk_nag import AwsSolutionsChecks
 
 from foundation.boundary import document
 from foundation.launch_role import released_templates
+from foundation.settings import SAMPLE, HubSettings
 from foundation.workload_baseline import WorkloadBaselineStack
-from pipeline.bundling import asset_key, bundles
-from pipeline.settings import SAMPLE, HubSettings
+from lambdas.bundling import asset_key, bundles
 from pipeline.synthesis import synthesise
 from products.catalog import PRODUCTS
 from products.shared import names

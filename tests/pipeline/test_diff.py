@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.diff import Change, compare_templates
-from pipeline.semver import Step
+from products.semver import Step
 
 BUCKET: dict[str, Any] = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "a"}, "DeletionPolicy": "Retain"}
 BUILD: dict[str, Any] = {"Type": "AWS::CodeBuild::Project", "Properties": {"Name": "a", "Description": "x"}}

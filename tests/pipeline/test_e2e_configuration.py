@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipeline.releases import TEMPLATE, load_catalog
+from products.releases import TEMPLATE, load_catalog
 from tests.pipeline.product_repository import ROOT
 
 FOLDER: Final = ROOT / "tests" / "e2e"

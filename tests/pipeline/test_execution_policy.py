@@ -70,12 +70,16 @@ def test_only_actions_without_a_resource_level_are_granted_on_everything(stateme
         ("s3:PutBucketPolicy", "arn:aws:s3:::somebody-elses", False),
         # What the hub keeps is no template and no code: models, cards and audit records are out of reach.
         ("s3:GetObject", f"arn:aws:s3:::cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/code.zip", True),
-        ("s3:GetObject", f"arn:aws:s3:::ml-platform-artifacts-{ACCOUNT}-{REGION}/releases/train-s3/1.1.0/x.json", True),
+        ("s3:GetObject", f"arn:aws:s3:::ml-platform-artifacts-{ACCOUNT}-{REGION}/releases/t/1.1.0/x.json", True),
         ("s3:GetObject", f"arn:aws:s3:::ml-platform-artifacts-{ACCOUNT}-{REGION}/assets/0123.zip", True),
         ("s3:GetObject", f"arn:aws:s3:::ml-platform-registry-{ACCOUNT}-{REGION}/packages/g/model.tar.gz", False),
         ("s3:GetObject", f"arn:aws:s3:::ml-platform-audit-{ACCOUNT}-{REGION}/promotions/1.json", False),
         ("s3:PutObject", f"arn:aws:s3:::ml-platform-registry-{ACCOUNT}-{REGION}/packages/g/model.tar.gz", False),
-        ("s3:PutObject", f"arn:aws:s3:::ml-platform-artifacts-{ACCOUNT}-{REGION}/releases/train-s3/1.1.0/x.json", False),
+        (
+            "s3:PutObject",
+            f"arn:aws:s3:::ml-platform-artifacts-{ACCOUNT}-{REGION}/releases/t/1.1.0/x.json",
+            False,
+        ),
         ("s3:DeleteObject", f"arn:aws:s3:::ml-platform-audit-{ACCOUNT}-{REGION}/promotions/1.json", False),
         ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/ml-platform-launch", True),
         ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/Administrator", False),

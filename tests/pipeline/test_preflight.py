@@ -16,10 +16,10 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
+from foundation.settings import SAMPLE, HubSettings
 from pipeline import cli
 from pipeline.execution_policy import documents
 from pipeline.preflight import CHECKS, Account, Finding, Problem, examine, kind_of
-from pipeline.settings import SAMPLE, HubSettings
 from portfolios.catalog import PORTFOLIOS
 
 if TYPE_CHECKING:

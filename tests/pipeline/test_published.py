@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from pipeline import cli
 from pipeline.baselines import STACK_SETS, missing_baselines
 from pipeline.published import PERMISSIONS, Published, check_published
-from pipeline.releases import Catalog, Guidance, Release, ReleasedProduct
-from pipeline.semver import Version
 from portfolios.catalog import PortfolioSpec
+from products.releases import Catalog, Guidance, Release, ReleasedProduct
+from products.semver import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

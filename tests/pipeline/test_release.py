@@ -15,9 +15,9 @@ import pytest
 
 from pipeline import freezing
 from pipeline.freezing import ReleasePlan, plan_release, retire
-from pipeline.releases import ReleaseError, load_catalog
 from pipeline.synthesis import Candidate, SynthesisError, template_bytes
 from pipeline.verification import problems_of_catalog, problems_since
+from products.releases import ReleaseError, load_catalog
 from products.shared.names import UNRELEASED
 from tests.pipeline.product_repository import ROOT, ProductRepository
 
@@ -278,7 +278,7 @@ KILLED_AT_FSYNC = """
 import json, os, signal, sys
 from pathlib import Path
 from pipeline.freezing import ReleasePlan
-from pipeline.semver import Version
+from products.semver import Version
 
 root, number = Path(sys.argv[1]), int(sys.argv[2])
 calls = 0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.releases import TEMPLATE_MAX_BYTES, load_catalog
 from pipeline.verification import foreign_literals, problems_of_catalog
+from products.releases import TEMPLATE_MAX_BYTES, load_catalog
 from tests.pipeline.product_repository import ROOT
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from aws_cdk import aws_s3
 
 import app
-from pipeline.settings import SAMPLE
+from foundation.settings import SAMPLE
 from tests.hub import (
     ACCOUNT,
     OTHER_REGION,

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from pipeline.cli import portfolio
-from pipeline.releases import load_catalog
 from pipeline.upload import Upload, UploadError, upload_all, uploads
+from products.releases import load_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

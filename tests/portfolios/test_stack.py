@@ -12,13 +12,13 @@ from aws_cdk import App, Environment
 from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 
+from foundation.settings import HubSettings
+from lambdas.bundling import asset_key
 from lambdas.portfolio_share.core import DEADLINE_S
-from pipeline.bundling import asset_key
-from pipeline.releases import Catalog, Release, ReleasedProduct, load_catalog
-from pipeline.semver import Version
-from pipeline.settings import HubSettings
 from portfolios.catalog import PORTFOLIOS, products_of_the_hub
 from portfolios.stack import PortfoliosStack
+from products.releases import Catalog, Release, ReleasedProduct, load_catalog
+from products.semver import Version
 from products.shared import names
 from tests.hub import ACCOUNT, OU, REGION, SETTINGS, resources
 from tests.policy import Launch, allows

@@ -5,7 +5,8 @@ from __future__ import annotations
 import aws_cdk as cdk
 import pytest
 
-from products.shared import names, s3_uri, template
+from products.shared import names, template
+from products.shared.form import s3_uri
 from products.shared.roles import Grant, ServiceRole
 from tests.policy import Launch
 

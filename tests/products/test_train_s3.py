@@ -10,7 +10,7 @@ import pytest
 
 from lambdas.preflight.core import NO_JOB as NO_JOB_FOUND
 from products.shared import names, seed_code
-from products.shared.jobs import NO_JOB
+from products.shared.training.jobs import NO_JOB
 from products.train_s3.product import TrainS3Product
 from tests.policy import allows, existing, requested
 from tests.products.launches import CONNECTION, HUB, TRAIN, launch, network

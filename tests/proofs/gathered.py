@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import yaml
 
 from pipeline.execution_policy import documents
-from pipeline.releases import ARCHIVE, load_catalog
 from portfolios.catalog import products_of_the_hub
 from products.catalog import PRODUCTS
+from products.releases import ARCHIVE, load_catalog
 from products.shared import names, seed_code
 from tests import hub
 from tests.products.launches import ORDINARY, network

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from foundation.settings import HubSettings
 from pipeline import execution_policy
-from pipeline.settings import HubSettings
 from products.shared import names
 from tests import hub
 from tests.proofs import stacks

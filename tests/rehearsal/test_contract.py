@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.releases import load_catalog
 from products.catalog import PRODUCTS
+from products.releases import load_catalog
 from products.shared import names
 from rehearsal import deployment_steps, journey
 from rehearsal.organization import DEV, HUB, REGION, ROOT, Credentials, RehearsalError
@@ -20,7 +20,7 @@ from rehearsal.organization import DEV, HUB, REGION, ROOT, Credentials, Rehearsa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.releases import Release
+    from products.releases import Release
     from rehearsal.journey import World
 
 pytestmark = pytest.mark.rehearsal

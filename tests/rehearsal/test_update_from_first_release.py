@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pipeline.releases import load_catalog
+from products.releases import load_catalog
 from products.shared import names
 from rehearsal import deployment_steps, journey, launching
 from rehearsal.organization import DEV, HUB, PROD, REGION, ROOT, TEST, Credentials, wait_for

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Final, get_args
 
-from pipeline.releases import load_catalog
+from products.releases import load_catalog
 from tests.e2e.organization.walk import State
 from tests.pipeline.product_repository import ROOT
 

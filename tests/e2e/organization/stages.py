@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.preflight import Account, examine
-from pipeline.releases import load_catalog
 from portfolios.catalog import PORTFOLIOS
+from products.releases import load_catalog
 from products.shared import names
 from tests.e2e.organization.walk import Stage, WalkError
 from tests.pipeline.product_repository import ROOT
@@ -16,7 +16,7 @@ from tests.pipeline.product_repository import ROOT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.settings import HubSettings
+    from foundation.settings import HubSettings
     from tests.e2e.organization.settings import AwsClient
     from tests.e2e.organization.walk import Walk
 
@@ -31,7 +31,7 @@ EVENT_TIMEOUT_S: Final = 20 * MINUTE
 
 def hub_settings() -> HubSettings:
     """Return the settings of cdk.json."""
-    from pipeline.settings import HubSettings  # noqa: PLC0415 - loads pydantic, which the plan does without
+    from foundation.settings import HubSettings  # noqa: PLC0415 - loads pydantic, which the plan does without
 
     return HubSettings.parse(json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]["hub"])
 

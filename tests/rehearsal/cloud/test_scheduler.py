@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from products.shared.deployment_shadow import COMPARE, NEVER_OVERRIDDEN, STARTED_WITH
+from products.shared.deployment.shadow import COMPARE, NEVER_OVERRIDDEN, STARTED_WITH
 from tests.rehearsal.cloud.harness import DEV, LOCK, PYTHON, REGION, eventually
 
 if TYPE_CHECKING:

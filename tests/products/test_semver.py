@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from pipeline.semver import Step, Version, VersionError
+from products.semver import Step, Version, VersionError
 
 # The example of rule 11 of the standard, and around it.
 ASCENDING = (

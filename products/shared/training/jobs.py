@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import aws_cdk as cdk
 from constructs import Construct
 
-from products.shared import names, registry, template
+from products.shared import names, template
 from products.shared.roles import Grant, ServiceRole, grant_key_to_services, use_key
+from products.shared.training import model_group as registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

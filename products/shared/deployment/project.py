@@ -14,16 +14,16 @@ from aws_cdk import aws_events as events
 from constructs import Construct
 
 from products.shared import custom_resources, names, seed_code, template
-from products.shared.deployment_builds import (
+from products.shared.deployment.builds import (
     CARD_ARNS,
     PIPELINE,
     RENDER,
     REPORTS,
     DeploymentBuild,
 )
-from products.shared.deployment_notices import Notices
-from products.shared.deployment_pipeline import DeploymentPipeline
-from products.shared.deployment_shadow import ShadowSchedules
+from products.shared.deployment.notices import Notices
+from products.shared.deployment.pipeline import DeploymentPipeline
+from products.shared.deployment.shadow import ShadowSchedules
 from products.shared.missed_starts import missed_starts
 from products.shared.roles import Grant, ServiceRole
 from products.shared.storage import ProjectStorage
@@ -31,7 +31,7 @@ from products.shared.storage import ProjectStorage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from products.shared.deployment_answers import Answers
+    from products.shared.deployment.answers import Answers
 
 _PIPELINE_ARN: Final = template.arn("codepipeline", PIPELINE)
 

@@ -10,8 +10,8 @@ from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from products.shared import names, template
-from products.shared.deployment_builds import PIPELINE, build_name
-from products.shared.deployment_pipeline import SHADOW_ACTION, SHADOW_STAGE
+from products.shared.deployment.builds import PIPELINE, build_name
+from products.shared.deployment.pipeline import SHADOW_ACTION, SHADOW_STAGE
 from products.shared.roles import Grant, ServiceRole, pass_role
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from products.shared import names
-from products.shared.parameters import TAG_VALUE_PATTERN
+from products.shared.form.parameters import TAG_VALUE_PATTERN
 
 if TYPE_CHECKING:
-    from products.shared.parameters import Form
+    from products.shared.form.parameters import Form
 
 PROJECT: Final = "Project"
 SOURCE: Final = "Source code"

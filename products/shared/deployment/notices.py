@@ -12,7 +12,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from products.shared import names, template
-from products.shared.deployment_builds import PIPELINE
+from products.shared.deployment.builds import PIPELINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

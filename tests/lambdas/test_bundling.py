@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.bundling import ROOT, BundlingError, asset_key, bundles
+from lambdas.bundling import ROOT, BundlingError, asset_key, bundles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def test_the_synthesis_does_not_need_the_code_of_the_functions() -> None:
         [
             sys.executable,
             "-c",
-            "import pipeline.bundling, sys; sys.exit('boto3' in sys.modules or 'aws_cdk' in sys.modules)",
+            "import lambdas.bundling, sys; sys.exit('boto3' in sys.modules or 'aws_cdk' in sys.modules)",
         ],
         cwd=ROOT,
         check=False,

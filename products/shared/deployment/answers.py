@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import aws_cdk as cdk
 
-from products.shared import questions
+from products.shared.form import questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from products.shared.parameters import Form
-    from products.shared.questions import Repository
+    from products.shared.form.parameters import Form
+    from products.shared.form.questions import Repository
 
 MODEL: Final = "Model"
 PLACES: Final = "Where to"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.settings import SAMPLE, HubSettings, SettingsError
+from foundation.settings import SAMPLE, HubSettings, SettingsError
 from tests.hub import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,13 +11,13 @@ from constructs import Construct
 
 from products.shared import names, template
 from products.shared.delivery import use_repository
-from products.shared.deployment_builds import ARTIFACTS, PIPELINE, RENDER, build_name
+from products.shared.deployment.builds import ARTIFACTS, PIPELINE, RENDER, build_name
 from products.shared.roles import Grant, ServiceRole, use_key
 
 if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
 
-    from products.shared.questions import Repository
+    from products.shared.form.questions import Repository
     from products.shared.storage import ProjectStorage
 
 SHADOW_STAGE: Final = "Shadow"

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pipeline.semver import Version, VersionError
+from products.semver import Version, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
