@@ -106,10 +106,13 @@ class PortfoliosStage(Stage):
         self.portfolios = PortfoliosStack(
             self,
             "Portfolios",
-            settings=settings,
             catalog=catalog,
+            workloads_ou_id=settings.workloads_ou_id,
+            principals=settings.principals,
+            notification_emails=settings.notification_emails,
+            support_email=settings.support.email,
+            support_url=settings.support.url,
             env=environment,
-            stack_name="ml-platform-portfolios",
             tags=settings.tags,
         )
         tag_resources(self, settings)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from aws_cdk import CfnResource, Environment
 
-    from foundation.settings import HubSettings, Support
     from products.releases import Catalog, ReleasedProduct
 
 LOOK_AGAIN: Final = Duration.seconds(10)
@@ -49,8 +48,13 @@ class PortfoliosStack(Stack):
     """The portfolios of the catalog in one region of the hub.
 
     Args:
-        settings: Settings of the hub.
         catalog: The released products. A portfolio's product without a release is left out until it has one.
+        workloads_ou_id: Unit that portfolios are shared with, e.g. ``ou-ab12-workload1``.
+        principals: For each portfolio id, patterns of role names (with path, without account) that may launch from it
+            in addition to the roles of its personas.
+        notification_emails: Who hears when an answer to CloudFormation could not be delivered.
+        support_email: Address that Service Catalog shows with every product.
+        support_url: Page that Service Catalog shows with every product.
         portfolios: The portfolios. Default: those of `portfolios.catalog`.
     """
 
@@ -59,22 +63,25 @@ class PortfoliosStack(Stack):
         scope: Construct,
         id_: str,
         *,
-        settings: HubSettings,
         catalog: Catalog,
+        workloads_ou_id: str,
+        principals: Mapping[str, Sequence[str]],
+        notification_emails: Sequence[str],
+        support_email: str,
+        support_url: str,
         env: Environment,
         portfolios: Sequence[PortfolioSpec] = PORTFOLIOS,
-        stack_name: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(
             scope,
             id_,
             env=env,
-            stack_name=stack_name,
+            stack_name="ml-platform-portfolios",
             tags=tags,
             description="ML platform: Service Catalog portfolios",
         )
-        publisher = CatalogPublisher(self, "Publisher", alert_emails=settings.notification_emails)
+        publisher = CatalogPublisher(self, "Publisher", alert_emails=notification_emails)
         products: dict[str, Product] = {}
         for portfolio in portfolios:
             for product_id in portfolio.products:
@@ -89,7 +96,8 @@ class PortfoliosStack(Stack):
                         self,
                         construct_id(product_id),
                         product=released,
-                        support=settings.support,
+                        support_email=support_email,
+                        support_url=support_url,
                         product_tags=tags_of_all,
                         publisher=publisher,
                     )
@@ -100,9 +108,9 @@ class PortfoliosStack(Stack):
                 construct_id(portfolio.id),
                 spec=portfolio,
                 products={p: products[p] for p in portfolio.products if p in products},
-                role_patterns=role_patterns(portfolio, settings),
+                role_patterns=role_patterns(portfolio, principals.get(portfolio.id, ())),
                 tag_options=[tag_options[k, v] for k, values in portfolio.tag_options.items() for v in values],
-                ou_id=settings.workloads_ou_id if portfolio.shared else None,
+                ou_id=workloads_ou_id if portfolio.shared else None,
                 publisher=publisher,
             )
 
@@ -266,7 +274,8 @@ class Product(Construct):
 
     Args:
         product: The released product.
-        support: Whom users ask.
+        support_email: Address that users write to.
+        support_url: Page that users open.
         product_tags: Tags on the product.
         publisher: Sets what CloudFormation cannot: guidance and visibility.
 
@@ -280,7 +289,8 @@ class Product(Construct):
         id_: str,
         *,
         product: ReleasedProduct,
-        support: Support,
+        support_email: str,
+        support_url: str,
         product_tags: Mapping[str, str],
         publisher: CatalogPublisher,
     ) -> None:
@@ -293,9 +303,9 @@ class Product(Construct):
             name=product.title,
             owner=PROVIDER,
             description=product.summary,
-            support_description=f"Questions and problems: {support.url}",
-            support_email=support.email,
-            support_url=support.url,
+            support_description=f"Questions and problems: {support_url}",
+            support_email=support_email,
+            support_url=support_url,
             replace_provisioning_artifacts=False,
             provisioning_artifact_parameters=[
                 sc.CfnCloudFormationProduct.ProvisioningArtifactPropertiesProperty(
@@ -410,13 +420,13 @@ class Portfolio(Construct):
         CfnOutput(Stack.of(self), f"{id_}PortfolioId", value=portfolio.ref, description=spec.title)
 
 
-def role_patterns(portfolio: PortfolioSpec, settings: HubSettings) -> list[str]:
-    """Return the patterns of role names that may launch from a portfolio: its personas', then those of the settings.
+def role_patterns(portfolio: PortfolioSpec, principals: Sequence[str]) -> list[str]:
+    """Return the patterns of role names that may launch from a portfolio: its personas', then the hub's own.
 
     E.g. ``ml-platform/persona/data-scientist/*``; the star of IAM_PATTERN also matches slashes.
     """
     personas = [f"{names.persona_role_path(persona).strip('/')}/*" for persona in portfolio.personas]
-    return list(dict.fromkeys([*personas, *settings.principals.get(portfolio.id, ())]))
+    return list(dict.fromkeys([*personas, *principals]))
 
 
 def construct_id(name: str) -> str:

@@ -12,10 +12,9 @@ from aws_cdk import App, Environment
 from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 
-from foundation.settings import HubSettings
 from lambdas.bundling import asset_key
 from lambdas.portfolio_share.core import DEADLINE_S
-from portfolios.catalog import PORTFOLIOS, products_of_the_hub
+from portfolios.catalog import PORTFOLIOS, PortfolioSpec, products_of_the_hub
 from portfolios.stack import PortfoliosStack
 from products.releases import Catalog, Release, ReleasedProduct, load_catalog
 from products.semver import Version
@@ -24,7 +23,7 @@ from tests.hub import ACCOUNT, OU, REGION, SETTINGS, resources
 from tests.policy import Launch, allows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PRODUCTS: Final = tuple(product for portfolio in PORTFOLIOS for product in portfolio.products)
@@ -63,15 +62,28 @@ def catalog(**versions: tuple[Release, ...]) -> Catalog:
     return Catalog(root=ROOT, products=products, unreleased=())
 
 
-def stack(published: Catalog, settings: Mapping[str, Any] = SETTINGS) -> PortfoliosStack:
-    hub = HubSettings.parse(dict(settings))
+def stack(
+    published: Catalog,
+    *,
+    portfolios: Sequence[PortfolioSpec] = PORTFOLIOS,
+    principals: Mapping[str, Sequence[str]] = SETTINGS["principals"],
+) -> PortfoliosStack:
     return PortfoliosStack(
-        App(), "Portfolios", settings=hub, catalog=published, env=Environment(account=ACCOUNT, region=REGION)
+        App(),
+        "Portfolios",
+        catalog=published,
+        workloads_ou_id=OU,
+        principals=principals,
+        notification_emails=SETTINGS["notification_emails"],
+        support_email=SETTINGS["support"]["email"],
+        support_url=SETTINGS["support"]["url"],
+        env=Environment(account=ACCOUNT, region=REGION),
+        portfolios=portfolios,
     )
 
 
-def template_of(published: Catalog, settings: Mapping[str, Any] = SETTINGS) -> dict[str, Any]:
-    return dict(Template.from_stack(stack(published, settings)).to_json())
+def template_of(published: Catalog) -> dict[str, Any]:
+    return dict(Template.from_stack(stack(published)).to_json())
 
 
 @pytest.fixture(scope="module")
@@ -237,15 +249,7 @@ def test_what_is_launched_carries_its_portfolio_as_a_tag_without_anybody_choosin
 def test_a_tag_option_that_two_portfolios_use_is_created_once() -> None:
     same = {"cost-centre": ("ml",)}
     both = [dataclasses.replace(portfolio, tag_options=same) for portfolio in PORTFOLIOS]
-    published = PortfoliosStack(
-        App(),
-        "Portfolios",
-        settings=HubSettings.parse(SETTINGS),
-        catalog=catalog(),
-        env=Environment(account=ACCOUNT, region=REGION),
-        portfolios=both,
-    )
-    template = dict(Template.from_stack(published).to_json())
+    template = dict(Template.from_stack(stack(catalog(), portfolios=both)).to_json())
     assert len(resources(template, "AWS::ServiceCatalog::TagOption")) == 1
     assert len(resources(template, "AWS::ServiceCatalog::TagOptionAssociation")) == len(PORTFOLIOS)
 
