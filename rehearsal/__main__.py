@@ -1,4 +1,4 @@
-"""``python -m rehearsal``: walk the way of a model through an emulated organisation and write a report."""
+"""``python -m rehearsal``: walk the path of a model through an emulated organisation and write a report."""
 
 from __future__ import annotations
 

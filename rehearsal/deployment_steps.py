@@ -15,8 +15,8 @@ from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, Rehears
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rehearsal.journey import World
     from rehearsal.organization import AwsClient
+    from rehearsal.world import World
 
 PROJECT_NAME: Final = "first-endpoint"
 REPOSITORY: Final = f"ml-engineering/{PROJECT_NAME}"

@@ -10,7 +10,7 @@ from products.shared import names
 from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
-    from rehearsal.journey import World
+    from rehearsal.world import World
 
 _TIMEOUT_S = 180.0
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rehearsal.journey import World
     from rehearsal.organization import AwsClient, Credentials
+    from rehearsal.world import World
 
 _PROVISION_TIMEOUT_S: Final = 300.0
 

@@ -10,7 +10,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.deployment import EXECUTION_ROLE_ARN, wait_for_stack
+from rehearsal.cloud_assembly import EXECUTION_ROLE_ARN, wait_for_stack
 from rehearsal.organization import HUB, ROOT, Credentials, Organization, RehearsalError, wait_for
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from rehearsal.organization import HUB, PROD, REGION, Credentials, RehearsalErro
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rehearsal.journey import World
+    from rehearsal.world import World
 
 _MAILBOX: Final = "mails-about-drift"
 _EVENTS: Final = "events-about-drift"

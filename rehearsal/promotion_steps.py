@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from products.shared import names
+from rehearsal.domain_steps import LEAD_PROFILE
 from rehearsal.organization import ACCOUNTS, DEV, HUB, REGION, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
-    from rehearsal.journey import World
+    from rehearsal.world import World
 
-LEAD_PROFILE: Final = "lead-data-scientist"
 _CONSUMED: Final = (
     "AdditionalInferenceSpecifications",
     "DriftCheckBaselines",

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from products.shared import names
-from rehearsal import deployment_steps, journey, launching
+from rehearsal import deployment_steps, domain_steps, journey, launching
 from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, Organization, wait_for
+from rehearsal.world import World
 from tests.promoted import write_record
-from tests.seed_code.conftest import Repository
+from tests.seed_code.generated import Repository
 from tests.seed_code.trained import subscribers, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.journey import World
     from rehearsal.report import Launched
     from tests.seed_code.trained import TrainedModel
 
@@ -62,10 +62,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Catalog, baselines, and a trained model that is approved in the hub; nobody has launched anything."""
     model = train(Repository(tmp_path_factory.mktemp("training") / "project"), tmp_path_factory.mktemp("model"))
     work = tmp_path_factory.mktemp("batch")
-    made = journey.World(work, Organization(work / "cloud"), None, None)
-    steps = [step.run for step in journey.STEPS]
+    made = World(work, Organization(work / "cloud"), None, None)
     try:
-        for run in steps[: steps.index(journey.launch_domain)]:
+        for run in journey.steps_before(domain_steps.launch_domain):
             run(made)
         register(made, model)
         for account, bucket in LAKES.items():

@@ -14,14 +14,14 @@ from botocore.exceptions import ClientError
 from products.catalog import PRODUCTS
 from products.releases import load_catalog
 from products.shared import names
-from rehearsal import deployment_steps, journey
+from rehearsal import deployment_steps, domain_steps, training_steps
 from rehearsal.organization import DEV, HUB, REGION, ROOT, Credentials, RehearsalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from products.releases import Release
-    from rehearsal.journey import World
+    from rehearsal.world import World
 
 pytestmark = pytest.mark.rehearsal
 TIMEOUT_S = 120
@@ -141,7 +141,7 @@ def test_supported_releases_launch_and_terminate_on_the_current_baseline(
     launched = provision(platform, wanted, which + product_id.rpartition("-")[2])
     promised = {name for name, output in wanted.template()["Outputs"].items() if "Condition" not in output}
     assert promised <= launched.outputs.keys()
-    ends = journey.act_as_data_scientist(platform) if launched.who == platform.data_scientist else launched.who
+    ends = domain_steps.act_as_data_scientist(platform) if launched.who == platform.data_scientist else launched.who
     catalog = platform.client("servicecatalog", ends)
     record = catalog.terminate_provisioned_product(
         ProvisionedProductId=launched.id, TerminateToken=f"end-{launched.id}"
@@ -180,7 +180,7 @@ def let_in(platform: World, role_arn: str, account: str = DEV) -> Credentials:
 
 def project(platform: World, name: str) -> Project:
     platform.organization.make_repository(f"data-science/{name}")
-    launched = journey.launch_project(platform, name, f"data-science/{name}")
+    launched = training_steps.launch_project(platform, name, f"data-science/{name}")
     stop_builds(platform)
     (build,) = administrator(platform, "codebuild").batch_get_projects(names=[launched.outputs["BuildPipelineName"]])[
         "projects"
@@ -340,7 +340,7 @@ def test_data_of_another_project_is_refused_in_the_form(platform: World, project
     try:
         platform.data_uri = f"s3://{other.bucket}/{other.name}/"
         with pytest.raises((RehearsalError, ClientError), match="not in the bucket of another project"):
-            journey.launch_project(platform, "curious", "data-science/curious")
+            training_steps.launch_project(platform, "curious", "data-science/curious")
     finally:
         platform.data_uri = uri
 

@@ -13,6 +13,7 @@ from products.shared import names
 from rehearsal import deployment_steps, journey, production_steps
 from rehearsal.organization import DEV, HUB, PROD, REGION, TEST, Credentials, wait_for
 from rehearsal.organization import Organization as Emulated
+from rehearsal.world import World
 from tests.e2e.organization.__main__ import walk_and_clean
 from tests.e2e.organization.settings import Organization, Settings
 from tests.e2e.organization.stages import STAGES
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rehearsal.journey import World
     from rehearsal.report import Launched
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.prove]
@@ -35,11 +35,10 @@ ADMINISTRATORS = {"hub": HUB, "dev": DEV, "test": TEST, "prod": PROD}
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Everything up to the decision of the governance officer, who says no."""
     work = tmp_path_factory.mktemp("deployments")
-    made = journey.World(work, Emulated(work / "cloud"), None, None)
+    made = World(work, Emulated(work / "cloud"), None, None)
     made.ask = lambda _question, _facts: False
-    steps = [step.run for step in journey.STEPS]
     try:
-        for run in steps[: steps.index(production_steps.deploy_to_production)]:
+        for run in journey.steps_before(production_steps.deploy_to_production):
             run(made)
         yield made
     finally:

@@ -15,14 +15,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import journey, launching
+from rehearsal import domain_steps, launching, training_steps
 from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rehearsal.journey import World
     from rehearsal.report import Launched
+    from rehearsal.world import World
 
 pytestmark = pytest.mark.rehearsal
 LONGEST = "a" + "-longest-allowed-project-name" + "9"
@@ -38,7 +38,7 @@ def launch(platform: World, name: str) -> Launched:
     """Launch a project into an empty repository of its own; its first build is stopped, since nothing here trains."""
     repository = f"data-science/{name}"
     platform.organization.make_repository(repository)
-    launched = journey.launch_project(platform, name, repository)
+    launched = training_steps.launch_project(platform, name, repository)
     stop_builds(platform)
     return launched
 
@@ -123,7 +123,7 @@ def test_a_launch_that_cannot_seed_says_what_to_do_and_leaves_nothing(
     prepare(platform, repository)
     buckets_before, roles_before = buckets(platform), project_roles(platform)
     with pytest.raises(RehearsalError, match=re.escape(reason)):
-        journey.launch_project(platform, name, repository)
+        training_steps.launch_project(platform, name, repository)
     assert buckets(platform) == buckets_before
     assert project_roles(platform) == roles_before
 
@@ -251,7 +251,7 @@ def test_terminating_a_project_empties_its_bucket_and_leaves_models_and_reposito
     sagemaker = platform.client("sagemaker", platform.data_scientist)
     with pytest.raises(ClientError, match="AccessDenied"):
         sagemaker.delete_project(ProjectName=launched.name)
-    platform.client("sagemaker", journey.act_as_data_scientist(platform)).delete_project(ProjectName=launched.name)
+    platform.client("sagemaker", domain_steps.act_as_data_scientist(platform)).delete_project(ProjectName=launched.name)
     end = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end and bucket in buckets(platform):
         time.sleep(0.1)

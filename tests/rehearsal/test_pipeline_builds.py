@@ -12,7 +12,7 @@ from rehearsal.organization import HUB, Credentials, RehearsalError
 from tests.hub import hub_assembly
 
 if TYPE_CHECKING:
-    from rehearsal.journey import World
+    from rehearsal.world import World
 
 
 def test_only_the_builds_and_what_they_refer_to_are_deployed() -> None:

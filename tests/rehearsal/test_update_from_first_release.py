@@ -14,7 +14,7 @@ import pytest
 
 from products.releases import load_catalog
 from products.shared import names
-from rehearsal import deployment_steps, journey, launching
+from rehearsal import deployment_steps, launching, organization_steps
 from rehearsal.organization import DEV, HUB, PROD, REGION, ROOT, TEST, Credentials, wait_for
 from tests.rehearsal.cloud.test_realtime_steps import archive, package, samples
 from tests.rehearsal.test_contract import administrator, answers, lead_in_studio, provision, stop_builds, succeeded
@@ -23,7 +23,7 @@ from tests.rehearsal.test_lifecycle import git
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rehearsal.journey import World
+    from rehearsal.world import World
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.prove]
 FIRST: Final = "1.0.0"
@@ -182,7 +182,7 @@ def test_a_domain_keeps_its_id_people_bucket_and_connection(platform: World) -> 
     assert connection["Connection"]["ConnectionStatus"] == "AVAILABLE"
     assert objects(platform, DEV, after["BucketName"]).keys() == {"notebooks/churn.ipynb"}
     signed_in = platform.organization.assume(
-        DEV, journey.DATA_SCIENTIST_ROLE, session="dan", caller=Credentials.administrator(DEV)
+        DEV, organization_steps.DATA_SCIENTIST_ROLE, session="dan", caller=Credentials.administrator(DEV)
     )
     studio = platform.organization.open_studio(domain, "data-scientist", caller=signed_in)
     assert "ProjectSummaryList" in platform.client("sagemaker", studio).list_projects()

@@ -1,49 +1,16 @@
-"""The generated repositories, and the environments in which their code runs."""
+"""Generated repositories and a trained model, made once for all tests."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from products.shared import seed_code
+from .generated import DEPLOYING, Repository
+from .trained import train
 
-from .trained import TrainedModel, train
-
-ROOT = Path(__file__).resolve().parents[2]
-SEED_PYTHON = ROOT / ".venv-seed" / "bin" / "python"
-DEPLOYMENT_PYTHON = ROOT / ".venv-deployment" / "bin" / "python"
-DEPLOYING = ("deploy-batch", "deploy-realtime")
-"""Templates of the repositories that deploy; all others train."""
-
-
-class Repository:
-    """A generated repository on disk.
-
-    Attributes:
-        folder: Where it is.
-        template: What it was made from.
-    """
-
-    def __init__(self, folder: Path, template: str = "train-s3") -> None:
-        seed_code.write(template, folder)
-        self.folder = folder
-        self.template = template
-        self._python = DEPLOYMENT_PYTHON if template in DEPLOYING else SEED_PYTHON
-
-    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run Python of the repository's environment in it, with nothing of this process' AWS settings."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
-        return subprocess.run(
-            [str(self._python), *command],
-            cwd=self.folder,
-            env={**clean, "AWS_EC2_METADATA_DISABLED": "true", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+if TYPE_CHECKING:
+    from .trained import TrainedModel
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import ROOT
+from .generated import ROOT
 from .trained import REGION, AwsServer, subscribers
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from products.shared import seed_code
 from tests.promoted import write_record
 from tests.rehearsal.cloud import harness
 
-from .conftest import ROOT
+from .generated import ROOT
 from .trained import subscribers
 
 if TYPE_CHECKING:

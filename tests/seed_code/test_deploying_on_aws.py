@@ -18,7 +18,7 @@ from tests.promoted import write_record
 from tests.rehearsal.cloud import harness
 from tests.rehearsal.cloud.harness import DEV, HUB, REGION, Cloud
 
-from .conftest import ROOT, Repository
+from .generated import ROOT, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,7 +21,7 @@ from foundation.handler_permissions import resource_kinds
 from products.shared import names, seed_code
 from tests.policy import Launch, allows
 
-from .conftest import DEPLOYING, ROOT, Repository
+from .generated import DEPLOYING, ROOT, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import ROOT
+from .generated import ROOT
 from .trained import REGION, AwsServer, subscribers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Repository
+    from .generated import Repository
     from .trained import TrainedModel
 
 pytestmark = pytest.mark.seed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from .conftest import ROOT, Repository
+from .generated import ROOT, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

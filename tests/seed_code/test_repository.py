@@ -15,7 +15,7 @@ import pytest
 
 from products.shared import seed_code
 
-from .conftest import ROOT, Repository
+from .generated import ROOT, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

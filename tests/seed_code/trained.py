@@ -19,7 +19,7 @@ from rehearsal.organization import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Repository
+    from .generated import Repository
 
 REGION = "eu-west-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}

@@ -1,0 +1,194 @@
+"""The training project: data, project, seeded repository, SageMaker pipeline, and the model that it registers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from rehearsal import demo_data, launching, report
+from rehearsal.domain_steps import open_studio
+from rehearsal.organization import DEV, REGION, Credentials, RehearsalError, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rehearsal.world import World
+
+PROJECT_NAME: Final = "first-model"
+DATA_BUCKET: Final = f"data-lake-{DEV}-{REGION}"
+REPOSITORY: Final = f"data-science/{PROJECT_NAME}"
+_PIPELINE_TIMEOUT_S: Final = 900.0
+
+
+def land_data(world: World) -> str:
+    """Put the data set where the data platform of the account keeps it."""
+    owner = Credentials.administrator(DEV)
+    s3 = world.client("s3", owner)
+    s3.create_bucket(Bucket=DATA_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if world.data is None:
+        world.data, world.label = world.work / "data" / "subscribers.csv", demo_data.LABEL
+        demo_data.write(world.data)
+    files = sorted(p for p in world.data.rglob("*") if p.is_file()) if world.data.is_dir() else [world.data]
+    prefix = f"{world.data.stem}/"
+    for path in files:
+        s3.upload_file(str(path), DATA_BUCKET, prefix + path.name)
+    world.data_uri = f"s3://{DATA_BUCKET}/{prefix}"
+    rows = sum(_rows(p) for p in files if p.suffix == ".csv")
+    size_kb = sum(p.stat().st_size for p in files) / 1024
+    return f"{world.data_uri}: {f'{rows:,} rows, ' if rows else ''}{size_kb:,.0f} KB, label {world.label}"
+
+
+def _rows(path: Path) -> int:
+    with path.open(newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
+def create_project(world: World) -> str:
+    """Create a SageMaker project in Studio: Service Catalog launches the product and seeds the repository."""
+    open_studio(world)
+    world.organization.make_repository(REPOSITORY)
+    world.project = launch_project(world, PROJECT_NAME, REPOSITORY)
+    world.facts.launched.append(world.project)
+    project_id = world.project.parameters["SageMakerProjectId"]
+    return f"{world.project.product} {world.project.version}: project {project_id}"
+
+
+def launch_project(world: World, name: str, repository: str) -> report.Launched:
+    """Create a project of train-s3 as the data scientist and wait for it.
+
+    Raises:
+        RehearsalError: The launch failed; the message is what Service Catalog tells the person.
+    """
+    chosen = {
+        "DataUri": world.data_uri,
+        "Label": world.label or "",
+        "Repository": repository,
+        "CostCenter": "ml-1000",
+    }
+    return launching.launch(world, world.data_scientist, "data scientist", "train-s3", name, chosen)
+
+
+def inspect_seed(world: World) -> str:
+    """Read what was checked in, as the data scientist who clones the repository."""
+    bare = str(world.organization.repository(REPOSITORY))
+    listed = subprocess.run(
+        ["git", "--git-dir", bare, "ls-tree", "-r", "--name-only", "main"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    subject = subprocess.run(
+        ["git", "--git-dir", bare, "log", "--format=%h %s", "main"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    world.facts.seed_files = listed
+    return f"{len(listed)} files, commit {subject}"
+
+
+def start_training(world: World) -> str:
+    """Wait for the project's CodePipeline: source, then the build that upserts and starts the SageMaker pipeline."""
+    if world.project is None:
+        raise RehearsalError("there is no project")
+    codepipeline = world.client("codepipeline", Credentials.administrator(DEV))
+    (pipeline,) = codepipeline.list_pipelines()["pipelines"]
+
+    def look() -> str | None:
+        executions = codepipeline.list_pipeline_executions(pipelineName=pipeline["name"])["pipelineExecutionSummaries"]
+        finished = next((e for e in executions if e["status"] == "Succeeded"), None)
+        if finished:
+            return f"CodePipeline {pipeline['name']}: {finished['status']}"
+        if executions and all(e["status"] in ("Failed", "Stopped") for e in executions):
+            states = codepipeline.get_pipeline_state(name=pipeline["name"])["stageStates"]
+            actions = [a for s in states for a in s.get("actionStates", [])]
+            causes = [
+                f"{a['actionName']}: {a.get('latestExecution', {}).get('errorDetails', {}).get('message')}"
+                for a in actions
+                if a.get("latestExecution", {}).get("status") == "Failed"
+            ]
+            raise RehearsalError(f"CodePipeline {pipeline['name']} failed:\n  " + "\n  ".join(causes))
+        world.doing("build: install, upsert, start")
+        return None
+
+    return wait_for(look, overdue=f"CodePipeline {pipeline['name']} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
+
+
+def train(world: World) -> str:
+    """Watch the SageMaker pipeline: validate, prepare, train, evaluate, gate, register."""
+    sagemaker = world.client("sagemaker", world.data_scientist)
+    name = _pipeline_name(world)
+    (summary, *_) = sagemaker.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]
+    arn = summary["PipelineExecutionArn"]
+
+    def look() -> str | None:
+        execution = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, SortOrder="Ascending")
+        done = [s["StepName"] for s in steps["PipelineExecutionSteps"] if s["StepStatus"] == "Succeeded"]
+        status = execution["PipelineExecutionStatus"]
+        if status == "Succeeded":
+            definition = json.loads(sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"])
+            world.facts.pipeline = report.Pipeline.of(name, definition, steps["PipelineExecutionSteps"])
+            return f"{name}: {' → '.join(done)}"
+        if status in ("Failed", "Stopped"):
+            failed = [
+                f"{s['StepName']}: {s.get('FailureReason')}"
+                for s in steps["PipelineExecutionSteps"]
+                if s["StepStatus"] == "Failed"
+            ]
+            raise RehearsalError(
+                f"pipeline {name} {status}: {execution.get('FailureReason', '')}\n  " + "\n  ".join(failed)
+            )
+        world.doing(" → ".join(done) or "starting")
+        return None
+
+    return wait_for(look, overdue=f"pipeline {name} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
+
+
+def _pipeline_name(world: World) -> str:
+    if world.project is None:
+        raise RehearsalError("there is no project")
+    return f"{PROJECT_NAME}-{world.project.parameters['SageMakerProjectId']}"
+
+
+def inspect_registry(world: World) -> str:
+    """Find the registered version in the dev account's registry and read its metrics and curves."""
+    sagemaker = world.client("sagemaker", world.data_scientist)
+    packages = sagemaker.list_model_packages(
+        ModelPackageGroupName=_pipeline_name(world), SortBy="CreationTime", SortOrder="Descending"
+    )["ModelPackageSummaryList"]
+    if not packages:
+        raise RehearsalError(
+            f"the group {_pipeline_name(world)} holds no model package although the pipeline succeeded"
+        )
+    package = sagemaker.describe_model_package(ModelPackageName=packages[0]["ModelPackageArn"])
+    statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+    bucket, key = statistics.removeprefix("s3://").split("/", 1)
+    s3 = world.client("s3", world.data_scientist)
+    world.facts.evaluation = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    prefix = key.rsplit("/", 1)[0] + "/"
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
+        if item["Key"].endswith(".png"):
+            image = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+            world.facts.curves[item["Key"].rsplit("/", 1)[1]] = image
+    world.facts.model_package = {k: v for k, v in package.items() if k != "ResponseMetadata"}
+    gate = world.facts.evaluation["gate"]
+    return (
+        f"version {package['ModelPackageVersion']} {package['ModelApprovalStatus']}, "
+        f"{gate['metric']} {gate['value']:.3f} (prior {gate['baseline']:.3f})"
+    )
+
+
+def try_to_approve(world: World) -> str:
+    """Show that who registers cannot approve: the data scientist asks, and IAM refuses."""
+    sagemaker = world.client("sagemaker", world.data_scientist)
+    try:
+        sagemaker.update_model_package(
+            ModelPackageArn=world.facts.model_package["ModelPackageArn"], ModelApprovalStatus="Approved"
+        )
+    except ClientError as err:
+        code = err.response["Error"]["Code"]
+        if "AccessDenied" in code:
+            return f"UpdateModelPackage as data scientist: {code}"
+        raise
+    raise RehearsalError(
+        "the data scientist could approve the model that the project registered: the persona's policy is too wide"
+    )
