@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from aws_cdk import App, Environment, Validations
+from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from foundation.settings import HubSettings, SettingsError
@@ -30,8 +30,7 @@ def build(*, hub: object = None, outdir: str | None = None, checks: bool = True)
     if checks:
         Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     settings = HubSettings.from_app(app) if hub is None else HubSettings.parse(hub)
-    environment = Environment(account=settings.account_id, region=settings.home_region)
-    PipelineStack(app, "MlPlatformPipeline", settings=settings, root=ROOT, env=environment)
+    PipelineStack(app, "MlPlatformPipeline", settings=settings, root=ROOT)
     return app
 
 

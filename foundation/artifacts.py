@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import RemovalPolicy, Stack, aws_iam, aws_kms
+from aws_cdk import RemovalPolicy, aws_iam, aws_kms
 
 from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
+from foundation.hub_stack import HubStack
 from products.shared import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from aws_cdk import Environment
     from constructs import Construct
 
     from foundation.settings import HubSettings
@@ -24,13 +22,14 @@ _ASSETS: Final = "assets/*"
 _READABLE: Final = ("releases/*", _ASSETS)
 
 
-class ArtifactsStack(Stack):
+class ArtifactsStack(HubStack):
     """Versioned, KMS-encrypted bucket that the accounts below the workloads and deployment OUs may read, and no others.
 
     Both bucket and key outlive the stack: a product launched from a release needs its files for as long as it lives.
 
     Args:
         settings: Settings of the hub.
+        region: Region of the hub.
 
     Attributes:
         bucket_name: Name of the bucket, known without deploying (`names.artifact_bucket`).
@@ -38,23 +37,14 @@ class ArtifactsStack(Stack):
         key: Its key, with the alias `names.ARTIFACT_KEY_ALIAS`.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        settings: HubSettings,
-        env: Environment,
-        stack_name: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, region: str) -> None:
         super().__init__(
             scope,
             id_,
-            env=env,
-            stack_name=stack_name,
-            tags=tags,
-            description="ML platform: released templates and archives",
+            settings=settings,
+            region=region,
+            name="ml-platform-artifacts",
+            description="released templates and archives",
         )
         self.bucket_name = names.artifact_bucket(self.account, self.region)
         organization = members(settings, f"{settings.workloads_ou_path}*")

@@ -15,14 +15,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 
 from foundation.launch_role import BOUNDARY_ARN
-from lambdas.bundling import asset_key
 from products.shared import names
-from products.shared.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
+from products.shared.findings import acknowledge
+from products.shared.functions import PlatformFunction, add_function, platform_logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,33 +32,22 @@ if TYPE_CHECKING:
 
 _BUILD_IMAGE: Final = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 _ENDED: Final = ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"]
-_LOG_DAYS: Final = logs.RetentionDays.ONE_YEAR
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineFunction:
+class BaselineFunction(PlatformFunction):
     """One Lambda function of a baseline.
 
     Attributes:
         name: Fixed name in the account.
-        folder: Folder below ``lambdas/``.
-        purpose: Its description.
         allowed: What it may do besides writing its log.
         findings: Accepted cdk-nag findings of its role. Default: none.
-        module: Module with the handler. Default: ``handler``.
-        timeout_s: Longest run, in seconds. Default: 60.
-        environment: Environment variables. Default: none.
         role_name: Name of its role, when another account must know it. Default: CloudFormation makes one up.
     """
 
     name: str
-    folder: str
-    purpose: str
     allowed: Sequence[iam.PolicyStatement]
     findings: Mapping[str, str] = field(default_factory=dict)
-    module: str = "handler"
-    timeout_s: int = 60
-    environment: Mapping[str, str] = field(default_factory=dict)
     role_name: str | None = None
 
 
@@ -184,15 +172,8 @@ class Baseline:
         return f"arn:{Aws.PARTITION}:{service}:{region}:{Aws.ACCOUNT_ID}:{resource}"
 
     def log_group(self, id_: str, name: str) -> logs.LogGroup:
-        """Return a log group under the key, kept for a year."""
-        return logs.LogGroup(
-            self.scope,
-            id_,
-            log_group_name=name,
-            retention=_LOG_DAYS,
-            encryption_key=self.key,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        """Return a log group under the key."""
+        return platform_logs(self.scope, id_, name=name, key=self.key)
 
     def use_key(self) -> iam.PolicyStatement:
         """Return the statement that a role needs which uses what is encrypted under the key."""
@@ -233,40 +214,17 @@ class Baseline:
         )
         acknowledge(role, self.log_streams(log_group, "Streams of the function's own log group."))
         acknowledge(role, function.findings)
-        result = lambda_.Function(
+        return add_function(
             self.scope,
             id_,
-            function_name=function.name,
-            description=function.purpose,
-            runtime=lambda_.Runtime.PYTHON_3_13,
-            handler=f"lambdas.{function.folder}.{function.module}.lambda_handler",
-            code=lambda_.Code.from_bucket(
-                s3.Bucket.from_bucket_name(self.scope, f"{id_}Code", self.artifact_bucket), asset_key(function.folder)
-            ),
+            function,
+            artifact_bucket=self.artifact_bucket,
             role=role.without_policy_updates(),
-            timeout=Duration.seconds(function.timeout_s),
-            memory_size=256,
-            environment=dict(function.environment),
-            environment_encryption=self.key,
             log_group=log_group,
-            dead_letter_queue=self.dead_letters,
-            # CloudFormation and EventBridge invoke asynchronously; both attempts and age are bounded.
-            retry_attempts=2,
-            max_event_age=Duration.hours(1),
+            key=self.key,
+            # CloudFormation and EventBridge invoke asynchronously.
+            dead_letters=self.dead_letters,
         )
-        acknowledge(result, FUNCTION_FINDINGS)
-        resource = result.node.default_child
-        if isinstance(resource, lambda_.CfnFunction):
-            acknowledge_lint(resource, {"W3005": "CDK states the dependency on the role a second time."})
-        acknowledge(
-            self.scope,
-            {
-                "Annotation::@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified": (
-                    "The key is the digest of the code, so a change of the code is a change of the key."
-                )
-            },
-        )
-        return result
 
     def build(
         self,

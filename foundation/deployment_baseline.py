@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Aws, CfnCondition, Fn, RemovalPolicy, Stack, Tags
+from aws_cdk import Aws, CfnCondition, Fn, RemovalPolicy, Tags
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as sc
@@ -14,15 +14,15 @@ from foundation.custom_resources import add_bucket_emptier
 from foundation.deploy_role import DeployRole
 from foundation.deployment_boundary import DeploymentBoundary
 from foundation.forwarding import forward_alarms
+from foundation.hub_stack import HubStack
 from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE
 from foundation.stack_set import roll_out
 from products.shared import names
 from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from aws_cdk import Environment
     from constructs import Construct
 
     from foundation.settings import HubSettings
@@ -77,7 +77,7 @@ class DeploymentBaselineTemplate(sc.ProductStack):
         account.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 
-class DeploymentBaselineStack(Stack):
+class DeploymentBaselineStack(HubStack):
     """Rolls the deployment baseline out to every account of the deployment OU, those that join later included.
 
     One StackSet per region of the hub, because the function's code comes from that region's artifact bucket. A stage
@@ -85,25 +85,17 @@ class DeploymentBaselineStack(Stack):
 
     Args:
         settings: Settings of the hub.
+        region: Region of the hub.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        settings: HubSettings,
-        env: Environment,
-        stack_name: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, region: str) -> None:
         super().__init__(
             scope,
             id_,
-            env=env,
-            stack_name=stack_name,
-            tags=tags,
-            description="ML platform: rolls the deployment baseline out to the accounts of the deployment OU",
+            settings=settings,
+            region=region,
+            name="ml-platform-deployment-baseline",
+            description="rolls the deployment baseline out to the accounts of the deployment OU",
         )
         self.template = DeploymentBaselineTemplate(
             self,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Stack, Tags
+from aws_cdk import Tags
 
 from foundation.baseline import Baseline
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
 from foundation.deployment_teardown import add_deployment_teardown
+from foundation.hub_stack import HubStack
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
@@ -23,48 +24,34 @@ from foundation.launch_role import (
 from products.shared.alerts import AlertTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from aws_cdk import Environment
     from constructs import Construct
 
-    from foundation.caller_permissions import Template
     from foundation.settings import HubSettings
 
 
-class HubBaselineStack(Stack):
+class HubBaselineStack(HubStack):
     """The hub baseline in one region of the hub; the resources of IAM with a fixed name in its home region only.
 
     Args:
         settings: Settings of the hub.
-        templates: Templates that the launch role must be able to launch. Default: those of all releases.
+        region: Region of the hub.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        settings: HubSettings,
-        env: Environment,
-        templates: Sequence[Template] | None = None,
-        stack_name: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, region: str) -> None:
         super().__init__(
             scope,
             id_,
-            env=env,
-            stack_name=stack_name,
-            tags=tags,
-            description="ML platform: what the hub needs before deployment products are launched in it",
+            settings=settings,
+            region=region,
+            name="ml-platform-hub-baseline",
+            description="what the hub needs before deployment products are launched in it",
         )
         if self.region == settings.home_region:
             Boundary(self, "Boundary", catalog=settings.source.repository)
             LaunchRole(
                 self,
                 "Launch",
-                templates=launched_templates(in_hub=True) if templates is None else templates,
+                templates=launched_templates(in_hub=True),
                 hub_account_id=settings.account_id,
                 kind=HUB,
             )

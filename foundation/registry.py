@@ -9,12 +9,10 @@ from aws_cdk import (
     CfnResource,
     Duration,
     RemovalPolicy,
-    Stack,
     aws_glue,
     aws_iam,
     aws_kms,
     aws_lambda,
-    aws_logs,
     aws_s3,
 )
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -27,15 +25,16 @@ from aws_cdk import aws_sqs as sqs
 
 from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
 from foundation.forwarding import ALARM_EVENT
-from lambdas.bundling import asset_key
+from foundation.hub_stack import HubStack
 from products.shared import names
 from products.shared.alerts import AlertTopic
-from products.shared.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
+from products.shared.findings import acknowledge
+from products.shared.functions import PlatformFunction, add_function, platform_logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aws_cdk import CfnElement, Environment
+    from aws_cdk import CfnElement
     from constructs import Construct
 
     from foundation.settings import HubSettings
@@ -84,13 +83,14 @@ _LATE: Final = Duration.hours(1)
 _AUDIT_YEARS: Final = 7
 
 
-class RegistryStack(Stack):
+class RegistryStack(HubStack):
     """Bus, queue and function of the promotion, buckets and repository of promoted models, and the audit trail.
 
     What promoted models consist of, and the records of who decided what, outlive the stack.
 
     Args:
         settings: Settings of the hub.
+        region: Region of the hub.
 
     Attributes:
         bus: Takes events about model packages from the accounts below the workloads OU, about drift from those below
@@ -101,20 +101,15 @@ class RegistryStack(Stack):
         promotion: The function that copies approved models.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        settings: HubSettings,
-        env: Environment,
-        stack_name: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, region: str) -> None:
         super().__init__(
-            scope, id_, env=env, stack_name=stack_name, tags=tags, description="ML platform: central model registry"
+            scope,
+            id_,
+            settings=settings,
+            region=region,
+            name="ml-platform-registry",
+            description="central model registry",
         )
-        self._settings = settings
         self._deployment_accounts = members(settings, list(settings.deployment_ou_paths))
         self.bus = self._event_bus()
         self.access_logs = access_log_bucket(self, "AccessLogs")
@@ -139,9 +134,9 @@ class RegistryStack(Stack):
             event_bus_name=names.HUB_EVENT_BUS,
             description="What happens to models in the accounts of the ML platform",
         )
-        below_workloads = f"{self._settings.workloads_ou_path}*"
-        workloads = members(self._settings, [below_workloads])
-        everybody = members(self._settings, [below_workloads, *self._settings.deployment_ou_paths])
+        below_workloads = f"{self.settings.workloads_ou_path}*"
+        workloads = members(self.settings, [below_workloads])
+        everybody = members(self.settings, [below_workloads, *self.settings.deployment_ou_paths])
         # Only AWS services put events with a source of aws.*: a person who may call PutEvents cannot make one up
         # (PutEvents, API reference). ForAllValues is the form of the user guide
         # (eb-event-bus-example-policy-cross-account-custom-bus-source); the rule checks both once more.
@@ -252,7 +247,7 @@ class RegistryStack(Stack):
 
     def _tell_of_drift(self) -> None:
         """Mail what monitors report, in words; whoever wants to act on it subscribes to the topic."""
-        topic = AlertTopic(self, "Drift", emails=self._settings.notification_emails, name=names.DRIFT_TOPIC).topic
+        topic = AlertTopic(self, "Drift", emails=self.settings.notification_emails, name=names.DRIFT_TOPIC).topic
         path = events.EventField.from_path
         events.Rule(
             self,
@@ -459,12 +454,7 @@ class RegistryStack(Stack):
     # ---- the promotion ----------------------------------------------------------------------------------------------
 
     def _promotion(self) -> aws_lambda.Function:
-        logs = aws_logs.LogGroup(
-            self, "PromotionLogs", retention=aws_logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
-        )
-        acknowledge(
-            logs, {"CKV_AWS_158": "Its lines name models, accounts and errors; CloudWatch Logs encrypts them itself."}
-        )
+        logs = platform_logs(self, "PromotionLogs", lines="models, accounts and errors")
         role = aws_iam.Role(
             self,
             "PromotionRole",
@@ -477,51 +467,33 @@ class RegistryStack(Stack):
             role.add_to_policy(statement)
         self._decisions.grant_send_messages(role)  # with the rights on the queue's key that a producer needs
         self._acknowledge_wildcards(role)
-        assets = aws_s3.Bucket.from_bucket_name(self, "Assets", names.artifact_bucket(self.account, self.region))
-        acknowledge(
-            assets,
-            {
-                "@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified": (
-                    "The key is the digest of the code: other code has another key, so CloudFormation sees the change."
-                )
-            },
-        )
-        function = aws_lambda.Function(
+        function = add_function(
             self,
             "Promotion",
-            function_name=names.MODEL_PROMOTION_FUNCTION,
-            description="Copies an approved model into the central registry and follows what is decided about it",
-            runtime=aws_lambda.Runtime.PYTHON_3_13,
-            handler="lambdas.model_promotion.handler.lambda_handler",
-            code=aws_lambda.Code.from_bucket(assets, asset_key("model_promotion")),
-            timeout=_TIMEOUT,
-            memory_size=1024,  # a share of the processor for many requests at once; the bytes stay in S3
+            PlatformFunction(
+                folder="model_promotion",
+                purpose="Copies an approved model into the central registry and follows what is decided about it",
+                name=names.MODEL_PROMOTION_FUNCTION,
+                timeout_s=int(_TIMEOUT.to_seconds()),
+                memory_mib=1024,  # a share of the processor for many requests at once; the bytes stay in S3
+                hands_on=True,  # HANDOVERS_MAX in lambdas/model_promotion/core.py ends it
+                environment={
+                    "ARTIFACT_BUCKET": self.models.bucket_name,
+                    "ARTIFACT_KEY_ARN": self.models_key.key_arn,
+                    "AUDIT_BUCKET": self.audit.bucket_name,
+                    "HUB_ACCOUNT_ID": self.account,
+                    "QUEUE_URL": self._decisions.queue_url,
+                    "READER_ACCOUNT_IDS": ",".join(self.settings.deployment_account_ids),
+                    "REGISTRY_REPOSITORY": self.images.repository_name,
+                },
+            ),
+            artifact_bucket=names.artifact_bucket(self.account, self.region),
             role=role,
             log_group=logs,
-            # It hands work on by its queue more often than the 16 times after which Lambda takes this for an endless
-            # loop; HANDOVERS_MAX in lambdas/model_promotion/core.py ends it.
-            recursive_loop=aws_lambda.RecursiveLoop.ALLOW,
-            environment={
-                "ARTIFACT_BUCKET": self.models.bucket_name,
-                "ARTIFACT_KEY_ARN": self.models_key.key_arn,
-                "AUDIT_BUCKET": self.audit.bucket_name,
-                "HUB_ACCOUNT_ID": self.account,
-                "QUEUE_URL": self._decisions.queue_url,
-                "READER_ACCOUNT_IDS": ",".join(self._settings.deployment_account_ids),
-                "REGISTRY_REPOSITORY": self.images.repository_name,
-            },
-        )
-        acknowledge(
-            function,
-            {
-                **FUNCTION_FINDINGS,
+            findings={
                 "CKV_AWS_116": "Its source is a queue, and that has a dead-letter queue with an alarm.",
                 "CKV_AWS_173": "Its environment names resources; Lambda encrypts it with its own key.",
             },
-        )
-        acknowledge_lint(
-            cast("CfnResource", function.node.default_child),
-            {"W3005": "The construct depends on its role as well as on the role's policy; naming both does no harm."},
         )
         function.add_event_source(
             event_sources.SqsEventSource(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Aws, CfnCondition, Fn, Stack, Tags
+from aws_cdk import Aws, CfnCondition, Fn, Tags
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as sc
@@ -13,6 +13,7 @@ from foundation.baseline import Baseline, BaselineFunction
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
 from foundation.forwarding import forward_alarms, forward_to_hub
+from foundation.hub_stack import HubStack
 from foundation.launch_role import (
     BASELINE_TAG,
     BASELINE_TAG_VALUE,
@@ -25,12 +26,8 @@ from portfolios.catalog import PORTFOLIOS
 from products.shared import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from aws_cdk import Environment
     from constructs import Construct
 
-    from foundation.caller_permissions import Template
     from foundation.settings import HubSettings
 
 STACK_SET: Final = names.WORKLOAD_STACK_SET
@@ -47,7 +44,6 @@ class BaselineTemplate(sc.ProductStack):
         hub_account_id: Account of the hub, 12 digits.
         catalog: Repository of this catalog, ``owner/name``.
         home_region: Region in which the resources of IAM are made, which has no regions itself.
-        templates: Templates that the launch role must be able to launch. Default: those of all releases.
     """
 
     def __init__(
@@ -58,7 +54,6 @@ class BaselineTemplate(sc.ProductStack):
         hub_account_id: str,
         catalog: str,
         home_region: str,
-        templates: Sequence[Template] | None = None,
     ) -> None:
         super().__init__(
             scope, id_, description="ML platform: what an account needs before products are launched in it"
@@ -68,7 +63,7 @@ class BaselineTemplate(sc.ProductStack):
         LaunchRole(
             self,
             "Launch",
-            templates=launched_templates(in_hub=False) if templates is None else templates,
+            templates=launched_templates(in_hub=False),
             hub_account_id=hub_account_id,
             condition=at_home,
         )
@@ -158,32 +153,24 @@ class BaselineTemplate(sc.ProductStack):
         )
 
 
-class WorkloadBaselineStack(Stack):
+class WorkloadBaselineStack(HubStack):
     """Rolls the baseline out to every account of the workloads OU, those that join later included.
 
     One StackSet per region of the hub, because code and templates come from that region's artifact bucket.
 
     Args:
         settings: Settings of the hub.
+        region: Region of the hub.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        settings: HubSettings,
-        env: Environment,
-        stack_name: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, region: str) -> None:
         super().__init__(
             scope,
             id_,
-            env=env,
-            stack_name=stack_name,
-            tags=tags,
-            description="ML platform: rolls the workload baseline out to the accounts of the workloads OU",
+            settings=settings,
+            region=region,
+            name="ml-platform-workload-baseline",
+            description="rolls the workload baseline out to the accounts of the workloads OU",
         )
         self.template = BaselineTemplate(
             self,

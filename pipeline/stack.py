@@ -14,7 +14,6 @@ from aws_cdk import (
     Duration,
     Fn,
     RemovalPolicy,
-    Stack,
     aws_codebuild,
     aws_codeconnections,
     aws_codepipeline,
@@ -26,6 +25,7 @@ from aws_cdk import (
     pipelines,
 )
 
+from foundation.hub_stack import HubStack
 from pipeline.baselines import PERMISSION, STACK_SETS
 from pipeline.stages import FoundationStage, PortfoliosStage, tag_resources
 from products.releases import load_catalog
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from aws_cdk import CfnElement, CfnResource, Environment
+    from aws_cdk import CfnElement, CfnResource
     from constructs import Construct
 
     from foundation.settings import HubSettings
@@ -52,7 +52,7 @@ CDK_ASSETS_VERSION: Final = "4.7.3"
 """Command that publishes assets; the CDK command line itself is pinned in package.json."""
 
 
-class PipelineStack(Stack):
+class PipelineStack(HubStack):
     """Self-mutating pipeline from a push to shared portfolios.
 
     Args:
@@ -63,11 +63,15 @@ class PipelineStack(Stack):
         pipeline: The pipeline.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, root: Path, env: Environment) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, root: Path) -> None:
         super().__init__(
-            scope, id_, env=env, tags=settings.tags, description="ML platform: pipeline that publishes the catalog"
+            scope,
+            id_,
+            settings=settings,
+            region=settings.home_region,
+            name=id_,
+            description="pipeline that publishes the catalog",
         )
-        self._settings = settings
         self._steps: list[tuple[pipelines.CodeBuildStep, Mapping[str, str]]] = []
         self._refuse_sample_values()
         source = self._source()
@@ -128,7 +132,7 @@ class PipelineStack(Stack):
         The CDK command line does not tell an app whether it synthesises or deploys, so the refusal is in the template:
         a rule that CloudFormation checks before it creates or changes anything.
         """
-        samples = self._settings.sample_values()
+        samples = self.settings.sample_values()
         if not samples:
             return
         advice = (
@@ -178,8 +182,8 @@ class PipelineStack(Stack):
         return bucket
 
     def _source(self) -> pipelines.CodePipelineSource:
-        source = self._settings.source
-        arn = self._settings.connection_arn
+        source = self.settings.source
+        arn = self.settings.connection_arn
         if arn is None:
             connection = aws_codeconnections.CfnConnection(
                 self, "Connection", connection_name="ml-platform-catalog", provider_type=source.provider
@@ -203,9 +207,9 @@ class PipelineStack(Stack):
 
     def _add_foundation(self, source: pipelines.IFileSetProducer) -> None:
         wave = self.pipeline.add_wave("Foundation")
-        for region in self._settings.regions:
-            bucket = names.artifact_bucket(self._settings.account_id, region)
-            stage = FoundationStage(self, f"Foundation-{region}", region=region, settings=self._settings)
+        for region in self.settings.regions:
+            bucket = names.artifact_bucket(self.settings.account_id, region)
+            stage = FoundationStage(self, f"Foundation-{region}", region=region, settings=self.settings)
             upload = self._portfolio_step(
                 f"UploadReleases-{region}",
                 source,
@@ -219,14 +223,14 @@ class PipelineStack(Stack):
                     ),
                     aws_iam.PolicyStatement(
                         actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                        resources=[f"arn:{Aws.PARTITION}:kms:{region}:{self._settings.account_id}:key/*"],
+                        resources=[f"arn:{Aws.PARTITION}:kms:{region}:{self.settings.account_id}:key/*"],
                         conditions={"ForAnyValue:StringEquals": {"kms:ResourceAliases": names.ARTIFACT_KEY_ALIAS}},
                     ),
                 ],
                 {
                     f"arn:<AWS::Partition>:s3:::{bucket}/releases/*": "The releases, which it is there to upload.",
                     f"arn:<AWS::Partition>:s3:::{bucket}/assets/*": "Their archives, which it uploads as well.",
-                    f"arn:<AWS::Partition>:kms:{region}:{self._settings.account_id}:key/*": (
+                    f"arn:<AWS::Partition>:kms:{region}:{self.settings.account_id}:key/*": (
                         "The condition admits only the key with the artifact bucket's alias, whose id is not known yet."
                     ),
                 },
@@ -236,17 +240,17 @@ class PipelineStack(Stack):
     def _add_portfolios(self, source: pipelines.IFileSetProducer, root: Path) -> None:
         catalog = load_catalog(root)
         wave = self.pipeline.add_wave("Portfolios")
-        for region in self._settings.regions:
+        for region in self.settings.regions:
             stage = PortfoliosStage(
-                self, f"Portfolios-{region}", region=region, settings=self._settings, catalog=catalog
+                self, f"Portfolios-{region}", region=region, settings=self.settings, catalog=catalog
             )
             stack_sets = f"cloudformation:{region}:*:stackset"
-            arn = f"arn:{Aws.PARTITION}:catalog:{region}:{self._settings.account_id}"
+            arn = f"arn:{Aws.PARTITION}:catalog:{region}:{self.settings.account_id}"
             arn_shown = arn.replace(Aws.PARTITION, "<AWS::Partition>")
             check = self._portfolio_step(
                 f"CheckPublished-{region}",
                 source,
-                f"check-published --region {region} --ou {self._settings.workloads_ou_id}",
+                f"check-published --region {region} --ou {self.settings.workloads_ou_id}",
                 [
                     _allow(
                         ["*"],
@@ -401,7 +405,7 @@ class PipelineStack(Stack):
         )
 
     def _report_failures(self) -> None:
-        alerts = AlertTopic(self, "Failures", emails=self._settings.notification_emails)
+        alerts = AlertTopic(self, "Failures", emails=self.settings.notification_emails)
         name = aws_events.EventField.from_path("$.detail.pipeline")
         execution = aws_events.EventField.from_path("$.detail.execution-id")
         self.pipeline.pipeline.on_state_change(

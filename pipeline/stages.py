@@ -37,53 +37,15 @@ class FoundationStage(Stage):
     """
 
     def __init__(self, scope: Construct, id_: str, *, region: str, settings: HubSettings) -> None:
-        environment = Environment(account=settings.account_id, region=region)
-        super().__init__(scope, id_, env=environment)
-        self.artifacts = ArtifactsStack(
-            self,
-            "Artifacts",
-            settings=settings,
-            env=environment,
-            stack_name="ml-platform-artifacts",
-            tags=settings.tags,
-        )
-        self.registry = RegistryStack(
-            self,
-            "Registry",
-            settings=settings,
-            env=environment,
-            stack_name="ml-platform-registry",
-            tags=settings.tags,
-        )
-        self.registry.add_stack_dependency(self.artifacts, "its function's code comes from the bucket")
-        self.baseline = WorkloadBaselineStack(
-            self,
-            "WorkloadBaseline",
-            settings=settings,
-            env=environment,
-            stack_name="ml-platform-workload-baseline",
-            tags=settings.tags,
-        )
-        self.baseline.add_stack_dependency(self.artifacts, "its functions' code comes from the bucket")
+        super().__init__(scope, id_, env=Environment(account=settings.account_id, region=region))
+        self.artifacts = ArtifactsStack(self, "Artifacts", settings=settings, region=region)
+        self.registry = RegistryStack(self, "Registry", settings=settings, region=region)
+        self.baseline = WorkloadBaselineStack(self, "WorkloadBaseline", settings=settings, region=region)
+        self.deployment_baseline = DeploymentBaselineStack(self, "DeploymentBaseline", settings=settings, region=region)
+        self.hub_baseline = HubBaselineStack(self, "HubBaseline", settings=settings, region=region)
+        for stack in (self.registry, self.baseline, self.deployment_baseline, self.hub_baseline):
+            stack.add_stack_dependency(self.artifacts, "the code of its functions comes from the bucket")
         self.baseline.add_stack_dependency(self.registry, "its rule forwards events to the bus of the registry")
-        self.deployment_baseline = DeploymentBaselineStack(
-            self,
-            "DeploymentBaseline",
-            settings=settings,
-            env=environment,
-            stack_name="ml-platform-deployment-baseline",
-            tags=settings.tags,
-        )
-        self.deployment_baseline.add_stack_dependency(self.artifacts, "its function's code comes from the bucket")
-        self.hub_baseline = HubBaselineStack(
-            self,
-            "HubBaseline",
-            settings=settings,
-            env=environment,
-            stack_name="ml-platform-hub-baseline",
-            tags=settings.tags,
-        )
-        self.hub_baseline.add_stack_dependency(self.artifacts, "its functions' code comes from the bucket")
         self.hub_baseline.add_stack_dependency(self.registry, "deployment projects need both")
         tag_resources(self, settings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_cdk import (
     Annotations,
@@ -10,37 +10,32 @@ from aws_cdk import (
     CfnOutput,
     CustomResource,
     Duration,
-    RemovalPolicy,
     Stack,
     aws_cloudwatch,
     aws_cloudwatch_actions,
     aws_iam,
-    aws_lambda,
     aws_lambda_event_sources,
-    aws_logs,
-    aws_s3,
     aws_sqs,
 )
 from aws_cdk import aws_servicecatalog as sc
 from constructs import Construct
 
-from lambdas.bundling import asset_key
 from portfolios.catalog import PORTFOLIOS, PROVIDER, PortfolioSpec
 from products.shared import names
 from products.shared.alerts import AlertTopic
-from products.shared.findings import FUNCTION_FINDINGS, acknowledge, acknowledge_lint
+from products.shared.findings import acknowledge
+from products.shared.functions import PlatformFunction, add_function, platform_logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aws_cdk import CfnResource, Environment
+    from aws_cdk import Environment
 
     from products.releases import Catalog, ReleasedProduct
 
 LOOK_AGAIN: Final = Duration.seconds(10)
 """How long a share that goes on waits until it is looked at again."""
 
-_FUNCTION_TIMEOUT = Duration.minutes(2)
 _SERVICE_TIMEOUT = Duration.minutes(45)  # more than lambdas.portfolio_share.core.DEADLINE_S, after which it answers
 
 
@@ -146,55 +141,31 @@ class CatalogPublisher(Construct):
             enforce_ssl=True,
             dead_letter_queue=aws_sqs.DeadLetterQueue(queue=lost, max_receive_count=3),
         )
-        logs = aws_logs.LogGroup(
-            self, "Logs", retention=aws_logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
-        )
-        acknowledge(
-            logs, {"CKV_AWS_158": "Its lines name portfolios and accounts; CloudWatch Logs encrypts them itself."}
-        )
+        logs = platform_logs(self, "Logs", lines="portfolios and accounts")
         for queue in (lost, tasks):
             acknowledge(
                 queue, {"CKV_AWS_27": "It is encrypted by SQS (SqsManagedSseEnabled), which the rule overlooks."}
             )
         role = aws_iam.Role(self, "Role", assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"))
         logs.grant_write(role)
-        assets = aws_s3.Bucket.from_bucket_name(self, "Assets", names.artifact_bucket(stack.account, stack.region))
-        acknowledge(
-            assets,
-            {
-                "@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified": (
-                    "The key is the digest of the code: other code has another key, so CloudFormation sees the change."
-                )
-            },
-        )
-        self.function = aws_lambda.Function(
+        self.function = add_function(
             self,
             "Function",
-            description="Shares portfolios with the workloads OU and sets guidance of product versions",
-            runtime=aws_lambda.Runtime.PYTHON_3_13,
-            handler="lambdas.portfolio_share.handler.lambda_handler",
-            code=aws_lambda.Code.from_bucket(assets, asset_key("portfolio_share")),
-            timeout=_FUNCTION_TIMEOUT,
-            memory_size=256,
+            PlatformFunction(
+                folder="portfolio_share",
+                purpose="Shares portfolios with the workloads OU and sets guidance of product versions",
+                timeout_s=120,
+                hands_on=True,  # a long share; DEADLINE_S in lambdas/portfolio_share/core.py ends it
+                environment={"HUB_ACCOUNT_ID": stack.account, "QUEUE_URL": tasks.queue_url},
+            ),
+            artifact_bucket=names.artifact_bucket(stack.account, stack.region),
             role=role,
             log_group=logs,
-            # It looks again by its queue, for a long share more often than the 16 times after which Lambda takes this
-            # for an endless loop; DEADLINE_S in lambdas/portfolio_share/core.py ends it.
-            recursive_loop=aws_lambda.RecursiveLoop.ALLOW,
-            environment={"HUB_ACCOUNT_ID": stack.account, "QUEUE_URL": tasks.queue_url},
-        )
-        acknowledge(
-            self.function,
-            {
-                **FUNCTION_FINDINGS,
+            findings={
                 "CKV_AWS_116": "CloudFormation waits for its answer and fails the stack without one; its queue keeps "
                 "what was lost.",
                 "CKV_AWS_173": "Its environment names a queue and an account; Lambda encrypts it with its own key.",
             },
-        )
-        acknowledge_lint(
-            cast("CfnResource", self.function.node.default_child),
-            {"W3005": "The construct depends on its role as well as on the role's policy; naming both does no harm."},
         )
         tasks.grant_send_messages(role)
         self.function.add_event_source(aws_lambda_event_sources.SqsEventSource(tasks, batch_size=1))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from aws_cdk import App, Environment
+from aws_cdk import App
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
@@ -47,8 +47,7 @@ class Baseline:
         context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
         app = App(context=context, outdir=str(outdir), tree_metadata=False, analytics_reporting=False)
         self.settings = HubSettings.parse({**SAMPLE, "regions": [HOME, AWAY]})
-        environment = Environment(account=HUB, region=HOME)
-        stack = DeploymentBaselineStack(app, "DeploymentBaseline", settings=self.settings, env=environment)
+        stack = DeploymentBaselineStack(app, "DeploymentBaseline", settings=self.settings, region=HOME)
         self.findings = [violation.rule_name for violation in AwsSolutionsChecks().validate_scope(stack).violations]
         app.synth()
         (self.file,) = outdir.glob("*.product.template.json")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Environment
+from aws_cdk import App
 from cdk_nag import AwsSolutionsChecks
 
 from foundation.boundary import document
@@ -34,8 +34,7 @@ class Baseline:
         context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
         app = App(context=context, outdir=str(outdir), tree_metadata=False, analytics_reporting=False)
         self.settings = HubSettings.parse({**SAMPLE, "regions": [HOME, AWAY]})
-        environment = Environment(account=self.settings.account_id, region=HOME)
-        self.stack = WorkloadBaselineStack(app, "WorkloadBaseline", settings=self.settings, env=environment)
+        self.stack = WorkloadBaselineStack(app, "WorkloadBaseline", settings=self.settings, region=HOME)
         self.findings = [
             violation.rule_name for violation in AwsSolutionsChecks().validate_scope(self.stack).violations
         ]
@@ -102,7 +101,7 @@ def test_the_template_is_an_asset_that_the_stackset_points_to(baseline: Baseline
 
 
 def test_the_template_is_no_stack_of_its_own_in_the_hub(baseline: Baseline) -> None:
-    assert [stack.stack_name for stack in baseline.assembly.stacks] == ["WorkloadBaseline"]
+    assert [stack.stack_name for stack in baseline.assembly.stacks] == ["ml-platform-workload-baseline"]
 
 
 def test_there_is_no_unacknowledged_finding(baseline: Baseline) -> None:
