@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.shared import names, template
-from products.shared.deployment.answers import INSTANCE_PATTERN, Answers, ask_for_approver, ask_for_model_and_places
+from products.shared.deployment.answers import INSTANCE_PATTERN, Answers, questions_of, variable
 from products.shared.deployment.project import DeploymentProject
-from products.shared.form import questions
-from products.shared.form.parameters import Form
+from products.shared.form.parameters import Form, Question
 from products.shared.spec import ProductSpec
 
 if TYPE_CHECKING:
@@ -31,6 +30,160 @@ _BUCKET_PATTERN = r"^$|^(?!mlp-p-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 _KEY_PATTERN = r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$"
 _POOL_PATTERN = r"^$|^arn:[a-z0-9-]+:cognito-idp:[a-z0-9-]+:[0-9]{12}:userpool/[a-z0-9-]+_[A-Za-z0-9]+$"
 
+ENDPOINT_QUESTIONS: Final = (
+    Question(
+        id="EndpointType",
+        group=ENDPOINT,
+        label="Kind of endpoint in production",
+        description="instance: machines that always run. serverless: nothing to pay between requests, slower "
+        "first answers, no captured data, no shadow, no steps. Test has what environments.yaml says.",
+        default=INSTANCE,
+        choices=(
+            INSTANCE,
+            SERVERLESS,
+        ),
+    ),
+    Question(
+        id="InstanceType",
+        group=ENDPOINT,
+        label="Machine",
+        description="Instance type of the endpoint, e.g. ml.m5.large. Not used for serverless.",
+        default="ml.m5.large",
+        pattern=INSTANCE_PATTERN,
+        longest=40,
+        problem="An instance type of SageMaker hosting, e.g. ml.m5.large",
+    ),
+    Question(
+        id="InstanceCount",
+        group=ENDPOINT,
+        label="Machines at least",
+        description="How many run when there is little to do, e.g. 2, which SageMaker spreads over zones.",
+        type="Number",
+        default=2,
+        bounds=(1, 100),
+        problem="A whole number from 1 to 100, e.g. 2",
+    ),
+    Question(
+        id="MaxInstanceCount",
+        group=ENDPOINT,
+        label="Machines at most",
+        description="Up to how many are added under load, e.g. 4; not less than the least.",
+        type="Number",
+        default=4,
+        bounds=(1, 1000),
+        problem="A whole number from 1 to 1000, not less than the least, e.g. 4",
+    ),
+)
+UPDATE_QUESTIONS: Final = (
+    Question(
+        id="TrafficPolicy",
+        group=UPDATES,
+        label="Shift of traffic",
+        description="canary: a small part first, then the rest. linear: in equal steps. all-at-once: "
+        "everything together. An alarm on the way takes all of it back.",
+        default=CANARY,
+        choices=(
+            AT_ONCE,
+            CANARY,
+            LINEAR,
+        ),
+    ),
+    Question(
+        id="MaxLatencyMs",
+        group=UPDATES,
+        label="Slowest answer (milliseconds)",
+        description="Answers take the model longer than this: alarm, and a new model is taken back. E.g. 500.",
+        type="Number",
+        default=500,
+        bounds=(1, 60_000),
+        problem="Milliseconds from 1 to 60000 (after which SageMaker gives up), e.g. 500",
+    ),
+    Question(
+        id="MaxErrorPercent",
+        group=UPDATES,
+        label="Most answers that are errors (percent)",
+        description="More answers than this are server errors: alarm, and a new model is taken back. E.g. 1.",
+        type="Number",
+        default=1,
+        bounds=(0, 100),
+        problem="Percent from 0 to 100, e.g. 1 or 0.5",
+    ),
+    Question(
+        id="ShadowHours",
+        group=UPDATES,
+        label="Shadow period (hours)",
+        description="How long a new model first gets copies of the requests while the old one answers, "
+        "e.g. 24; then both are compared. 0 for none.",
+        type="Number",
+        default=0,
+        bounds=(0, _SHADOW_HOURS_MAX),
+        problem=f"Hours from 0 (no shadow) to {_SHADOW_HOURS_MAX} (two weeks), e.g. 24",
+    ),
+)
+CAPTURE_QUESTIONS: Final = (
+    Question(
+        id="CapturePercent",
+        group=CAPTURE,
+        label="Captured requests (percent)",
+        description="How many requests and answers in production are kept, e.g. 100. The monitors look for "
+        "drift in them; 0 captures nothing and switches the monitors off.",
+        type="Number",
+        default=100,
+        bounds=(0, 100),
+        problem="Whole percent from 0 to 100, e.g. 100",
+    ),
+    Question(
+        id="CaptureReplicaBucket",
+        group=CAPTURE,
+        label="Bucket for copies (optional)",
+        description="Bucket of the data account that gets a copy of what is captured in production, e.g. "
+        "acme-data-captured. Its owner must let the copies in.",
+        default="",
+        pattern=_BUCKET_PATTERN,
+        longest=63,
+        problem="Blank, or the name of a bucket (not of a project's), e.g. acme-data-captured",
+    ),
+    Question(
+        id="CaptureReplicaKeyArn",
+        group=CAPTURE,
+        label="KMS key of the copies (with the bucket)",
+        description="ARN of the key with which the copies are encrypted; it ends in e.g. "
+        "key/1234abcd-12ab-34cd-56ef-1234567890ab. Blank without a bucket for copies.",
+        default="",
+        pattern=_KEY_PATTERN,
+        longest=200,
+        problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
+    ),
+)
+API_QUESTIONS: Final = (
+    Question(
+        id="ApiAuth",
+        group=API,
+        label="API",
+        description="none: the endpoint itself, which only AWS credentials reach. iam: an HTTPS address for "
+        "AWS credentials. jwt: one for tokens of a user pool.",
+        default=NO_API,
+        choices=(
+            NO_API,
+            IAM_API,
+            JWT_API,
+        ),
+    ),
+    Question(
+        id="ApiUserPoolArn",
+        group=API,
+        label="User pool (for jwt)",
+        description="ARN of the Cognito user pool in the production account whose tokens are accepted; it ends "
+        "in e.g. userpool/ and the id of the pool. Blank unless API is jwt.",
+        default="",
+        pattern=_POOL_PATTERN,
+        longest=200,
+        problem="Blank, or the ARN of a Cognito user pool as its page in the console shows it",
+    ),
+)
+CHOICES: Final = (*ENDPOINT_QUESTIONS, *UPDATE_QUESTIONS, *CAPTURE_QUESTIONS, *API_QUESTIONS)
+"""What the form asks besides what every deployment product asks; the build gets each answer as a variable."""
+
 
 class DeployRealtimeProduct(servicecatalog.ProductStack):
     """Seeded repository and pipeline: approved model, test endpoint, real test, approval, production endpoint."""
@@ -45,37 +198,20 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_, description=f"{self.SPEC.title}: {self.SPEC.summary}")
-        form = Form(self)
-        places = ask_for_model_and_places(form)
-        repository = questions.ask_for_repository(
-            form,
-            example="acme-ml/churn-deployment",
-            commits="deploy",
-            connection="The baseline of this account wrote the default.",
-        )
-        endpoint = self._ask_for_endpoint(form)
-        updates = self._ask_for_updates(form)
-        capture = self._ask_for_capture(form)
-        api = self._ask_for_api(form)
-        choices = endpoint | updates | capture | api
-        answers = Answers(
-            places=places,
-            repository=repository,
-            approver_email=ask_for_approver(form),
-            cost_center=questions.ask_for_cost_center(form),
-        )
-        self._refuse_what_sagemaker_cannot_do(choices)
+        form = Form(self, questions_of(CHOICES, example="acme-ml/churn-deployment"))
+        answers = Answers.read(form)
+        _refuse_what_sagemaker_cannot_do(form)
         has_shadow = cdk.CfnCondition(
             self,
             "HasShadow",
-            expression=cdk.Fn.condition_not(cdk.Fn.condition_equals(choices["SHADOW_HOURS"], "0")),
+            expression=form.is_not("ShadowHours", "0"),
         )
         project = DeploymentProject(
             self,
             "Project",
             seed_code_template="deploy-realtime",
             answers=answers,
-            choices=choices,
+            choices={variable(question.id): form[question.id] for question in CHOICES},
             test_action="EndpointTest",
             test_step="endpoint-test",
             shadow=has_shadow,
@@ -91,245 +227,77 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
             }
         )
 
-    @staticmethod
-    def _ask_for_endpoint(form: Form) -> dict[str, str]:
-        return {
-            "ENDPOINT_TYPE": form.ask(
-                "EndpointType",
-                group=ENDPOINT,
-                label="Kind of endpoint in production",
-                description="instance: machines that always run. serverless: nothing to pay between requests, slower "
-                "first answers, no captured data, no shadow, no steps. Test has what environments.yaml says.",
-                default=INSTANCE,
-                choices=[INSTANCE, SERVERLESS],
-            ).value_as_string,
-            "INSTANCE_TYPE": form.ask(
-                "InstanceType",
-                group=ENDPOINT,
-                label="Machine",
-                description="Instance type of the endpoint, e.g. ml.m5.large. Not used for serverless.",
-                default="ml.m5.large",
-                pattern=INSTANCE_PATTERN,
-                longest=40,
-                problem="An instance type of SageMaker hosting, e.g. ml.m5.large",
-            ).value_as_string,
-            "INSTANCE_COUNT": form.ask(
-                "InstanceCount",
-                group=ENDPOINT,
-                label="Machines at least",
-                description="How many run when there is little to do, e.g. 2, which SageMaker spreads over zones.",
-                type_="Number",
-                default=2,
-                bounds=(1, 100),
-                problem="A whole number from 1 to 100, e.g. 2",
-            ).value_as_string,
-            "MAX_INSTANCE_COUNT": form.ask(
-                "MaxInstanceCount",
-                group=ENDPOINT,
-                label="Machines at most",
-                description="Up to how many are added under load, e.g. 4; not less than the least.",
-                type_="Number",
-                default=4,
-                bounds=(1, 1000),
-                problem="A whole number from 1 to 1000, not less than the least, e.g. 4",
-            ).value_as_string,
-        }
 
-    @staticmethod
-    def _ask_for_updates(form: Form) -> dict[str, str]:
-        return {
-            "TRAFFIC_POLICY": form.ask(
-                "TrafficPolicy",
-                group=UPDATES,
-                label="Shift of traffic",
-                description="canary: a small part first, then the rest. linear: in equal steps. all-at-once: "
-                "everything together. An alarm on the way takes all of it back.",
-                default=CANARY,
-                choices=[AT_ONCE, CANARY, LINEAR],
-            ).value_as_string,
-            "MAX_LATENCY_MS": form.ask(
-                "MaxLatencyMs",
-                group=UPDATES,
-                label="Slowest answer (milliseconds)",
-                description="Answers take the model longer than this: alarm, and a new model is taken back. E.g. 500.",
-                type_="Number",
-                default=500,
-                bounds=(1, 60_000),
-                problem="Milliseconds from 1 to 60000 (after which SageMaker gives up), e.g. 500",
-            ).value_as_string,
-            "MAX_ERROR_PERCENT": form.ask(
-                "MaxErrorPercent",
-                group=UPDATES,
-                label="Most answers that are errors (percent)",
-                description="More answers than this are server errors: alarm, and a new model is taken back. E.g. 1.",
-                type_="Number",
-                default=1,
-                bounds=(0, 100),
-                problem="Percent from 0 to 100, e.g. 1 or 0.5",
-            ).value_as_string,
-            "SHADOW_HOURS": form.ask(
-                "ShadowHours",
-                group=UPDATES,
-                label="Shadow period (hours)",
-                description="How long a new model first gets copies of the requests while the old one answers, "
-                "e.g. 24; then both are compared. 0 for none.",
-                type_="Number",
-                default=0,
-                bounds=(0, _SHADOW_HOURS_MAX),
-                problem=f"Hours from 0 (no shadow) to {_SHADOW_HOURS_MAX} (two weeks), e.g. 24",
-            ).value_as_string,
-        }
-
-    @staticmethod
-    def _ask_for_capture(form: Form) -> dict[str, str]:
-        return {
-            "CAPTURE_PERCENT": form.ask(
-                "CapturePercent",
-                group=CAPTURE,
-                label="Captured requests (percent)",
-                description="How many requests and answers in production are kept, e.g. 100. The monitors look for "
-                "drift in them; 0 captures nothing and switches the monitors off.",
-                type_="Number",
-                default=100,
-                bounds=(0, 100),
-                problem="Whole percent from 0 to 100, e.g. 100",
-            ).value_as_string,
-            "CAPTURE_REPLICA_BUCKET": form.ask(
-                "CaptureReplicaBucket",
-                group=CAPTURE,
-                label="Bucket for copies (optional)",
-                description="Bucket of the data account that gets a copy of what is captured in production, e.g. "
-                "acme-data-captured. Its owner must let the copies in.",
-                default="",
-                pattern=_BUCKET_PATTERN,
-                longest=63,
-                problem="Blank, or the name of a bucket (not of a project's), e.g. acme-data-captured",
-            ).value_as_string,
-            "CAPTURE_REPLICA_KEY_ARN": form.ask(
-                "CaptureReplicaKeyArn",
-                group=CAPTURE,
-                label="KMS key of the copies (with the bucket)",
-                description="ARN of the key with which the copies are encrypted; it ends in e.g. "
-                "key/1234abcd-12ab-34cd-56ef-1234567890ab. Blank without a bucket for copies.",
-                default="",
-                pattern=_KEY_PATTERN,
-                longest=200,
-                problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
-            ).value_as_string,
-        }
-
-    @staticmethod
-    def _ask_for_api(form: Form) -> dict[str, str]:
-        return {
-            "API_AUTH": form.ask(
-                "ApiAuth",
-                group=API,
-                label="API",
-                description="none: the endpoint itself, which only AWS credentials reach. iam: an HTTPS address for "
-                "AWS credentials. jwt: one for tokens of a user pool.",
-                default=NO_API,
-                choices=[NO_API, IAM_API, JWT_API],
-            ).value_as_string,
-            "API_USER_POOL_ARN": form.ask(
-                "ApiUserPoolArn",
-                group=API,
-                label="User pool (for jwt)",
-                description="ARN of the Cognito user pool in the production account whose tokens are accepted; it ends "
-                "in e.g. userpool/ and the id of the pool. Blank unless API is jwt.",
-                default="",
-                pattern=_POOL_PATTERN,
-                longest=200,
-                problem="Blank, or the ARN of a Cognito user pool as its page in the console shows it",
-            ).value_as_string,
-        }
-
-    def _refuse_what_sagemaker_cannot_do(self, choices: dict[str, str]) -> None:
-        def is_(name: str, value: str) -> cdk.ICfnConditionExpression:
-            return cdk.Fn.condition_equals(choices[name], value)
-
-        def is_not(name: str, value: str) -> cdk.ICfnConditionExpression:
-            return cdk.Fn.condition_not(is_(name, value))
-
-        # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html, "Feature exclusions"
-        serverless = is_("ENDPOINT_TYPE", SERVERLESS)
-        self._refuse(
-            "ServerlessCapturesNothing",
-            when=serverless,
-            unless=is_("CAPTURE_PERCENT", "0"),
-            problem="Captured requests: SageMaker captures nothing at serverless endpoints. Enter 0, or choose "
-            "instance as the kind of endpoint.",
-        )
-        self._refuse(
-            "ServerlessHasNoShadow",
-            when=serverless,
-            unless=is_("SHADOW_HOURS", "0"),
-            problem="Shadow period: SageMaker has no shadow at serverless endpoints. Enter 0, or choose instance as "
-            "the kind of endpoint.",
-        )
-        # Deployment guardrails are for real-time and asynchronous endpoints:
-        # https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
-        self._refuse(
-            "ServerlessShiftsAllAtOnce",
-            when=serverless,
-            unless=is_("TRAFFIC_POLICY", AT_ONCE),
-            problem="Shift of traffic: serverless endpoints are updated all at once. Choose all-at-once, or instance "
-            "as the kind of endpoint.",
-        )
-        self._refuse(
-            "StepsNeedTwoMachines",
-            when=is_("INSTANCE_COUNT", "1"),
-            unless=is_("TRAFFIC_POLICY", AT_ONCE),
-            problem="Shift of traffic: a step takes over at most half of the machines, so one machine has no steps. "
-            "Enter 2 or more machines at least, or choose all-at-once.",
-        )
-        self._refuse(
-            "ShadowNeedsCapture",
-            when=is_not("SHADOW_HOURS", "0"),
-            unless=is_not("CAPTURE_PERCENT", "0"),
-            problem="Shadow period: the models are compared by what is captured. Enter more than 0 percent of "
-            "captured requests, or 0 hours.",
-        )
-        self._refuse(
-            "CopiesNeedCapture",
-            when=is_not("CAPTURE_REPLICA_BUCKET", ""),
-            unless=is_not("CAPTURE_PERCENT", "0"),
-            problem="Bucket for copies: nothing is captured, so there is nothing to copy. Enter more than 0 percent "
-            "of captured requests, or leave the bucket blank.",
-        )
-        self._refuse(
-            "CopiesNeedAKey",
-            when=is_not("CAPTURE_REPLICA_BUCKET", ""),
-            unless=is_not("CAPTURE_REPLICA_KEY_ARN", ""),
-            problem="KMS key of the copies: captured data is encrypted, so its copy needs a key as well. Enter the "
-            "ARN of the key that the owner of the bucket names.",
-        )
-        self._refuse(
-            "AKeyNeedsCopies",
-            when=is_not("CAPTURE_REPLICA_KEY_ARN", ""),
-            unless=is_not("CAPTURE_REPLICA_BUCKET", ""),
-            problem="KMS key of the copies: nothing is copied without a bucket. Enter the bucket for copies, or leave "
-            "the key blank.",
-        )
-        self._refuse(
-            "TokensNeedAUserPool",
-            when=is_("API_AUTH", JWT_API),
-            unless=is_not("API_USER_POOL_ARN", ""),
-            problem="User pool: jwt needs the user pool whose tokens are accepted. Enter its ARN, or choose none or "
-            "iam.",
-        )
-        self._refuse(
-            "AUserPoolNeedsTokens",
-            when=is_not("API_USER_POOL_ARN", ""),
-            unless=is_("API_AUTH", JWT_API),
-            problem="User pool: only jwt uses it. Choose jwt, or leave the user pool blank.",
-        )
-
-    def _refuse(
-        self, id_: str, *, when: cdk.ICfnConditionExpression, unless: cdk.ICfnConditionExpression, problem: str
-    ) -> None:
-        cdk.CfnRule(
-            self,
-            id_,
-            rule_condition=when,
-            assertions=[cdk.CfnRuleAssertion(assert_=unless, assert_description=problem)],
-        )
+def _refuse_what_sagemaker_cannot_do(form: Form) -> None:
+    # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html, "Feature exclusions"
+    serverless = form.is_("EndpointType", SERVERLESS)
+    form.refuse(
+        "ServerlessCapturesNothing",
+        when=serverless,
+        unless=[form.is_("CapturePercent", "0")],
+        problem="Captured requests: SageMaker captures nothing at serverless endpoints. Enter 0, or choose "
+        "instance as the kind of endpoint.",
+    )
+    form.refuse(
+        "ServerlessHasNoShadow",
+        when=serverless,
+        unless=[form.is_("ShadowHours", "0")],
+        problem="Shadow period: SageMaker has no shadow at serverless endpoints. Enter 0, or choose instance as "
+        "the kind of endpoint.",
+    )
+    # Deployment guardrails are for real-time and asynchronous endpoints:
+    # https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
+    form.refuse(
+        "ServerlessShiftsAllAtOnce",
+        when=serverless,
+        unless=[form.is_("TrafficPolicy", AT_ONCE)],
+        problem="Shift of traffic: serverless endpoints are updated all at once. Choose all-at-once, or instance "
+        "as the kind of endpoint.",
+    )
+    form.refuse(
+        "StepsNeedTwoMachines",
+        when=form.is_("InstanceCount", "1"),
+        unless=[form.is_("TrafficPolicy", AT_ONCE)],
+        problem="Shift of traffic: a step takes over at most half of the machines, so one machine has no steps. "
+        "Enter 2 or more machines at least, or choose all-at-once.",
+    )
+    form.refuse(
+        "ShadowNeedsCapture",
+        when=form.is_not("ShadowHours", "0"),
+        unless=[form.is_not("CapturePercent", "0")],
+        problem="Shadow period: the models are compared by what is captured. Enter more than 0 percent of "
+        "captured requests, or 0 hours.",
+    )
+    form.refuse(
+        "CopiesNeedCapture",
+        when=form.is_not("CaptureReplicaBucket", ""),
+        unless=[form.is_not("CapturePercent", "0")],
+        problem="Bucket for copies: nothing is captured, so there is nothing to copy. Enter more than 0 percent "
+        "of captured requests, or leave the bucket blank.",
+    )
+    form.refuse(
+        "CopiesNeedAKey",
+        when=form.is_not("CaptureReplicaBucket", ""),
+        unless=[form.is_not("CaptureReplicaKeyArn", "")],
+        problem="KMS key of the copies: captured data is encrypted, so its copy needs a key as well. Enter the "
+        "ARN of the key that the owner of the bucket names.",
+    )
+    form.refuse(
+        "AKeyNeedsCopies",
+        when=form.is_not("CaptureReplicaKeyArn", ""),
+        unless=[form.is_not("CaptureReplicaBucket", "")],
+        problem="KMS key of the copies: nothing is copied without a bucket. Enter the bucket for copies, or leave "
+        "the key blank.",
+    )
+    form.refuse(
+        "TokensNeedAUserPool",
+        when=form.is_("ApiAuth", JWT_API),
+        unless=[form.is_not("ApiUserPoolArn", "")],
+        problem="User pool: jwt needs the user pool whose tokens are accepted. Enter its ARN, or choose none or iam.",
+    )
+    form.refuse(
+        "AUserPoolNeedsTokens",
+        when=form.is_not("ApiUserPoolArn", ""),
+        unless=[form.is_("ApiAuth", JWT_API)],
+        problem="User pool: only jwt uses it. Choose jwt, or leave the user pool blank.",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_codeconnections as codeconnections
@@ -15,7 +15,7 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.sagemaker_domain import personas
 from products.shared import custom_resources, names, template
-from products.shared.form.parameters import TAG_VALUE_PATTERN, Form
+from products.shared.form.parameters import TAG_VALUE_PATTERN, Form, Question
 from products.shared.roles import ServiceRole
 from products.shared.spec import ProductSpec
 from products.shared.training.jobs import in_vpc
@@ -37,6 +37,156 @@ _NEXT_STEP = (
 _AMONG_APPS = "Apps of the domain among themselves"
 _TAG_PROBLEM = "1 to 64 letters, digits, spaces or _.:/=+@- beginning with a letter or digit, e.g. ml-1000"
 
+QUESTIONS: Final = (
+    Question(
+        id="DomainName",
+        group=DOMAIN,
+        label="Domain name",
+        description="Short name of the team or purpose, part of other names. E.g. claims-lab.",
+        pattern=names.DOMAIN_NAME_PATTERN,
+        longest=names.DOMAIN_NAME_MAX,
+        problem=f"1 to {names.DOMAIN_NAME_MAX} lower-case letters, digits and inner hyphens, e.g. claims-lab",
+    ),
+    Question(
+        id="VpcId",
+        group=NETWORK,
+        label="VPC (SSM parameter)",
+        description="SSM parameter with the id of the VPC. The default is the ML network of the account.",
+        default=names.VPC_ID_PARAMETER,
+        type="AWS::SSM::Parameter::Value<AWS::EC2::VPC::Id>",
+    ),
+    Question(
+        id="SubnetIds",
+        group=NETWORK,
+        label="Private subnets (SSM parameter)",
+        description="SSM parameter (StringList) with the ids of the private subnets. The default is "
+        "the ML network of the account.",
+        default=names.SUBNET_IDS_PARAMETER,
+        type="AWS::SSM::Parameter::Value<List<AWS::EC2::Subnet::Id>>",
+    ),
+    Question(
+        id="NetworkAccess",
+        group=NETWORK,
+        label="Internet access",
+        description="VpcOnly: all traffic goes through the VPC, which needs a NAT gateway or VPC endpoints. "
+        "PublicInternetOnly: Studio reaches the internet by itself, past the VPC.",
+        default="VpcOnly",
+        choices=(
+            "VpcOnly",
+            "PublicInternetOnly",
+        ),
+    ),
+    Question(
+        id="AuthMode",
+        group=PEOPLE,
+        label="Sign-in",
+        description="IAM: people open their profile from the AWS console. SSO: people sign in with IAM Identity "
+        "Center, which the organization must have. Cannot be changed later.",
+        default="IAM",
+        choices=(
+            "IAM",
+            "SSO",
+        ),
+    ),
+    *(
+        Question(
+            id=f"{id_}User",
+            group=PEOPLE,
+            label=f"First {persona.replace('-', ' ').replace('ml', 'ML')} (SSO only)",
+            description="For SSO: user name in IAM Identity Center, e.g. ana@example.com. Blank makes no profile "
+            "yet. With IAM leave it blank; there is one profile per persona.",
+            default="",
+            pattern=_USER_NAME,
+            problem="A user name of IAM Identity Center, e.g. ana@example.com, or blank",
+        )
+        for persona, id_ in _PERSONA_IDS.items()
+    ),
+    Question(
+        id="ProviderType",
+        group=SOURCE,
+        label="Git provider",
+        description="Where the repositories of projects are. Used when a connection is created.",
+        default="GitHub",
+        choices=(
+            "GitHub",
+            "GitLab",
+            "Bitbucket",
+        ),
+    ),
+    Question(
+        id="ExistingConnectionArn",
+        group=SOURCE,
+        label="Existing connection (optional)",
+        description="ARN of an available CodeConnection of this account, as the Developer Tools console shows it; "
+        "it ends in e.g. connection/1234abcd-12ab-34cd-56ef-1234567890ab. Blank creates one, whose handshake "
+        "a person finishes in the console.",
+        default="",
+        pattern=r"^$|^arn:[a-z0-9-]+:(codeconnections|codestar-connections):[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]{36}$",
+        problem="Blank, or the ARN of a CodeConnection, which ends in connection/ and its id",
+    ),
+    Question(
+        id="Repositories",
+        group=SOURCE,
+        label="Repositories of the team (optional)",
+        description="Repositories that leads and data scientists reach from Studio through the connection, as "
+        "owner/name with commas between; * in a name stands for anything. E.g. acme-ml/claims-*,acme-ml/notebooks. "
+        "Blank: none by hand; projects build from their own repositories in any case.",
+        default="",
+        pattern=_REPOSITORIES,
+        longest=200,
+        problem="Blank, or owner/name with commas and no spaces between; no * in the owner, e.g. acme-ml/claims-*",
+    ),
+    Question(
+        id="CostCenter",
+        group=COSTS,
+        label="Cost center",
+        description="Tag CostCenter of everything in the domain, apps included. E.g. ml-1000.",
+        pattern=TAG_VALUE_PATTERN,
+        problem=_TAG_PROBLEM,
+    ),
+    Question(
+        id="Owner",
+        group=COSTS,
+        label="Team or owner",
+        description="Tag Owner of everything in the domain: whom to ask about it. E.g. claims-analytics.",
+        pattern=TAG_VALUE_PATTERN,
+        problem=_TAG_PROBLEM,
+    ),
+    Question(
+        id="IdleShutdown",
+        group=COSTS,
+        label="Stop idle apps",
+        description="ENABLED stops JupyterLab and Code Editor when nobody uses them; files stay.",
+        default="ENABLED",
+        choices=(
+            "ENABLED",
+            "DISABLED",
+        ),
+    ),
+    Question(
+        id="IdleMinutes",
+        group=COSTS,
+        label="Idle minutes before stopping",
+        description="Minutes without activity, 60 to 525600. E.g. 120 for two hours.",
+        type="Number",
+        default=120,
+        bounds=(60, 525_600),
+        problem="A whole number from 60 (SageMaker's smallest) to 525600 (a year), e.g. 120",
+    ),
+    Question(
+        id="BucketOnDeletion",
+        group=COSTS,
+        label="Bucket when the domain is terminated",
+        description="Keep: the objects stay. Empty: all versions of all objects are removed; the bucket stays.",
+        default="Keep",
+        choices=(
+            "Keep",
+            "Empty",
+        ),
+    ),
+)
+"""The form."""
+
 
 class SageMakerDomainProduct(servicecatalog.ProductStack):
     """Studio domain in which leads, data scientists and ML engineers work with a role each."""
@@ -50,15 +200,19 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_, description=f"{self.SPEC.title}: {self.SPEC.summary}")
-        form = Form(self)
-        name = self._ask_for_name(form)
-        vpc_id, subnet_ids, access = self._ask_for_network(form)
-        auth_mode, users = self._ask_for_people(form)
-        provider, existing_connection, repositories = self._ask_for_source(form)
-        on_deletion, idle, cost_center, owner = self._ask_for_costs(form)
-        self._is_sso = cdk.CfnCondition(self, "IsSso", expression=cdk.Fn.condition_equals(auth_mode, "SSO"))
+        form = Form(self, QUESTIONS)
+        name, vpc_id, subnet_ids = form["DomainName"], form["VpcId"], form.list("SubnetIds")
+        access, auth_mode, existing_connection = form["NetworkAccess"], form["AuthMode"], form["ExistingConnectionArn"]
+        users = {persona: form[f"{id_}User"] for persona, id_ in _PERSONA_IDS.items()}
+        form.refuse(
+            "UsersNeedSso",
+            when=form.is_("AuthMode", "IAM"),
+            unless=[form.is_(f"{id_}User", "") for id_ in _PERSONA_IDS.values()],
+            problem="Sign-in is IAM, which knows no Identity Center users: leave the users blank or choose SSO.",
+        )
+        self._is_sso = cdk.CfnCondition(self, "IsSso", expression=form.is_("AuthMode", "SSO"))
         self._creates_connection = cdk.CfnCondition(
-            self, "CreatesConnection", expression=cdk.Fn.condition_equals(existing_connection, "")
+            self, "CreatesConnection", expression=form.is_("ExistingConnectionArn", "")
         )
         checked = self._check_first(name, vpc_id, subnet_ids, auth_mode, existing_connection)
         key = kms.Key(
@@ -69,15 +223,15 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             # Home directories, and a bucket that is kept, can be read only while the key exists.
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
-        bucket = self._bucket(key, on_deletion)
-        connection, connection_arn = self._connection(provider, existing_connection)
+        bucket = self._bucket(key, form["BucketOnDeletion"])
+        connection, connection_arn = self._connection(form["ProviderType"], existing_connection)
         security_group = self._security_group(vpc_id)
         parts = personas.DomainParts(
             bucket_arn=bucket.bucket_arn,
             bucket_objects_arn=bucket.arn_for_objects("*"),
             key_arn=key.key_arn,
             connection_arn=connection_arn,
-            repositories=repositories,
+            repositories=cdk.Fn.split(",", form["Repositories"]),
             job_network=self._job_network(access, subnet_ids, security_group.attr_group_id),
         )
         execution_role = ServiceRole(
@@ -99,7 +253,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             access=access,
             vpc_id=vpc_id,
             subnet_ids=subnet_ids,
-            idle=idle,
+            idle=(form["IdleShutdown"], form.number("IdleMinutes")),
         )
         for persona, role in roles.items():
             self._profile(persona, domain, role.role, users[persona])
@@ -112,7 +266,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         enabled.node.add_dependency(domain, bucket)
         for part in (key, bucket, connection, execution_role, *roles.values(), security_group, domain):
             part.node.add_dependency(checked)
-        template.tag_everything(self, {"CostCenter": cost_center, "Owner": owner})
+        template.tag_everything(self, {"CostCenter": form["CostCenter"], "Owner": form["Owner"]})
         application = cdk.CfnOutput(
             self,
             "SingleSignOnApplicationArn",
@@ -133,172 +287,6 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
                 },
             },
         )
-
-    # ---- the form ---------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _ask_for_name(form: Form) -> str:
-        return form.ask(
-            "DomainName",
-            group=DOMAIN,
-            label="Domain name",
-            description="Short name of the team or purpose, part of other names. E.g. claims-lab.",
-            pattern=names.DOMAIN_NAME_PATTERN,
-            longest=names.DOMAIN_NAME_MAX,
-            problem=f"1 to {names.DOMAIN_NAME_MAX} lower-case letters, digits and inner hyphens, e.g. claims-lab",
-        ).value_as_string
-
-    @staticmethod
-    def _ask_for_network(form: Form) -> tuple[str, list[str], str]:
-        vpc = form.ask(
-            "VpcId",
-            group=NETWORK,
-            label="VPC (SSM parameter)",
-            description="SSM parameter with the id of the VPC. The default is the ML network of the account.",
-            default=names.VPC_ID_PARAMETER,
-            type_="AWS::SSM::Parameter::Value<AWS::EC2::VPC::Id>",
-        )
-        subnets = form.ask(
-            "SubnetIds",
-            group=NETWORK,
-            label="Private subnets (SSM parameter)",
-            description="SSM parameter (StringList) with the ids of the private subnets. The default is "
-            "the ML network of the account.",
-            default=names.SUBNET_IDS_PARAMETER,
-            type_="AWS::SSM::Parameter::Value<List<AWS::EC2::Subnet::Id>>",
-        )
-        access = form.ask(
-            "NetworkAccess",
-            group=NETWORK,
-            label="Internet access",
-            description="VpcOnly: all traffic goes through the VPC, which needs a NAT gateway or VPC endpoints. "
-            "PublicInternetOnly: Studio reaches the internet by itself, past the VPC.",
-            default="VpcOnly",
-            choices=["VpcOnly", "PublicInternetOnly"],
-        )
-        return vpc.value_as_string, subnets.value_as_list, access.value_as_string
-
-    def _ask_for_people(self, form: Form) -> tuple[str, dict[str, str]]:
-        auth_mode = form.ask(
-            "AuthMode",
-            group=PEOPLE,
-            label="Sign-in",
-            description="IAM: people open their profile from the AWS console. SSO: people sign in with IAM Identity "
-            "Center, which the organization must have. Cannot be changed later.",
-            default="IAM",
-            choices=["IAM", "SSO"],
-        ).value_as_string
-        users = {
-            persona: form.ask(
-                f"{id_}User",
-                group=PEOPLE,
-                label=f"First {persona.replace('-', ' ').replace('ml', 'ML')} (SSO only)",
-                description="For SSO: user name in IAM Identity Center, e.g. ana@example.com. Blank makes no profile "
-                "yet. With IAM leave it blank; there is one profile per persona.",
-                default="",
-                pattern=_USER_NAME,
-                problem="A user name of IAM Identity Center, e.g. ana@example.com, or blank",
-            ).value_as_string
-            for persona, id_ in _PERSONA_IDS.items()
-        }
-        cdk.CfnRule(
-            self,
-            "UsersNeedSso",
-            rule_condition=cdk.Fn.condition_equals(auth_mode, "IAM"),
-            assertions=[
-                cdk.CfnRuleAssertion(
-                    assert_=cdk.Fn.condition_equals(user, ""),
-                    assert_description="Sign-in is IAM, which knows no Identity Center users: leave the users blank "
-                    "or choose SSO.",
-                )
-                for user in users.values()
-            ],
-        )
-        return auth_mode, users
-
-    @staticmethod
-    def _ask_for_source(form: Form) -> tuple[str, str, list[str]]:
-        provider = form.ask(
-            "ProviderType",
-            group=SOURCE,
-            label="Git provider",
-            description="Where the repositories of projects are. Used when a connection is created.",
-            default="GitHub",
-            choices=["GitHub", "GitLab", "Bitbucket"],
-        )
-        existing = form.ask(
-            "ExistingConnectionArn",
-            group=SOURCE,
-            label="Existing connection (optional)",
-            description="ARN of an available CodeConnection of this account, as the Developer Tools console shows it; "
-            "it ends in e.g. connection/1234abcd-12ab-34cd-56ef-1234567890ab. Blank creates one, whose handshake "
-            "a person finishes in the console.",
-            default="",
-            pattern=r"^$|^arn:[a-z0-9-]+:(codeconnections|codestar-connections):[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]{36}$",
-            problem="Blank, or the ARN of a CodeConnection, which ends in connection/ and its id",
-        )
-        repositories = form.ask(
-            "Repositories",
-            group=SOURCE,
-            label="Repositories of the team (optional)",
-            description="Repositories that leads and data scientists reach from Studio through the connection, as "
-            "owner/name with commas between; * in a name stands for anything. E.g. acme-ml/claims-*,acme-ml/notebooks. "
-            "Blank: none by hand; projects build from their own repositories in any case.",
-            default="",
-            # As text, because only text has a largest length: the names are in a policy, which has one as well.
-            pattern=_REPOSITORIES,
-            longest=200,
-            problem="Blank, or owner/name with commas and no spaces between; no * in the owner, e.g. acme-ml/claims-*",
-        )
-        names_ = cdk.Fn.split(",", repositories.value_as_string)
-        return provider.value_as_string, existing.value_as_string, names_
-
-    @staticmethod
-    def _ask_for_costs(form: Form) -> tuple[str, tuple[str, float], str, str]:
-        cost_center = form.ask(
-            "CostCenter",
-            group=COSTS,
-            label="Cost center",
-            description="Tag CostCenter of everything in the domain, apps included. E.g. ml-1000.",
-            pattern=TAG_VALUE_PATTERN,
-            problem=_TAG_PROBLEM,
-        )
-        owner = form.ask(
-            "Owner",
-            group=COSTS,
-            label="Team or owner",
-            description="Tag Owner of everything in the domain: whom to ask about it. E.g. claims-analytics.",
-            pattern=TAG_VALUE_PATTERN,
-            problem=_TAG_PROBLEM,
-        )
-        shutdown = form.ask(
-            "IdleShutdown",
-            group=COSTS,
-            label="Stop idle apps",
-            description="ENABLED stops JupyterLab and Code Editor when nobody uses them; files stay.",
-            default="ENABLED",
-            choices=["ENABLED", "DISABLED"],
-        )
-        minutes = form.ask(
-            "IdleMinutes",
-            group=COSTS,
-            label="Idle minutes before stopping",
-            description="Minutes without activity, 60 to 525600. E.g. 120 for two hours.",
-            type_="Number",
-            default=120,
-            bounds=(60, 525_600),
-            problem="A whole number from 60 (SageMaker's smallest) to 525600 (a year), e.g. 120",
-        )
-        on_deletion = form.ask(
-            "BucketOnDeletion",
-            group=COSTS,
-            label="Bucket when the domain is terminated",
-            description="Keep: the objects stay. Empty: all versions of all objects are removed; the bucket stays.",
-            default="Keep",
-            choices=["Keep", "Empty"],
-        )
-        idle = (shutdown.value_as_string, minutes.value_as_number)
-        return on_deletion.value_as_string, idle, cost_center.value_as_string, owner.value_as_string
 
     # ---- the resources ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from constructs import Construct
@@ -10,8 +12,10 @@ from products.shared import names, template
 from products.shared.missed_starts import missed_starts
 from products.shared.roles import Grant, ServiceRole
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NONE, SCHEDULE, NEW_DATA = "None", "Schedule", "NewData"
-CHOICES = (SCHEDULE, NEW_DATA)
 _PIPELINE_ARN = template.arn("codepipeline", names.project_resource("build"))
 
 
@@ -27,8 +31,7 @@ class Retraining(Construct):
     Args:
         trigger: `NONE`, `SCHEDULE` or `NEW_DATA`; usually a parameter.
         schedule: EventBridge schedule expression, e.g. ``rate(7 days)``.
-        data_bucket: Bucket with the data. Its owner must have EventBridge notifications switched on.
-        data_keys: Wildcard that the key of a new object must match, e.g. ``churn/*_SUCCESS``.
+        new_data: Pattern of the events that mean new data. None: the source has none, and nobody can choose it.
     """
 
     def __init__(
@@ -38,14 +41,13 @@ class Retraining(Construct):
         *,
         trigger: str,
         schedule: str,
-        data_bucket: str,
-        data_keys: str,
+        new_data: Mapping[str, Any] | None,
     ) -> None:
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
         chosen = {
             name: cdk.CfnCondition(stack, f"On{name}", expression=cdk.Fn.condition_equals(trigger, name))
-            for name in CHOICES
+            for name in (SCHEDULE, *((NEW_DATA,) if new_data else ()))
         }
         asked_for = cdk.CfnCondition(
             stack, "HasTrigger", expression=cdk.Fn.condition_not(cdk.Fn.condition_equals(trigger, NONE))
@@ -71,25 +73,42 @@ class Retraining(Construct):
             role_arn=role.role_arn,
             dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=dead_letters.queue_arn),
         )
-        scheduled = events.CfnRule(
-            self,
+        self._rule(
             "Schedule",
-            name=template.sub(names.project_resource("schedule")),
-            description=template.sub("Trains ${SageMakerProjectName} on a schedule"),
+            name="schedule",
+            description="Trains ${SageMakerProjectName} on a schedule",
+            target=target,
+            chosen=chosen[SCHEDULE],
             schedule_expression=schedule,
-            targets=[target],
         )
-        scheduled.cfn_options.condition = chosen[SCHEDULE]
-        new_data = events.CfnRule(
+        if new_data:
+            self._rule(
+                "NewData",
+                name="new-data",
+                description="Trains ${SageMakerProjectName} when data arrives",
+                target=target,
+                chosen=chosen[NEW_DATA],
+                event_pattern=new_data,
+            )
+
+    def _rule(
+        self,
+        id_: str,
+        *,
+        name: str,
+        description: str,
+        target: events.CfnRule.TargetProperty,
+        chosen: cdk.CfnCondition,
+        schedule_expression: str | None = None,
+        event_pattern: Mapping[str, Any] | None = None,
+    ) -> None:
+        rule = events.CfnRule(
             self,
-            "NewData",
-            name=template.sub(names.project_resource("new-data")),
-            description=template.sub("Trains ${SageMakerProjectName} when data arrives"),
-            event_pattern={
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {"bucket": {"name": [data_bucket]}, "object": {"key": [{"wildcard": data_keys}]}},
-            },
+            id_,
+            name=template.sub(names.project_resource(name)),
+            description=template.sub(description),
+            schedule_expression=schedule_expression,
+            event_pattern=event_pattern,
             targets=[target],
         )
-        new_data.cfn_options.condition = chosen[NEW_DATA]
+        rule.cfn_options.condition = chosen
