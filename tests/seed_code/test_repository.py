@@ -112,7 +112,6 @@ def test_a_setting_that_is_left_out_means_what_the_file_shows(repository: Reposi
 import yaml
 from ml_pipelines.config import JobConfig, Machines
 values = yaml.safe_load(open("config.yaml"))
-del values["data_uri"]
 machines = {key: tuple(value) if isinstance(value, list) else value for key, value in values.pop("pipeline").items()}
 assert Machines(**machines) == Machines(), machines
 shown = JobConfig.from_dict(values | {"label": "a", "problem_type": "auto"})

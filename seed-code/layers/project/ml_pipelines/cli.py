@@ -176,11 +176,9 @@ def _define(config: ProjectConfig, store: Path) -> str:
 
 
 def _start(config: ProjectConfig, boto_session: Any, settings: Sequence[str]) -> int:
-    from ml_pipelines import data_source
-
     given = _settings(settings)
     if "DataVersion" not in given:
-        given["DataVersion"] = data_source.version(given.get("DataUri", config.data_uri), boto_session.client("s3"))
+        given["DataVersion"] = config.source.version(boto_session, given)
     answer = boto_session.client("sagemaker").start_pipeline_execution(
         PipelineName=config.pipeline_name,
         PipelineParameters=[{"Name": name, "Value": value} for name, value in given.items()],

@@ -1,4 +1,4 @@
-"""The configuration of the project: ``config.yaml``, and what the platform decided when the project was created."""
+"""The configuration of the project: ``config.yaml``, ``data.yaml``, and what was decided when it was created."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from ml_pipelines import data_source
+from ml_pipelines.data_source import DataSource
 from tabular.config import Config as JobConfig
 from tabular.errors import ConfigError
 
@@ -21,10 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"  # what the jobs run
 
 # Keys of config.yaml that are null until someone decides, and the variables of the build with the platform's values.
-_FROM_PLATFORM = {"data_uri": "DATA_URI", "label": "LABEL", "problem_type": "PROBLEM_TYPE"}
-# Of the characters that S3 allows in a key, those that the metadata of a model package allows too.
-_DATA_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./=:@+ -]*)?")
-_LONGEST_DATA_URI = 256  # of a value in the metadata of a model package
+_FROM_PLATFORM = {"label": "LABEL", "problem_type": "PROBLEM_TYPE"}
+_DATA_FILE = "data.yaml"
 # Keys of config.yaml that there were once; the account decides on the network of the jobs.
 _GONE = ("subnets", "security_group_ids")
 _INSTANCE_TYPE = re.compile(r"ml(\.[a-z0-9-]+){2,3}")
@@ -73,7 +73,7 @@ class ProjectConfig:
     """Everything that decides what the pipeline is.
 
     Attributes:
-        data_uri: Where the data is, ``s3://bucket/prefix``.
+        source: Where the data comes from.
         job: What the jobs read.
         machines: Where they run.
         pipeline_name: Name of the pipeline.
@@ -90,7 +90,7 @@ class ProjectConfig:
         security_group_ids: Their security groups.
     """
 
-    data_uri: str
+    source: DataSource
     job: JobConfig
     machines: Machines
     pipeline_name: str
@@ -113,32 +113,28 @@ class ProjectConfig:
         return dict(self.machines.tags) | {key: value for key, value in project.items() if value}
 
 
-def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[str | None, JobConfig, Machines]:
-    """Return the data URI, the configuration of the jobs and the machines that config.yaml and the platform decide.
+def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[DataSource, JobConfig, Machines]:
+    """Return the data source, the configuration of the jobs and the machines that files and platform decide.
 
     Args:
-        path: The YAML file.
-        environment: Variables of the build; they fill in what is null in the file.
+        path: ``config.yaml``; ``data.yaml`` is beside it, and may be missing.
+        environment: Variables of the build; they fill in what is null in the files.
 
     Raises:
         ConfigError: Lists every value that cannot be used.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as err:
-        raise ConfigError(f"{path.name} is not valid YAML: {err}") from err
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path.name} must hold keys and values, e.g. label: churned; found {values!r}.")
-    for key, variable in _FROM_PLATFORM.items():
-        if values.get(key) is None:
-            values[key] = environment.get(variable) or None
-    problems: list[str] = []
-    data_uri = values.pop("data_uri")
-    if data_uri is not None and not (_DATA_URI.fullmatch(str(data_uri)) and len(str(data_uri)) <= _LONGEST_DATA_URI):
-        problems.append(
-            f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and _ . / = : @ + -, at "
-            f"most {_LONGEST_DATA_URI} characters long; found {data_uri!r}."
-        )
+    values = _read(path, _FROM_PLATFORM, environment)
+    data_path = path.with_name(_DATA_FILE)
+    data = _read(data_path, data_source.VARIABLES, environment)
+    of_data = [
+        f"{key} is not a known key; known keys: {', '.join(data_source.VARIABLES)}."
+        for key in data
+        if key not in data_source.VARIABLES
+    ]
+    source = DataSource.read(data, of_data)
+    problems = [
+        f"{key} belongs in {_DATA_FILE}: move the line there." for key in data_source.VARIABLES if values.pop(key, None)
+    ]
     machines = _machines(values.pop("pipeline", None) or {}, problems)
     if values["label"] is None:
         problems.append("label is not set: enter the column to predict in config.yaml, or give it as LABEL=column.")
@@ -146,15 +142,32 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[str | Non
     if values["problem_type"] is None:
         values["problem_type"] = "auto"
     job: JobConfig | None = None
+    lines = [f"- {text}" for text in problems]
     try:
         job = JobConfig.from_dict(values)
     except ConfigError as err:
-        problems = [str(err).removeprefix("The configuration cannot be used:\n"), *(f"- {text}" for text in problems)]
-    else:
-        problems = [f"- {text}" for text in problems]
-    if problems or job is None:
-        raise ConfigError(f"{path.name} cannot be used:\n" + "\n".join(problems))
-    return data_uri, job, machines
+        lines = [str(err).removeprefix("The configuration cannot be used:\n"), *lines]
+    wrong = {path.name: lines, _DATA_FILE: [f"- {text}" for text in of_data]}
+    if any(wrong.values()) or job is None:
+        raise ConfigError(
+            "\n".join(f"{name} cannot be used:\n" + "\n".join(found) for name, found in wrong.items() if found)
+        )
+    return source, job, machines
+
+
+def _read(path: Path, variables: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of a file; what is null, or the whole file where it is missing, comes from the variables."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.name != _DATA_FILE or path.exists() else {}
+    except yaml.YAMLError as err:
+        raise ConfigError(f"{path.name} is not valid YAML: {err}") from err
+    values = values or {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name} must hold keys and values, e.g. label: churned; found {values!r}.")
+    for key, variable in variables.items():
+        if values.get(key) is None:
+            values[key] = environment.get(variable) or None
+    return values
 
 
 def for_aws(path: Path = ROOT / "config.yaml", environment: Mapping[str, str] = os.environ) -> ProjectConfig:
@@ -171,11 +184,11 @@ def for_aws(path: Path = ROOT / "config.yaml", environment: Mapping[str, str] = 
             f"The project's build sets them; to publish from elsewhere, copy them from its CodeBuild project. "
             f"To try the pipeline without AWS, use `make local`."
         )
-    data_uri, job, machines = read_settings(path, environment)
-    if data_uri is None:
-        raise ConfigError("data_uri is not set: enter it in config.yaml, e.g. s3://my-bucket/churn/, or set DATA_URI.")
+    source, job, machines = read_settings(path, environment)
+    if source.undecided:
+        raise ConfigError(source.undecided)
     return ProjectConfig(
-        data_uri=data_uri,
+        source=source,
         job=job,
         machines=machines,
         pipeline_name=environment["PIPELINE_NAME"],
@@ -208,7 +221,7 @@ def for_this_machine(
     given = {"LABEL": label or "", "PROBLEM_TYPE": problem_type or ""}
     _, job, machines = read_settings(path, {**os.environ, **{key: value for key, value in given.items() if value}})
     return ProjectConfig(
-        data_uri="s3://local/data",
+        source=DataSource.on_this_machine(),
         job=job,
         machines=machines,
         pipeline_name="local",

@@ -61,7 +61,6 @@ from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, MetricDefinition, Networking, SourceCode, StoppingCondition
 
-from ml_pipelines import data_source
 from ml_pipelines.config import SOURCE, JobConfig, ProjectConfig
 from tabular.config import METRICS
 
@@ -75,14 +74,16 @@ EVALUATION = PropertyFile(name="Evaluation", output_name="evaluation", path="eva
 class _Parameters:
     """What can be chosen anew for every execution."""
 
-    data: list[ParameterString]
+    data: dict[str, ParameterString]
+    data_version: ParameterString
     processing_instance_type: ParameterString
     processing_instance_count: ParameterInteger
     training_instance_type: ParameterString
 
     def all(self) -> list[Any]:
         return [
-            *self.data,
+            *self.data.values(),
+            self.data_version,
             self.processing_instance_type,
             self.processing_instance_count,
             self.training_instance_type,
@@ -105,7 +106,10 @@ def build_pipeline(config: ProjectConfig, session: PipelineSession) -> Iterator[
     """
     machines = config.machines
     parameters = _Parameters(
-        data=data_source.parameters(config),
+        data=config.source.parameters(),
+        # Without a default on purpose: SageMaker compares the place of an input, not what is there, so without it an
+        # execution after new data arrived would take yesterday's result from the step cache.
+        data_version=ParameterString("DataVersion"),
         processing_instance_type=ParameterString(
             "ProcessingInstanceType", default_value=machines.processing_instance_type
         ),
@@ -165,6 +169,7 @@ class _Steps:
         self.training_code = _Code(work / "training", ungated)
         self._evaluation_code = _Code(work / "evaluation", job)
 
+        self._source_steps = config.source.steps(parameters.data)
         self.validate = self._validate()
         self.prepare = self._prepare()
         self.train = self._train()
@@ -174,27 +179,25 @@ class _Steps:
 
     def all(self) -> list[Any]:
         """Return the steps of the outermost level."""
-        return [self.validate, self.prepare, self.train, self.evaluate, self.gate]
+        return [*self._source_steps, self.validate, self.prepare, self.train, self.evaluate, self.gate]
 
     def _validate(self) -> ProcessingStep:
-        data_uri, data_version = self._parameters.data
         return self._processing(
             "Validate",
             "Check the data and find its schema",
             self._data_code,
-            inputs=[data_source.data_input(data_uri, shard=False)],
+            inputs=self._data(shard=False),
             outputs=["schema"],
-            environment={"DATA_VERSION": data_version},  # part of what the step cache compares
+            environment={"DATA_VERSION": self._parameters.data_version},  # part of what the step cache compares
         )
 
     def _prepare(self) -> ProcessingStep:
-        data_uri, _ = self._parameters.data
         return self._processing(
             "Prepare",
             "Divide the records into training, validation and test",
             self._data_code,
             inputs=[
-                data_source.data_input(data_uri, shard=True),
+                *self._data(shard=True),
                 _input("schema", _output_of(self.validate, "schema")),
             ],
             outputs=["train", "validation", "test"],
@@ -334,6 +337,14 @@ class _Steps:
             retry_policies=[_call_retry()],
         )
 
+    def _data(self, *, shard: bool) -> list[ProcessingInput]:
+        return self._config.source.inputs(self._parameters.data, self._source_steps, shard=shard)
+
+    @property
+    def _lineage(self) -> dict[str, Any]:
+        """What the registry keeps about the data and its version."""
+        return self._config.source.lineage(self._parameters.data) | {"data_version": self._parameters.data_version}
+
     @property
     def _model_data(self) -> Any:
         return self.train.properties.ModelArtifacts.S3ModelArtifacts
@@ -349,7 +360,6 @@ class _Steps:
 
     def _customer_metadata(self) -> dict[str, Any]:
         """Return what a person wants to see beside the model without opening a report."""
-        data_uri, data_version = self._parameters.data
         job = self._config.job
         return {
             "label": _metadata_text(job.label),
@@ -359,15 +369,14 @@ class _Steps:
             "metric_without_model": _text(self._evaluated("gate.baseline")),
             "threshold": "none" if job.threshold is None else str(job.threshold),
             "commit": self._config.commit,
-            "data_uri": data_uri,
-            "data_version": data_version,
+            **self._lineage,
             "pipeline_execution": ExecutionVariables.PIPELINE_EXECUTION_ARN,
             "samples": _output_of(self.evaluate, "samples"),
         }
 
     def _model_card(self) -> Join:
         """Return the content of the model card: JSON in which the results of the execution are filled in."""
-        data_uri, data_version = self._parameters.data
+        *data, data_version = self._lineage.values()
         label = self._config.job.label
         card = {
             "model_overview": {"model_creator": self._config.project_name or self._config.pipeline_name},
@@ -376,7 +385,9 @@ class _Steps:
                 "objective_function": {
                     "notes": "Gradient boosted trees (XGBoost), stopped early on validation records."
                 },
-                "training_observations": _Slot("Data: ", data_uri, ", version ", data_version),
+                "training_observations": _Slot(
+                    "Data: ", *(part for value in data for part in (value, ", ")), "version ", data_version
+                ),
             },
             "evaluation_details": [
                 {

@@ -1,82 +1,144 @@
-"""Where the data comes from: files below one S3 prefix. Another kind of source changes this module and nothing else."""
+"""Where the data comes from: CSV or Parquet files below one S3 prefix, which ``data.yaml`` names."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-from sagemaker.core.shapes import ProcessingInput, ProcessingS3Input
-from sagemaker.core.workflow import ParameterString
+from tabular.errors import ConfigError
 
-from ml_pipelines.config import ConfigError, ProjectConfig
-from ml_pipelines.stores import split_uri
+if TYPE_CHECKING:
+    from sagemaker.core.shapes import ProcessingInput
+    from sagemaker.core.workflow import ParameterString
+
+VARIABLES = {"data_uri": "DATA_URI"}
+"""Keys of data.yaml, and the variables of the build with what was decided when the project was created."""
 
 INPUT_PATH = "/opt/ml/processing/input/data"
 
+# Of the characters that S3 allows in a key, those that the metadata of a model package allows too.
+_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([\w./=:@+ -]*))?")
+_LONGEST_URI = 256  # of a value in the metadata of a model package
 
-def parameters(config: ProjectConfig) -> list[ParameterString]:
-    """Return the parameters of the pipeline that say which data to use.
 
-    ``DataVersion`` has no default on purpose: SageMaker compares the URI of an input, not its files, so without it an
-    execution after new data arrived would take yesterday's result from the step cache.
+@dataclass(frozen=True)
+class DataSource:
+    """The files below one prefix.
+
+    Attributes:
+        uri: ``s3://bucket/prefix``. None: nobody has decided yet.
     """
-    return [ParameterString("DataUri", default_value=config.data_uri), ParameterString("DataVersion")]
 
+    uri: str | None
 
-def data_input(data_uri: ParameterString, *, shard: bool) -> ProcessingInput:
-    """Return the input ``data`` of a processing job.
+    @classmethod
+    def read(cls, values: Mapping[str, Any], problems: list[str]) -> DataSource:
+        """Return the source that data.yaml describes; what is null there was looked up in `VARIABLES`.
 
-    Args:
-        data_uri: The parameter ``DataUri``.
-        shard: Give each instance of the job a part of the files; otherwise each gets all of them.
-    """
-    return ProcessingInput(
-        input_name="data",
-        s3_input=ProcessingS3Input(
-            s3_uri=data_uri,
-            local_path=INPUT_PATH,
-            s3_data_type="S3Prefix",
-            s3_input_mode="File",
-            s3_data_distribution_type="ShardedByS3Key" if shard else "FullyReplicated",
-        ),
-    )
+        Args:
+            values: The values by key.
+            problems: Gets a sentence for every value that cannot be used.
+        """
+        uri = values["data_uri"]
+        if uri is not None and not (_URI.fullmatch(str(uri)) and len(str(uri)) <= _LONGEST_URI):
+            problems.append(
+                f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and _ . / = : @ + -, "
+                f"at most {_LONGEST_URI} characters long; found {uri!r}."
+            )
+        return cls(uri)
 
+    @classmethod
+    def on_this_machine(cls) -> DataSource:
+        """Return the source of a pipeline that runs here: `copy_local` puts the files there."""
+        return cls("s3://local/data")
 
-def version(data_uri: str, s3: Any) -> str:
-    """Return a fingerprint of the files below a prefix: it changes when one is added, removed or written anew.
+    @property
+    def undecided(self) -> str | None:
+        """What has to be decided before anything can be trained on AWS; None when all is known."""
+        if self.uri is None:
+            return "data_uri is not set: enter it in data.yaml, e.g. s3://my-bucket/churn/, or set DATA_URI."
+        return None
 
-    Whoever may not list the prefix gets the time instead, with which no step is taken from the cache.
+    def parameters(self) -> dict[str, ParameterString]:
+        """Return the parameters of the pipeline that say which data to use, by name."""
+        from sagemaker.core.workflow import ParameterString
 
-    Args:
-        data_uri: ``s3://bucket/prefix``.
-        s3: boto3 client.
+        return {"DataUri": ParameterString("DataUri", default_value=self.uri)}
 
-    Raises:
-        ConfigError: There is no file, or no such bucket.
-    """
-    bucket, prefix = split_uri(data_uri)
-    found = hashlib.sha256()
-    count = 0
-    try:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in page.get("Contents", []):
-                if item["Size"]:  # the console marks folders with empty objects
-                    found.update(f"{item['Key']}\0{item['Size']}\0{item['ETag']}\n".encode())
-                    count += 1
-    except ClientError as err:
-        if err.response["Error"]["Code"] in ("AccessDenied", "403"):
-            print(f"{data_uri} may not be listed from here, so all steps run, whether the data changed or not")
-            return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-        raise ConfigError(f"The data at {data_uri} cannot be listed: {err}. Correct data_uri in config.yaml.") from err
-    if not count:
-        raise ConfigError(
-            f"There are no files at {data_uri}, so there is nothing to train on. Put CSV or Parquet files there, or "
-            f"correct data_uri in config.yaml; then run the build again."
+    def steps(self, parameters: Mapping[str, ParameterString]) -> list[Any]:
+        """Return the steps that run before Validate: files need none."""
+        return []
+
+    def inputs(self, parameters: Mapping[str, ParameterString], steps: list[Any], *, shard: bool) -> list[Any]:
+        """Return the inputs of a processing job that hold the data below ``/opt/ml/processing/input``.
+
+        Args:
+            parameters: What `parameters` returned.
+            steps: What `steps` returned.
+            shard: Give each instance of the job a part of the files; otherwise each gets all of them.
+        """
+        from sagemaker.core.shapes import ProcessingInput, ProcessingS3Input
+
+        data: ProcessingInput = ProcessingInput(
+            input_name="data",
+            s3_input=ProcessingS3Input(
+                s3_uri=parameters["DataUri"],
+                local_path=INPUT_PATH,
+                s3_data_type="S3Prefix",
+                s3_input_mode="File",
+                s3_data_distribution_type="ShardedByS3Key" if shard else "FullyReplicated",
+            ),
         )
-    return found.hexdigest()[:16]
+        return [data]
+
+    def lineage(self, parameters: Mapping[str, ParameterString]) -> dict[str, Any]:
+        """Return what the registry keeps about the data, by keys that begin with ``data_``."""
+        return {"data_uri": parameters["DataUri"]}
+
+    def version(self, session: Any, given: Mapping[str, str]) -> str:
+        """Return a fingerprint of the files: it changes when one is added, removed or written anew.
+
+        Whoever may not list the prefix gets the time instead, with which no step is taken from the cache.
+
+        Args:
+            session: boto3 session.
+            given: Parameters of the execution that differ from their defaults.
+
+        Raises:
+            ConfigError: There is no file, or no such bucket.
+        """
+        uri = given.get("DataUri") or self.uri or ""
+        place = _URI.fullmatch(uri)
+        if place is None:
+            raise ConfigError(f"DataUri={uri} is no S3 prefix; give one like s3://my-bucket/churn/.")
+        found = hashlib.sha256()
+        count = 0
+        pages = session.client("s3").get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=place[1], Prefix=place[2] or ""):
+                for item in page.get("Contents", []):
+                    if item["Size"]:  # the console marks folders with empty objects
+                        found.update(f"{item['Key']}\0{item['Size']}\0{item['ETag']}\n".encode())
+                        count += 1
+        except Exception as err:
+            code = getattr(err, "response", {}).get("Error", {}).get("Code")
+            if code is None:
+                raise
+            if code in ("AccessDenied", "403"):
+                print(f"{uri} may not be listed from here, so all steps run, whether the data changed or not")
+                return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+            raise ConfigError(f"The data at {uri} cannot be listed: {err}. Correct data_uri in data.yaml.") from err
+        if not count:
+            raise ConfigError(
+                f"There are no files at {uri}, so there is nothing to train on. Put CSV or Parquet files there, or "
+                f"correct data_uri in data.yaml; then run the build again."
+            )
+        return found.hexdigest()[:16]
 
 
 def copy_local(path: Path, folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import data_source_example
 import pytest
 
 from ml_pipelines.config import ROOT, ProjectConfig, for_aws
@@ -18,7 +19,7 @@ BUILD = {
     "ARTIFACT_BUCKET": "artifacts",
     "KMS_KEY_ARN": "arn:aws:kms:eu-west-1:111111111111:key/1234",
     "PIPELINE_ROLE_ARN": "arn:aws:iam::111111111111:role/churn",
-    "DATA_URI": "s3://lake/churn/",
+    **data_source_example.BUILD,
     "LABEL": "churned",
     "PROBLEM_TYPE": "auto",
     "CODEBUILD_RESOLVED_SOURCE_VERSION": "0123456789abcdef0123456789abcdef01234567",

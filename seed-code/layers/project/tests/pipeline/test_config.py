@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ml_pipelines.config import ROOT, ConfigError, for_aws, for_this_machine, read_settings
+from ml_pipelines.data_source import VARIABLES
 
 
 def write(folder: Path, text: str) -> Path:
@@ -17,7 +18,8 @@ def write(folder: Path, text: str) -> Path:
 
 def test_what_is_null_comes_from_the_platform(build: dict[str, str]) -> None:
     config = for_aws(ROOT / "config.yaml", build)
-    assert (config.data_uri, config.job.label, config.job.problem_type) == ("s3://lake/churn/", "churned", "auto")
+    assert (config.job.label, config.job.problem_type) == ("churned", "auto")
+    assert config.source.undecided is None
     assert config.commit == build["CODEBUILD_RESOLVED_SOURCE_VERSION"]
     assert config.tags == {"sagemaker:project-name": "churn", "sagemaker:project-id": "p-abc123"}
 
@@ -41,21 +43,13 @@ def test_the_network_of_the_jobs_comes_from_the_platform(
 
 
 def test_the_file_wins_over_the_platform(tmp_path: Path, build: dict[str, str]) -> None:
-    path = write(tmp_path, "label: left\ndata_uri: s3://other/place\nproblem_type: binary\n")
+    path = write(tmp_path, "label: left\nproblem_type: binary\n")
     config = for_aws(path, build)
-    assert (config.data_uri, config.job.label, config.job.problem_type) == ("s3://other/place", "left", "binary")
-
-
-def test_a_place_too_long_for_the_registry_is_refused_before_training(tmp_path: Path, build: dict[str, str]) -> None:
-    place = "s3://lake/" + "p" * 246
-    assert for_aws(write(tmp_path, f"data_uri: {place}\n"), build).data_uri == place
-    with pytest.raises(ConfigError, match="at most 256 characters"):
-        for_aws(write(tmp_path, f"data_uri: {place}p\n"), build)
+    assert (config.job.label, config.job.problem_type) == ("left", "binary")
 
 
 def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, str]) -> None:
     text = """
-        data_uri: lake/churn
         splits: {train: 0.9, validation: 0.2, test: 0.1}
         treshold: 0.8
         pipeline:
@@ -69,8 +63,6 @@ def test_every_wrong_value_is_reported_at_once(tmp_path: Path, build: dict[str, 
         for_aws(write(tmp_path, text), build)
     message = str(caught.value)
     for part in (
-        "data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and",
-        "found 'lake/churn'",
         "splits must add up to 1",
         "treshold is not a known key; did you mean threshold?",
         "pipeline.processing_instance_count must be a whole number of at least 1, found 0",
@@ -102,6 +94,15 @@ def test_a_malformed_file_says_what_is_wrong(tmp_path: Path, text: str, message:
     with pytest.raises(ConfigError) as caught:
         read_settings(write(tmp_path, text), {})
     assert message in str(caught.value)
+
+
+def test_what_says_where_the_data_is_belongs_in_the_file_of_the_source(tmp_path: Path, build: dict[str, str]) -> None:
+    key = next(iter(VARIABLES))
+    with pytest.raises(ConfigError, match=rf"config.yaml cannot be used:\n- {key} belongs in data.yaml: move the line"):
+        for_aws(write(tmp_path, f"{key}: anything\n"), build)
+    (tmp_path / "data.yaml").write_text("place: there\n")
+    with pytest.raises(ConfigError, match=rf"data.yaml cannot be used:\n- place is not a known key; known keys: {key}"):
+        for_aws(write(tmp_path, ""), build)
 
 
 def test_publishing_without_the_variables_of_the_build_names_them_and_the_way_out(build: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import data_source_example
 import pytest
 from conftest import define
 from definition_rules import problems, steps
@@ -27,7 +28,7 @@ CACHE_KEYS = {
 
 
 DURING_EXECUTION = Scope(
-    parameters={"DataUri": "s3://lake/churn/", "DataVersion": "1"},
+    parameters={**data_source_example.PARAMETERS, "DataVersion": "1"},
     execution={"PipelineExecutionArn": "arn"},
     read_property_file=lambda *_: {"gate": {"metric": "auc", "value": 0.5, "reason": "auc is 0.5000: good enough"}},
 )
@@ -89,7 +90,7 @@ def test_steps_and_parameters(definition: dict[str, Any]) -> None:
     assert [item["Name"] for item in steps(definition)][-2:] == ["Register", "GateFailed"]
     defaults = {item["Name"]: item.get("DefaultValue") for item in definition["Parameters"]}
     assert defaults == {
-        "DataUri": "s3://lake/churn/",
+        **data_source_example.PARAMETERS,
         "DataVersion": None,  # who starts an execution has to say which state of the data is meant
         "ProcessingInstanceType": "ml.m5.xlarge",
         "ProcessingInstanceCount": 1,
@@ -166,7 +167,9 @@ def test_a_model_is_registered_as_pending_with_what_is_known_of_it(
     assert request["ModelPackageGroupName"] == config.model_package_group
     assert request["MetadataProperties"]["CommitId"] == config.commit
     assert request["MetadataProperties"]["ProjectId"] == "p-abc123"
-    assert request["CustomerMetadataProperties"]["data_uri"] == {"Get": "Parameters.DataUri"}
+    found = request["CustomerMetadataProperties"].items()
+    lineage = {key: value for key, value in found if key.startswith("data_")}
+    assert lineage == {**data_source_example.LINEAGE, "data_version": {"Get": "Parameters.DataVersion"}}
     assert request["CustomerMetadataProperties"]["pipeline_execution"] == {"Get": "Execution.PipelineExecutionArn"}
     baselines = request["DriftCheckBaselines"]["ModelDataQuality"]
     assert baselines["Constraints"]["S3Uri"]["Std:Join"]["Values"][1] == "constraints.json"

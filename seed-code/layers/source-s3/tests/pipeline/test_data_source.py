@@ -1,4 +1,4 @@
-"""Where the data comes from, and which state of it is meant."""
+"""Files below one S3 prefix: which are meant, and which state of them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_pipelines.config import ConfigError
-
-pytestmark = pytest.mark.slow
+from ml_pipelines.config import ROOT, ConfigError, for_aws
+from ml_pipelines.data_source import DataSource, copy_local
 
 
 class Listing:
-    """An S3 client that knows how to list, or is not allowed to."""
+    """A session whose S3 knows how to list, or is not allowed to."""
 
     def __init__(self, *pages: list[tuple[str, int, str]], error: str = "") -> None:
         self._pages = pages
         self._error = error
+
+    def client(self, service: str) -> Listing:
+        assert service == "s3"
+        return self
 
     def get_paginator(self, operation: str) -> Listing:
         assert operation == "list_objects_v2"
@@ -32,10 +35,8 @@ class Listing:
         ]
 
 
-def version(*pages: list[tuple[str, int, str]]) -> str:
-    from ml_pipelines.data_source import version as version_of
-
-    return version_of("s3://lake/churn/", Listing(*pages))
+def version(*pages: list[tuple[str, int, str]], error: str = "", **given: str) -> str:
+    return DataSource("s3://lake/churn/").version(Listing(*pages, error=error), given)
 
 
 def test_the_version_changes_with_every_file_and_with_nothing_else() -> None:
@@ -51,8 +52,6 @@ def test_an_empty_prefix_is_refused_with_what_to_do() -> None:
 
 
 def test_local_data_is_a_file_or_a_folder(tmp_path: Path) -> None:
-    from ml_pipelines.data_source import copy_local
-
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "a.csv").write_text("a")
     (tmp_path / "in" / "deep" / "b.csv").write_text("b")
@@ -65,14 +64,40 @@ def test_local_data_is_a_file_or_a_folder(tmp_path: Path) -> None:
 
 
 def test_who_may_not_list_gets_a_version_that_is_never_in_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
-    from ml_pipelines.data_source import version as version_of
-
-    assert version_of("s3://lake/churn/", Listing(error="AccessDenied")).startswith("20")
+    assert version(error="AccessDenied").startswith("20")
     assert "all steps run" in capsys.readouterr().out
 
 
 def test_a_bucket_that_does_not_exist_is_named() -> None:
-    from ml_pipelines.data_source import version as version_of
-
     with pytest.raises(ConfigError, match=r"s3://lake/churn/ cannot be listed: .*NoSuchBucket.* Correct data_uri"):
-        version_of("s3://lake/churn/", Listing(error="NoSuchBucket"))
+        version(error="NoSuchBucket")
+
+
+def test_another_place_for_one_execution_is_what_counts() -> None:
+    with pytest.raises(ConfigError, match="no files at s3://other/place/"):
+        version(DataUri="s3://other/place/")
+    with pytest.raises(ConfigError, match="DataUri=lake/churn is no S3 prefix"):
+        version(DataUri="lake/churn")
+
+
+def test_the_file_decides_before_the_platform(tmp_path: Path, build: dict[str, str]) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    (tmp_path / "data.yaml").write_text("data_uri: s3://other/place\n")
+    assert for_aws(tmp_path / "config.yaml", build).source.uri == "s3://other/place"
+    assert for_aws(ROOT / "config.yaml", build).source.uri == "s3://lake/churn/"
+
+
+def test_a_place_too_long_for_the_registry_is_refused_before_training(tmp_path: Path, build: dict[str, str]) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    place = "s3://lake/" + "p" * 246
+    (tmp_path / "data.yaml").write_text(f"data_uri: {place}\n")
+    assert for_aws(tmp_path / "config.yaml", build).source.uri == place
+    (tmp_path / "data.yaml").write_text(f"data_uri: {place}p\n")
+    with pytest.raises(ConfigError, match=r"data.yaml cannot be used:\n- data_uri must be an S3 prefix.*at most 256"):
+        for_aws(tmp_path / "config.yaml", build)
+
+
+def test_without_a_place_nothing_is_published(build: dict[str, str]) -> None:
+    del build["DATA_URI"]
+    with pytest.raises(ConfigError, match=r"data_uri is not set: enter it in data\.yaml"):
+        for_aws(ROOT / "config.yaml", build)
