@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.exceptions import ClientError
 
+from lambdas.model_promotion.core import LINEAGE_PREFIX
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _CONTENT_MAX: Final = 100_000
 _SHORT: Final = 1024
 _LONG: Final = 2048
 _ITEMS_MAX: Final = 15
+_DATA_VERSION: Final = f"{LINEAGE_PREFIX}version"
 _STATUS: Final = "PendingReview"
 
 
@@ -87,7 +89,7 @@ def content(promoted: Promoted) -> dict[str, Any]:
             "training_details": {
                 **training,
                 "training_job_details": {
-                    **({"training_datasets": [metadata["data_uri"][:_SHORT]]} if metadata.get("data_uri") else {}),
+                    **_data(metadata),
                     **training.get("training_job_details", {}),
                 },
             },
@@ -149,6 +151,13 @@ def _written(request: Mapping[str, Any]) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {}
     return card if isinstance(card, dict) else {}
+
+
+def _data(metadata: Mapping[str, str]) -> dict[str, list[str]]:
+    named = [
+        value for key, value in metadata.items() if key.startswith(LINEAGE_PREFIX) and key != _DATA_VERSION and value
+    ]
+    return {"training_datasets": [value[:_SHORT] for value in named][:_ITEMS_MAX]} if named else {}
 
 
 def _model_data(container: Mapping[str, Any]) -> str:

@@ -58,8 +58,8 @@ _TEXT_FIELDS: Final = frozenset({"MetadataProperties", "ModelCard", "ModelPackag
 """Fields that describe. A URI in them says where something came from and is not part of the model."""
 _LOOSE_FIELDS: Final = frozenset({"CustomerMetadataProperties", "Environment"})
 """Maps of free texts: a URI in them is an artifact only where the model's other artifacts are."""
-_LINEAGE_KEYS: Final = frozenset({"data_uri"})
-"""Customer metadata that names the training data: it stays where it is, whatever its size."""
+LINEAGE_PREFIX: Final = "data_"
+"""Keys of customer metadata that name the training data begin with it; data stays where it is, whatever its size."""
 _READ_KEYS: Final = frozenset({"samples"})
 """Customer metadata that names what deployments read."""
 
@@ -589,7 +589,7 @@ def references(request: Mapping[str, Any], package: Mapping[str, Any], bucket: s
     loose: dict[Location, bool] = {}
     for path, text in _texts(request):
         location = Location.parse(text)
-        if location is None or path[0] in _TEXT_FIELDS or path[-1] in _LINEAGE_KEYS:
+        if location is None or path[0] in _TEXT_FIELDS or path[-1].startswith(LINEAGE_PREFIX):
             continue
         (loose if _LOOSE_FIELDS & set(path) else strict)[location] = True
     found = [Reference(location=place, required=True, etag=etags.get(place, "")) for place in strict]
@@ -603,7 +603,7 @@ def with_copies(request: Mapping[str, Any], targets: Mapping[Location, Location]
     """Return a request whose URIs name the copies."""
 
     def moved(path: Sequence[str], text: str) -> str:
-        location = None if path[0] in _TEXT_FIELDS or path[-1] in _LINEAGE_KEYS else Location.parse(text)
+        location = None if path[0] in _TEXT_FIELDS or path[-1].startswith(LINEAGE_PREFIX) else Location.parse(text)
         return targets[location].uri if location is not None and location in targets else text
 
     result: dict[str, Any] = _mapped(request, moved)

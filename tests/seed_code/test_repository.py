@@ -91,6 +91,8 @@ def test_it_is_complete() -> None:
         "README.md",
         "buildspec.yml",
         "config.yaml",
+        "data.yaml",
+        "docs/data.md",
         "ml_pipelines/data_source.py",
         "ml_pipelines/pipeline.py",
         "notebooks/explore.ipynb",
