@@ -83,6 +83,17 @@ def lasting_bucket(
     )
 
 
+def lasting_key(scope: Construct, id_: str, description: str) -> aws_kms.Key:
+    """Return a key that stays with what it encrypts when its stack is deleted."""
+    return aws_kms.Key(
+        scope,
+        id_,
+        description=description,
+        enable_key_rotation=True,
+        removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    )
+
+
 def members(settings: HubSettings, paths: str | list[str]) -> dict[str, dict[str, str | list[str]]]:
     """Return the condition that a caller belongs to the organisation, below one of the paths (with their wildcards)."""
     return {

@@ -23,6 +23,7 @@ from foundation.launch_role import (
     substituted,
     wildcard_finding,
 )
+from lambdas.model_promotion.names import PACKAGES_PREFIX
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -196,7 +197,7 @@ def extras(hub_account_id: str, regions: Iterable[str]) -> list[dict[str, Any]]:
         # What is deployed: copied from the hub's registry into the stage's bucket, where the stage reads it.
         *(
             statement
-            for models, condition in ((f"packages/{GROUP_VARIABLE}/*", {}), ("packages/*", untagged))
+            for models, condition in ((f"{PACKAGES_PREFIX}{GROUP_VARIABLE}/*", {}), (f"{PACKAGES_PREFIX}*", untagged))
             for statement in (
                 _allow(
                     ["s3:GetObject", "s3:GetObjectVersion"],

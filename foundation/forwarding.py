@@ -17,6 +17,7 @@ from products.shared.findings import acknowledge
 if TYPE_CHECKING:
     from foundation.baseline import Baseline
 
+ALARM_SOURCE: Final = "aws.cloudwatch"
 ALARM_EVENT: Final = "CloudWatch Alarm State Change"
 
 
@@ -110,7 +111,7 @@ def forward_alarms(baseline: Baseline) -> None:
         rule_id="AlarmRings",
         rule="Alarms of the ML platform in this account, for the people who look after it",
         pattern=events.EventPattern(
-            source=["aws.cloudwatch"],
+            source=[ALARM_SOURCE],
             detail_type=[ALARM_EVENT],
             detail={
                 "alarmName": [{"prefix": f"{names.PREFIX}-"}, {"prefix": names.PROJECT_RESOURCE_PREFIX}],

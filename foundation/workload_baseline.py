@@ -20,8 +20,8 @@ from foundation.launch_role import (
     LaunchRole,
     launched_templates,
 )
-from foundation.registry import DECISIONS, MODEL_EVENT
 from foundation.stack_set import roll_out
+from lambdas.model_promotion.names import DECISIONS, MODEL_EVENT, MODEL_SOURCE
 from portfolios.catalog import PORTFOLIOS
 from products.shared import names
 
@@ -144,7 +144,7 @@ class BaselineTemplate(sc.ProductStack):
             rule_id="DecisionAboutModel",
             rule="Approvals and rejections of this account's models, for the central registry",
             pattern=events.EventPattern(
-                source=["aws.sagemaker"],
+                source=[MODEL_SOURCE],
                 detail_type=[MODEL_EVENT],
                 detail={"ModelApprovalStatus": list(DECISIONS)},
             ),

@@ -10,7 +10,7 @@ from foundation.artifacts import ArtifactsStack
 from foundation.deployment_baseline import DeploymentBaselineStack
 from foundation.hub_baseline import HubBaselineStack
 from foundation.launch_role import BASELINE_TAG, HUB_TAG_VALUE
-from foundation.registry import RegistryStack
+from foundation.registry.stack import RegistryStack
 from foundation.workload_baseline import WorkloadBaselineStack
 from portfolios.stack import PortfoliosStack
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from lambdas.model_promotion.names import AUDIT_PREFIX, PACKAGES_PREFIX, PROMOTED_PREFIX
 from products.shared import names
 from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError, wait_for
 
@@ -76,10 +77,10 @@ def _artifacts(world: World, hub: Credentials) -> list[str]:
             problems.append(f"{artifact['target']} differs from {artifact['source']}")
     bucket = names.registry_bucket(HUB, REGION)
     copied = {_place(artifact["target"])[1] for artifact in world.facts.promotion["record"]["artifacts"]}
-    there = {item["Key"] for item in ours.list_objects_v2(Bucket=bucket, Prefix="packages/").get("Contents", [])}
+    there = {item["Key"] for item in ours.list_objects_v2(Bucket=bucket, Prefix=PACKAGES_PREFIX).get("Contents", [])}
     problems += [f"s3://{bucket}/{key} belongs to no package" for key in sorted(there - copied)]
     package = world.facts.promotion["package"]
-    place = f"promoted/{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}.json"
+    place = f"{PROMOTED_PREFIX}{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}.json"
     promoted = json.loads(ours.get_object(Bucket=bucket, Key=place)["Body"].read())
     if promoted["package"] != package["ModelPackageArn"] or set(promoted["objects"]) != copied:
         problems.append(f"s3://{bucket}/{place} is not about {package['ModelPackageArn']} and its artifacts")
@@ -92,7 +93,7 @@ def _records(world: World, hub: Credentials) -> list[str]:
     s3, bucket = world.client("s3", hub), names.audit_bucket(HUB, REGION)
     records = [
         json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix="decisions/").get("Contents", [])
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", [])
     ]
     seen = Counter((record["place"], record["what"], record["who"]) for record in records)
     problems = [f"{number} records of one decision: {what}" for what, number in seen.items() if number > 1]

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from lambdas.model_promotion.names import AUDIT_PREFIX
 from products.shared import names
 from rehearsal.deployment_steps import (
     await_execution,
@@ -69,7 +70,7 @@ def _decisions(world: World) -> list[dict[str, Any]] | None:
     s3, bucket = world.client("s3", world.governance_officer), names.audit_bucket(HUB, REGION)
     records = [
         json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix="decisions/").get("Contents", [])
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", [])
     ]
     about = world.facts.promotion["package"]["ModelPackageArn"]
     found = sorted((r for r in records if r["hub_package"] == about), key=lambda record: str(record["at"]))

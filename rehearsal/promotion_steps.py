@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from lambdas.model_promotion.names import AUDIT_PREFIX
 from products.shared import names
 from rehearsal.domain_steps import LEAD_PROFILE
 from rehearsal.organization import ACCOUNTS, DEV, HUB, REGION, Credentials, RehearsalError, wait_for
@@ -73,7 +74,7 @@ def _await_record(world: World, hub: Credentials) -> dict[str, Any]:
     approved = world.facts.model_package["ModelPackageArn"]
 
     def look() -> dict[str, Any] | None:
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix="decisions/").get("Contents", []):
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", []):
             record: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
             if record["package"] == approved:
                 return record

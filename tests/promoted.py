@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lambdas.model_promotion import core
+from lambdas.model_promotion import packages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +19,11 @@ def write_record(s3: Any, bucket: str, package: str, request: Mapping[str, Any])
         package: ARN of the package.
         request: The request that registered it.
     """
-    arn = core.PackageArn.parse(package)
+    arn = packages.PackageArn.parse(package)
     assert arn
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     copied = [
-        core.Copied(
+        packages.Copied(
             source="",
             target=f"s3://{bucket}/{entry['Key']}",
             size=entry["Size"],
@@ -34,5 +34,5 @@ def write_record(s3: Any, bucket: str, package: str, request: Mapping[str, Any])
         for page in pages
         for entry in page.get("Contents", [])
     ]
-    text = core.promoted_text(package, request, copied, "sha256:" + "0" * 64)
-    s3.put_object(Bucket=bucket, Key=core.promoted_key(arn), Body=text.encode())
+    text = packages.promoted_text(package, request, copied, "sha256:" + "0" * 64)
+    s3.put_object(Bucket=bucket, Key=packages.promoted_key(arn), Body=text.encode())

@@ -9,7 +9,8 @@ from typing import Any, Final
 import pytest
 
 from foundation.handler_permissions import resource_kinds
-from lambdas.model_promotion.core import DIGEST_KEY, FOLDER_KEY, SOURCE_KEY, Decision
+from lambdas.model_promotion.decisions import Decision
+from lambdas.model_promotion.names import DIGEST_KEY, FOLDER_KEY, SOURCE_KEY
 from products.shared import names
 from tests.policy import allows
 

@@ -16,7 +16,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lambdas.model_promotion.core import Copied, Location, OutOfTimeError, PromotionError, Reference
+from lambdas.model_promotion.contents import Location, Reference
+from lambdas.model_promotion.errors import OutOfTimeError, PromotionError
+from lambdas.model_promotion.packages import Copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

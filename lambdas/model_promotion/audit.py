@@ -6,19 +6,19 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.exceptions import ClientError
 
+from lambdas.model_promotion.names import AUDIT_PREFIX
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lambdas.model_promotion.core import Copied, Decision
-
-_PREFIX: Final = "decisions/"
+    from lambdas.model_promotion.decisions import Decision
+    from lambdas.model_promotion.packages import Copied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Verdict:
         identity = f"{self.package} {self.decision.status} {self.decision.when} {self.decision.reason}{self.deployment}"
         name = hashlib.sha256(identity.encode()).hexdigest()
         day = datetime.fromtimestamp(self.decision.when, UTC)
-        return f"{_PREFIX}year={day:%Y}/month={day:%m}/day={day:%d}/{name}.json"
+        return f"{AUDIT_PREFIX}year={day:%Y}/month={day:%m}/day={day:%d}/{name}.json"
 
     @property
     def line(self) -> str:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.exceptions import ClientError
 
-from lambdas.model_promotion.core import LINEAGE_PREFIX
+from lambdas.model_promotion.names import LINEAGE_PREFIX
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lambdas.model_promotion.core import Decision
+    from lambdas.model_promotion.decisions import Decision
 
 _CONTENT_MAX: Final = 100_000
 _SHORT: Final = 1024

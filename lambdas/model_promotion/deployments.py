@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 
-from lambdas.model_promotion.core import APPROVED, REJECTED, Decision, PromotionError
+from lambdas.model_promotion.decisions import Decision
+from lambdas.model_promotion.errors import PromotionError
+from lambdas.model_promotion.names import APPROVAL_EVENT, APPROVAL_SOURCE, APPROVED, REJECTED
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-EVENT_SOURCE: Final = "aws.codepipeline"
-EVENT_TYPE: Final = "CodePipeline Action Execution State Change"
 
 PACKAGE_VARIABLE: Final = "PACKAGE_ARN"
 RENDER_STAGE: Final = "Render"
@@ -53,13 +52,13 @@ class Approval:
         detail = event.get("detail")
         keys = ("pipeline", "execution-id", "stage", "action")
         if (
-            event.get("detail-type") != EVENT_TYPE
+            event.get("detail-type") != APPROVAL_EVENT
             or not isinstance(detail, dict)
             or not all(detail.get(k) for k in keys)
         ):
             raise PromotionError(
-                f"the message from {EVENT_SOURCE} (type {event.get('detail-type')!r}) is not a {EVENT_TYPE!r} with "
-                f"{', '.join(keys)}: nothing is recorded. Correct the rule that feeds the queue."
+                f"the message from {APPROVAL_SOURCE} (type {event.get('detail-type')!r}) is not a {APPROVAL_EVENT!r} "
+                f"with {', '.join(keys)}: nothing is recorded. Correct the rule that feeds the queue."
             )
         pipeline, execution, stage, action = (str(detail[key]) for key in keys)
         answer = str(detail.get("action-execution-id") or "")

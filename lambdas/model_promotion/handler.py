@@ -12,7 +12,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from lambdas.model_promotion import core, deployments, promotion
+from lambdas.model_promotion import decisions, deployments, errors, names, promotion
 from lambdas.model_promotion.artifacts import Artifacts
 from lambdas.model_promotion.audit import Audit
 from lambdas.model_promotion.cards import Cards
@@ -89,10 +89,10 @@ def _is_done(message: Mapping[str, Any], use: promotion.Services, source: Queue)
     try:
         try:
             _handle(message, use)
-        except core.OutOfTimeError as err:
+        except errors.OutOfTimeError as err:
             logger.info("out of time, goes on in the next invocation: %s", err)
             source.again(message, delay_s=0)
-        except core.BusyError as err:
+        except errors.BusyError as err:
             logger.info("busy: %s", err)
             source.again(message, delay_s=_BUSY_S)
     except Exception:
@@ -104,11 +104,11 @@ def _is_done(message: Mapping[str, Any], use: promotion.Services, source: Queue)
 
 def _handle(message: Mapping[str, Any], use: promotion.Services) -> None:
     event = json.loads(message["body"])
-    if event.get("source") == deployments.EVENT_SOURCE:
+    if event.get("source") == names.APPROVAL_SOURCE:
         approval = deployments.Approval.parse(event)
         logger.info("%s: %s", approval.text, promotion.note_approval(approval, use))
         return
-    notice = core.Notice.parse(event)
+    notice = decisions.Notice.parse(event)
     if notice is None:
         logger.info("message %s is about a package without a group: not promoted", message["messageId"])
         return

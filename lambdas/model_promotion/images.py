@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import ClientError
 
-from lambdas.model_promotion.core import OutOfTimeError, PromotionError
+from lambdas.model_promotion.errors import OutOfTimeError, PromotionError
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:

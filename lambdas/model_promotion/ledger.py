@@ -9,10 +9,12 @@ from typing import Any, Final
 import boto3
 from botocore.exceptions import ClientError
 
-from lambdas.model_promotion.core import BusyError, PackageArn, Record, promoted_key
+from lambdas.model_promotion.errors import BusyError
+from lambdas.model_promotion.names import PROGRESS_PREFIX
+from lambdas.model_promotion.packages import PackageArn, promoted_key
+from lambdas.model_promotion.progress import Record
 from lambdas.shared.clients import CONFIG
 
-_PREFIX: Final = "promotions/"
 _LOST: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 """S3's answers to a conditional write that came second:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
@@ -84,7 +86,7 @@ class Ledger:
         return Entry(key=entry.key, record=record, etag=answer["ETag"])
 
     def publish(self, package: PackageArn, text: str) -> None:
-        """Write what a package of the hub was promoted as (`core.promoted_text`); again does no harm."""
+        """Write what a package of the hub was promoted as (`packages.promoted_text`); again does no harm."""
         self._client.put_object(**self._place, Key=promoted_key(package), Body=text.encode(), **self._properties)
 
     def digest(self, package: PackageArn) -> str:
@@ -100,4 +102,4 @@ class Ledger:
 
 
 def _object(key: str) -> str:
-    return f"{_PREFIX}{key}.json"
+    return f"{PROGRESS_PREFIX}{key}.json"

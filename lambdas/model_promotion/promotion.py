@@ -1,4 +1,4 @@
-"""The way of one package from a development account into the hub's registry, step by step, each repeatable."""
+"""The path of one package from a development account into the hub's registry, step by step, each repeatable."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from lambdas.model_promotion import cards, core
+from lambdas.model_promotion import cards, contents, decisions, names, packages, progress
 from lambdas.model_promotion.audit import Audit, Verdict
-from lambdas.model_promotion.core import BusyError, Copied, Decision, Location, OutOfTimeError, PromotionError, Record
+from lambdas.model_promotion.decisions import Decision
+from lambdas.model_promotion.errors import BusyError, OutOfTimeError, PromotionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lambdas.model_promotion.artifacts import Artifacts
+    from lambdas.model_promotion.contents import Location
     from lambdas.model_promotion.deployments import Approval, Pipelines
     from lambdas.model_promotion.images import Images
     from lambdas.model_promotion.ledger import Entry, Ledger
+    from lambdas.model_promotion.packages import Copied
+    from lambdas.model_promotion.progress import Record
     from lambdas.model_promotion.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -56,7 +60,7 @@ class Services:
     clock: Callable[[], float] = time.time
 
 
-def handle(notice: core.Notice, use: Services) -> str:
+def handle(notice: decisions.Notice, use: Services) -> str:
     """Make the hub agree with a package that changed, and return in one word what was done.
 
     Raises:
@@ -81,13 +85,13 @@ def handle(notice: core.Notice, use: Services) -> str:
         )
     if arn.account == use.hub_account:
         return _note_of_hub(arn, decision, use)
-    entry = use.ledger.read(core.folder(arn, package["CreationTime"]), arn.text)
-    task = core.task_for(decision, entry.record)
+    entry = use.ledger.read(packages.folder(arn, package["CreationTime"]), arn.text)
+    task = progress.task_for(decision, entry.record)
     if task == "nothing":
         return task
     run = _Run(notice, package, decision, entry, use)
     if task == "promote":
-        core.require_own(use.registry.carried(package), arn, use.hub_account)
+        contents.require_own(use.registry.carried(package), arn, use.hub_account)
     if task == "note":
         run.note()
     else:
@@ -103,7 +107,7 @@ def note_approval(approval: Approval, use: Services) -> str:
     """
     answers = use.pipelines.answers(approval)
     for decision in answers.decisions:
-        arn = core.PackageArn.parse(answers.package)
+        arn = packages.PackageArn.parse(answers.package)
         ours = arn is not None and arn.account == use.hub_account
         use.audit.note(
             Verdict(
@@ -121,15 +125,15 @@ def note_approval(approval: Approval, use: Services) -> str:
     return "note" if answers.decisions else "nothing"
 
 
-def _note_of_hub(arn: core.PackageArn, decision: Decision, use: Services) -> str:
+def _note_of_hub(arn: packages.PackageArn, decision: Decision, use: Services) -> str:
     """Write down what was decided in the hub itself."""
-    if decision.status == core.PENDING:
+    if decision.status == names.PENDING:
         return "nothing"
     use.audit.note(_verdict_of_hub(arn, decision, use))
     return "note"
 
 
-def _verdict_of_hub(arn: core.PackageArn, decision: Decision, use: Services) -> Verdict:
+def _verdict_of_hub(arn: packages.PackageArn, decision: Decision, use: Services) -> Verdict:
     # The digest is that of the promotion, not of the metadata: an approval can change those.
     return Verdict(
         place="hub",
@@ -145,7 +149,7 @@ class _Run:
     """One invocation's work on one package; `_entry` is the record as last written."""
 
     def __init__(
-        self, notice: core.Notice, package: Mapping[str, Any], decision: Decision, entry: Entry, use: Services
+        self, notice: decisions.Notice, package: Mapping[str, Any], decision: Decision, entry: Entry, use: Services
     ) -> None:
         self._notice = notice
         self._arn = notice.package
@@ -153,7 +157,7 @@ class _Run:
         self._decision = decision
         self._entry = entry
         self._use = use
-        self._group = core.hub_group(self._arn.group, self._arn.account)
+        self._group = packages.hub_group(self._arn.group, self._arn.account)
 
     def note(self) -> None:
         """Write down a decision on a package of which there is no copy."""
@@ -162,7 +166,7 @@ class _Run:
         self._note("")
         self._save(replace(record, seen=self._decision))
 
-    def work(self, task: core.Task) -> None:
+    def work(self, task: progress.Task) -> None:
         """Claim the package, carry the task out, and give the claim back whatever happens."""
         record, now = self._entry.record, self._use.clock()
         first = record.started is None
@@ -196,31 +200,31 @@ class _Run:
         request, copied = self._copied_request()
         digest = self._digest(request, copied)
         metadata = {
-            core.FOLDER_KEY: self._folder,
-            core.SOURCE_KEY: self._arn.text[:256],
-            core.DIGEST_KEY: digest,
+            names.FOLDER_KEY: self._folder,
+            names.SOURCE_KEY: self._arn.text[:256],
+            names.DIGEST_KEY: digest,
             **self._decision.metadata,
         }
         request |= {
             "ModelPackageGroupName": group,
-            "ModelApprovalStatus": core.PENDING,
-            "CustomerMetadataProperties": core.customer_metadata(
+            "ModelApprovalStatus": names.PENDING,
+            "CustomerMetadataProperties": contents.customer_metadata(
                 request.get("CustomerMetadataProperties", {}), metadata
             ),
-            "ClientToken": core.client_token(self._arn, self._package["CreationTime"]),
+            "ClientToken": packages.client_token(self._arn, self._package["CreationTime"]),
         }
         record = replace(self._entry.record, artifacts=copied, digest=digest)
         package = record.package or (None if first_attempt else self._find())
         made = package is None
         package = package or use.registry.create(request)
         self._save(replace(record, package=package))
-        ours = core.PackageArn.parse(package)
+        ours = packages.PackageArn.parse(package)
         if ours is None:
             raise PromotionError(f"SageMaker names the copy of {self._arn.text} {package}, which is not a version.")
-        use.ledger.publish(ours, core.promoted_text(package, request, copied, digest))
+        use.ledger.publish(ours, packages.promoted_text(package, request, copied, digest))
         if made and first_attempt:
             text = self._decision.sentence(self._arn.account)
-            use.registry.update(package, {"ModelApprovalStatus": core.PENDING, "ApprovalDescription": text})
+            use.registry.update(package, {"ModelApprovalStatus": names.PENDING, "ApprovalDescription": text})
         else:
             self._bring_up_to_date(package)
         card = cards.Promoted(
@@ -240,8 +244,8 @@ class _Run:
         """Let the ML engineer decide anew on a copy that nothing vouches for: its files may be replaced now."""
         record, text = self._entry.record, self._decision.sentence(self._arn.account)
         hub = self._use.registry.describe(record.package) if record.package else None
-        if record.package and hub and hub.get("ModelApprovalStatus") == core.APPROVED:
-            pending = {"ModelApprovalStatus": core.PENDING, "ApprovalDescription": text}
+        if record.package and hub and hub.get("ModelApprovalStatus") == names.APPROVED:
+            pending = {"ModelApprovalStatus": names.PENDING, "ApprovalDescription": text}
             self._use.registry.update(record.package, pending)
         self._save(replace(record, complete=False))
 
@@ -249,24 +253,23 @@ class _Run:
         """Copy images and artifacts, and return the request that names the copies, and the copies."""
         use = self._use
         request = use.registry.carried(self._package)
-        moved = {
-            image: use.images.copy(image, digest, self._arn.account) for image, digest in core.images(request).items()
-        }
+        images = contents.images(request).items()
+        moved = {image: use.images.copy(image, digest, self._arn.account) for image, digest in images}
         targets: dict[Location, Location] = {}
         copied: list[Copied] = []
-        for reference in core.references(request, self._package, self._arn.bucket):
-            target = core.target_of(reference.location, bucket=use.bucket, folder=self._folder)
+        for reference in contents.references(request, self._package, self._arn.bucket):
+            target = contents.target_of(reference.location, bucket=use.bucket, folder=self._folder)
             copies = use.artifacts.copy(reference, target, owner=self._arn.account)
             if copies:
                 targets[reference.location] = target
                 copied += copies
-        return core.with_images(core.with_copies(request, targets), moved), tuple(copied)
+        return contents.with_images(contents.with_copies(request, targets), moved), tuple(copied)
 
     @staticmethod
     def _digest(request: Mapping[str, Any], copied: tuple[Copied, ...]) -> str:
-        return core.canonical_digest(
+        return contents.canonical_digest(
             {
-                "images": core.images(request),
+                "images": contents.images(request),
                 "artifacts": [[entry.source, entry.size, entry.checksum or entry.etag] for entry in copied],
             }
         )
@@ -295,7 +298,7 @@ class _Run:
             logger.warning("%s, the copy of %s, was deleted: nothing to change", package, self._arn.text)
             return
         record = self._entry.record
-        reflection = core.reflect(self._decision, self._arn.account, hub, record)
+        reflection = progress.reflect(self._decision, self._arn.account, hub, record)
         self._use.registry.update(package, reflection.changes)
         self._entry = replace(self._entry, record=replace(record, withdrawn=reflection.withdrawn))
 
@@ -333,7 +336,7 @@ class _Run:
 
     def _hand_over(self, err: OutOfTimeError) -> None:
         record = self._entry.record
-        if record.handovers >= core.HANDOVERS_MAX:
+        if record.handovers >= progress.HANDOVERS_MAX:
             self._release()
             raise PromotionError(
                 f"{self._arn.text} is not promoted after {record.handovers} invocations ({err}): it does not advance. "

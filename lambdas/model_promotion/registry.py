@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.exceptions import ClientError
 
-from lambdas.model_promotion import core
+from lambdas.model_promotion import contents, packages
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
@@ -41,17 +41,17 @@ class Registry:
             if _is_missing(err):
                 return None
             if err.response["Error"]["Code"].startswith("AccessDenied") and "kms:" in str(err):
-                raise core.own_key_refused(arn) from err
+                raise contents.own_key_refused(arn) from err
             raise
         if "SecurityConfig" in answer:
-            raise core.own_key_refused(arn)
+            raise contents.own_key_refused(arn)
         answer.pop("ResponseMetadata", None)
         return answer
 
     def carried(self, package: Mapping[str, Any]) -> dict[str, Any]:
         """Return what CreateModelPackage takes of a described package."""
         operation = self._client.meta.service_model.operation_model("CreateModelPackage")
-        return core.carried(package, operation.input_shape)
+        return contents.carried(package, operation.input_shape)
 
     def ensure_group(self, arn: str, description: str, tags: Mapping[str, str]) -> None:
         """Create a group unless it exists, and give it the policy and the tags it has to have."""
@@ -67,7 +67,7 @@ class Registry:
             if entries:
                 self._client.add_tags(ResourceArn=arn, Tags=entries)
         if self._readers:
-            policy = core.group_policy(arn, self._readers)
+            policy = packages.group_policy(arn, self._readers)
             self._client.put_model_package_group_policy(ModelPackageGroupName=name, ResourcePolicy=policy)
 
     def create(self, request: Mapping[str, Any]) -> str:
@@ -82,7 +82,7 @@ class Registry:
 
         Args:
             group: The hub's group.
-            folder: What `core.folder` returned for the original.
+            folder: What `packages.folder` returned for the original.
             since: Unix time of the first attempt.
         """
         after = datetime.fromtimestamp(since - _SKEW_S, UTC)
@@ -97,7 +97,7 @@ class Registry:
             raise
         for arn in arns:
             package = self.describe(arn)
-            if package and core.is_copy_of(package, folder):
+            if package and contents.is_copy_of(package, folder):
                 return arn
         return None
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from foundation.registry import AUDIT_COLUMNS, AUDIT_PREFIX
+from foundation.registry.audit_trail import AUDIT_COLUMNS
 from lambdas.bundling import asset_key
 from lambdas.model_promotion.audit import Verdict
-from lambdas.model_promotion.core import Copied, Decision, PackageArn, promoted_key
+from lambdas.model_promotion.decisions import Decision
+from lambdas.model_promotion.names import AUDIT_PREFIX
+from lambdas.model_promotion.packages import Copied, PackageArn, promoted_key
 from tests.hub import ACCOUNT, DEPLOYMENT_ACCOUNTS, DEPLOYMENT_OU, ORGANIZATION, OU_PATH, REGION, hub_assembly
 from tests.policy import Launch, allows
 

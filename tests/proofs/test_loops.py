@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from lambdas.bucket_emptier.core import MAX_ROUNDS
-from lambdas.model_promotion.core import HANDOVERS_MAX
+from lambdas.model_promotion.progress import HANDOVERS_MAX
 from lambdas.portfolio_share.core import DEADLINE_S
 from portfolios.stack import LOOK_AGAIN
 from tests.hub import REGION

@@ -15,6 +15,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_codebuild as codebuild
 from constructs import Construct
 
+from lambdas.model_promotion.names import PACKAGES_PREFIX, PROMOTED_PREFIX
 from products.shared import names, template
 from products.shared.delivery import BUILD_IMAGE
 from products.shared.logs import encrypted_log_group
@@ -37,10 +38,9 @@ REPORTS: Final = "reports/*"
 _STAGE_MINUTES: Final = 480  # a deployment waits for shifted traffic; CodePipeline's build actions end after 8 hours
 _RENDER_MINUTES: Final = 30
 _REGISTRY: Final = "ml-platform-registry-${AWS::AccountId}-${AWS::Region}"
-_MODELS: Final = "packages/${ModelPackageGroup}/*"
-_PROMOTED: Final = "promoted/${ModelPackageGroup}/*"
-"""Keys of the models of the project's group, and of what their packages were promoted as; the group comes first in them
-(lambdas/model_promotion/core.py)."""
+_MODELS: Final = f"{PACKAGES_PREFIX}${{ModelPackageGroup}}/*"
+_PROMOTED: Final = f"{PROMOTED_PREFIX}${{ModelPackageGroup}}/*"
+"""Keys of the models of the project's group, and of what their packages were promoted as."""
 
 _GROUP_ARNS: Final = (
     template.arn("sagemaker", "model-package-group/${ModelPackageGroup}"),

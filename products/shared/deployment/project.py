@@ -13,6 +13,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from lambdas.model_promotion.names import APPROVED, MODEL_EVENT, MODEL_SOURCE
 from products.shared import custom_resources, names, seed_code, template
 from products.shared.deployment.builds import (
     CARD_ARNS,
@@ -221,11 +222,11 @@ class DeploymentProject(Construct):
             # "SageMaker Model package state change" in
             # https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
             event_pattern={
-                "source": ["aws.sagemaker"],
-                "detail-type": ["SageMaker Model Package State Change"],
+                "source": [MODEL_SOURCE],
+                "detail-type": [MODEL_EVENT],
                 "detail": {
                     "ModelPackageGroupName": [cdk.Fn.ref("ModelPackageGroup")],
-                    "ModelApprovalStatus": ["Approved"],
+                    "ModelApprovalStatus": [APPROVED],
                 },
             },
             targets=[

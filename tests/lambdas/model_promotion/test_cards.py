@@ -9,7 +9,7 @@ from cfnlint.jsonschema import CfnTemplateValidator
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from lambdas.model_promotion import cards
-from lambdas.model_promotion.core import Decision
+from lambdas.model_promotion.decisions import Decision
 from tests.lambdas.model_promotion.cloud import DEV, HUB, REGION, model
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import pytest
 
-from lambdas.model_promotion import core
+from lambdas.model_promotion import contents, packages
 from products.shared import names
 from tests.lambdas.model_promotion.cloud import BUCKET, DEV, HUB, IMAGES, PROD, REGION, Cloud, model, put_artifacts
 
@@ -68,7 +68,7 @@ CREATE: Any = (
 TEXTS = {
     ".".join(path): path
     for path, _ in fields(CREATE)
-    if path[0] not in DESCRIBES and OWN in json.dumps(core.carried(nested(path, f"s3://{OWN}/x"), CREATE))
+    if path[0] not in DESCRIBES and OWN in json.dumps(contents.carried(nested(path, f"s3://{OWN}/x"), CREATE))
 }
 """Everything in which a request may name a place."""
 
@@ -168,7 +168,7 @@ def test_the_project_follows_from_the_group_as_the_products_name_it() -> None:
         group, bucket = names.PROJECT_PIPELINE, names.PROJECT_BUCKET
         for key, value in values.items():
             group, bucket = (text.replace(f"${{{key}}}", value) for text in (group, bucket))
-        arn = core.PackageArn.parse(f"arn:aws:sagemaker:{REGION}:{DEV}:model-package/{group}/1")
+        arn = packages.PackageArn.parse(f"arn:aws:sagemaker:{REGION}:{DEV}:model-package/{group}/1")
         assert arn
         assert arn.bucket == bucket
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lambdas.model_promotion.core import OutOfTimeError, PromotionError
+from lambdas.model_promotion.errors import OutOfTimeError, PromotionError
 from lambdas.model_promotion.images import Image, Images, download
 from tests.lambdas.model_promotion.cloud import DEV, HUB, REGION, REPOSITORY, Cloud
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.model import DenormalizedStructureBuilder
 
-from lambdas.model_promotion import core
+from lambdas.model_promotion import contents, packages
 from tests.lambdas.model_promotion.cloud import BUCKET, DEV, HUB, KEY, PROD, REGION, Cloud, model, put_artifacts
 
 if TYPE_CHECKING:
@@ -183,16 +183,16 @@ def test_fifty_entries_of_metadata_all_survive(cloud: Cloud, function: Function)
 
 def test_the_longest_names_fit() -> None:
     group = "a" * 32 + "-p-" + "b" * 14
-    arn = core.PackageArn.parse(f"arn:aws:sagemaker:{REGION}:{DEV}:model-package/{group}/1")
+    arn = packages.PackageArn.parse(f"arn:aws:sagemaker:{REGION}:{DEV}:model-package/{group}/1")
     assert arn
     assert arn.bucket == f"mlp-p-{'b' * 14}-{DEV}-{REGION}"
-    assert len(core.hub_group(group, DEV)) <= 63
+    assert len(packages.hub_group(group, DEV)) <= 63
 
 
 def test_long_places_stay_apart_and_fit_into_metadata() -> None:
     folder = f"{'g' * 62}/12-20261120T101500Z"
-    places = [core.Location(bucket=SOURCE, key=f"{stem * 300}/model.tar.gz") for stem in ("x", "y", "z")]
-    targets = {core.target_of(place, bucket=BUCKET, folder=folder).uri for place in places}
+    places = [contents.Location(bucket=SOURCE, key=f"{stem * 300}/model.tar.gz") for stem in ("x", "y", "z")]
+    targets = {contents.target_of(place, bucket=BUCKET, folder=folder).uri for place in places}
     assert len(targets) == len(places)
     assert max(map(len, targets)) <= 256
     assert all(uri.endswith("/model.tar.gz") for uri in targets)
@@ -211,7 +211,7 @@ def test_long_places_stay_apart_and_fit_into_metadata() -> None:
     ],
 )
 def test_places_are_read_in_every_form_that_sagemaker_takes(text: str, place: tuple[str, str] | None) -> None:
-    found = core.Location.parse(text)
+    found = contents.Location.parse(text)
     assert (found and (found.bucket, found.key)) == place
 
 
@@ -228,8 +228,8 @@ def test_a_field_that_sagemaker_gets_later_is_carried_once_botocore_knows_it() -
         .build_model()
     )
     package = {"Task": "OTHER", "Provenance": {"Signature": "x", "SignedAt": 1}, "ModelPackageArn": "arn"}
-    assert core.carried(package, known) == {"Task": "OTHER"}
-    assert core.carried(package, later) == {"Task": "OTHER", "Provenance": {"Signature": "x"}}
+    assert contents.carried(package, known) == {"Task": "OTHER"}
+    assert contents.carried(package, later) == {"Task": "OTHER", "Provenance": {"Signature": "x"}}
 
 
 def test_an_account_cannot_speak_for_another_one(
