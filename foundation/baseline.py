@@ -18,7 +18,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 
-from foundation.launch_role import BOUNDARY_ARN
+from foundation.boundary import BOUNDARY_ARN
 from products.shared import names
 from products.shared.findings import acknowledge
 from products.shared.functions import PlatformFunction, add_function, platform_logs

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE, substituted, wildcard_finding
+from foundation.policy_documents import substituted, wildcard_finding
 from products.shared import names
 from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from aws_cdk import CfnCondition
+
+BOUNDARY_ARN: Final = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{names.BOUNDARY_POLICY}"
+"""ARN of the boundary, as text for ``Fn::Sub``."""
 
 _ACCOUNT: Final = "arn:${AWS::Partition}:%s:*:${AWS::AccountId}:%s"
 _PRODUCT_ROLES: Final = (
@@ -253,7 +256,7 @@ def document(*, catalog: str) -> dict[str, Any]:
                 "Effect": "Deny",
                 "Action": ["kms:CreateGrant", "kms:Decrypt"],
                 "Resource": "*",
-                "Condition": {"StringEquals": {f"aws:ResourceTag/{BASELINE_TAG}": BASELINE_TAG_VALUE}},
+                "Condition": {"StringEquals": {f"aws:ResourceTag/{names.COMPONENT_TAG}": names.BASELINE_COMPONENT}},
             },
             # What goes to production is decided by governance officers, who have no role of a product.
             {

@@ -16,13 +16,7 @@ from constructs import Construct
 
 from foundation.caller_permissions import bare, needed_actions
 from foundation.handler_permissions import resource_kinds
-from foundation.launch_role import (
-    BASELINE_TAG,
-    BASELINE_TAG_VALUE,
-    documents,
-    substituted,
-    wildcard_finding,
-)
+from foundation.policy_documents import documents, substituted, wildcard_finding
 from lambdas.model_promotion.names import PACKAGES_PREFIX
 from products.shared import names
 from products.shared.findings import acknowledge
@@ -102,7 +96,7 @@ CONDITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     # (extras() keeps stacks from importing).
     "kms:TagResource": {
         "StringEqualsIfExists": {REQUEST_TAG: TAG_VARIABLE, RESOURCE_TAG: TAG_VARIABLE},
-        "StringNotEquals": {f"aws:ResourceTag/{BASELINE_TAG}": BASELINE_TAG_VALUE},
+        "StringNotEquals": {f"aws:ResourceTag/{names.COMPONENT_TAG}": names.BASELINE_COMPONENT},
         **_VIA_CLOUDFORMATION,
     },
     "kms:UntagResource": _IS_OWN | _KEEPS_TAG,
@@ -368,7 +362,7 @@ class DeployRole(Construct):
             max_session_duration=3600,  # the longest for a role assumed by a role; stacks go on with their own role
             assume_role_policy_document=substituted(trust(hub_account_id)),
             managed_policy_arns=[policy.ref for policy in policies],
-            tags=[CfnTag(key=BASELINE_TAG, value=BASELINE_TAG_VALUE)],
+            tags=[CfnTag(key=names.COMPONENT_TAG, value=names.BASELINE_COMPONENT)],
         )
         for resource in (*policies, role):
             resource.cfn_options.condition = condition

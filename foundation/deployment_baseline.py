@@ -15,7 +15,6 @@ from foundation.deploy_role import DeployRole
 from foundation.deployment_boundary import DeploymentBoundary
 from foundation.forwarding import forward_alarms
 from foundation.hub_stack import HubStack
-from foundation.launch_role import BASELINE_TAG, BASELINE_TAG_VALUE
 from foundation.stack_set import roll_out
 from products.shared import names
 from products.shared.findings import acknowledge
@@ -51,7 +50,7 @@ class DeploymentBaselineTemplate(sc.ProductStack):
         add_bucket_emptier(baseline)
         forward_alarms(baseline)
         self._let_apis_write_logs()
-        Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
+        Tags.of(self).add(names.COMPONENT_TAG, names.BASELINE_COMPONENT)
 
     def _let_apis_write_logs(self) -> None:
         """Set the one role per account and region with which API Gateway writes the logs of every REST API."""

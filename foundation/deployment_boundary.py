@@ -23,7 +23,7 @@ from foundation.deploy_role import (
     TAG_VARIABLE,
     place,
 )
-from foundation.launch_role import substituted, wildcard_finding
+from foundation.policy_documents import substituted, wildcard_finding
 from products.shared import names
 from products.shared.findings import acknowledge
 

@@ -14,13 +14,10 @@ from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
 from foundation.deployment_teardown import add_deployment_teardown
 from foundation.hub_stack import HubStack
-from foundation.launch_role import (
-    BASELINE_TAG,
-    BASELINE_TAG_VALUE,
-    HUB,
-    LaunchRole,
-    launched_templates,
-)
+from foundation.launch_policy import launched_templates
+from foundation.launch_role import LaunchRole
+from foundation.launch_scopes import HUB
+from products.shared import names
 from products.shared.alerts import AlertTopic
 
 if TYPE_CHECKING:
@@ -64,4 +61,4 @@ class HubBaselineStack(HubStack):
         add_bucket_emptier(baseline)
         add_preflight(baseline)
         add_deployment_teardown(baseline, regions=settings.regions)
-        Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
+        Tags.of(self).add(names.COMPONENT_TAG, names.BASELINE_COMPONENT)

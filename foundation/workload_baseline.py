@@ -14,12 +14,8 @@ from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
 from foundation.forwarding import forward_alarms, forward_to_hub
 from foundation.hub_stack import HubStack
-from foundation.launch_role import (
-    BASELINE_TAG,
-    BASELINE_TAG_VALUE,
-    LaunchRole,
-    launched_templates,
-)
+from foundation.launch_policy import launched_templates
+from foundation.launch_role import LaunchRole
 from foundation.stack_set import roll_out
 from lambdas.model_promotion.names import DECISIONS, MODEL_EVENT, MODEL_SOURCE
 from portfolios.catalog import PORTFOLIOS
@@ -75,7 +71,7 @@ class BaselineTemplate(sc.ProductStack):
         add_preflight(baseline)
         self._forward_decisions(baseline)
         forward_alarms(baseline)
-        Tags.of(self).add(BASELINE_TAG, BASELINE_TAG_VALUE)
+        Tags.of(self).add(names.COMPONENT_TAG, names.BASELINE_COMPONENT)
 
     def _add_enable_projects(self, baseline: Baseline) -> None:
         parameter = names.contract_parameter("connection-arn")

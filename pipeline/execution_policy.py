@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from foundation.caller_permissions import needs
 from foundation.handler_permissions import resource_kinds
+from foundation.policy_documents import MANAGED_POLICY_MAX
 from foundation.settings import HubSettings, SettingsError
 from products.shared import names
 
@@ -136,8 +137,6 @@ ACTION_RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Resources of single actions that differ from those of their service."""
 
-_POLICY_MAX: Final = 6144  # characters of a managed policy without white space (IAM quotas)
-
 
 class ExecutionPolicyError(Exception):
     """The policies cannot be derived from what the hub's stacks take."""
@@ -182,7 +181,7 @@ def documents(account_id: str, partition: str) -> list[dict[str, Any]]:
     """Return the policy documents, each within the size of a managed policy."""
     parts: list[list[dict[str, Any]]] = [[]]
     for statement in _pieces(statements(account_id, partition)):
-        if _size([*parts[-1], statement]) > _POLICY_MAX:
+        if _size([*parts[-1], statement]) > MANAGED_POLICY_MAX:
             parts.append([])
         parts[-1].append(statement)
     return [_document(part) for part in parts]

@@ -9,10 +9,10 @@ from aws_cdk import Environment, Stage, Tags
 from foundation.artifacts import ArtifactsStack
 from foundation.deployment_baseline import DeploymentBaselineStack
 from foundation.hub_baseline import HubBaselineStack
-from foundation.launch_role import BASELINE_TAG, HUB_TAG_VALUE
 from foundation.registry.stack import RegistryStack
 from foundation.workload_baseline import WorkloadBaselineStack
 from portfolios.stack import PortfoliosStack
+from products.shared import names
 
 if TYPE_CHECKING:
     from constructs import Construct
@@ -86,6 +86,6 @@ def tag_resources(scope: Construct, settings: HubSettings) -> None:
     Ids of keys are generated, so this mark is what keeps the launch role of the hub from them. A baseline has its own
     value of the tag, which is closer to its keys and therefore wins.
     """
-    Tags.of(scope).add(BASELINE_TAG, HUB_TAG_VALUE, include_resource_types=["AWS::KMS::Key"])
+    Tags.of(scope).add(names.COMPONENT_TAG, names.HUB_COMPONENT, include_resource_types=["AWS::KMS::Key"])
     for key, value in settings.tags.items():
         Tags.of(scope).add(key, value)

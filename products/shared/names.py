@@ -45,6 +45,11 @@ DEPLOY_ROLE: Final = "ml-platform-deploy"
 
 DEPLOYMENT_BOUNDARY_POLICY: Final = "ml-platform-deployment-boundary"
 
+COMPONENT_TAG: Final = "ml-platform:component"
+BASELINE_COMPONENT: Final = "baseline"
+HUB_COMPONENT: Final = "hub"
+"""Tag of the platform's own resources, and its values: everything in a baseline, and the other keys of the hub."""
+
 DEPLOYMENT_TAG: Final = "ml-platform-deployment"
 """Tag of roles and sessions that says which stage of which project they work for, e.g. ``p-abc123-prod``.
 

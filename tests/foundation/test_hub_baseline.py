@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from foundation.launch_role import HUB
+from foundation.launch_scopes import HUB
 from lambdas.bundling import asset_key
 from products.shared import names
 from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, TWO_REGIONS, Assembly, hub_assembly, synthesise

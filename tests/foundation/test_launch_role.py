@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from foundation import boundary, launch_role
+from foundation import boundary, launch_policy, launch_scopes, policy_documents
 from foundation.caller_permissions import bare, needed_actions
 from foundation.handler_permissions import SchemaError, resource_kinds, resource_types
-from foundation.launch_role import WORKLOADS, AccountKind, LaunchRoleError, launched_templates
+from foundation.launch_policy import LaunchRoleError, launched_templates
+from foundation.launch_scopes import WORKLOADS, AccountKind
+from foundation.policy_documents import PolicyError
 from tests.policy import allows
 from tests.products.launches import CATALOG
 
@@ -56,11 +58,11 @@ class Kind:
 
     @cached_property
     def statements(self) -> list[dict[str, Any]]:
-        statements: list[dict[str, Any]] = filled(launch_role.statements(self.templates, HUB, self.account))
+        statements: list[dict[str, Any]] = filled(launch_policy.statements(self.templates, HUB, self.account))
         return statements
 
 
-KINDS = {"workloads": Kind(in_hub=False, account=WORKLOADS), "hub": Kind(in_hub=True, account=launch_role.HUB)}
+KINDS = {"workloads": Kind(in_hub=False, account=WORKLOADS), "hub": Kind(in_hub=True, account=launch_scopes.HUB)}
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
@@ -89,7 +91,7 @@ def ceiling() -> list[dict[str, Any]]:
 @every_kind
 def test_what_templates_take_is_granted_and_nothing_else(kind: Kind) -> None:
     granted = {action for statement in kind.statements for action in statement["Action"]}
-    extra = {action for entry in launch_role.extras(HUB) for action in entry.actions}
+    extra = {action for entry in launch_scopes.extras(HUB) for action in entry.actions}
     assert granted - extra == set(needed_actions(kind.templates)) - extra
 
 
@@ -119,10 +121,10 @@ def launch_actions(statement: dict[str, Any]) -> list[str]:
 
 @every_kind
 def test_the_documents_fit_into_iams_limits(kind: Kind) -> None:
-    documents = launch_role.documents(launch_role.statements(kind.templates, HUB, kind.account))
-    assert len(documents) <= launch_role.ATTACHED_POLICIES_MAX
+    documents = policy_documents.documents(launch_policy.statements(kind.templates, HUB, kind.account))
+    assert len(documents) <= policy_documents.ATTACHED_POLICIES_MAX
     for document in [*documents, boundary.document(catalog=CATALOG)]:
-        assert len(json.dumps(document, separators=(",", ":"))) <= launch_role.MANAGED_POLICY_MAX
+        assert len(json.dumps(document, separators=(",", ":"))) <= policy_documents.MANAGED_POLICY_MAX
 
 
 def test_what_a_release_takes_is_covered_as_soon_as_there_is_one(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_what_a_release_takes_is_covered_as_soon_as_there_is_one(tmp_path: Path)
     assert "ec2:DescribeVpcs" in needed_actions(launched_templates(tmp_path, in_hub=False))
     assert "sqs:CreateQueue" in needed_actions(launched_templates(tmp_path, in_hub=False))
     assert launched_templates(tmp_path / "none", in_hub=False) == []
-    assert resource_types(launch_role.released_templates(tmp_path)) == {"AWS::SQS::Queue"}
+    assert resource_types(launch_policy.released_templates(tmp_path)) == {"AWS::SQS::Queue"}
 
 
 def test_each_kind_of_account_gets_a_role_for_the_products_that_are_launched_there(tmp_path: Path) -> None:
@@ -151,22 +153,22 @@ def _release(products: Path, product: str, template: dict[str, Any]) -> None:
 
 def test_a_type_that_nobody_scoped_stops_the_synthesis_with_what_to_do() -> None:
     with pytest.raises(LaunchRoleError, match=r"is needed for AWS::EC2::Instance.*SCOPES"):
-        launch_role.statements([bare(["AWS::EC2::Instance"])], HUB)
+        launch_policy.statements([bare(["AWS::EC2::Instance"])], HUB)
     with pytest.raises(SchemaError, match="no schema for 'AWS::No::Such'"):
-        launch_role.statements([bare(["AWS::No::Such"])], HUB)
+        launch_policy.statements([bare(["AWS::No::Such"])], HUB)
 
 
 def test_an_action_that_iam_does_not_know_must_be_respelt_or_excepted() -> None:
     with pytest.raises(LaunchRoleError, match="SPELT"):
-        launch_role.scopes_of("s3:REST.PUT.OBJECT", ["AWS::Logs::LogGroup"])
+        launch_policy.scopes_of("s3:REST.PUT.OBJECT", ["AWS::Logs::LogGroup"])
 
 
 def test_too_many_statements_for_one_role_are_refused() -> None:
     big = [{"Effect": "Allow", "Action": ["x" * 5000], "Resource": ["*"]}] * 11
-    with pytest.raises(LaunchRoleError, match="needs 11 managed policies"):
-        launch_role.documents(big)
-    with pytest.raises(LaunchRoleError, match="split its entry"):
-        launch_role.documents([{"Effect": "Allow", "Action": ["x" * 7000], "Resource": ["*"]}])
+    with pytest.raises(PolicyError, match="need 11 managed policies"):
+        policy_documents.documents(big)
+    with pytest.raises(PolicyError, match="takes 6144: split it"):
+        policy_documents.documents([{"Effect": "Allow", "Action": ["x" * 7000], "Resource": ["*"]}])
 
 
 # ---- what a launch does ----

@@ -12,7 +12,7 @@ from aws_cdk import App
 from cdk_nag import AwsSolutionsChecks
 
 from foundation.boundary import document
-from foundation.launch_role import released_templates
+from foundation.launch_policy import released_templates
 from foundation.settings import SAMPLE, HubSettings
 from foundation.workload_baseline import WorkloadBaselineStack
 from lambdas.bundling import asset_key, bundles

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from foundation import launch_role
+from foundation import launch_policy, launch_scopes
 from foundation.caller_permissions import EXCEPTIONS, SPELT, Need, needs
 from foundation.handler_permissions import PHASES, handlers, tag_permissions
 from portfolios.catalog import products_of_the_hub
@@ -145,7 +145,7 @@ def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
 
 def acting(gathered: Gathered) -> Iterator[Acting]:
     """Yield every template with the role that makes it."""
-    released = {in_hub: launch_role.launched_templates(in_hub=in_hub) for in_hub in (False, True)}
+    released = {in_hub: launch_policy.launched_templates(in_hub=in_hub) for in_hub in (False, True)}
     ceiling = next(p.statements for p in gathered.policies if p.kind == "boundary" and p.account == DEPLOYMENT)
     boundary = Role(ceiling, is_boundary=True)
 
@@ -168,8 +168,8 @@ def acting(gathered: Gathered) -> Iterator[Acting]:
             yield Acting("launch role", deployed, (role(where),))
         elif deployed.origin == "code":  # the launch role as it is once this is released
             in_hub = deployed.product in products_of_the_hub()
-            kind = launch_role.HUB if in_hub else launch_role.WORKLOADS
-            derived = launch_role.statements([*released[in_hub], deployed.template], HUB, kind)
+            kind = launch_scopes.HUB if in_hub else launch_scopes.WORKLOADS
+            derived = launch_policy.statements([*released[in_hub], deployed.template], HUB, kind)
             yield Acting("launch role", deployed, (Role(_filled(derived, HUB if in_hub else WORKLOAD)),))
 
 

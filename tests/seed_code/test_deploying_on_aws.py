@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from foundation import deploy_role, deployment_boundary
-from foundation.launch_role import documents
+from foundation.policy_documents import documents
 from products.shared import names
 from tests.promoted import write_record
 from tests.rehearsal.cloud import harness
