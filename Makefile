@@ -49,8 +49,9 @@ ifdef ORGANIZATION
 e2e: environments
 	@.venv/bin/python -m tests.e2e.organization '$(ORGANIZATION)' $(E2E)
 else
-e2e: .venv-e2e/.ready  ## Launch released templates in a real account, or walk a whole organisation (ORGANIZATION=file): costs money (tests/e2e/README.md)
-	@.venv-e2e/bin/taskcat test run --project-root products --input-file ../tests/e2e/taskcat.yml --output-directory build/e2e $(E2E)
+e2e: .venv/.ready .venv-e2e/.ready  ## Launch released templates in a real account, or walk a whole organisation (ORGANIZATION=file): costs money (tests/e2e/README.md)
+	@.venv/bin/python -m tests.e2e.taskcat build/e2e/taskcat.yml
+	@.venv-e2e/bin/taskcat test run --project-root products --input-file ../build/e2e/taskcat.yml --output-directory build/e2e $(E2E)
 endif
 
 clean:  ## Remove everything that was generated, environments included

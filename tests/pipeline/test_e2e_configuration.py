@@ -7,13 +7,13 @@ import re
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from products.releases import TEMPLATE, load_catalog
+from tests.e2e.taskcat import configuration
 from tests.pipeline.product_repository import ROOT
 
 FOLDER: Final = ROOT / "tests" / "e2e"
-TESTS: Final[dict[str, Any]] = yaml.safe_load((FOLDER / "taskcat.yml").read_text(encoding="utf-8"))["tests"]
+TESTS: Final[dict[str, Any]] = configuration()["tests"]
 NEWEST: Final = {id_: product.newest for id_, product in load_catalog(ROOT).products.items()}
 FROM_ACCOUNT: Final = re.compile(r"\$\[taskcat_ssm_(.+)\]")
 each_test = pytest.mark.parametrize("product", sorted(TESTS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from products.answers import all_answers
 from tests.policy import Launch
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ SSM = {
     "/ml-platform/v1/hub-account-id": HUB,
     "/ml-platform/v1/artifact-bucket": f"ml-platform-artifacts-{HUB}-eu-west-1",
 }
-CONNECTION = "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0000-4000-8000-000000000001"
 CATALOG = "acme-platform/ml-catalog"
 """Repository of the catalog itself."""
 
@@ -34,62 +34,14 @@ def network(account: str, region: str, *, vpc_only: bool = True) -> dict[str, st
     }
 
 
-DOMAIN = {
-    "DomainName": "claims-lab",
-    "VpcId": "vpc-1",
-    "SubnetIds": "subnet-1,subnet-2",
-    "CostCenter": "ml-1000",
-    "Owner": "claims-analytics",
-}
-TRAIN = {
-    "SageMakerProjectName": "churn",
-    "SageMakerProjectId": "p-aaaaaaaaaaaa",
-    "DataUri": "s3://sales-lake/churn/2026/",
-    "Label": "churned",
-    "Repository": "acme-ml/churn",
-    "ConnectionArn": CONNECTION,
-    "CostCenter": "ml-1000",
-}
-TEST_ACCOUNT, PROD_ACCOUNT = "222233334444", "333344445555"
-GROUP = "churn-p-abc123def456-555566667777"
-DEPLOY = {
-    "SageMakerProjectName": "churn",
-    "SageMakerProjectId": "p-aaaaaaaaaaaa",
-    "ModelPackageGroup": GROUP,
-    "TestAccountId": TEST_ACCOUNT,
-    "ProdAccountId": PROD_ACCOUNT,
-    "ProdRegion": "eu-central-1",
-    "Repository": "acme-ml/churn-deployment",
-    "ConnectionArn": CONNECTION,
-    "ApproverEmail": "governance@example.com",
-    "CostCenter": "ml-1000",
-}
-BATCH = DEPLOY | {"InputUriTest": "s3://sales-lake/churn/test/", "InputUriProd": "s3://sales-lake/churn/prod/"}
-_LONGEST_PROJECT = {"SageMakerProjectName": "n" * 32, "SageMakerProjectId": "p-" + "a" * 14}
-_LONGEST_DEPLOYMENT = _LONGEST_PROJECT | {
-    "ModelPackageGroup": "g" * 63,
-    "TestRegion": "ap-southeast-1",
-    "ProdRegion": "ap-southeast-1",
-    "ApproverEmail": f"{'a' * 240}@example.com",
-    "CostCenter": "c" * 64,
-}
-ORDINARY: Mapping[str, Mapping[str, str]] = {
-    "sagemaker-domain": DOMAIN,
-    "train-s3": TRAIN,
-    "deploy-realtime": DEPLOY | {"ShadowHours": "24"},
-    "deploy-batch": BATCH,
-}
-LONGEST: Mapping[str, Mapping[str, str]] = {
-    "sagemaker-domain": DOMAIN
-    | {
-        "DomainName": "d" * 20,
-        "SubnetIds": ",".join(f"subnet-{number:017}" for number in range(16)),  # the most that a domain may have
-        "Repositories": f"acme-ml/{'r' * 91},acme-ml/{'s' * 92}",
-    },
-    "train-s3": TRAIN | _LONGEST_PROJECT,
-    "deploy-realtime": DEPLOY | _LONGEST_DEPLOYMENT | {"ShadowHours": "336"},
-    "deploy-batch": BATCH | _LONGEST_DEPLOYMENT,
-}
+ANSWERS = all_answers()
+ORDINARY: Mapping[str, Mapping[str, str]] = {product: found.ordinary for product, found in ANSWERS.items()}
+LONGEST: Mapping[str, Mapping[str, str]] = {product: found.longest for product, found in ANSWERS.items()}
+DOMAIN, TRAIN = ORDINARY["sagemaker-domain"], ORDINARY["train-s3"]
+DEPLOY = {question: answer for question, answer in ORDINARY["deploy-realtime"].items() if question != "ShadowHours"}
+BATCH = ORDINARY["deploy-batch"]
+CONNECTION = TRAIN["ConnectionArn"]
+GROUP, TEST_ACCOUNT, PROD_ACCOUNT = (DEPLOY[q] for q in ("ModelPackageGroup", "TestAccountId", "ProdAccountId"))
 LONGEST_REGION = "ap-southeast-1"
 
 

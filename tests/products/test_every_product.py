@@ -18,10 +18,11 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from foundation import boundary
 from pipeline.synthesis import feature_flags, template_bytes
+from portfolios.catalog import PORTFOLIOS
 from products.catalog import PRODUCTS
 from products.shared import names
 from tests.policy import allows
-from tests.products.launches import LONGEST, LONGEST_REGION, ORDINARY, launch
+from tests.products.launches import ANSWERS, LONGEST, LONGEST_REGION, ORDINARY, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 INLINE_POLICIES_MAX = 10_240  # characters per role without white space (IAM quotas)
-COST_TAGS = {
-    "sagemaker-domain": {"CostCenter", "Owner"},
-    "train-s3": {"CostCenter"},
-    "deploy-realtime": {"CostCenter"},
-    "deploy-batch": {"CostCenter"},
-}
 CUSTOM_RESOURCES = {
     "Custom::Preflight": (names.PREFLIGHT_FUNCTION, {"Checks"}),
     "Custom::Deployment": (names.DEPLOYMENT_FUNCTION, {"ProjectId", "Stage", "AccountId", "Region"}),
@@ -135,6 +130,28 @@ def statements(roles: Launch) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def listed(value: Any) -> list[str]:  # noqa: ANN401 (JSON)
     return value if isinstance(value, list) else [value]
+
+
+@every_product
+def test_the_example_answers_fit_the_form(product: type[Any], synth_product: SynthProduct) -> None:
+    declared = synth_product(product)["Parameters"]
+    example = ANSWERS[product.SPEC.id]
+    required = {name for name, parameter in declared.items() if "Default" not in parameter}
+    assert required <= set(example.ordinary) <= set(declared)
+    assert set(example.tags) | set(example.organization) | set(example.longest) <= set(declared)
+    people = {
+        persona for portfolio in PORTFOLIOS if product.SPEC.id in portfolio.products for persona in portfolio.personas
+    }
+    assert example.launched_by in people
+    for answers in (example.ordinary, example.longest):
+        for name, answer in answers.items():
+            parameter = declared[name]
+            if parameter["Type"].startswith("AWS::SSM"):
+                continue  # the form asks for the name of an SSM parameter; the example is the parameter's value
+            assert re.fullmatch(parameter.get("AllowedPattern", ".*"), answer), name
+            assert answer in parameter.get("AllowedValues", [answer]), name
+            assert len(answer) <= parameter.get("MaxLength", len(answer)), name
+            assert parameter["Type"] != "Number" or answer.isdecimal(), name
 
 
 # ---- linters --------------------------------------------------------------------------------------------------------
@@ -307,7 +324,7 @@ def test_every_resource_that_can_be_tagged_carries_the_cost_tags(
             continue
         tags = launched.value(resource["Properties"].get(where, []))
         found = {tag["Key"]: tag["Value"] for tag in tags}
-        assert found.keys() >= COST_TAGS[product.SPEC.id], f"{logical_id} ({resource['Type']}) has {found}"
+        assert found.keys() >= set(ANSWERS[product.SPEC.id].tags), f"{logical_id} ({resource['Type']}) has {found}"
         assert found["CostCenter"] == "ml-1000"
 
 

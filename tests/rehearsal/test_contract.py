@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from products.answers import all_answers
 from products.catalog import PRODUCTS
 from products.releases import load_catalog
 from products.shared import names
-from rehearsal import deployment_steps, domain_steps, training_steps
-from rehearsal.organization import DEV, HUB, REGION, ROOT, Credentials, RehearsalError
+from rehearsal import domain_steps, training_steps
+from rehearsal.organization import DEV, HUB, PROD, REGION, ROOT, TEST, Credentials, RehearsalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,9 @@ def refused(request: Callable[[], object]) -> bool:
     return False
 
 
+ANSWERS = all_answers()
+
+
 # ---- every supported release launches on the current baseline -------------------------------------------------------
 
 
@@ -61,40 +65,37 @@ def release(product_id: str, which: str) -> Release:
     return launchable[0 if which == "oldest" else -1]
 
 
-def answers(platform: World, product_id: str, name: str) -> dict[str, str]:
-    """Return what a person enters into the form of a product, where the form asks for it."""
-    forms = {
-        "sagemaker-domain": {"DomainName": name, "CostCenter": "ml-1000", "Owner": "claims-analytics"},
-        "train-s3": {
-            "SageMakerProjectName": name,
-            "SageMakerProjectId": f"p-{name}",
-            "DataUri": platform.data_uri,
-            "Label": platform.label or "",
-            "Repository": f"data-science/{name}",
-            "CostCenter": "ml-1000",
-        },
+def known(platform: World, name: str) -> Callable[[str], str]:
+    """Return what this organisation knows that example answers leave to it."""
+    known = {
+        "project-name": name,
+        "project-id": f"p-{name}",
+        "data-uri": platform.data_uri,
+        "label": platform.label or "",
+        "model-package-group": "not-trained-yet",
+        "test-account": TEST,
+        "prod-account": PROD,
+        "input-test": "s3://records-of-test/in/",
+        "input-prod": "s3://records-of-prod/in/",
     }
-    deployment = deployment_steps.CHOICES | {
-        "SageMakerProjectName": name,
-        "SageMakerProjectId": f"p-{name}",
-        "ModelPackageGroup": "not-trained-yet",
-        "Repository": f"ml-engineering/{name}",
-        "InputUriTest": "s3://records-of-test/in/",
-        "InputUriProd": "s3://records-of-prod/in/",
-    }
-    return forms.get(product_id, deployment)
+    return lambda what: f"team/{name}" if what.startswith("repository") else known[what]
 
 
 def provision(platform: World, wanted: Release, name: str) -> Provisioned:
-    people = {"sagemaker-domain": platform.lead, "train-s3": platform.data_scientist}
-    who = people.get(wanted.product, platform.ml_engineer)
+    people = {
+        "lead-data-scientist": platform.lead,
+        "data-scientist": platform.data_scientist,
+        "ml-engineer": platform.ml_engineer,
+    }
+    example = ANSWERS[wanted.product]
+    who = people[example.launched_by]
     catalog = platform.client("servicecatalog", who)
     (product,) = (p for p in catalog.search_products()["ProductViewSummaries"] if p["Name"] == wanted.title)
     artifacts = catalog.describe_product(Id=product["ProductId"])["ProvisioningArtifacts"]
     (artifact,) = (a["Id"] for a in artifacts if a["Name"] == str(wanted.version))
     path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
     offered = wanted.template()["Parameters"]
-    chosen = {k: v for k, v in answers(platform, wanted.product, name).items() if k in offered}
+    chosen = {k: v for k, v in example.given(known(platform, name)).items() if k in offered}
     if "Repository" in chosen:
         platform.organization.make_repository(chosen["Repository"])
     record = catalog.provision_product(

@@ -211,7 +211,7 @@ def train(walk: Walk) -> None:
         walk.ledger.add("model package group", name=walk.facts["group"], who="dev")
         codepipeline = organization.client("codepipeline", "dev")
         walk.wait(
-            lambda: _ended(codepipeline, outputs["PipelineName"]),
+            lambda: _ended(codepipeline, outputs["BuildPipelineName"]),
             until="the project's build has started the training",
             timeout_s=PIPELINE_TIMEOUT_S,
         )
