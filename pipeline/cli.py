@@ -115,6 +115,33 @@ def list_(root: Path, *, as_json: bool) -> None:
 
 
 @portfolio.command(
+    "new",
+    short_help="Write a product that starts as a copy of another.",
+    epilog=_examples('portfolio new train-athena --like train-s3 --title "Train on an Athena query"'),
+)
+@click.argument("product")
+@click.option("--like", required=True, help="Product to start from.")
+@click.option("--title", required=True, help="Name that Service Catalog shows.")
+@click.pass_obj
+def new(root: Path, product: str, like: str, title: str) -> None:
+    """Write a product that starts as a copy of another one, and passes every check as it is.
+
+    Its code, example answers and README, and the layers of seed code that are the other product's alone, are copied;
+    the layers that products share are shared. It is added to the catalog, and to the portfolios of the other one.
+    """
+    from pipeline.new_product import create, steps
+
+    made = create(root, product, like=like, title=title)
+    click.echo(f"{product}: {_count(len(made.made), 'file')} written, {_count(len(made.changed), 'file')} changed")
+    for path in (*made.made, *made.changed):
+        click.echo(f"  {'~' if path in made.changed else '+'} {path.as_posix()}")
+    click.echo("\nEdit next:")
+    for step in steps(made, product):
+        click.echo(f"  {step}")
+    click.echo(f'\nThen commit, and release it: portfolio release {product} 1.0.0 -m "..."')
+
+
+@portfolio.command(
     "diff", short_help="Show what the working tree would change.", epilog=_examples("portfolio diff train-s3")
 )
 @click.argument("product")

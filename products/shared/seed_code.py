@@ -50,7 +50,7 @@ def assemble(template: str, *, root: Path = SEED_CODE) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     owner: dict[str, str] = {}
-    for layer in _layers(template, root):
+    for layer in layers(template, root=root):
         for path, source in _layer_files(layer, template, root):
             if path in owner:
                 raise SeedCodeError(
@@ -106,14 +106,49 @@ def write(template: str, folder: Path, *, root: Path = SEED_CODE) -> tuple[Path,
     return tuple(written)
 
 
+def layers(template: str, *, root: Path = SEED_CODE) -> list[str]:
+    """Return the names of the layers of a template, in its order.
+
+    Raises:
+        SeedCodeError: Template or layer missing or malformed.
+    """
+    path = _template_file(template, root)
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("layers")
+    except tomllib.TOMLDecodeError as err:
+        raise SeedCodeError(f"{path} is not valid TOML: {err}. No repository can be assembled from it.") from err
+    if not isinstance(found, list) or not found or not all(isinstance(layer, str) for layer in found):
+        raise SeedCodeError(
+            f'{path}: layers is {found!r}; it must list layer names, e.g. layers = ["project", "tabular"].'
+        )
+    repeated = sorted({layer for layer in found if found.count(layer) > 1})
+    if repeated:
+        raise SeedCodeError(f"{path}: layers names {', '.join(repeated)} more than once. Name each layer once.")
+    for layer in found:
+        if not (root / "layers" / layer).is_dir():
+            raise SeedCodeError(f"{path}: layer {layer!r} does not exist: {root / 'layers' / layer} is missing.")
+    return list(found)
+
+
 def inputs(template: str, *, root: Path = SEED_CODE) -> tuple[Path, ...]:
     """Return the paths whose change changes the archive: the template file and the folder of each layer.
 
     Raises:
         SeedCodeError: Template or layer missing or malformed.
     """
-    layers = _layers(template, root)
-    return (_template_file(template, root), *(root / "layers" / layer for layer in layers))
+    found = layers(template, root=root)
+    return (_template_file(template, root), *(root / "layers" / layer for layer in found))
+
+
+def layer_files(folder: Path) -> list[Path]:
+    """Return the files, and symbolic links, of a layer's folder that belong to it, sorted."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if not _IGNORED.intersection(path.relative_to(folder).parts)
+        and path.suffix != ".pyc"
+        and (path.is_symlink() or path.is_file())
+    ]
 
 
 def _template_file(template: str, root: Path) -> Path:
@@ -126,39 +161,17 @@ def _template_file(template: str, root: Path) -> Path:
     return path
 
 
-def _layers(template: str, root: Path) -> list[str]:
-    path = _template_file(template, root)
-    try:
-        layers = tomllib.loads(path.read_text(encoding="utf-8")).get("layers")
-    except tomllib.TOMLDecodeError as err:
-        raise SeedCodeError(f"{path} is not valid TOML: {err}. No repository can be assembled from it.") from err
-    if not isinstance(layers, list) or not layers or not all(isinstance(layer, str) for layer in layers):
-        raise SeedCodeError(
-            f'{path}: layers is {layers!r}; it must list layer names, e.g. layers = ["project", "tabular"].'
-        )
-    repeated = sorted({layer for layer in layers if layers.count(layer) > 1})
-    if repeated:
-        raise SeedCodeError(f"{path}: layers names {', '.join(repeated)} more than once. Name each layer once.")
-    for layer in layers:
-        if not (root / "layers" / layer).is_dir():
-            raise SeedCodeError(f"{path}: layer {layer!r} does not exist: {root / 'layers' / layer} is missing.")
-    return list(layers)
-
-
 def _layer_files(layer: str, template: str, root: Path) -> list[tuple[str, Path]]:
     folder = root / "layers" / layer
     found: list[tuple[str, Path]] = []
-    for source in sorted(folder.rglob("*")):
+    for source in layer_files(folder):
         relative = source.relative_to(folder)
-        if _IGNORED.intersection(relative.parts) or source.suffix == ".pyc":
-            continue
         if source.is_symlink():
             raise SeedCodeError(
                 f"seed-code template {template!r}: {relative.as_posix()} in layer {layer!r} is a symbolic link. "
                 f"It would point nowhere in the generated repository: put the file itself into the layer."
             )
-        if source.is_file():
-            found.append((relative.as_posix(), source))
+        found.append((relative.as_posix(), source))
     if not found:
         raise SeedCodeError(
             f"seed-code template {template!r}: layer {layer!r} holds no files. Remove it from the template."

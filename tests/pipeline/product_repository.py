@@ -71,10 +71,10 @@ class ProductRepository:
         self.write("seed-code/layers/base/README.md", "# Seed\n")
         self.write("seed-code/layers/base/run.sh", "#!/bin/sh\necho run\n")
         self.write(".gitignore", "__pycache__/\nbuild/\n*.local\n")
-        shared = root / "products" / "shared"
-        shared.mkdir()
-        for module in ("__init__.py", "names.py", "spec.py", "seed_code.py"):
-            shutil.copy(ROOT / "products" / "shared" / module, shared / module)
+        (root / "products" / "shared").mkdir()
+        shared = [f"shared/{module}.py" for module in ("__init__", "names", "spec", "seed_code")]
+        for module in ("releases.py", "semver.py", *shared):
+            shutil.copy(ROOT / "products" / module, root / "products" / module)
         self.git("init", "-q", "-b", "main")
         self.commit()
 
