@@ -35,8 +35,8 @@ def network(account: str, region: str, *, vpc_only: bool = True) -> dict[str, st
 
 
 ANSWERS = all_answers()
-ORDINARY: Mapping[str, Mapping[str, str]] = {product: found.ordinary for product, found in ANSWERS.items()}
-LONGEST: Mapping[str, Mapping[str, str]] = {product: found.longest for product, found in ANSWERS.items()}
+ORDINARY: Mapping[str, dict[str, str]] = {product: dict(found.ordinary) for product, found in ANSWERS.items()}
+LONGEST: Mapping[str, dict[str, str]] = {product: dict(found.longest) for product, found in ANSWERS.items()}
 DOMAIN, TRAIN = ORDINARY["sagemaker-domain"], ORDINARY["train-s3"]
 DEPLOY = {question: answer for question, answer in ORDINARY["deploy-realtime"].items() if question != "ShadowHours"}
 BATCH = ORDINARY["deploy-batch"]

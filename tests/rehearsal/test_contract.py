@@ -81,21 +81,25 @@ def known(platform: World, name: str) -> Callable[[str], str]:
     return lambda what: f"team/{name}" if what.startswith("repository") else known[what]
 
 
+def answers(platform: World, product_id: str, name: str) -> dict[str, str]:
+    """Return what a person enters into the form of a product here."""
+    return ANSWERS[product_id].given(known(platform, name))
+
+
 def provision(platform: World, wanted: Release, name: str) -> Provisioned:
     people = {
         "lead-data-scientist": platform.lead,
         "data-scientist": platform.data_scientist,
         "ml-engineer": platform.ml_engineer,
     }
-    example = ANSWERS[wanted.product]
-    who = people[example.launched_by]
+    who = people[ANSWERS[wanted.product].launched_by]
     catalog = platform.client("servicecatalog", who)
     (product,) = (p for p in catalog.search_products()["ProductViewSummaries"] if p["Name"] == wanted.title)
     artifacts = catalog.describe_product(Id=product["ProductId"])["ProvisioningArtifacts"]
     (artifact,) = (a["Id"] for a in artifacts if a["Name"] == str(wanted.version))
     path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
     offered = wanted.template()["Parameters"]
-    chosen = {k: v for k, v in example.given(known(platform, name)).items() if k in offered}
+    chosen = {k: v for k, v in answers(platform, wanted.product, name).items() if k in offered}
     if "Repository" in chosen:
         platform.organization.make_repository(chosen["Repository"])
     record = catalog.provision_product(
