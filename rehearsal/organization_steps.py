@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from foundation.organization import PERMISSION_SETS
 from pipeline import execution_policy
 from products.shared import names
 from rehearsal import cloud_assembly
@@ -86,7 +87,7 @@ def _vend_person(world: World, account: str, role: str, permission_set: str, *, 
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     path, name = role.rsplit("/", 1)
     iam.create_role(Path=f"/{path}/", RoleName=name, AssumeRolePolicyDocument=document)
-    policy = (ROOT / f"docs/policies/{permission_set}.json").read_text(encoding="utf-8")
+    policy = (PERMISSION_SETS / f"{permission_set}.json").read_text(encoding="utf-8")
     iam.put_role_policy(RoleName=name, PolicyName="PermissionSet", PolicyDocument=policy)
     return world.organization.assume(account, role, session=session, caller=owner)
 

@@ -9,11 +9,11 @@ from typing import Any
 import botocore.session
 import pytest
 
+from foundation.organization import RESOURCE_CONTROL_POLICIES
 from tests.pipeline.product_repository import ROOT
 from tests.policy import allows
 
 GUIDE = (ROOT / "docs/setup.md").read_text(encoding="utf-8")
-FOLDER = ROOT / "docs/policies/organization"
 RESOURCE_CONTROL_POLICY_MAX = 5120
 """Characters of a resource control policy (AWS Organizations quotas)."""
 
@@ -38,7 +38,7 @@ def test_every_command_is_an_operation_with_options_of_botocore() -> None:
 
 
 def test_every_policy_of_the_organisation_is_one_that_it_takes_and_the_guide_names() -> None:
-    files = sorted(FOLDER.glob("*.json"))
+    files = sorted(RESOURCE_CONTROL_POLICIES.glob("*.json"))
     assert files
     for path in files:
         assert path.relative_to(ROOT).as_posix() in GUIDE
@@ -53,7 +53,7 @@ def denied(action: str, role: str, **context: str) -> bool:
     """Return whether some policy of the organisation denies an action on a role."""
     statements: list[dict[str, Any]] = [
         statement
-        for path in FOLDER.glob("*.json")
+        for path in RESOURCE_CONTROL_POLICIES.glob("*.json")
         for statement in json.loads(path.read_text(encoding="utf-8"))["Statement"]
     ]
     arn = f"arn:aws:iam::333333333333:role/{role}"

@@ -7,7 +7,7 @@ once per process) holds
   templates in its seed code, the products and the seed code as the code makes them now. Each has a `launch` that
   resolves names, ARNs and conditions.
 - `policies`: every identity, trust and resource policy and boundary in them, the permission sets of people
-  (docs/policies) and the bootstrap policies of the hub, with where it stands.
+  (foundation/organization) and the bootstrap policies of the hub, with where it stands.
 
 Choose by `origin` or `account`; what cannot be launched any more has the origin ``retired``.
 """
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import yaml
 
+from foundation.organization import PERMISSION_SETS
 from pipeline.execution_policy import documents
 from portfolios.catalog import products_of_the_hub
 from products.catalog import PRODUCTS
@@ -110,10 +111,10 @@ class Gathered:
     def policies(self) -> tuple[Policy, ...]:
         """Every policy."""
         found = [policy for deployed in self.templates for policy in _policies(deployed)]
-        for path in sorted((ROOT / "docs/policies").glob("*.json")):
+        for path in sorted(PERMISSION_SETS.glob("*.json")):
             account = HUB if path.stem in ("ml-engineer", "governance-officer") else WORKLOAD
             statements = tuple(json.loads(path.read_text(encoding="utf-8"))["Statement"])
-            found.append(Policy(f"docs/policies/{path.name}", "identity", statements, "people", account))
+            found.append(Policy(f"permission set {path.stem}", "identity", statements, "people", account))
         bootstrap = tuple(s for document in documents(HUB, "aws") for s in document["Statement"])
         return (*found, Policy("bootstrap policies", "identity", bootstrap, "bootstrap", HUB))
 

@@ -2,7 +2,7 @@
 
 One hub, one development and one deployment account. Every product of the catalog is launched twice, for an attacker
 (`ATTACKER`) and a victim (`VICTIM`), and both stages of both share one deployment account: the worst that the settings
-allow. Beside them stand people with the permission sets of ``docs/policies``, CloudFormation with the bootstrap policy,
+allow. Beside them stand people with their permission sets, CloudFormation with the bootstrap policy,
 roles that somebody makes, and administrators of other accounts, who can do whatever no policy here refuses.
 """
 
@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from foundation.organization import PERMISSION_SETS
 from foundation.settings import HubSettings
 from pipeline import execution_policy
 from products.shared import names
@@ -221,7 +222,7 @@ def session_tags(own: str) -> tuple[str, ...]:
 
 def _people() -> Iterator[Actor]:
     for persona, account in _PEOPLE.items():
-        document = json.loads((ROOT / "docs" / "policies" / f"{persona}.json").read_text(encoding="utf-8"))
+        document = json.loads((PERMISSION_SETS / f"{persona}.json").read_text(encoding="utf-8"))
         yield Actor(
             name=f"person:{persona}",
             account=account,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, HUB, OUTSIDER, REGION, ROOT, AwsClient, eventually
+from foundation.organization import PERMISSION_SETS
+from tests.rehearsal.cloud.harness import DEV, HUB, OUTSIDER, REGION, AwsClient, eventually
 
 if TYPE_CHECKING:
     from tests.rehearsal.cloud.harness import Cloud
@@ -177,7 +178,7 @@ def test_an_approval_may_carry_another_model_but_by_the_policy_of_ml_engineers_n
     cloud: Cloud, sagemaker: AwsClient
 ) -> None:
     arn = register(sagemaker, group(sagemaker, "swapped"))
-    policy = json.loads((ROOT / "docs/policies/ml-engineer.json").read_text(encoding="utf-8"))
+    policy = json.loads((PERMISSION_SETS / "ml-engineer.json").read_text(encoding="utf-8"))
     engineer = cloud.client("sagemaker", DEV, cloud.assume(cloud.role(DEV, "ml-engineer", policy["Statement"])))
     container = {"Image": f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/x:1", "ModelDataUrl": "s3://elsewhere/other.tar.gz"}
     approval: dict[str, Any] = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}

@@ -1,21 +1,20 @@
-"""The permission sets in docs/policies: what people of each kind may do with them, and what they may not."""
+"""The permission sets of people: what people of each kind may do with them, and what they may not."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from foundation.handler_permissions import resource_kinds
+from foundation.organization import PERMISSION_SETS
 from lambdas.model_promotion.decisions import Decision
 from lambdas.model_promotion.names import DIGEST_KEY, FOLDER_KEY, SOURCE_KEY
 from products.shared import names
 from tests.policy import allows
 
-POLICIES: Final = Path(__file__).resolve().parents[1] / "docs" / "policies"
-PERMISSION_SETS: Final = sorted(path.stem for path in POLICIES.glob("*.json"))
+SETS: Final = sorted(path.stem for path in PERMISSION_SETS.glob("*.json"))
 
 HUB: Final = "111122223333"
 OTHER: Final = "444455556666"
@@ -35,7 +34,7 @@ BY_S3: Final = {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}
 
 
 def statements(permission_set: str) -> list[dict[str, Any]]:
-    document = json.loads((POLICIES / f"{permission_set}.json").read_text(encoding="utf-8"))
+    document = json.loads((PERMISSION_SETS / f"{permission_set}.json").read_text(encoding="utf-8"))
     return list(document["Statement"])
 
 
@@ -47,15 +46,15 @@ def actions(statement: dict[str, Any]) -> list[str]:
 # ---- every permission set ----
 
 
-@pytest.mark.parametrize("permission_set", PERMISSION_SETS)
+@pytest.mark.parametrize("permission_set", SETS)
 def test_every_action_is_one_that_iam_knows_and_none_is_a_pattern(permission_set: str) -> None:
     for statement in statements(permission_set):
         assert [a for a in actions(statement) if "*" in a or resource_kinds(a) is None] == []
 
 
-@pytest.mark.parametrize("permission_set", PERMISSION_SETS)
+@pytest.mark.parametrize("permission_set", SETS)
 def test_a_permission_set_fits_into_the_policy_of_a_role_in_every_partition(permission_set: str) -> None:
-    text = (POLICIES / f"{permission_set}.json").read_text(encoding="utf-8")
+    text = (PERMISSION_SETS / f"{permission_set}.json").read_text(encoding="utf-8")
     assert len("".join(text.split())) <= 10_240, "IAM's limit of the inline policies of a role"
     assert "arn:aws:" not in text
 
@@ -67,7 +66,7 @@ def test_people_of_the_hub_act_on_named_resources_wherever_iam_lets_them_be_name
     assert named == set()
 
 
-@pytest.mark.parametrize("permission_set", PERMISSION_SETS)
+@pytest.mark.parametrize("permission_set", SETS)
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
@@ -208,7 +207,7 @@ def test_no_status_makes_a_governance_officer_an_approver_of_models() -> None:
 
 def test_no_one_set_approves_a_model_and_its_way_to_production() -> None:
     approved = {"sagemaker:ModelApprovalStatus": "Approved"}
-    for permission_set in PERMISSION_SETS:
+    for permission_set in SETS:
         allowed = statements(permission_set)
         approves = allows(allowed, "sagemaker:UpdateModelPackage", PACKAGE, **approved)
         assert not (approves and allows(allowed, "codepipeline:PutApprovalResult", GOVERNANCE))
