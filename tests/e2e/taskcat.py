@@ -6,13 +6,17 @@ Run as ``python -m tests.e2e.taskcat FILE``; ``make e2e`` does.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from products.answers import all_answers
 from products.releases import TEMPLATE, load_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 REGION: Final = "eu-west-1"
@@ -38,12 +42,16 @@ def configuration(root: Path = ROOT) -> dict[str, Any]:
         if id_ in products:
             template = products[id_].newest.path / TEMPLATE
             chosen = _CHOSEN | {"project-id": f"p-{id_.replace('-', '')[:14]}"}
-            given = example.given(lambda what, chosen=chosen: chosen.get(what) or FROM_ACCOUNT.format(what))
+            given = example.given(partial(_known, chosen))
             tests[id_] = {
                 "template": template.relative_to(root / "products").as_posix(),
                 "parameters": given | _LEAVES_NOTHING.get(id_, {}),
             }
     return {"project": {"name": "ml-platform-catalog-e2e", "regions": [REGION]}, "tests": tests}
+
+
+def _known(chosen: Mapping[str, str], what: str) -> str:
+    return chosen.get(what) or FROM_ACCOUNT.format(what)
 
 
 if __name__ == "__main__":
