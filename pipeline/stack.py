@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aws_cdk import (
     Annotations,
-    Aws,
     CfnParameter,
     CfnRule,
     CfnRuleAssertion,
@@ -20,24 +19,23 @@ from aws_cdk import (
     aws_events,
     aws_events_targets,
     aws_iam,
-    aws_kms,
     aws_s3,
     pipelines,
 )
 
+from foundation.buckets import lasting_key
 from foundation.hub_stack import HubStack
-from pipeline.baselines import PERMISSION, STACK_SETS
+from pipeline import steps
+from pipeline.generated_policies import accept_asset_role, accept_build, accept_pipeline_roles
 from pipeline.stages import FoundationStage, PortfoliosStage, tag_resources
 from products.releases import load_catalog
-from products.shared import names
 from products.shared.alerts import AlertTopic
-from products.shared.findings import acknowledge, acknowledge_lint
+from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from aws_cdk import CfnElement, CfnResource
     from constructs import Construct
 
     from foundation.settings import HubSettings
@@ -117,10 +115,10 @@ class PipelineStack(HubStack):
         (action,) = self.pipeline.pipeline.node.find_child("Source").node.children
         source_role = cast("aws_iam.Role", action.node.find_child("CodePipelineActionRole"))
         source_role.add_to_policy(self._use_of_connection())
-        self._acknowledge_generated_policies()
-        self._acknowledge_asset_role()
+        accept_pipeline_roles(self, self.pipeline)
+        accept_asset_role(self, self.pipeline)
         for project in (synth.project, self.pipeline.self_mutation_project, *(step.project for step, _ in self._steps)):
-            self._acknowledge_build_policies(project)
+            accept_build(self, project)
         for step, wildcards in self._steps:
             acknowledge(step.project, {f"AwsSolutions-IAM5[Resource::{arn}]": why for arn, why in wildcards.items()})
         self._report_failures()
@@ -153,13 +151,7 @@ class PipelineStack(HubStack):
 
     def _transit_bucket(self) -> aws_s3.Bucket:
         """Return the bucket through which the actions of the pipeline hand each other files."""
-        key = aws_kms.Key(
-            self,
-            "TransitKey",
-            description="Files in transit through the catalog's pipeline",
-            enable_key_rotation=True,
-            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-        )
+        key = lasting_key(self, "TransitKey", "Files in transit through the catalog's pipeline")
         bucket = aws_s3.Bucket(
             self,
             "Transit",
@@ -203,38 +195,13 @@ class PipelineStack(HubStack):
         New connections have the prefix ``codeconnections`` in their ARN, and the prefix of the action in a policy has
         to be that of the resource (Developer Tools console user guide, "Connections rename").
         """
-        return _allow([self._connection_arn], "codeconnections:UseConnection")
+        return aws_iam.PolicyStatement(actions=["codeconnections:UseConnection"], resources=[self._connection_arn])
 
     def _add_foundation(self, source: pipelines.IFileSetProducer) -> None:
         wave = self.pipeline.add_wave("Foundation")
         for region in self.settings.regions:
-            bucket = names.artifact_bucket(self.settings.account_id, region)
             stage = FoundationStage(self, f"Foundation-{region}", region=region, settings=self.settings)
-            upload = self._portfolio_step(
-                f"UploadReleases-{region}",
-                source,
-                f"upload --bucket {bucket} --region {region}",
-                [
-                    _allow([f"arn:{Aws.PARTITION}:s3:::{bucket}"], "s3:ListBucket"),
-                    _allow(
-                        [f"arn:{Aws.PARTITION}:s3:::{bucket}/{prefix}/*" for prefix in ("releases", "assets")],
-                        "s3:GetObject",
-                        "s3:PutObject",
-                    ),
-                    aws_iam.PolicyStatement(
-                        actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                        resources=[f"arn:{Aws.PARTITION}:kms:{region}:{self.settings.account_id}:key/*"],
-                        conditions={"ForAnyValue:StringEquals": {"kms:ResourceAliases": names.ARTIFACT_KEY_ALIAS}},
-                    ),
-                ],
-                {
-                    f"arn:<AWS::Partition>:s3:::{bucket}/releases/*": "The releases, which it is there to upload.",
-                    f"arn:<AWS::Partition>:s3:::{bucket}/assets/*": "Their archives, which it uploads as well.",
-                    f"arn:<AWS::Partition>:kms:{region}:{self.settings.account_id}:key/*": (
-                        "The condition admits only the key with the artifact bucket's alias, whose id is not known yet."
-                    ),
-                },
-            )
+            upload = self._step(steps.upload(self.settings, region), source)
             wave.add_stage(stage, stack_steps=[pipelines.StackSteps(stack=stage.artifacts, post=[upload])])
 
     def _add_portfolios(self, source: pipelines.IFileSetProducer, root: Path) -> None:
@@ -244,165 +211,19 @@ class PipelineStack(HubStack):
             stage = PortfoliosStage(
                 self, f"Portfolios-{region}", region=region, settings=self.settings, catalog=catalog
             )
-            stack_sets = f"cloudformation:{region}:*:stackset"
-            arn = f"arn:{Aws.PARTITION}:catalog:{region}:{self.settings.account_id}"
-            arn_shown = arn.replace(Aws.PARTITION, "<AWS::Partition>")
-            check = self._portfolio_step(
-                f"CheckPublished-{region}",
-                source,
-                f"check-published --region {region} --ou {self.settings.workloads_ou_id}",
-                [
-                    _allow(
-                        ["*"],
-                        "servicecatalog:ListConstraintsForPortfolio",
-                        "servicecatalog:ListPortfolios",
-                        "servicecatalog:SearchProductsAsAdmin",
-                    ),
-                    _allow(
-                        [f"{arn}:portfolio/*"],
-                        "servicecatalog:DescribePortfolioShares",
-                        "servicecatalog:ListPrincipalsForPortfolio",
-                    ),
-                    _allow([f"{arn}:product/*"], "servicecatalog:ListProvisioningArtifacts"),
-                    _allow([f"arn:{Aws.PARTITION}:{stack_sets}/{name}:*" for name in STACK_SETS], PERMISSION),
-                ],
-                {
-                    "*": "Two lists and a search of the catalog, which have no resource level.",
-                    f"{arn_shown}:portfolio/*": "It checks every portfolio of the catalog, and only reads.",
-                    f"{arn_shown}:product/*": "It checks every product of the catalog, and only reads.",
-                    **{
-                        f"arn:<AWS::Partition>:{stack_sets}/{name}:*": (
-                            "Such a StackSet is in the organisation's management account; its accounts are only listed."
-                        )
-                        for name in STACK_SETS
-                    },
-                },
-            )
-            wave.add_stage(stage, post=[check])
+            wave.add_stage(stage, post=[self._step(steps.check_published(self.settings, region), source)])
 
-    def _portfolio_step(
-        self,
-        id_: str,
-        source: pipelines.IFileSetProducer,
-        command: str,
-        allowed: Sequence[aws_iam.PolicyStatement],
-        wildcards: Mapping[str, str],
-    ) -> pipelines.CodeBuildStep:
-        """Return a step that runs one command of the catalog with only the permissions it needs.
-
-        Args:
-            id_: Id of the step.
-            source: The repository.
-            command: Command and arguments of `portfolio`.
-            allowed: What the command may do.
-            wildcards: Why each resource with a star in `allowed` is as narrow as it can be.
-        """
+    def _step(self, command: steps.Command, source: pipelines.IFileSetProducer) -> pipelines.CodeBuildStep:
+        """Return a step that runs one command of the catalog with only the permissions it needs."""
         step = pipelines.CodeBuildStep(
-            id_,
+            command.id,
             input=source,
-            commands=["make .venv/.ready", f".venv/bin/portfolio {command}"],
-            role_policy_statements=[self._use_of_connection(), *allowed],
+            commands=["make .venv/.ready", f".venv/bin/portfolio {command.arguments}"],
+            role_policy_statements=[self._use_of_connection(), *command.allowed],
             timeout=Duration.minutes(20),
         )
-        self._steps.append((step, wildcards))
+        self._steps.append((step, command.wildcards))
         return step
-
-    def _acknowledge_generated_policies(self) -> None:
-        """Accept the wildcards in the policies that CDK Pipelines writes for its roles."""
-        pipeline = self.pipeline.pipeline
-        bucket = self.get_logical_id(cast("CfnElement", pipeline.artifact_bucket.node.default_child))
-        copies = pipeline.cross_region_support.values()
-        own_bucket = (
-            "Granted by CDK Pipelines on the pipeline's own artifact bucket, which holds its files in transit only"
-        )
-        own_key = (
-            "Granted by CDK Pipelines on the key of the pipeline's own artifact bucket, which protects nothing else"
-        )
-        s3_actions = ("Abort", "DeleteObject", "GetBucket", "GetObject", "List")
-        acknowledge(
-            self.pipeline,
-            {
-                **{f"AwsSolutions-IAM5[Action::s3:{action}*]": f"{own_bucket}." for action in s3_actions},
-                **{f"AwsSolutions-IAM5[Action::kms:{a}*]": f"{own_key}." for a in ("GenerateDataKey", "ReEncrypt")},
-                f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/*]": f"{own_bucket}; the star stands for their keys.",
-                **{
-                    f"AwsSolutions-IAM5[Resource::{self.resolve(copy.replication_bucket.bucket_arn)}/*]": (
-                        f"{own_bucket}; the star stands for their keys."
-                    )
-                    for copy in copies
-                },
-            },
-        )
-        for copy in copies:
-            # Its name is fixed, so it must not outlive a first deployment that fails.
-            copy.replication_bucket.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
-            acknowledge(
-                copy.replication_bucket,
-                {"AwsSolutions-S1": "Holds copies of the cloud assembly for a further region, kept elsewhere."},
-            )
-        acknowledge_lint(
-            cast("CfnResource", pipeline.node.default_child),
-            {
-                "W3005": "The construct depends on its role as well as on the role's policy; naming both does no harm.",
-                "E3703": "Takes a Fn::Join in a RoleArn for an error; rule I1022 calls it a matter of taste.",
-            },
-        )
-        acknowledge(
-            self.pipeline.self_mutation_project,
-            {
-                "AwsSolutions-IAM5[Resource::*]": (
-                    "Written by CDK Pipelines: DescribeStacks and ListBucket, with which the CDK command line finds "
-                    "the bootstrap resources; both only read."
-                ),
-                f"AwsSolutions-IAM5[Resource::arn:*:iam::{self.account}:role/*]": (
-                    "Written by CDK Pipelines: AssumeRole, and a condition admits only roles that carry the tag of the "
-                    "bootstrap stack."
-                ),
-            },
-        )
-
-    def _acknowledge_asset_role(self) -> None:
-        """Accept the wildcards in the role with which CDK Pipelines publishes file assets, when there are any."""
-        assets = self.pipeline.node.try_find_child("Assets")
-        role = assets.node.try_find_child("FileRole") if assets else None
-        if role is None:
-            return
-        place = f"{self.region}:{self.account}"
-        builds = "Written by CDK Pipelines before the name of the build that uses the role is known"
-        acknowledge(
-            role,
-            {
-                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:logs:{place}:log-group:/aws/codebuild/*]": (
-                    f"{builds}: writing logs of builds."
-                ),
-                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:codebuild:{place}:report-group/*]": (
-                    f"{builds}: writing test reports of builds."
-                ),
-                "AwsSolutions-IAM5[Resource::*]": (
-                    "Written by CDK Pipelines: starting and stopping builds; the hub has those of this pipeline only."
-                ),
-            },
-        )
-        acknowledge(
-            cast("aws_iam.Policy", role.node.find_child("DefaultPolicy")),
-            {"CKV_AWS_111": "Written by CDK Pipelines: starting and stopping builds has no narrower form there."},
-        )
-
-    def _acknowledge_build_policies(self, project: aws_codebuild.IProject) -> None:
-        """Accept the stars behind a build's own name in the policy that CDK writes for its logs and reports."""
-        name = self.get_logical_id(cast("CfnElement", project.node.default_child))
-        place = f"{self.region}:{self.account}"
-        acknowledge(
-            project,
-            {
-                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:logs:{place}:log-group:/aws/codebuild/<{name}>:*]": (
-                    "The log streams of this build's own log group."
-                ),
-                f"AwsSolutions-IAM5[Resource::arn:{self.partition}:codebuild:{place}:report-group/<{name}>-*]": (
-                    "The report groups that CodeBuild names after this build."
-                ),
-            },
-        )
 
     def _report_failures(self) -> None:
         alerts = AlertTopic(self, "Failures", emails=self.settings.notification_emails)
@@ -420,7 +241,3 @@ class PipelineStack(HubStack):
                 ),
             ),
         )
-
-
-def _allow(resources: list[str], *actions: str) -> aws_iam.PolicyStatement:
-    return aws_iam.PolicyStatement(actions=list(actions), resources=resources)

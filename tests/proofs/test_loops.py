@@ -20,7 +20,7 @@ import pytest
 from lambdas.bucket_emptier.core import MAX_ROUNDS
 from lambdas.model_promotion.progress import HANDOVERS_MAX
 from lambdas.portfolio_share.core import DEADLINE_S
-from portfolios.stack import LOOK_AGAIN
+from portfolios.publisher import LOOK_AGAIN
 from tests.hub import REGION
 from tests.policy import allows
 from tests.proofs.stacks import Stack, everything
