@@ -14,6 +14,8 @@ from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
 from foundation.boundary import keep_off
+from lambdas.bucket_emptier.environment import EmptierEnvironment
+from lambdas.seed_checkin.environment import CompletionEnvironment, SeedCheckinEnvironment
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -54,12 +56,12 @@ def add_seed_checkin(baseline: Baseline, *, catalog: str) -> None:
             name=names.SEED_CHECKIN_FUNCTION,
             folder="seed_checkin",
             purpose="Custom::SeedCode: starts the check-in of seed code into a repository.",
-            environment={
-                "ARTIFACT_BUCKET": baseline.artifact_bucket,
-                "BUILD_PROJECT": names.SEED_CHECKIN_BUILD,
-                "LEDGER_TABLE": ledger.table_name,
-                "URL_SUFFIX": Aws.URL_SUFFIX,
-            },
+            environment=SeedCheckinEnvironment(
+                artifact_bucket=baseline.artifact_bucket,
+                build_project=names.SEED_CHECKIN_BUILD,
+                ledger_table=ledger.table_name,
+                url_suffix=Aws.URL_SUFFIX,
+            ),
             allowed=[
                 iam.PolicyStatement(
                     sid="ReadConnections",
@@ -97,7 +99,7 @@ def add_seed_checkin(baseline: Baseline, *, catalog: str) -> None:
             folder="seed_checkin",
             module="completion",
             purpose="Answers CloudFormation when the check-in of seed code has ended.",
-            environment={"BUILD_PROJECT": names.SEED_CHECKIN_BUILD, "LEDGER_TABLE": ledger.table_name},
+            environment=CompletionEnvironment(build_project=names.SEED_CHECKIN_BUILD, ledger_table=ledger.table_name),
             allowed=[
                 iam.PolicyStatement(sid="ReadBuilds", actions=["codebuild:BatchGetBuilds"], resources=[build_arn]),
                 iam.PolicyStatement(
@@ -192,7 +194,7 @@ def add_bucket_emptier(baseline: Baseline) -> None:
             folder="bucket_emptier",
             purpose="Custom::BucketContents: empties a product's bucket when the product is terminated.",
             timeout_s=900,
-            environment={"ACCOUNT_ID": Aws.ACCOUNT_ID},
+            environment=EmptierEnvironment(account_id=Aws.ACCOUNT_ID),
             allowed=[
                 iam.PolicyStatement(
                     sid="ListProductBuckets",

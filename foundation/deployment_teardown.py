@@ -15,6 +15,7 @@ from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
 from foundation.deploy_role import REQUEST_TAG, TAG_VALUES
+from lambdas.deployment.environment import CompletionEnvironment, DeploymentEnvironment
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -64,7 +65,6 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
         for value in TAG_VALUES
         for region in regions
     ]
-    environment = {"BUILD_PROJECT": TEARDOWN_BUILD, "REQUESTS_TABLE": requests.table_name}
     baseline.function(
         "Deployment",
         BaselineFunction(
@@ -72,7 +72,12 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
             folder="deployment",
             purpose="Custom::Deployment: checks a stage's account; takes the stage down when its project is deleted.",
             timeout_s=120,
-            environment={**environment, "PARTITION": Aws.PARTITION, "REGIONS": ",".join(regions)},
+            environment=DeploymentEnvironment(
+                build_project=TEARDOWN_BUILD,
+                requests_table=requests.table_name,
+                partition=Aws.PARTITION,
+                regions=",".join(regions),
+            ),
             role_name=f"{names.DEPLOYMENT_FUNCTION}-check-{Aws.REGION}",
             allowed=[
                 _enter_accounts(),
@@ -102,7 +107,7 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
             folder="deployment",
             module="completion",
             purpose="Answers CloudFormation when the teardown of a stage has ended.",
-            environment=environment,
+            environment=CompletionEnvironment(build_project=TEARDOWN_BUILD, requests_table=requests.table_name),
             allowed=[
                 iam.PolicyStatement(sid="ReadBuilds", actions=["codebuild:BatchGetBuilds"], resources=[build_arn]),
                 iam.PolicyStatement(

@@ -17,6 +17,7 @@ from foundation.hub_stack import HubStack
 from foundation.launch_policy import launched_templates
 from foundation.launch_role import LaunchRole
 from foundation.stack_set import roll_out
+from lambdas.enable_projects.environment import EnableProjectsEnvironment
 from lambdas.model_promotion.names import DECISIONS, MODEL_EVENT, MODEL_SOURCE
 from portfolios.catalog import PORTFOLIOS
 from products.shared import names
@@ -85,7 +86,7 @@ class BaselineTemplate(sc.ProductStack):
                 folder="enable_projects",
                 purpose="Custom::EnableProjects: lets the people of a Studio domain create projects.",
                 timeout_s=300,
-                environment={"CONNECTION_PARAMETER": parameter, "PORTFOLIO_NAME": portfolio.title},
+                environment=EnableProjectsEnvironment(connection_parameter=parameter, portfolio_name=portfolio.title),
                 allowed=[
                     iam.PolicyStatement(
                         sid="EnableProjects",

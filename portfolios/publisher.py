@@ -17,6 +17,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from lambdas.portfolio_share.environment import PublisherEnvironment
 from products.shared import names
 from products.shared.alerts import AlertTopic
 from products.shared.findings import acknowledge
@@ -77,7 +78,7 @@ class CatalogPublisher(Construct):
                 purpose="Shares portfolios with the workloads OU and sets guidance of product versions",
                 timeout_s=120,
                 hands_on=True,  # a long share; DEADLINE_S in lambdas/portfolio_share/core.py ends it
-                environment={"HUB_ACCOUNT_ID": stack.account, "QUEUE_URL": tasks.queue_url},
+                environment=PublisherEnvironment(hub_account_id=stack.account, queue_url=tasks.queue_url),
             ),
             artifact_bucket=names.artifact_bucket(stack.account, stack.region),
             role=role,

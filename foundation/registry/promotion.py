@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda_event_sources as event_sources
 
 from foundation.registry.events import TIMEOUT_S
+from lambdas.model_promotion.environment import PromotionEnvironment
 from lambdas.model_promotion.names import AUDIT_PREFIX, PACKAGES_PREFIX, PROGRESS_PREFIX, PROMOTED_PREFIX
 from products.shared import names
 from products.shared.findings import acknowledge
@@ -62,15 +63,15 @@ def add_promotion(
             timeout_s=TIMEOUT_S,
             memory_mib=1024,  # a share of the processor for many requests at once; the bytes stay in S3
             hands_on=True,  # HANDOVERS_MAX in lambdas/model_promotion/progress.py ends it
-            environment={
-                "ARTIFACT_BUCKET": models.bucket.bucket_name,
-                "ARTIFACT_KEY_ARN": models.key.key_arn,
-                "AUDIT_BUCKET": audit.bucket.bucket_name,
-                "HUB_ACCOUNT_ID": stack.account,
-                "QUEUE_URL": decisions.queue_url,
-                "READER_ACCOUNT_IDS": ",".join(readers),
-                "REGISTRY_REPOSITORY": models.images.repository_name,
-            },
+            environment=PromotionEnvironment(
+                artifact_bucket=models.bucket.bucket_name,
+                artifact_key_arn=models.key.key_arn,
+                audit_bucket=audit.bucket.bucket_name,
+                hub_account_id=stack.account,
+                queue_url=decisions.queue_url,
+                reader_account_ids=",".join(readers),
+                registry_repository=models.images.repository_name,
+            ),
         ),
         artifact_bucket=names.artifact_bucket(stack.account, stack.region),
         role=role,

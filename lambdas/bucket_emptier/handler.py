@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from lambdas.bucket_emptier import core, successor
 from lambdas.bucket_emptier.bucket import Bucket
+from lambdas.bucket_emptier.environment import EmptierEnvironment
 from lambdas.shared.custom_resource import LambdaContext, Request, Success, respond
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def carry_out(request: Request, event: Mapping[str, object], context: LambdaCont
         CustomResourceError: The bucket is no product's bucket, or cannot be emptied.
     """
     name = request.text("BucketName")
-    account_id, region = os.environ["ACCOUNT_ID"], os.environ["AWS_REGION"]
+    account_id, region = EmptierEnvironment.read().account_id, os.environ["AWS_REGION"]
     core.require_platform_bucket(name, account_id=account_id, region=region)
     if request.kind != "Delete":
         return Success(physical_id=name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from lambdas.deployment import core
+from lambdas.deployment.environment import CompletionEnvironment
 from lambdas.shared.builds import Builds
 from lambdas.shared.delegation import complete, ended_build
 from lambdas.shared.requests import Requests
@@ -29,9 +29,10 @@ class Services:
 @cache
 def services() -> Services:
     """Return the function's services, made once per execution environment."""
+    environment = CompletionEnvironment.read()
     return Services(
-        builds=Builds(os.environ["BUILD_PROJECT"]),
-        requests=Requests(os.environ["REQUESTS_TABLE"], load=core.load_pending),
+        builds=Builds(environment.build_project),
+        requests=Requests(environment.requests_table, load=core.load_pending),
     )
 
 

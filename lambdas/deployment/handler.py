@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from lambdas.deployment import core
 from lambdas.deployment.deploying import DeployingBuilds
+from lambdas.deployment.environment import DeploymentEnvironment
 from lambdas.deployment.targets import Targets
 from lambdas.shared.builds import Builds
 from lambdas.shared.custom_resource import CustomResourceError, LambdaContext, Request, Success, respond
@@ -34,14 +34,14 @@ class Services:
 @cache
 def services() -> Services:
     """Return the function's services, made once per execution environment."""
-    partition = os.environ["PARTITION"]
+    environment = DeploymentEnvironment.read()
     return Services(
-        partition=partition,
-        regions=frozenset(os.environ["REGIONS"].split(",")),
-        builds=Builds(os.environ["BUILD_PROJECT"]),
+        partition=environment.partition,
+        regions=frozenset(environment.regions.split(",")),
+        builds=Builds(environment.build_project),
         deploying=DeployingBuilds(),
-        requests=Requests(os.environ["REQUESTS_TABLE"], load=core.load_pending),
-        targets=Targets(partition),
+        requests=Requests(environment.requests_table, load=core.load_pending),
+        targets=Targets(environment.partition),
     )
 
 

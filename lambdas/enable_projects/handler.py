@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from lambdas.enable_projects import core
 from lambdas.enable_projects.catalog import Catalog
+from lambdas.enable_projects.environment import EnableProjectsEnvironment
 from lambdas.enable_projects.parameters import ConnectionParameter
 from lambdas.shared.custom_resource import LambdaContext, Request, Success, respond
 
@@ -27,7 +27,8 @@ def carry_out(request: Request) -> Success:
     """
     # Kept over updates: a new id would make CloudFormation delete "the former resource", which has the same roles.
     physical_id = request.physical_id or f"enable-projects/{request.text('DomainName')}"
-    name = os.environ["PORTFOLIO_NAME"]
+    environment = EnableProjectsEnvironment.read()
+    name = environment.portfolio_name
     changes = core.plan_roles(request)
     catalog = Catalog()
     if request.kind != "Delete":
@@ -40,7 +41,7 @@ def carry_out(request: Request) -> Success:
             catalog.associate(portfolio, role_arn)
         for role_arn in changes.disassociate:
             catalog.disassociate(portfolio, role_arn)
-    _set_connection(request, ConnectionParameter(os.environ["CONNECTION_PARAMETER"]))
+    _set_connection(request, ConnectionParameter(environment.connection_parameter))
     return Success(physical_id=physical_id)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from lambdas.model_promotion import decisions, deployments, errors, names, promo
 from lambdas.model_promotion.artifacts import Artifacts
 from lambdas.model_promotion.audit import Audit
 from lambdas.model_promotion.cards import Cards
+from lambdas.model_promotion.environment import PromotionEnvironment
 from lambdas.model_promotion.images import Images
 from lambdas.model_promotion.ledger import Ledger
 from lambdas.model_promotion.registry import Registry
@@ -48,16 +48,17 @@ _deadline: Final = Deadline()
 @cache
 def services() -> promotion.Services:
     """Return what the function uses, from its environment; made once per execution environment."""
-    hub, bucket, key_arn = (os.environ[name] for name in ("HUB_ACCOUNT_ID", "ARTIFACT_BUCKET", "ARTIFACT_KEY_ARN"))
-    readers = [account for account in os.environ["READER_ACCOUNT_IDS"].split(",") if account]
+    environment = PromotionEnvironment.read()
+    hub, bucket, key_arn = environment.hub_account_id, environment.artifact_bucket, environment.artifact_key_arn
+    readers = [account for account in environment.reader_account_ids.split(",") if account]
     return promotion.Services(
         hub_account=hub,
         bucket=bucket,
         registry=Registry(readers),
         artifacts=Artifacts(bucket, hub, key_arn, _deadline.remaining_s),
-        images=Images(hub, os.environ["REGISTRY_REPOSITORY"], _deadline.remaining_s),
+        images=Images(hub, environment.registry_repository, _deadline.remaining_s),
         cards=Cards(),
-        audit=Audit(os.environ["AUDIT_BUCKET"], hub),
+        audit=Audit(environment.audit_bucket, hub),
         ledger=Ledger(bucket, hub, key_arn),
         pipelines=deployments.Pipelines(),
         remaining_s=_deadline.remaining_s,
@@ -67,7 +68,7 @@ def services() -> promotion.Services:
 @cache
 def queue() -> Queue:
     """Return the queue that feeds the function; made once per execution environment."""
-    return Queue(os.environ["QUEUE_URL"])
+    return Queue(PromotionEnvironment.read().queue_url)
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:

@@ -7,7 +7,6 @@ was too early puts the task into a queue whose delay brings it back. Whichever i
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambdas.portfolio_share import core
 from lambdas.portfolio_share.catalog import Later, ServiceCatalog, StillBusyError
+from lambdas.portfolio_share.environment import PublisherEnvironment
 from lambdas.shared.custom_resource import (
     CustomResourceError,
     Failure,
@@ -42,7 +42,8 @@ class Services:
 @cache
 def services() -> Services:
     """Return the function's services, made once per execution environment."""
-    return Services(catalog=ServiceCatalog(os.environ["HUB_ACCOUNT_ID"]), later=Later(os.environ["QUEUE_URL"]))
+    environment = PublisherEnvironment.read()
+    return Services(catalog=ServiceCatalog(environment.hub_account_id), later=Later(environment.queue_url))
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> None:

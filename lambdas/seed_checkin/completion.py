@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from lambdas.seed_checkin import core
+from lambdas.seed_checkin.environment import CompletionEnvironment
 from lambdas.seed_checkin.ledger import Ledger
 from lambdas.shared.builds import BuildOutcome, Builds
 from lambdas.shared.custom_resource import Failure, LambdaContext, Success
@@ -35,7 +35,8 @@ class Services:
 @cache
 def services() -> Services:
     """Return the function's services, made once per execution environment."""
-    return Services(builds=Builds(os.environ["BUILD_PROJECT"]), ledger=Ledger(os.environ["LEDGER_TABLE"]))
+    environment = CompletionEnvironment.read()
+    return Services(builds=Builds(environment.build_project), ledger=Ledger(environment.ledger_table))
 
 
 def lambda_handler(event: Mapping[str, object], _context: LambdaContext) -> None:

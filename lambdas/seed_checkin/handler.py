@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.seed_checkin import core
 from lambdas.seed_checkin.connections import Connections
+from lambdas.seed_checkin.environment import SeedCheckinEnvironment
 from lambdas.seed_checkin.ledger import Ledger
 from lambdas.shared.builds import Builds
 from lambdas.shared.custom_resource import NOT_CREATED, LambdaContext, Request, Success, respond
@@ -37,12 +37,13 @@ class Services:
 @cache
 def services() -> Services:
     """Return the function's services, made once per execution environment."""
+    environment = SeedCheckinEnvironment.read()
     return Services(
-        artifact_bucket=os.environ["ARTIFACT_BUCKET"],
-        url_suffix=os.environ["URL_SUFFIX"],
-        builds=Builds(os.environ["BUILD_PROJECT"]),
+        artifact_bucket=environment.artifact_bucket,
+        url_suffix=environment.url_suffix,
+        builds=Builds(environment.build_project),
         connections=Connections(),
-        ledger=Ledger(os.environ["LEDGER_TABLE"]),
+        ledger=Ledger(environment.ledger_table),
     )
 
 

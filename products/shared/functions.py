@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from aws_cdk import Duration, RemovalPolicy
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sqs as sqs
     from constructs import Construct
 
+    from lambdas.shared.environment import Environment
+
 RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
 """Runtime of every function; the tests of `lambdas/` hold the code to it."""
 
@@ -39,7 +41,7 @@ class PlatformFunction:
         name: Fixed name in the account. Default: CloudFormation makes one up.
         timeout_s: Longest run, in seconds. Default: 60.
         memory_mib: Memory; the share of a processor follows from it. Default: 256.
-        environment: Environment variables. Default: none.
+        environment: What it reads. Default: nothing.
         hands_on: Whether it hands work on to itself by its queue, more often than the 16 times after which Lambda takes
             this for an endless loop. A limit of its own must end it. Default: no.
     """
@@ -50,7 +52,7 @@ class PlatformFunction:
     name: str | None = None
     timeout_s: int = 60
     memory_mib: int = 256
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment | None = None
     hands_on: bool = False
 
 
@@ -125,7 +127,7 @@ def add_function(
         role=role,
         timeout=Duration.seconds(function.timeout_s),
         memory_size=function.memory_mib,
-        environment=dict(function.environment),
+        environment=function.environment.variables if function.environment else {},
         environment_encryption=key,
         log_group=log_group,
         recursive_loop=lambda_.RecursiveLoop.ALLOW if function.hands_on else None,
