@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from foundation import caller_permissions
-from foundation.handler_permissions import PHASES, resource_types, schema
+from foundation.handler_permissions import PHASES, resource_types
 from pipeline.execution_policy import HUB_RESOURCES
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def table(types_: Iterable[str]) -> Mapping[str, Any]:
     """Return what `rehearsal.cloud.stack_roles` reads."""
     return {
         "asked": {t: {phase: sorted(caller_permissions.asked(t, phase)) for phase in PHASES} for t in sorted(types_)},
-        "tag_properties": {t: p for t in sorted(types_) if (p := _tag_property(t))},
         "exceptions": [
             {
                 "actions": row.actions,
@@ -48,11 +47,3 @@ def table(types_: Iterable[str]) -> Mapping[str, Any]:
         ],
         "without_resource": sorted(caller_permissions.WITHOUT_RESOURCE),
     }
-
-
-def _tag_property(type_: str) -> str | None:
-    found = schema(type_)
-    tagging = found.get("tagging")
-    if isinstance(tagging, dict):
-        return str(tagging["tagProperty"]).rsplit("/", 1)[-1] if tagging.get("taggable") else None
-    return "Tags" if "Tags" in found["properties"] else None

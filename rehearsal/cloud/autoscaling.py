@@ -10,7 +10,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ministack.core import iam_actions
 from ministack.core.responses import get_account_id
 
 from rehearsal.cloud import core, iam, sagemaker_hosting
@@ -18,18 +17,18 @@ from rehearsal.cloud.bridge import bridge
 from rehearsal.cloud.callers import authorize
 from rehearsal.cloud.clock import clock, random_id
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
+from rehearsal.cloud.records import page, tag_map
 from rehearsal.cloud.resources import resource_type
-from rehearsal.cloud.sagemaker_store import page
-from rehearsal.cloud.shapes import check_request, refuse_others, typed_request
+from rehearsal.cloud.shapes import request_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rehearsal.cloud.resources import Created
 
 SERVICE: Final = "application-autoscaling"
 _NAMESPACE: Final = "sagemaker"
 _DIMENSION: Final = "sagemaker:variant:DesiredInstanceCount"
+_IDENTITY: Final = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 _RESOURCE: Final = re.compile(r"endpoint/(?P<endpoint>[^/]+)/variant/(?P<variant>[^/]+)")
 
 _targets: Final = Records()
@@ -110,9 +109,8 @@ def register_scalable_target(request: Json) -> Json:
 def describe_scalable_targets(request: Json) -> Json:
     """List targets."""
     wanted = request.get("ResourceIds")
-    hidden = ("Tags",)
     found: list[Json] = [
-        {key: value for key, value in target.items() if key not in hidden}
+        target
         for target in _targets.values()
         if (not wanted or target["ResourceId"] in wanted)
         and request.get("ScalableDimension") in {None, target["ScalableDimension"]}
@@ -142,19 +140,6 @@ def put_scaling_policy(request: Json) -> Json:
     before: Json = _policies.get(place) or {"PolicyARN": arn, "CreationTime": clock.now(), "Alarms": []}
     _policies[place] = {**before, **request}
     return {"PolicyARN": before["PolicyARN"], "Alarms": []}
-
-
-@overlay(SERVICE, "DescribeScalingPolicies")
-def describe_scaling_policies(request: Json) -> Json:
-    """List policies."""
-    found: list[Json] = [
-        policy
-        for policy in _policies.values()
-        if request.get("ResourceId") in {None, policy["ResourceId"]}
-        and request.get("ScalableDimension") in {None, policy["ScalableDimension"]}
-        and policy["PolicyName"] in request.get("PolicyNames", [policy["PolicyName"]])
-    ]
-    return page(request, "ScalingPolicies", found, size=50)
 
 
 @overlay(SERVICE, "DeleteScalingPolicy")
@@ -221,101 +206,65 @@ def _resource(_path: str, body: bytes, _query: Mapping[str, Any]) -> str | None:
 _NAMED_IN_CONDITIONS: Final = {"ServiceNamespace": "service-namespace", "ScalableDimension": "scalable-dimension"}
 
 
-def _install_permissions() -> None:
-    """Give requests the resource and the keys that the Service Authorization Reference lists.
+def _keys(action: str, request: Json) -> Mapping[str, Any]:
+    """Return the condition keys of a request: the actions on a target and its policies have them.
 
-    The namespace is a key of the actions on a target and its policies, not of those on its tags or of those that list.
+    Those on tags and those that list have none:
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
     """
-    iam.TAGS[SERVICE] = _tags
-    iam.RESOURCES_BY_PATH[SERVICE] = _resource
-    original = iam_actions.request_tag_context
-
-    def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
-        keys: dict[str, Any] = original(service, action, body, query)
-        if action.startswith(f"{SERVICE}:") and not action.startswith(f"{SERVICE}:Describe"):
-            request = json.loads(body or b"{}")
-            keys |= {f"{SERVICE}:{key}": request[name] for name, key in _NAMED_IN_CONDITIONS.items() if name in request}
-        return keys
-
-    iam_actions.request_tag_context = context
+    if action.startswith(f"{SERVICE}:Describe"):
+        return {}
+    return {f"{SERVICE}:{key}": request[name] for name, key in _NAMED_IN_CONDITIONS.items() if name in request}
 
 
 # ---- CloudFormation -------------------------------------------------------------------------------------------------
 
 
-def _request(operation: str, properties: Json, *left_out: str) -> Json:
-    given = {key: value for key, value in properties.items() if key not in left_out}
-    request = typed_request(SERVICE, operation, given)
-    check_request(SERVICE, operation, request)
-    return request
+def _tagged(properties: Json) -> Json:
+    """Return properties with their tags as the API has them."""
+    return {**properties, "Tags": tag_map(properties.get("Tags"))}
 
 
-def _tags_as_map(properties: Json) -> Json:
-    tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-    return {**properties, **({"Tags": tags} if tags else {})}
-
-
-def _create_target(properties: Json, logical_id: str, stack: str) -> Created:
-    register_scalable_target(_request("RegisterScalableTarget", _tags_as_map(properties), "ScheduledActions"))
-    ref = "|".join(properties[key] for key in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
-    return ref, {"Id": ref}
+def _create_target(properties: Json, logical_id: str, stack: str) -> Json:
+    register_scalable_target(request_of(SERVICE, "RegisterScalableTarget", _tagged(properties)))
+    return {"Id": "|".join(properties[key] for key in _IDENTITY)}
 
 
 def _update_target(ref: str, old: Json, new: Json) -> Json:
-    made = _create_target({key: value for key, value in new.items() if key != "Tags"}, "", "")[1]
-    _targets[_key(_identity(ref))]["Tags"] = _tags_as_map(new).get("Tags", {})
+    made = _create_target({key: value for key, value in new.items() if key != "Tags"}, "", "")
+    _targets[_key(_identity(ref))]["Tags"] = _tagged(new)["Tags"]
     return made
 
 
 def _identity(ref: str) -> Json:
-    return dict(zip(("ResourceId", "ScalableDimension", "ServiceNamespace"), ref.split("|"), strict=True))
-
-
-def _delete_target(ref: str, properties: Json) -> None:
-    deregister_scalable_target(_identity(ref))
+    return dict(zip(_IDENTITY, ref.split("|"), strict=True))
 
 
 def _policy_request(properties: Json) -> Json:
     """Return a policy's properties as a request; it names its target by itself or by the target's reference."""
     target = properties.get("ScalingTargetId")
-    named = {**properties, **(_identity(target) if target else {})}
-    return _request("PutScalingPolicy", named, "ScalingTargetId")
+    return request_of(SERVICE, "PutScalingPolicy", {**properties, **(_identity(target) if target else {})})
 
 
-def _create_policy(properties: Json, logical_id: str, stack: str) -> Created:
-    arn: str = put_scaling_policy(_policy_request(properties))["PolicyARN"]
-    return arn, {"Arn": arn}
-
-
-def _update_policy(ref: str, old: Json, new: Json) -> Json:
-    put_scaling_policy(_policy_request(new))
-    return {"Arn": ref}
-
-
-def _delete_policy(ref: str, properties: Json) -> None:
-    request = _policy_request(properties)
-    delete_scaling_policy(request)
+def _put_policy(properties: Json, *_place: str) -> Json:
+    return {"Arn": put_scaling_policy(_policy_request(properties))["PolicyARN"]}
 
 
 def install() -> None:
-    """Answer the service's requests, refuse what is not emulated, and register the types."""
+    """Answer the service's requests and register the types."""
     bridge(SERVICE)
-    _install_permissions()
-    refuse_others(SERVICE)
-    prefix = "AWS::ApplicationAutoScaling::"
-    identity = ("ResourceId", "ScalableDimension", "ServiceNamespace")
+    iam.TAGS[SERVICE] = _tags
+    iam.RESOURCES_BY_PATH[SERVICE] = _resource
+    iam.REQUEST_KEYS[SERVICE] = _keys
     resource_type(
-        f"{prefix}ScalableTarget",
+        "AWS::ApplicationAutoScaling::ScalableTarget",
         create=_create_target,
         update=_update_target,
-        delete=_delete_target,
-        create_only=identity,
+        delete=lambda ref, properties: deregister_scalable_target(_identity(ref)),
     )
     resource_type(
-        f"{prefix}ScalingPolicy",
-        create=_create_policy,
-        update=_update_policy,
-        delete=_delete_policy,
-        create_only=("PolicyName", "ScalingTargetId", *identity),
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+        create=_put_policy,
+        update=lambda ref, old, new: _put_policy(new),
+        delete=lambda ref, properties: delete_scaling_policy(_policy_request(properties)),
     )

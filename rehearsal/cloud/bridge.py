@@ -1,4 +1,4 @@
-"""Services MiniStack lacks: answered by an operation registered here, else by moto, in the caller's account."""
+"""Services MiniStack lacks: answered by the operations that are registered here, in the caller's account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ministack.core import iam_actions, router
 
 from rehearsal.cloud import core
 from rehearsal.cloud.clock import clock
-from rehearsal.cloud.shapes import check_request
+from rehearsal.cloud.shapes import answer_of, check_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,8 @@ async def _handle(service: str, headers: Mapping[str, str], body: bytes) -> core
     try:
         request = json.loads(body or b"{}")
         check_request(service, operation, request)
-        return core.reply(await clock.off_loop(core.call, service, operation, request))
+        response = await clock.off_loop(core.call, service, operation, request)
+        return core.reply(answer_of(service, operation, response))
     except core.ServiceError as error:
         return core.fail(error)
     except ValueError as error:

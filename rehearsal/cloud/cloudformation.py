@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ministack.services import cloudformation, eventbridge, iam
-from ministack.services.cloudformation import custom_resource, engine, helpers, provisioners
+from ministack.services import cloudformation, iam
+from ministack.services.cloudformation import custom_resource, engine, helpers
 
 from rehearsal.cloud.callers import authorize, require_trust
 from rehearsal.cloud.clock import random_id
 from rehearsal.cloud.core import Records, ServiceError
-from rehearsal.cloud.resources import Created, resource_type
+from rehearsal.cloud.resources import complete
 from rehearsal.cloud.typed_parameters import in_the_name_of
 
 if TYPE_CHECKING:
@@ -64,43 +64,6 @@ def _install_conditions() -> None:
         # Its modules import the function by name, so each of them has a reference of its own.
         if name.startswith("ministack.services.cloudformation") and hasattr(module, "_evaluate_conditions"):
             setattr(module, "_evaluate_conditions", evaluate)  # noqa: B010 - not an attribute mypy knows
-
-
-# ---- AWS::Events::EventBusPolicy ------------------------------------------------------------------------------------
-
-
-def _bus_policy(bus: str) -> Json:
-    policy: Json = eventbridge._event_bus_policies.setdefault(bus, {"Version": "2012-10-17", "Statement": []})
-    return policy
-
-
-def _put_bus_policy(properties: Json) -> None:
-    bus, sid = properties.get("EventBusName", "default"), properties["StatementId"]
-    statement = properties.get("Statement") or {
-        "Effect": "Allow",
-        "Principal": properties.get("Principal"),
-        "Action": properties.get("Action"),
-        "Resource": "*",
-        **({"Condition": properties["Condition"]} if "Condition" in properties else {}),
-    }
-    policy = _bus_policy(bus)
-    others = [entry for entry in policy["Statement"] if entry.get("Sid") != sid]
-    policy["Statement"] = [*others, {**statement, "Sid": sid}]
-
-
-def _create_bus_policy(properties: Json, logical_id: str, stack_name: str) -> Created:
-    _put_bus_policy(properties)
-    return f"{properties.get('EventBusName', 'default')}|{properties['StatementId']}", {}
-
-
-def _update_bus_policy(ref: str, old: Json, new: Json) -> Json:
-    _put_bus_policy(new)
-    return {}
-
-
-def _delete_bus_policy(ref: str, properties: Json) -> None:
-    policy = _bus_policy(properties.get("EventBusName", "default"))
-    policy["Statement"] = [entry for entry in policy["Statement"] if entry.get("Sid") != properties["StatementId"]]
 
 
 def stack_failure(events: list[Mapping[str, Any]]) -> str:
@@ -215,34 +178,17 @@ def _install_failed_stacks() -> None:
     cloudformation._ACTION_HANDLERS["CreateStack"] = created
 
 
-def _install_boundaries() -> None:
-    """Give roles the permissions boundary of their template: MiniStack's resource handler leaves it out."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
-    create, update = handlers["create"], handlers["update"]
-
-    def bounded(made: Created, properties: Json) -> Created:
-        iam._roles[made[0]]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
-        return made
-
-    handlers["create"] = lambda logical_id, properties, stack: bounded(
-        create(logical_id, properties, stack), properties
-    )
-    handlers["update"] = lambda physical_id, old, new, *place: bounded(update(physical_id, old, new, *place), new)
+def _keep_boundary(role: str, properties: Json) -> None:
+    """Give a role the permissions boundary of its template."""
+    iam._roles[role]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
 
 
 def install() -> None:
-    """Mend conditions and service roles, and register the resource type of event bus policies."""
+    """Change what differs."""
     _install_conditions()
     _install_service_roles()
     _install_failed_stacks()
-    _install_boundaries()
+    complete("AWS::IAM::Role", _keep_boundary)
     _install_staged_templates()
     # The name localhost may resolve to an address on which nothing listens.
     custom_resource._HOST = "127.0.0.1"
-    resource_type(
-        "AWS::Events::EventBusPolicy",
-        create=_create_bus_policy,
-        update=_update_bus_policy,
-        delete=_delete_bus_policy,
-        create_only=("EventBusName", "StatementId"),
-    )

@@ -27,9 +27,10 @@ from rehearsal.cloud.buildspec import Buildspec, PhaseResult, Shell, run
 from rehearsal.cloud.callers import assume_as_service, caller
 from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Json, ServiceError
+from rehearsal.cloud.resources import complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from rehearsal.cloud.core import Credentials, Reply
 
@@ -548,17 +549,10 @@ def _date(timestamp: float) -> str:
 # ---- installing -----------------------------------------------------------------------------------------------------
 
 
-def _keep_logs_settings(handler: Callable[..., tuple[str, Json]]) -> Callable[..., tuple[str, Json]]:
-    """Keep what MiniStack drops from a project in a template: where its logs go."""
-
-    def create_or_update(*arguments: object) -> tuple[str, Json]:
-        name, attributes = handler(*arguments)
-        # create(logical id, properties, stack) and update(name, old properties, properties, stack)
-        properties = next(argument for argument in reversed(arguments) if isinstance(argument, dict))
-        codebuild._projects[name]["logsConfig"] = provisioners._pascal_to_camel(properties.get("LogsConfig") or {})
-        return name, attributes
-
-    return create_or_update
+def _keep_logs_settings(project: str, properties: Json) -> None:
+    """Keep where the logs of a project go."""
+    settings: Json = properties.get("LogsConfig") or {}
+    codebuild._projects[project]["logsConfig"] = provisioners._pascal_to_camel(settings)
 
 
 def install() -> None:
@@ -566,7 +560,4 @@ def install() -> None:
     codebuild._start_build = _start_build
     codebuild._stop_build = _stop_build
     codebuild._batch_get_builds = _batch_get_builds
-    handlers: Mapping[str, dict[str, object]] = provisioners._RESOURCE_HANDLERS
-    project = handlers["AWS::CodeBuild::Project"]
-    for operation in ("create", "update"):
-        project[operation] = _keep_logs_settings(project[operation])  # type: ignore[arg-type]
+    complete("AWS::CodeBuild::Project", _keep_logs_settings)

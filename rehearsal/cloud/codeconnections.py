@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core, iam
 from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Credentials, Json, Records, ServiceError, overlay
-from rehearsal.cloud.resources import Created, resource_type
+from rehearsal.cloud.records import tag_map
+from rehearsal.cloud.resources import resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +31,6 @@ def _find(arn: str) -> Json:
     if found is None or account != get_account_id():
         raise ServiceError("ResourceNotFoundException", f"Connection {arn} not found")
     return found
-
-
-def _public(record: Json) -> Json:
-    return {key: value for key, value in record.items() if key != "Tags"}
 
 
 @overlay(_SERVICE, "CreateConnection")
@@ -54,22 +51,14 @@ def create_connection(request: Json) -> Json:
 @overlay(_SERVICE, "GetConnection")
 def get_connection(request: Json) -> Json:
     """Describe a connection of the caller's account."""
-    return {"Connection": _public(_find(request["ConnectionArn"]))}
+    return {"Connection": _find(request["ConnectionArn"])}
 
 
 @overlay(_SERVICE, "ListConnections")
 def list_connections(request: Json) -> Json:
     """List the connections of the account."""
     provider = request.get("ProviderTypeFilter")
-    found = [_public(record) for record in _connections.values()]
-    return {"Connections": [record for record in found if provider in (None, record["ProviderType"])]}
-
-
-@overlay(_SERVICE, "DeleteConnection")
-def delete_connection(request: Json) -> Json:
-    """Delete a connection."""
-    del _connections[_find(request["ConnectionArn"])["ConnectionArn"]]
-    return {}
+    return {"Connections": [record for record in _connections.values() if provider in (None, record["ProviderType"])]}
 
 
 @overlay(_SERVICE, "UpdateConnectionInstallation")
@@ -85,22 +74,9 @@ def list_tags(request: Json) -> Json:
     return {"Tags": _find(request["ResourceArn"])["Tags"]}
 
 
-@overlay(_SERVICE, "TagResource")
-def tag_resource(request: Json) -> Json:
-    """Set tags of a connection."""
-    record = _find(request["ResourceArn"])
-    _set_tags(record, {tag["Key"]: tag["Value"] for tag in record["Tags"] + request["Tags"]})
-    return {}
-
-
-def _set_tags(record: Json, tags: Mapping[str, str]) -> None:
-    record["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
 def _tags(arn: str) -> Mapping[str, str]:
     _, _, _, region, account, _ = arn.split(":", 5)
-    record: dict[str, Any] = _connections.get_scoped(account, region, arn) or {}
-    return {tag["Key"]: tag["Value"] for tag in record.get("Tags", [])}
+    return tag_map((_connections.get_scoped(account, region, arn) or {}).get("Tags"))
 
 
 def status(arn: str) -> str:
@@ -157,29 +133,21 @@ def _repositories() -> list[str]:
     return found
 
 
-def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
-    arn = create_connection(properties)["ConnectionArn"]
-    return arn, _attributes(arn)
+def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
+    return _find(create_connection(properties)["ConnectionArn"])
 
 
 def _update(arn: str, old: Json, new: Json) -> Json:
-    _set_tags(_find(arn), {tag["Key"]: tag["Value"] for tag in new.get("Tags", [])})
-    return _attributes(arn)
+    record = _find(arn)
+    record["Tags"] = new.get("Tags", [])
+    return record
 
 
 def _delete(arn: str, properties: Json) -> None:
-    delete_connection({"ConnectionArn": arn})
-
-
-def _attributes(arn: str) -> Json:
-    record = _find(arn)
-    return {key: record[key] for key in ("ConnectionArn", "ConnectionStatus", "OwnerAccountId")}
+    del _connections[_find(arn)["ConnectionArn"]]
 
 
 def install() -> None:
     """Register the resource type and the tags."""
-    create_only = ("ConnectionName", "ProviderType", "HostArn")
-    resource_type(
-        "AWS::CodeConnections::Connection", create=_create, update=_update, delete=_delete, create_only=create_only
-    )
+    resource_type("AWS::CodeConnections::Connection", create=_create, update=_update, delete=_delete)
     iam.TAGS[_SERVICE] = _tags

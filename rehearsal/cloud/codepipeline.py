@@ -5,7 +5,6 @@ What an execution does is in `codepipeline_runs`, what its actions do in `codepi
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from rehearsal.cloud.callers import caller
 from rehearsal.cloud.clock import clock
 from rehearsal.cloud.codepipeline_state import ENDED, PIPELINES, SERVICE, Pipeline, actions_of, find, find_execution
 from rehearsal.cloud.core import Json, ServiceError, overlay
-from rehearsal.cloud.resources import Created, physical_name, resource_type
+from rehearsal.cloud.resources import physical_name, resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,15 +79,6 @@ def put_approval_result(request: Json) -> Json:
         ran.updated_by, ran.updated = caller().session_arn, clock.now()
     ran.done.set()
     return {"approvedAt": ran.updated}
-
-
-@overlay(SERVICE, "GetPipeline")
-def get_pipeline(request: Json) -> Json:
-    """Return the declaration of a pipeline."""
-    return {
-        "pipeline": copy.deepcopy(find(request["name"]).declaration),
-        "metadata": {"pipelineArn": core.arn(SERVICE, request["name"])},
-    }
 
 
 @overlay(SERVICE, "ListPipelines")
@@ -313,7 +303,7 @@ def _tags_of(properties: Json) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
 
 
-def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
+def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
     name = physical_name(properties, "Name", logical_id, stack_name, limit=_NAME_MAX)
     if name in PIPELINES:
         raise ServiceError("PipelineNameInUseException", f"A pipeline with the name '{name}' already exists")
@@ -325,7 +315,7 @@ def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
     )
     PIPELINES[name] = pipeline
     codepipeline_runs.start(pipeline, {"triggerType": "CreatePipeline", "triggerDetail": ""})
-    return name, {"Version": "1", "Arn": core.arn(SERVICE, name)}
+    return {"Name": name, "Version": "1", "Arn": core.arn(SERVICE, name)}
 
 
 def _update(name: str, old: Json, new: Json) -> Json:
@@ -352,6 +342,6 @@ def _tags(arn: str) -> Mapping[str, str]:
 
 def install() -> None:
     """Register the resource type and tags, and watch for pushes."""
-    resource_type("AWS::CodePipeline::Pipeline", create=_create, update=_update, delete=_delete, create_only=("Name",))
+    resource_type("AWS::CodePipeline::Pipeline", create=_create, update=_update, delete=_delete)
     iam.TAGS[SERVICE] = _tags
     clock.start(_watch)

@@ -1,13 +1,10 @@
-"""What every emulated service needs: organisation, caller, moto, operations, events, credentials."""
+"""What every emulated service needs: organisation, caller, operations, events, credentials."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
-import importlib
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +26,6 @@ from rehearsal.cloud.clock import clock
 Json: TypeAlias = dict[str, Any]
 Reply: TypeAlias = tuple[int, dict[str, str], bytes]
 Operation: TypeAlias = Callable[[Json], Json]
-After: TypeAlias = Callable[[Json, Json], None]
 AwsClient: TypeAlias = Any
 """A boto3 client; which one depends on a string, so its type cannot be narrower."""
 
@@ -226,9 +222,7 @@ def fail(error: ServiceError) -> Reply:
 
 
 OPERATIONS: Final[dict[tuple[str, str], Operation]] = {}
-"""Operations answered here instead of by moto: (service, operation) -> function of the request."""
-AFTER: Final[dict[tuple[str, str], list[After]]] = {}
-"""What happens after an operation succeeded: (service, operation) -> functions of the request and the response."""
+"""Operations of bridged services: (service, operation) -> function of the request. There are no others."""
 
 
 def overlay(service: str, operation: str) -> Callable[[Operation], Operation]:
@@ -245,77 +239,16 @@ def overlay(service: str, operation: str) -> Callable[[Operation], Operation]:
     return register
 
 
-def after(service: str, operation: str) -> Callable[[After], After]:
-    """Call the decorated function with request and response whenever the operation succeeded."""
-
-    def register(function: After) -> After:
-        AFTER.setdefault((service, operation), []).append(function)
-        return function
-
-    return register
-
-
 def call(service: str, operation: str, request: Json) -> Json:
     """Perform an operation of a bridged service as the current account, without HTTP and without permission checks.
 
     Raises:
-        ServiceError: The operation failed.
+        ServiceError: The operation failed, or is not emulated.
     """
     function = OPERATIONS.get((service, operation))
-    response = function(request) if function else moto(service, operation, request)
-    for follow in AFTER.get((service, operation), []):
-        follow(request, response)
-    return response
-
-
-# ---- moto -----------------------------------------------------------------------------------------------------------
-
-_log: Final = logging.getLogger(__name__)
-TARGET_PREFIXES: Final = {
-    "codeconnections": "com.amazonaws.codeconnections.CodeConnections_20231201",
-    "codepipeline": "CodePipeline_20150709",
-    "sagemaker": "SageMaker",
-    "servicecatalog": "AWS242ServiceCatalogService",
-}
-"""What precedes the operation in the ``X-Amz-Target`` header (``targetPrefix`` of botocore's models)."""
-
-
-@functools.cache
-def _moto_client() -> Any:  # noqa: ANN401 - moto and werkzeug have no types in the environment that checks them
-    """Load moto when something first needs it: that takes a second, and most rehearsals never do."""
-    server = importlib.import_module("moto.moto_server.werkzeug_app")
-    application = server.DomainDispatcherApplication(server.create_backend_app)
-    return functools.partial(importlib.import_module("werkzeug.test").Client, application)
-
-
-def moto(service: str, operation: str, request: Json) -> Json:
-    """Let moto perform a JSON operation in the account and region of the current request.
-
-    Raises:
-        ServiceError: moto refused it or does not know it.
-    """
-    region, account = get_region(), get_account_id()
-    _log.info("moto answers %s %s for %s", service, operation, account)
-    scope = f"{account}/20260101/{region}/{service}/aws4_request"
-    answer = _moto_client()().post(
-        "/",
-        data=json.dumps(request, default=str),
-        headers={
-            "Content-Type": JSON_11,
-            "Host": f"{service}.{region}.amazonaws.com",
-            "X-Amz-Target": f"{TARGET_PREFIXES[service]}.{operation}",
-            "x-moto-account-id": account,
-            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
-        },
-    )
-    try:
-        content: Json = json.loads(answer.data or b"{}")
-    except ValueError:
-        content = {"message": answer.data.decode(errors="replace")[:500]}
-    if answer.status_code >= 400:
-        code = str(content.get("__type") or content.get("code") or "InternalFailure").rsplit("#", 1)[-1]
-        raise ServiceError(code, str(content.get("message") or content.get("Message") or content), answer.status_code)
-    return content
+    if function is None:
+        raise ServiceError("UnknownOperationException", f"{service}:{operation} is not emulated here.")
+    return function(request)
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from rehearsal.cloud import core
 from rehearsal.cloud.clock import clock
-from rehearsal.cloud.resources import Created, resource_type
+from rehearsal.cloud.resources import resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,12 +47,11 @@ def _permission(direction: str, properties: Json) -> Json:
 def _register(direction: str) -> None:
     suffix = direction.lower()
 
-    def create(properties: Json, logical_id: str, stack_name: str) -> Created:
+    def create(properties: Json, logical_id: str, stack_name: str) -> Json:
         authorize = getattr(core.client("ec2"), f"authorize_security_group_{suffix}")
         rules = authorize(GroupId=properties["GroupId"], IpPermissions=[_permission(direction, properties)])
         found = rules.get("SecurityGroupRules") or [{"SecurityGroupRuleId": f"sgr-{clock.random_id(17)}"}]
-        rule_id = found[0]["SecurityGroupRuleId"]
-        return rule_id, {"Id": rule_id}
+        return {"Id": found[0]["SecurityGroupRuleId"]}
 
     def update(rule_id: str, old: Json, new: Json) -> Json:  # only the description can change in place
         return {"Id": rule_id}
@@ -61,9 +60,7 @@ def _register(direction: str) -> None:
         revoke = getattr(core.client("ec2"), f"revoke_security_group_{suffix}")
         revoke(GroupId=properties["GroupId"], IpPermissions=[_permission(direction, properties)])
 
-    create_only = ("GroupId", "IpProtocol", "FromPort", "ToPort", *_PEERS[direction])
-    name = f"AWS::EC2::SecurityGroup{direction}"
-    resource_type(name, create=create, update=update, delete=delete, create_only=create_only)
+    resource_type(f"AWS::EC2::SecurityGroup{direction}", create=create, update=update, delete=delete)
 
 
 def install() -> None:

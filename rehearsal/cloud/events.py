@@ -203,19 +203,20 @@ def _statement(properties: Json) -> Json:
     return {**properties["Statement"], "Sid": properties["StatementId"]}
 
 
-def _create_policy(properties: Json, _logical_id: str, _stack_name: str) -> tuple[str, Json]:
+def _create_policy(properties: Json, _logical_id: str, _stack_name: str) -> Json:
     bus, sid = properties.get("EventBusName", "default"), properties["StatementId"]
     statement = _statement(properties)
+    eventbridge._ensure_default_bus()
     if bus not in eventbridge._event_buses:
         raise ServiceError("ResourceNotFoundException", f"Event bus {bus} does not exist.")
     policy = eventbridge._event_bus_policies.get(bus, {"Version": "2012-10-17", "Statement": []})
     others = [s for s in policy["Statement"] if s["Sid"] != sid]
     eventbridge._event_bus_policies[bus] = {**policy, "Statement": [*others, statement]}
-    return f"{bus}|{sid}", {}
+    return {"EventBusName": bus}
 
 
 def _update_policy(_ref: str, _old: Json, new: Json) -> Json:
-    return _create_policy(new, "", "")[1]
+    return _create_policy(new, "", "")
 
 
 def _delete_policy(_ref: str, properties: Json) -> None:
@@ -226,13 +227,7 @@ def _delete_policy(_ref: str, properties: Json) -> None:
 def install() -> None:
     """Deliver to the targets above, and give buses policies."""
     iam.POLICIES["events"] = _policy
-    resource_type(
-        "AWS::Events::EventBusPolicy",
-        create=_create_policy,
-        update=_update_policy,
-        delete=_delete_policy,
-        create_only=("EventBusName", "StatementId"),
-    )
+    resource_type("AWS::Events::EventBusPolicy", create=_create_policy, update=_update_policy, delete=_delete_policy)
     eventbridge._put_events = functools.partial(_put_events, put=eventbridge._put_events)
     original = eventbridge._invoke_target
 

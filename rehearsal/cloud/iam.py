@@ -439,7 +439,7 @@ def _build_overrides(request: Json) -> dict[str, Value]:
     if variables:
         keys["codebuild:environment.environmentVariables.name"] = list(variables)
         keys |= {f"codebuild:environment.environmentVariables/{n}.value": v for n, v in variables.items()}
-    return {key.lower(): value for key, value in keys.items()}
+    return keys
 
 
 _JOBS_WITH_NETWORK: Final = ("sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob")
@@ -463,19 +463,25 @@ def _sagemaker_keys(action: str, request: Json) -> dict[str, Value]:
     return keys
 
 
+REQUEST_KEYS: Final[dict[str, Callable[[str, Json], Mapping[str, Value]]]] = {
+    "codebuild": lambda action, request: _build_overrides(request) if action == "codebuild:StartBuild" else {},
+    "sagemaker": _sagemaker_keys,
+}
+"""Service -> condition keys that it takes from a request in JSON; called with the action and the request."""
+
+
 def _install_request_keys() -> None:
-    """Add the condition keys that SageMaker, CodeBuild, CloudWatch, IAM and STS take from a request."""
+    """Add the condition keys that services take from a request, in JSON or not."""
     original = iam_actions.request_tag_context
 
     def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
-        keys: dict[str, Value] = original(service, action, body, query)
-        if service == "sagemaker" and body[:1] == b"{":
-            keys |= _sagemaker_keys(action, json.loads(body))
+        is_json = body[:1] == b"{" and action != "sagemaker:InvokeEndpoint"  # whose body is the caller's business
+        keys: dict[str, Value] = original(service, action, body if is_json or service != "sagemaker" else b"", query)
+        if is_json and service in REQUEST_KEYS:
+            keys |= {key.lower(): value for key, value in REQUEST_KEYS[service](action, json.loads(body)).items()}
         boundary = _boundary(query) if action in _KNOWING_BOUNDARY else None
         if boundary:
             keys["iam:permissionsboundary"] = boundary
-        if action == "codebuild:StartBuild" and body[:1] == b"{":
-            keys |= _build_overrides(json.loads(body))
         if action == "cloudwatch:PutMetricData":
             keys["cloudwatch:namespace"] = _namespace(body, query)
         if service == "sts":

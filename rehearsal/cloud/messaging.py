@@ -23,11 +23,11 @@ from ministack import app
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, kms, lambda_svc, sns, sqs
-from ministack.services.cloudformation import provisioners
 
 from rehearsal.cloud import core, iam
 from rehearsal.cloud.callers import require_grant
 from rehearsal.cloud.core import ServiceError
+from rehearsal.cloud.resources import complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,19 +148,9 @@ def _next_round(name: str, function: Json, rounds: int) -> Iterator[bool]:
         lambda_svc._invoke_depth.reset(token)
 
 
-def _install_declaration() -> None:
-    """Keep ``RecursiveLoop`` of functions in templates, which MiniStack leaves out."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
-    create, update = handlers["create"], handlers["update"]
-
-    def declare(made: tuple[str, Json], properties: Json) -> tuple[str, Json]:
-        lambda_svc._functions[made[0]]["recursive_loop"] = properties.get("RecursiveLoop", "Terminate")
-        return made
-
-    handlers["create"] = lambda logical_id, properties, stack: declare(
-        create(logical_id, properties, stack), properties
-    )
-    handlers["update"] = lambda ref, old, new, *rest: declare(update(ref, old, new, *rest), new)
+def _keep_declaration(function: str, properties: Json) -> None:
+    """Keep ``RecursiveLoop`` of a function."""
+    lambda_svc._functions[function]["recursive_loop"] = properties.get("RecursiveLoop", "Terminate")
 
 
 def _install_queues() -> None:
@@ -259,7 +249,7 @@ def _install_dead_letters() -> None:
 
 def install() -> None:
     """Ask for keys, and count rounds."""
-    _install_declaration()
+    complete("AWS::Lambda::Function", _keep_declaration)
     _install_marks()
     _install_queues()
     _install_topics()

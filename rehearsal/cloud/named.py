@@ -2,7 +2,7 @@
 
 MiniStack overwrites roles and most other resources that have a name. A create handler has to fail when there is a
 resource with the identifier already: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/
-resource-type-test-contract.html. What names a resource follows from its schema (`foundation.resource_names`).
+resource-type-test-contract.html. What names a resource follows from its schema (`rehearsal.cloud.resource_names`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from ministack.services import (
 )
 from ministack.services.cloudformation import stacks
 
-from foundation.handler_permissions import SchemaError
-from foundation.resource_names import claimed_name, scope_of_names
 from rehearsal.cloud import core
 from rehearsal.cloud.core import ServiceError
+from rehearsal.cloud.resource_names import claimed_name, scope_of_names
+from rehearsal.cloud.schemas import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

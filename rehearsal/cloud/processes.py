@@ -61,11 +61,6 @@ def start(command: Sequence[str], **options: Option) -> subprocess.Popen[Any]:
     return process
 
 
-def adopt(process: subprocess.Popen[Any]) -> None:
-    """Watch a process started elsewhere that leads a group of its own."""
-    _tell("+", process.pid)
-
-
 def finish(process: subprocess.Popen[Any]) -> int:
     """Wait for a process to end, end what it left behind, and return its exit status."""
     status = process.wait()

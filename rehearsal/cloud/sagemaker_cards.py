@@ -12,45 +12,36 @@ from typing import TYPE_CHECKING, Final
 from rehearsal.cloud import core, pdf
 from rehearsal.cloud.callers import caller, forwarded_credentials
 from rehearsal.cloud.clock import clock
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay
+from rehearsal.cloud.core import Json, ServiceError, overlay
 from rehearsal.cloud.sagemaker_registry import describe_model_card
 from rehearsal.cloud.sagemaker_servers import S3_ERRORS, split_s3
-from rehearsal.cloud.sagemaker_store import SERVICE, page, sort
+from rehearsal.cloud.sagemaker_store import SERVICE, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_jobs: Final = Records()
-
-
-def _not_found(arn: str) -> ServiceError:
-    return ServiceError("ResourceNotFound", f"Model card export job {arn} does not exist.")
+_JOBS: Final = table(
+    "ModelCardExportJob",
+    "model-card",
+    key=("ModelCardName", "export-job", "ModelCardExportJobName"),
+    code="ResourceNotFound",
+    missing="Model card export job {arn} does not exist.",
+    taken_code="ConflictException",
+    taken="Model card export job {arn} already exists.",
+).answers("Describe")
 
 
 @overlay(SERVICE, "CreateModelCardExportJob")
 def create_model_card_export_job(request: Json) -> Json:
     """Start to export a version of a card, the newest unless the request names one."""
-    name = request["ModelCardName"].rsplit("/", 1)[-1]
-    version = {"ModelCardVersion": request["ModelCardVersion"]} if "ModelCardVersion" in request else {}
-    card = describe_model_card({"ModelCardName": name, **version})
-    arn = core.arn(SERVICE, f"model-card/{name}/export-job/{request['ModelCardExportJobName']}")
-    if arn in _jobs:
-        raise ServiceError("ConflictException", f"Model card export job {arn} already exists.")
+    request = {**request, "ModelCardName": request["ModelCardName"].rsplit("/", 1)[-1]}
+    card = describe_model_card(request)
     split_s3(request["OutputConfig"]["S3OutputPath"])
-    moment = clock.now()
-    job: Json = {
-        "ModelCardExportJobName": request["ModelCardExportJobName"],
-        "ModelCardExportJobArn": arn,
-        "Status": "InProgress",
-        "ModelCardName": name,
-        "ModelCardVersion": card["ModelCardVersion"],
-        "OutputConfig": request["OutputConfig"],
-        "CreatedAt": moment,
-        "LastModifiedAt": moment,
-    }
-    _jobs[arn] = job
+    moment, version = clock.now(), card["ModelCardVersion"]
+    more = {"export-job": "export-job", "CreatedAt": moment, "LastModifiedAt": moment, "ModelCardVersion": version}
+    job = _JOBS.add(request, Status="InProgress", **more)
     clock.start(_export, job, card)
-    return {"ModelCardExportJobArn": arn}
+    return job
 
 
 def _export(job: Json, card: Json) -> None:
@@ -88,32 +79,3 @@ def _lines(value: object, depth: int) -> Iterator[str]:
                 yield from _lines(item, depth + 1)
             else:
                 yield f"{indent}- {item}"
-
-
-@overlay(SERVICE, "DescribeModelCardExportJob")
-def describe_model_card_export_job(request: Json) -> Json:
-    """Describe an export job."""
-    found: Json | None = _jobs.get(request["ModelCardExportJobArn"])
-    if found is None:
-        raise _not_found(request["ModelCardExportJobArn"])
-    return dict(found)
-
-
-@overlay(SERVICE, "ListModelCardExportJobs")
-def list_model_card_export_jobs(request: Json) -> Json:
-    """List the export jobs of a card."""
-    name = request["ModelCardName"].rsplit("/", 1)[-1]
-    found: list[Json] = [
-        {key: value for key, value in job.items() if key not in {"OutputConfig", "ExportArtifacts", "FailureReason"}}
-        for job in _jobs.values()
-        if job["ModelCardName"] == name
-        and request.get("ModelCardVersion") in {None, job["ModelCardVersion"]}
-        and request.get("StatusEquals") in {None, job["Status"]}
-        and request.get("ModelCardExportJobNameContains", "") in job["ModelCardExportJobName"]
-    ]
-    fields = {"CreationTime": "CreatedAt", "Name": "ModelCardExportJobName", "Status": "Status"}
-    return page(request, "ModelCardExportJobSummaries", sort(request, found, fields))
-
-
-def install() -> None:
-    """Nothing to patch: the operations above are registered when this module is imported."""

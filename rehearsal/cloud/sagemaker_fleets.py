@@ -11,7 +11,7 @@ from rehearsal.cloud import core
 from rehearsal.cloud.clock import Lock, clock, random_id
 from rehearsal.cloud.core import ServiceError
 from rehearsal.cloud.sagemaker_capture import Capture, chosen
-from rehearsal.cloud.sagemaker_models import find_model
+from rehearsal.cloud.sagemaker_models import MODELS
 from rehearsal.cloud.sagemaker_servers import ContainerError, Server, start
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def start_fleet(endpoint: str, config: Json) -> Fleet:
         folder = core.organization().work_dir / "endpoints" / f"{endpoint}-{random_id(8)}"
         name = settings["VariantName"]
         try:
-            server = start(find_model(settings["ModelName"]), folder / name, variant=name)
+            server = start(MODELS.find(settings), folder / name, variant=name)
         except ContainerError:
             _write_log(endpoint, name, folder / name)
             raise

@@ -7,48 +7,60 @@ a network: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html 
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from rehearsal.cloud import core, iam
 from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
 from rehearsal.cloud.clock import clock
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay
-from rehearsal.cloud.sagemaker_store import SERVICE, authorize_tags, page, set_tags, sort
+from rehearsal.cloud.core import Json, ServiceError, overlay
+from rehearsal.cloud.sagemaker_store import PRINCIPAL, SERVICE, authorize_tags, table
 
-PRINCIPAL: Final = "sagemaker.amazonaws.com"
-_KINDS: Final = {"Processing": "processing-job", "Training": "training-job"}
+if TYPE_CHECKING:
+    from rehearsal.cloud.records import Table
 
-_jobs: Final = Records()
+_TAKEN: Final = "Job name must be unique within an AWS account and region: {arn} exists."
+_MISSING: Final = "Could not find requested job with name: {key}"
+
+
+def job_table(kind: str) -> Table:
+    """Return the table of a kind of job."""
+    kind_of_arn = f"{kind.lower()}-job"
+    return table(f"{kind}Job", kind_of_arn, missing=_MISSING, taken=_TAKEN, taken_code="ResourceInUse")
+
+
+_TABLES: Final = {kind: job_table(kind).answers("Describe", "List") for kind in ("Processing", "Training")}
 
 
 def _create(kind: str, request: Json) -> Json:
-    """Keep the record of a job, for a caller who may pass its role.
+    """Keep the record of a job, for a caller who may pass its role; only the runner of a pipeline gives it work.
 
     Raises:
         ServiceError: The role may not be passed or cannot join the network, tags may not be set, or the name is taken.
     """
+    jobs = _TABLES[kind]
     authorize_pass_role(request["RoleArn"], PRINCIPAL)
-    name = request[f"{kind}JobName"]
-    arn = core.arn(SERVICE, f"{_KINDS[kind]}/{name}")
-    authorize_tags(f"Create{kind}Job", arn, request.get("Tags"))
+    authorize_tags(f"Create{kind}Job", jobs.arn(request[f"{kind}JobName"]), request.get("Tags"))
     network = request.get("VpcConfig") or request.get("NetworkConfig", {}).get("VpcConfig")
     if network:
         _join(request["RoleArn"], network)
-    if arn in _jobs:
-        raise ServiceError("ResourceInUse", f"Job name must be unique within an AWS account and region: {arn} exists.")
-    _jobs[arn] = {
-        **{key: value for key, value in request.items() if key != "Tags"},
-        f"{kind}JobArn": arn,
-        f"{kind}JobStatus": "InProgress",
-        **({"SecondaryStatus": "Training"} if kind == "Training" else {}),
-        "CreationTime": clock.now(),
-        f"{kind}StartTime": clock.now(),
-        "LastModifiedTime": clock.now(),
-    }
-    set_tags(arn, request.get("Tags"))
-    return {f"{kind}JobArn": arn}
+    status = {f"{kind}JobStatus": "InProgress", **({"SecondaryStatus": "Training"} if kind == "Training" else {})}
+    return jobs.add(request, **status, **{f"{kind}StartTime": clock.now()})
+
+
+def _stop(kind: str, request: Json) -> Json:
+    """Stop a job; one that has ended stays as it is."""
+    job = _TABLES[kind].find(request)
+    if job[f"{kind}JobStatus"] == "InProgress":
+        job |= {f"{kind}JobStatus": "Stopped", f"{kind}EndTime": clock.now(), "LastModifiedTime": clock.now()}
+    return {}
+
+
+for _kind in _TABLES:
+    overlay(SERVICE, f"Create{_kind}Job")(functools.partial(_create, _kind))
+    overlay(SERVICE, f"Stop{_kind}Job")(functools.partial(_stop, _kind))
 
 
 _LOOK_AT_NETWORK: Final = tuple(
@@ -85,85 +97,6 @@ def _join(role_arn: str, network: Json) -> None:
         raise ServiceError("ValidationException", f"{role_arn} is not authorized to perform: {', '.join(refused)}")
 
 
-def _stop(kind: str, request: Json) -> Json:
-    """Stop a job; one that has ended stays as it is."""
-    job = _describe(kind, request)
-    if job[f"{kind}JobStatus"] == "InProgress":
-        job |= {f"{kind}JobStatus": "Stopped", f"{kind}EndTime": clock.now(), "LastModifiedTime": clock.now()}
-    return {}
-
-
-def _describe(kind: str, request: Json) -> Json:
-    name = request[f"{kind}JobName"]
-    found: Json | None = _jobs.get(core.arn(SERVICE, f"{_KINDS[kind]}/{name}"))
-    if found is None:
-        raise ServiceError("ValidationException", f"Could not find requested job with name: {name}")
-    return found
-
-
-def _list(kind: str, request: Json) -> Json:
-    keys = ("Name", "Arn", "Status")
-    found: list[Json] = [
-        {f"{kind}Job{key}": job[f"{kind}Job{key}"] for key in keys}
-        | {key: job[key] for key in ("CreationTime", "LastModifiedTime")}
-        | ({f"{kind}EndTime": job[f"{kind}EndTime"]} if f"{kind}EndTime" in job else {})
-        for job in _jobs.values()
-        if f"{kind}JobName" in job
-        and request.get("NameContains", "") in job[f"{kind}JobName"]
-        and request.get("StatusEquals") in {None, job[f"{kind}JobStatus"]}
-    ]
-    fields = {"CreationTime": "CreationTime", "Name": f"{kind}JobName", "Status": f"{kind}JobStatus"}
-    return page(request, f"{kind}JobSummaries", sort(request, found, fields, order="Descending"))
-
-
-@overlay(SERVICE, "CreateProcessingJob")
-def create_processing_job(request: Json) -> Json:
-    """Create a processing job; only the runner of a pipeline gives it something to do."""
-    return _create("Processing", request)
-
-
-@overlay(SERVICE, "DescribeProcessingJob")
-def describe_processing_job(request: Json) -> Json:
-    """Describe a processing job."""
-    return _describe("Processing", request)
-
-
-@overlay(SERVICE, "StopProcessingJob")
-def stop_processing_job(request: Json) -> Json:
-    """Stop a processing job."""
-    return _stop("Processing", request)
-
-
-@overlay(SERVICE, "ListProcessingJobs")
-def list_processing_jobs(request: Json) -> Json:
-    """List the processing jobs of the account, newest first unless the request says otherwise."""
-    return _list("Processing", request)
-
-
-@overlay(SERVICE, "CreateTrainingJob")
-def create_training_job(request: Json) -> Json:
-    """Create a training job; only the runner of a pipeline gives it something to do."""
-    return _create("Training", request)
-
-
-@overlay(SERVICE, "DescribeTrainingJob")
-def describe_training_job(request: Json) -> Json:
-    """Describe a training job."""
-    return _describe("Training", request)
-
-
-@overlay(SERVICE, "StopTrainingJob")
-def stop_training_job(request: Json) -> Json:
-    """Stop a training job."""
-    return _stop("Training", request)
-
-
-@overlay(SERVICE, "ListTrainingJobs")
-def list_training_jobs(request: Json) -> Json:
-    """List the training jobs of the account, newest first unless the request says otherwise."""
-    return _list("Training", request)
-
-
 def end(prefix: str, status: str, reason: str | None) -> None:
     """Note that the job whose name begins so has ended.
 
@@ -172,17 +105,11 @@ def end(prefix: str, status: str, reason: str | None) -> None:
         status: Status of the step: ``Succeeded``, ``Failed`` or ``Stopped``.
         reason: Why it failed.
     """
-    for job in _jobs.values():
-        kind = "Processing" if "ProcessingJobName" in job else "Training"
-        if not job[f"{kind}JobName"].startswith(prefix) or job[f"{kind}JobStatus"] != "InProgress":
-            continue
-        ended = "Completed" if status == "Succeeded" else status
-        job |= {f"{kind}JobStatus": ended, f"{kind}EndTime": clock.now(), "LastModifiedTime": clock.now()}
-        if kind == "Training":
-            job["SecondaryStatus"] = ended
-        if reason:
-            job["FailureReason"] = reason[:1024]
-
-
-def install() -> None:
-    """Nothing to patch: the operations above are registered when this module is imported."""
+    ended = "Completed" if status == "Succeeded" else status
+    for kind, jobs in _TABLES.items():
+        for name, job in jobs.records.items():
+            if name.startswith(prefix) and job[f"{kind}JobStatus"] == "InProgress":
+                job |= {f"{kind}JobStatus": ended, f"{kind}EndTime": clock.now(), "LastModifiedTime": clock.now()}
+                job |= {"FailureReason": reason and reason[:1024]}
+                if kind == "Training":
+                    job["SecondaryStatus"] = ended

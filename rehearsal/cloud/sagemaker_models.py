@@ -6,22 +6,23 @@ from typing import Final
 
 from ministack.core.responses import get_region
 
-from rehearsal.cloud import core
 from rehearsal.cloud.callers import authorize_pass_role
-from rehearsal.cloud.clock import clock
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay
-from rehearsal.cloud.sagemaker_servers import (
-    PRINCIPAL,
-    S3_ERRORS,
-    container_of,
-    model_data,
-    s3_as,
-    split_s3,
-)
-from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort
+from rehearsal.cloud.core import Json, ServiceError, overlay
+from rehearsal.cloud.sagemaker_servers import S3_ERRORS, container_of, model_data, s3_as, split_s3
+from rehearsal.cloud.sagemaker_store import PRINCIPAL, SERVICE, table
 
-_models: Final = Records()
-_configs: Final = Records()
+MODELS: Final = table(
+    "Model",
+    "model",
+    missing='Could not find model "{arn}".',
+    taken='Cannot create already existing model "{arn}".',
+).answers("Describe", "List", "Delete")
+CONFIGS: Final = table(
+    "EndpointConfig",
+    "endpoint-config",
+    missing='Could not find endpoint configuration "{arn}".',
+    taken='Cannot create already existing endpoint configuration "{arn}".',
+).answers("Describe", "List", "Delete")
 
 
 def refusal(message: str) -> ServiceError:
@@ -34,22 +35,10 @@ def refusal(message: str) -> ServiceError:
 
 @overlay(SERVICE, "CreateModel")
 def create_model(request: Json) -> Json:
-    """Create a model, for a caller who may pass its execution role."""
+    """Create a model of one container, for a caller who may pass its execution role, which can read the model data."""
     if "ExecutionRoleArn" in request:
         authorize_pass_role(request["ExecutionRoleArn"], PRINCIPAL)
-    return new_model(request)
-
-
-def new_model(request: Json) -> Json:
-    """Create a model.
-
-    Raises:
-        ServiceError: The name is taken, or the role cannot read the model data.
-    """
-    name = request["ModelName"]
-    arn = core.arn(SERVICE, f"model/{name}")
-    if name in _models:
-        raise refusal(f'Cannot create already existing model "{arn}".')
+    MODELS.require_free(request)
     if ("PrimaryContainer" in request) == ("Containers" in request):
         raise refusal("Exactly one of PrimaryContainer and Containers has to be provided.")
     if "ExecutionRoleArn" not in request:
@@ -57,10 +46,7 @@ def new_model(request: Json) -> Json:
     if len(request.get("Containers", [1])) > 1 or "ModelPackageName" in container_of(request):
         raise refusal("Inference pipelines and models made of a model package are not emulated here.")
     _check_model_data(request)
-    _models[name] = {**request, "ModelArn": arn, "CreationTime": clock.now()}
-    _models[name].pop("Tags", None)
-    set_tags(arn, request.get("Tags"))
-    return {"ModelArn": arn}
+    return MODELS.add(request)
 
 
 def _check_model_data(request: Json) -> None:
@@ -80,45 +66,6 @@ def _check_model_data(request: Json) -> None:
         ) from error
 
 
-def find_model(name: str) -> Json:
-    """Return a model of the current account.
-
-    Raises:
-        ServiceError: There is none with this name.
-    """
-    found: Json | None = _models.get(name)
-    if found is None:
-        raise refusal(f'Could not find model "{core.arn(SERVICE, f"model/{name}")}".')
-    return found
-
-
-@overlay(SERVICE, "DescribeModel")
-def describe_model(request: Json) -> Json:
-    """Describe a model."""
-    return find_model(request["ModelName"])
-
-
-@overlay(SERVICE, "DeleteModel")
-def delete_model(request: Json) -> Json:
-    """Delete a model; endpoints that serve it go on."""
-    drop_tags(find_model(request["ModelName"])["ModelArn"])
-    del _models[request["ModelName"]]
-    return {}
-
-
-def _listed(request: Json, records: Records, keys: tuple[str, ...], name: str) -> list[Json]:
-    part = request.get("NameContains", "")
-    found = [{key: record[key] for key in keys if key in record} for record in records.values() if part in record[name]]
-    fields = {"CreationTime": "CreationTime", "Name": name, "Status": "EndpointStatus"}
-    return sort(request, found, fields, order="Descending")
-
-
-@overlay(SERVICE, "ListModels")
-def list_models(request: Json) -> Json:
-    """List the models of the account, newest first unless the request says otherwise."""
-    return page(request, "Models", _listed(request, _models, ("ModelName", "ModelArn", "CreationTime"), "ModelName"))
-
-
 # ---- endpoint configurations ----------------------------------------------------------------------------------------
 
 _NOT_SERVERLESS: Final = (
@@ -134,22 +81,10 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#server
 
 @overlay(SERVICE, "CreateEndpointConfig")
 def create_endpoint_config(request: Json) -> Json:
-    """Create an endpoint configuration."""
+    """Create an endpoint configuration of models that exist, with settings that go together."""
     if "ExecutionRoleArn" in request:
         authorize_pass_role(request["ExecutionRoleArn"], PRINCIPAL)
-    return new_endpoint_config(request)
-
-
-def new_endpoint_config(request: Json) -> Json:
-    """Create an endpoint configuration.
-
-    Raises:
-        ServiceError: The name is taken, a model does not exist, or the settings exclude each other.
-    """
-    name = request["EndpointConfigName"]
-    arn = core.arn(SERVICE, f"endpoint-config/{name}")
-    if name in _configs:
-        raise refusal(f'Cannot create already existing endpoint configuration "{arn}".')
+    CONFIGS.require_free(request)
     production, shadow = request["ProductionVariants"], request.get("ShadowProductionVariants", [])
     names = [variant["VariantName"] for variant in (*production, *shadow)]
     if len(set(names)) < len(names):
@@ -161,17 +96,14 @@ def new_endpoint_config(request: Json) -> Json:
         raise refusal("With ShadowProductionVariants there can be only one production and one shadow variant.")
     if any("ServerlessConfig" in variant for variant in (*production, *shadow)):
         _check_serverless(request)
-    _configs[name] = {**request, "EndpointConfigArn": arn, "CreationTime": clock.now()}
-    _configs[name].pop("Tags", None)
-    set_tags(arn, request.get("Tags"))
-    return {"EndpointConfigArn": arn}
+    return CONFIGS.add(request)
 
 
 def _check_variant(variant: Json) -> None:
     name = variant["VariantName"]
     if "ModelName" not in variant:
         raise refusal(f"Variant {name} has no ModelName: inference components are not emulated here.")
-    find_model(variant["ModelName"])
+    MODELS.find(variant)
     serverless, instance = "ServerlessConfig" in variant, "InstanceType" in variant
     if serverless == instance:
         raise refusal(f"Variant {name} needs either InstanceType with InitialInstanceCount, or ServerlessConfig.")
@@ -183,7 +115,7 @@ def _check_serverless(request: Json) -> None:
     if len(request["ProductionVariants"]) > 1:
         raise refusal("Serverless endpoints do not support multiple production variants.")
     excluded = [what for key, what in _NOT_SERVERLESS if request.get(key)]
-    model = find_model(request["ProductionVariants"][0]["ModelName"])
+    model = MODELS.find(request["ProductionVariants"][0])
     excluded += [f"{what} of the model" for key, what in _NOT_SERVERLESS[1:3] if model.get(key)]
     if excluded:
         raise refusal(f"Serverless endpoints do not support {', '.join(excluded)}.")
@@ -192,36 +124,3 @@ def _check_serverless(request: Json) -> None:
         raise refusal("ProvisionedConcurrency should be less than or equal to MaxConcurrency.")
     if config["MemorySizeInMB"] not in range(1024, 6145, 1024):
         raise refusal(f"MemorySizeInMB {config['MemorySizeInMB']} is not a multiple of 1024 from 1024 to 6144.")
-
-
-def find_endpoint_config(name: str) -> Json:
-    """Return an endpoint configuration of the current account.
-
-    Raises:
-        ServiceError: There is none with this name.
-    """
-    found: Json | None = _configs.get(name)
-    if found is None:
-        raise refusal(f'Could not find endpoint configuration "{core.arn(SERVICE, f"endpoint-config/{name}")}".')
-    return found
-
-
-@overlay(SERVICE, "DescribeEndpointConfig")
-def describe_endpoint_config(request: Json) -> Json:
-    """Describe an endpoint configuration."""
-    return find_endpoint_config(request["EndpointConfigName"])
-
-
-@overlay(SERVICE, "DeleteEndpointConfig")
-def delete_endpoint_config(request: Json) -> Json:
-    """Delete an endpoint configuration; endpoints that use it go on."""
-    drop_tags(find_endpoint_config(request["EndpointConfigName"])["EndpointConfigArn"])
-    del _configs[request["EndpointConfigName"]]
-    return {}
-
-
-@overlay(SERVICE, "ListEndpointConfigs")
-def list_endpoint_configs(request: Json) -> Json:
-    """List the endpoint configurations of the account, newest first unless the request says otherwise."""
-    keys = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-    return page(request, "EndpointConfigs", _listed(request, _configs, keys, "EndpointConfigName"))

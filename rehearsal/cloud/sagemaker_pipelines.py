@@ -17,18 +17,25 @@ from typing import Any, Final
 from ministack.core.responses import get_account_id, get_region
 
 from rehearsal.cloud import core, processes, sagemaker_jobs
-from rehearsal.cloud.callers import assume_as_service, authorize_pass_role, require_trust
+from rehearsal.cloud.callers import assume_as_service, authorize_pass_role
 from rehearsal.cloud.clock import Lock, clock, random_id
 from rehearsal.cloud.core import Json, Records, ServiceError, overlay
-from rehearsal.cloud.sagemaker_store import SERVICE, drop_tags, page, set_tags, sort, user_context
+from rehearsal.cloud.records import page
+from rehearsal.cloud.sagemaker_store import PRINCIPAL, SERVICE, table, user_context
 
-PRINCIPAL: Final = "sagemaker.amazonaws.com"
 EXECUTION_EVENT: Final = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT: Final = "SageMaker Model Building Pipeline Execution Step Status Change"
 
 _RUNNER: Final = Path(__file__).with_name("pipeline_runner.py")
 _STEP_METADATA: Final = "metadata"
-_pipelines: Final = Records()
+PIPELINES: Final = table(
+    "Pipeline",
+    "pipeline",
+    code="ResourceNotFound",
+    missing="Pipeline '{arn}' does not exist.",
+    taken_code="ValidationException",
+    taken="Pipeline names must be unique within an AWS account and region. {key} exists.",
+).answers("List")
 _executions: Final = Records()
 _tokens: Final = Records()
 
@@ -133,56 +140,21 @@ def _definition(request: Json) -> str | None:
     return text
 
 
-def _find(name: str) -> Json:
-    """Return a pipeline of the current account by name or ARN."""
-    pipeline: Json | None = _pipelines.get(name.rsplit("/", 1)[-1])
-    if pipeline is None:
-        raise ServiceError("ResourceNotFound", f"Pipeline '{core.arn(SERVICE, f'pipeline/{name}')}' does not exist.")
-    return pipeline
-
-
 @overlay(SERVICE, "CreatePipeline")
 def create_pipeline(request: Json) -> Json:
     """Create a pipeline, for a caller who may pass its role; the same request with the same token is no error."""
     authorize_pass_role(request["RoleArn"], PRINCIPAL)
-    return new_pipeline(request)
-
-
-def new_pipeline(request: Json) -> Json:
-    """Create a pipeline.
-
-    Raises:
-        ServiceError: The name is taken, the role does not trust SageMaker, or the definition cannot be read.
-    """
-    require_trust(request["RoleArn"], PRINCIPAL)
     name, token = request["PipelineName"], request.get("ClientRequestToken")
-    arn = core.arn(SERVICE, f"pipeline/{name}")
-    if name in _pipelines:
-        if token and _pipelines[name]["token"] == token:
-            return {"PipelineArn": arn}
-        raise ServiceError(
-            "ValidationException", f"Pipeline names must be unique within an AWS account and region. {name} exists."
-        )
+    known: Json | None = PIPELINES.records.get(name)
+    if known and token and known.get("ClientRequestToken") == token:
+        return known
+    PIPELINES.require_free(request)
     definition = _definition(request)
     if definition is None:
         raise ServiceError("ValidationException", "PipelineDefinition or PipelineDefinitionS3Location is required.")
-    keys = ("PipelineDisplayName", "PipelineDescription", "ParallelismConfiguration")
-    detail: Json = {
-        "PipelineDisplayName": name,
-        **{key: request[key] for key in keys if key in request},
-        "PipelineArn": arn,
-        "PipelineName": name,
-        "PipelineDefinition": definition,
-        "RoleArn": request["RoleArn"],
-        "PipelineStatus": "Active",
-        "CreationTime": clock.now(),
-        "LastModifiedTime": clock.now(),
-        "CreatedBy": user_context(),
-        "LastModifiedBy": user_context(),
-    }
-    _pipelines[name] = {"detail": detail, "token": token}
-    set_tags(arn, request.get("Tags"))
-    return {"PipelineArn": arn}
+    who = user_context()
+    given = {"PipelineDisplayName": name, **request, "PipelineDefinition": definition}
+    return PIPELINES.add(given, PipelineStatus="Active", CreatedBy=who, LastModifiedBy=who)
 
 
 @overlay(SERVICE, "UpdatePipeline")
@@ -190,57 +162,39 @@ def update_pipeline(request: Json) -> Json:
     """Change what the request names of a pipeline; a role has to be passed by the caller."""
     if "RoleArn" in request:
         authorize_pass_role(request["RoleArn"], PRINCIPAL)
-    return change_pipeline(request)
-
-
-def change_pipeline(request: Json) -> Json:
-    """Change what the request names of a pipeline.
-
-    Raises:
-        ServiceError: It is not there, or its new definition cannot be read.
-    """
-    detail = _find(request["PipelineName"])["detail"]
-    definition = _definition(request)
-    keys = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
-    detail.update({key: request[key] for key in keys if key in request})
-    detail["PipelineDefinition"] = definition or detail["PipelineDefinition"]
-    detail.update({"LastModifiedTime": clock.now(), "LastModifiedBy": user_context()})
-    return {"PipelineArn": detail["PipelineArn"]}
+    pipeline = PIPELINES.find(request)
+    definition = _definition(request) or pipeline["PipelineDefinition"]
+    pipeline.update(request, PipelineDefinition=definition, LastModifiedTime=clock.now(), LastModifiedBy=user_context())
+    return pipeline
 
 
 @overlay(SERVICE, "DescribePipeline")
 def describe_pipeline(request: Json) -> Json:
     """Describe a pipeline, its definition included."""
-    detail: Json = _find(request["PipelineName"])["detail"]
-    runs = [e.started for e in _executions.values() if e.pipeline == detail["PipelineName"]]
-    return detail | ({"LastRunTime": max(runs)} if runs else {})
+    pipeline = _find(request)
+    runs = [execution.started for execution in _executions_of(pipeline)]
+    return pipeline | ({"LastRunTime": max(runs)} if runs else {})
+
+
+def _find(request: Json) -> Json:
+    """Return the pipeline that a request names by its name or its ARN."""
+    return PIPELINES.named(request["PipelineName"].rsplit("/", 1)[-1])
+
+
+def _executions_of(pipeline: Json) -> list[Execution]:
+    return [execution for execution in _executions.values() if execution.pipeline == pipeline["PipelineName"]]
 
 
 @overlay(SERVICE, "DeletePipeline")
 def delete_pipeline(request: Json) -> Json:
     """Delete a pipeline of which nothing is running."""
-    detail = _find(request["PipelineName"])["detail"]
-    running = [e for e in _executions.values() if e.pipeline == detail["PipelineName"] and e.status == "Executing"]
+    pipeline = PIPELINES.find(request)
+    running = [execution for execution in _executions_of(pipeline) if execution.status == "Executing"]
     if running:
         raise ServiceError(
-            "ConflictException", f"Pipeline {detail['PipelineArn']} has {len(running)} running executions."
+            "ConflictException", f"Pipeline {pipeline['PipelineArn']} has {len(running)} running executions."
         )
-    del _pipelines[detail["PipelineName"]]
-    drop_tags(detail["PipelineArn"])
-    return {"PipelineArn": detail["PipelineArn"]}
-
-
-@overlay(SERVICE, "ListPipelines")
-def list_pipelines(request: Json) -> Json:
-    """List the account's pipelines, newest first unless the request says otherwise."""
-    keys = ("PipelineArn", "PipelineName", "PipelineDisplayName", "PipelineDescription", "RoleArn", "CreationTime")
-    found = [
-        {key: pipeline["detail"][key] for key in (*keys, "LastModifiedTime") if key in pipeline["detail"]}
-        for name, pipeline in _pipelines.items()
-        if name.startswith(request.get("PipelineNamePrefix", ""))
-    ]
-    fields = {"CreationTime": "CreationTime", "Name": "PipelineName"}
-    return page(request, "PipelineSummaries", sort(request, found, fields, order="Descending"))
+    return PIPELINES.delete(request)
 
 
 # ---- executions -----------------------------------------------------------------------------------------------------
@@ -249,7 +203,7 @@ def list_pipelines(request: Json) -> Json:
 @overlay(SERVICE, "StartPipelineExecution")
 def start_pipeline_execution(request: Json) -> Json:
     """Start an execution; the same token starts it once."""
-    pipeline = _find(request["PipelineName"])["detail"]
+    pipeline = _find(request)
     token = (pipeline["PipelineArn"], request.get("ClientRequestToken"))
     if token[1] and token in _tokens:
         return {"PipelineExecutionArn": _tokens[token]}
@@ -395,79 +349,56 @@ def _execution(arn: str) -> Execution:
     return execution
 
 
-@overlay(SERVICE, "DescribePipelineExecution")
-def describe_pipeline_execution(request: Json) -> Json:
-    """Describe an execution."""
-    execution = _execution(request["PipelineExecutionArn"])
-    described = {
+def _shown(execution: Execution) -> Json:
+    """Return an execution as the API has it, in descriptions and in lists."""
+    failed = execution.failure_reason if execution.status == "Failed" else None
+    return {
         **execution.details,
         "PipelineArn": execution.arn.split("/execution/")[0],
         "PipelineExecutionArn": execution.arn,
         "PipelineExecutionStatus": execution.status,
         "CreationTime": execution.started,
+        "StartTime": execution.started,
         "LastModifiedTime": execution.changed,
         "CreatedBy": execution.created_by,
         "LastModifiedBy": execution.created_by,
+        "FailureReason": failed,
+        "PipelineExecutionFailureReason": failed,
     }
-    return described | ({"FailureReason": execution.failure_reason} if execution.status == "Failed" else {})
+
+
+@overlay(SERVICE, "DescribePipelineExecution")
+def describe_pipeline_execution(request: Json) -> Json:
+    """Describe an execution."""
+    return _shown(_execution(request["PipelineExecutionArn"]))
 
 
 @overlay(SERVICE, "ListPipelineExecutions")
 def list_pipeline_executions(request: Json) -> Json:
     """List the executions of a pipeline, newest first unless the request says otherwise."""
-    name = _find(request["PipelineName"])["detail"]["PipelineName"]
-    found: list[Json] = [
-        {
-            "PipelineExecutionArn": execution.arn,
-            "StartTime": execution.started,
-            "PipelineExecutionStatus": execution.status,
-            **{k: v for k, v in execution.details.items() if k != "ParallelismConfiguration"},
-            **({"PipelineExecutionFailureReason": execution.failure_reason} if execution.status == "Failed" else {}),
-        }
-        for execution in _executions.values()
-        if execution.pipeline == name
-    ]
-    fields = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
-    return page(request, "PipelineExecutionSummaries", sort(request, found, fields, order="Descending"))
+    found = [_shown(execution) for execution in _executions_of(_find(request))]
+    filters = {member: value for member, value in request.items() if member != "PipelineName"}
+    return PIPELINES.list_of("ListPipelineExecutions", filters, found)
 
 
 @overlay(SERVICE, "ListPipelineExecutionSteps")
 def list_pipeline_execution_steps(request: Json) -> Json:
     """List the steps of an execution that have started, newest first unless the request says otherwise."""
-    execution = _execution(request["PipelineExecutionArn"])
     steps: list[Json] = [
         {
             "StepName": step.name,
             "StepStatus": step.status,
             "StartTime": step.started,
-            **({"EndTime": step.ended} if step.ended else {}),
-            **({"FailureReason": step.failure_reason} if step.failure_reason else {}),
+            "EndTime": step.ended,
+            "FailureReason": step.failure_reason,
             "Metadata": step.metadata,
             "AttemptCount": 1,
         }
-        for step in list(execution.steps.values())
+        for step in list(_execution(request["PipelineExecutionArn"]).steps.values())
     ]
     if request.get("SortOrder", "Descending") == "Descending":
         steps.reverse()
     return page(request, "PipelineExecutionSteps", steps, size=100)
-
-
-@overlay(SERVICE, "ListPipelineParametersForExecution")
-def list_pipeline_parameters_for_execution(request: Json) -> Json:
-    """List the parameters of an execution: those given and the defaults of the others."""
-    execution = _execution(request["PipelineExecutionArn"])
-    declared = json.loads(execution.definition).get("Parameters", [])
-    values = {item["Name"]: item["DefaultValue"] for item in declared if "DefaultValue" in item}
-    values |= {item["Name"]: item["Value"] for item in execution.parameters}
-    found: list[Json] = [{"Name": name, "Value": str(value)} for name, value in values.items()]
-    return page(request, "PipelineParameters", found, size=100)
-
-
-@overlay(SERVICE, "DescribePipelineDefinitionForExecution")
-def describe_pipeline_definition_for_execution(request: Json) -> Json:
-    """Return the definition that an execution runs."""
-    execution = _execution(request["PipelineExecutionArn"])
-    return {"PipelineDefinition": execution.definition, "CreationTime": execution.started}
 
 
 @overlay(SERVICE, "StopPipelineExecution")
@@ -476,7 +407,3 @@ def stop_pipeline_execution(request: Json) -> Json:
     execution = _execution(request["PipelineExecutionArn"])
     execution.stop()
     return {"PipelineExecutionArn": execution.arn}
-
-
-def install() -> None:
-    """Nothing to patch: the operations above are registered when this module is imported."""

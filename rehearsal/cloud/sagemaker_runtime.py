@@ -16,7 +16,8 @@ from rehearsal.cloud import core, iam
 from rehearsal.cloud.clock import clock
 from rehearsal.cloud.core import Reply, ServiceError
 from rehearsal.cloud.sagemaker_capture import Exchange
-from rehearsal.cloud.sagemaker_hosting import Endpoint, serving_endpoint
+from rehearsal.cloud.sagemaker_fleets import log_group
+from rehearsal.cloud.sagemaker_hosting import serving_fleet
 from rehearsal.cloud.sagemaker_store import SERVICE
 
 if TYPE_CHECKING:
@@ -50,10 +51,9 @@ def invoke(name: str, body: bytes, headers: Mapping[str, str]) -> Reply:
     Raises:
         ServiceError: There is no such endpoint or variant in service, or the body is too long.
     """
-    found = serving_endpoint(name)
-    if found is None:
+    fleet = serving_fleet(name)
+    if fleet is None:
         raise _invalid(f"Endpoint {name} of account {get_account_id()} not found.")
-    endpoint, fleet = found
     serverless = any("ServerlessConfig" in variant.settings for variant in fleet.variants.values())
     most = _SERVERLESS_BYTES if serverless else _longest_body()
     if len(body) > most:
@@ -78,9 +78,9 @@ def invoke(name: str, body: bytes, headers: Mapping[str, str]) -> Reply:
     try:
         status, answered, content = variant.server.invoke(body, passed)
     except OSError as error:
-        return _model_error(endpoint, 500, str(error))
+        return _model_error(name, 500, str(error))
     if status >= 400:
-        return _model_error(endpoint, status, content.decode(errors="replace"))
+        return _model_error(name, status, content.decode(errors="replace"))
     sent = (passed["Content-Type"], body)
     _note(capture, variant, sent, (answered.get("Content-Type", ""), content), inference_id)
     replied = {
@@ -123,21 +123,21 @@ def _note(
         capture.note(exchange)
 
 
-def _model_error(endpoint: Endpoint, status: int, message: str) -> Reply:
+def _model_error(endpoint: str, status: int, message: str) -> Reply:
     """Return what a caller gets when the container answers with an error.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html (ModelError)
     """
-    region, account = get_region(), get_account_id()
+    region, account, group = get_region(), get_account_id(), log_group(endpoint)
     side = "client" if status < 500 else "server"
     console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group="
     text = (
-        f'Received {side} error ({status}) from primary with message "{message}". See {console}{endpoint.log_group} '
+        f'Received {side} error ({status}) from primary with message "{message}". See {console}{group} '
         f"in account {account} for more information."
     )
     content = {
         "ErrorCode": "CLIENT_ERROR_FROM_MODEL" if status < 500 else "SERVER_ERROR_FROM_MODEL",
-        "LogStreamArn": f"arn:aws:logs:{region}:{account}:log-group:{endpoint.log_group}",
+        "LogStreamArn": f"arn:aws:logs:{region}:{account}:log-group:{group}",
         "Message": text,
         "OriginalMessage": message,
         "OriginalStatusCode": status,
@@ -182,18 +182,12 @@ def _install_permissions() -> None:
     """Check ``sagemaker:InvokeEndpoint`` against the endpoint; the body of such a request names no resource."""
     # Both services sign their requests as sagemaker, so MiniStack has one name for them.
     iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = [SERVICE, "sagemaker-runtime"]
-    context = iam_actions.request_tag_context
 
     def endpoint_arn(path: str, _body: bytes, _query: Mapping[str, Any]) -> str | None:
         found = _PATH.fullmatch(path)
         return core.arn("sagemaker", f"endpoint/{found['name']}") if found else None
 
-    def request_tag_context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
-        keys: dict[str, Any] = context(service, action, b"" if action == "sagemaker:InvokeEndpoint" else body, query)
-        return keys
-
     iam.RESOURCES_BY_PATH[SERVICE] = endpoint_arn
-    iam_actions.request_tag_context = request_tag_context
 
 
 def install() -> None:

@@ -25,11 +25,11 @@ from rehearsal.cloud import core, processes
 from rehearsal.cloud.callers import assume_as_service
 from rehearsal.cloud.clock import Condition, clock
 from rehearsal.cloud.core import ServiceError
+from rehearsal.cloud.sagemaker_store import PRINCIPAL
 
 if TYPE_CHECKING:
     from rehearsal.cloud.core import AwsClient, Json
 
-PRINCIPAL: Final = "sagemaker.amazonaws.com"
 S3_ERRORS: Final = (Boto3Error, BotoCoreError, ClientError)
 _SCRIPT: Final = Path(__file__).with_name("serving.py")
 _MODEL_ROOT: Final = "/opt/ml/model"

@@ -1,38 +1,53 @@
-"""What the parts of SageMaker share here: tags, pages of lists, and who made something."""
+"""What the parts of SageMaker share here: tables, tags, and who made something."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.cloud import core
 from rehearsal.cloud.callers import authorize, caller
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay
+from rehearsal.cloud.core import Json, overlay
+from rehearsal.cloud.records import Table, page, tag_list, tag_map, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SERVICE: Final = "sagemaker"
-PAGE: Final = 10
-"""Items of a list page unless the request says otherwise, as the API reference documents for most lists."""
+PRINCIPAL: Final = "sagemaker.amazonaws.com"
 
-_KINDS: Final = (
-    "domain",
-    "user-profile",
-    "model-package-group",
-    "model-package",
-    "model-card",
-    "pipeline",
-    "project",
-    "model",
-    "endpoint-config",
-    "endpoint",
-    "transform-job",
-    "processing-job",
-    "training-job",
-)
-"""Resource types kept here; the others moto keeps, tags included."""
 
-_tags: Final = Records()
+def table(
+    noun: str,
+    kind: str,
+    *,
+    missing: str,
+    taken: str,
+    code: str = "",
+    taken_code: str = "",
+    key: tuple[str, ...] = (),
+    newest_first: bool = True,
+) -> Table:
+    """Return a table of SageMaker's.
+
+    Args:
+        noun: As of `Table`.
+        kind: As of `Table`.
+        missing: How a resource that is not there is refused.
+        taken: How a second one is refused.
+        code: Code of the former. Default: ``ValidationException``.
+        taken_code: Code of the latter. Default: the same.
+        key: As of `Table`.
+        newest_first: As of `Table`.
+    """
+    refused = "ValidationException"
+    return Table(
+        service=SERVICE,
+        noun=noun,
+        kind=kind,
+        missing=(code or refused, missing),
+        taken=(taken_code or refused, taken),
+        key=key,
+        newest_first=newest_first,
+    )
 
 
 def authorize_tags(operation: str, arn: str, tags: Sequence[Json] | None) -> None:
@@ -47,108 +62,34 @@ def authorize_tags(operation: str, arn: str, tags: Sequence[Json] | None) -> Non
         ServiceError: The caller may not.
     """
     if tags:
-        keys = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
-        authorize(
-            "sagemaker:AddTags",
-            arn,
-            context={**keys, "aws:TagKeys": [tag["Key"] for tag in tags], "sagemaker:TaggingAction": operation},
-        )
-
-
-def set_tags(arn: str, tags: Sequence[Json] | None) -> None:
-    """Give a new resource its tags."""
-    _tags[arn] = {tag["Key"]: tag["Value"] for tag in tags or []}
-
-
-def drop_tags(arn: str) -> None:
-    """Forget the tags of a deleted resource."""
-    _tags.pop(arn, None)
-
-
-def tags_of(arn: str) -> dict[str, str]:
-    """Return the tags of a resource that is kept here."""
-    return dict(_tags.get(arn) or {})
-
-
-def change_tags(arn: str, old: Json, new: Json) -> None:
-    """Change the tags that a template gives a resource; tags from elsewhere stay."""
-    tags = _tags[arn]
-    for tag in old.get("Tags", []):
-        tags.pop(tag["Key"], None)
-    tags.update({tag["Key"]: tag["Value"] for tag in new.get("Tags", [])})
-
-
-def _is_here(arn: str) -> bool:
-    """Whether the tags of a resource are kept here; one of a type kept here that does not exist is an error."""
-    if arn not in _tags and arn.split(":", 5)[-1].partition("/")[0] in _KINDS:
-        raise not_found("Resource", arn)
-    return arn in _tags
-
-
-def _listed(arn: str) -> list[Json]:
-    return [{"Key": key, "Value": value} for key, value in _tags[arn].items()]
+        keys: dict[str, Any] = {f"aws:RequestTag/{key}": value for key, value in tag_map(tags).items()}
+        keys |= {"aws:TagKeys": list(tag_map(tags)), "sagemaker:TaggingAction": operation}
+        authorize("sagemaker:AddTags", arn, context=keys)
 
 
 @overlay(SERVICE, "AddTags")
 def add_tags(request: Json) -> Json:
     """Add tags to a resource."""
-    arn = request["ResourceArn"]
-    if not _is_here(arn):
-        return core.moto(SERVICE, "AddTags", request)
-    _tags[arn].update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
-    return {"Tags": _listed(arn)}
+    tags = tags_of(request["ResourceArn"])
+    tags.update(tag_map(request["Tags"]))
+    return {"Tags": tag_list(tags)}
 
 
 @overlay(SERVICE, "ListTags")
 def list_tags(request: Json) -> Json:
     """List the tags of a resource."""
-    arn = request["ResourceArn"]
-    if not _is_here(arn):
-        return core.moto(SERVICE, "ListTags", request)
-    return page(request, "Tags", _listed(arn), size=50)
+    return page(request, "Tags", tag_list(tags_of(request["ResourceArn"])), size=50)
 
 
 @overlay(SERVICE, "DeleteTags")
 def delete_tags(request: Json) -> Json:
     """Remove tags from a resource."""
-    arn = request["ResourceArn"]
-    if not _is_here(arn):
-        return core.moto(SERVICE, "DeleteTags", request)
     for key in request["TagKeys"]:
-        _tags[arn].pop(key, None)
+        tags_of(request["ResourceArn"]).pop(key, None)
     return {}
-
-
-def page(request: Json, key: str, items: list[Json], *, size: int = PAGE) -> Json:
-    """Return one page of a list; the token is the position of the next item."""
-    size = int(request.get("MaxResults") or size)
-    start = int(request.get("NextToken") or 0)
-    response: Json = {key: items[start : start + size]}
-    if start + size < len(items):
-        response["NextToken"] = str(start + size)
-    return response
-
-
-def sort(request: Json, items: list[Json], fields: dict[str, str], *, order: str = "Ascending") -> list[Json]:
-    """Return items in the order a request asks for.
-
-    Args:
-        request: With ``SortBy`` and ``SortOrder``, both optional.
-        items: What to sort.
-        fields: Field of an item by value of ``SortBy``; the first one is the default.
-        order: Default of ``SortOrder``.
-    """
-    by = fields[request.get("SortBy") or next(iter(fields))]
-    descending = request.get("SortOrder", order) == "Descending"
-    return sorted(items, key=lambda item: item[by], reverse=descending)
 
 
 def user_context() -> Json:
     """Return the caller as the API shows who made or changed something."""
     who = caller()
     return {"IamIdentity": {"Arn": who.session_arn, "PrincipalId": who.session_arn.rsplit("/", 1)[-1]}}
-
-
-def not_found(kind: str, arn: str) -> ServiceError:
-    """Return the error with which the model registry answers for what is not there."""
-    return ServiceError("ValidationException", f"{kind} {arn} does not exist.")

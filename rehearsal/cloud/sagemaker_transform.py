@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from rehearsal.cloud import core
 from rehearsal.cloud.clock import clock, random_id
-from rehearsal.cloud.core import Json, Records, ServiceError, overlay
-from rehearsal.cloud.sagemaker_models import find_model
+from rehearsal.cloud.core import Json, ServiceError, overlay
+from rehearsal.cloud.sagemaker_jobs import job_table
+from rehearsal.cloud.sagemaker_models import MODELS
 from rehearsal.cloud.sagemaker_servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start
-from rehearsal.cloud.sagemaker_store import SERVICE, authorize_tags, page, set_tags, sort
+from rehearsal.cloud.sagemaker_store import SERVICE, authorize_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,6 @@ _DEFAULT_PAYLOAD: Final = 6
 _MOST_PAYLOAD: Final = 100
 _LOG_GROUP: Final = "/aws/sagemaker/TransformJobs"
 
-_jobs: Final = Records()
-
 
 class _BadFileError(Exception):
     """An input file that cannot be transformed: whose fault that is, and why."""
@@ -40,21 +38,13 @@ class _BadFileError(Exception):
         self.side = side
 
 
-@dataclass(kw_only=True)
-class Job:
-    """A transform job: what was asked for, and how it goes."""
+_JOBS: Final = job_table("Transform").answers("Describe")
+"""Transform jobs; under ``log`` are the lines of their logs."""
 
-    request: Json
-    arn: str
-    created: float
-    status: str = "InProgress"
-    failure_reason: str | None = None
-    ended: float | None = None
-    log: list[str] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
-        """Write a line into the job's log."""
-        self.log.append(f"{clock.shown(form='%Y-%m-%dT%H:%M:%S')}:[sagemaker logs]: {text}")
+def _say(job: Json, text: str) -> None:
+    """Write a line into a job's log."""
+    job["log"].append(f"{clock.shown(form='%Y-%m-%dT%H:%M:%S')}:[sagemaker logs]: {text}")
 
 
 def _refusal(message: str) -> ServiceError:
@@ -64,12 +54,9 @@ def _refusal(message: str) -> ServiceError:
 @overlay(SERVICE, "CreateTransformJob")
 def create_transform_job(request: Json) -> Json:
     """Start a transform job of a model."""
-    name = request["TransformJobName"]
-    arn = core.arn(SERVICE, f"transform-job/{name}")
-    if name in _jobs:
-        raise ServiceError("ResourceInUse", f"Job name must be unique within an AWS account and region: {arn} exists.")
-    authorize_tags("CreateTransformJob", arn, request.get("Tags"))
-    model = find_model(request["ModelName"])
+    _JOBS.require_free(request)
+    authorize_tags("CreateTransformJob", _JOBS.arn(request["TransformJobName"]), request.get("Tags"))
+    model = MODELS.find(request)
     source = request["TransformInput"]
     payload = request.get("MaxPayloadInMB", _DEFAULT_PAYLOAD) * (request.get("MaxConcurrentTransforms") or 1)
     if payload > _MOST_PAYLOAD:
@@ -86,14 +73,12 @@ def create_transform_job(request: Json) -> Json:
     if processing.get("JoinSource", "None") != "None" or {"InputFilter", "OutputFilter"} & processing.keys():
         raise _refusal("DataProcessing is not emulated here.")
     split_s3(request["TransformOutput"]["S3OutputPath"])
-    job = Job(request={key: value for key, value in request.items() if key != "Tags"}, arn=arn, created=clock.now())
-    _jobs[name] = job
-    set_tags(arn, request.get("Tags"))
+    job = _JOBS.add(request, TransformJobStatus="InProgress", TransformStartTime=clock.now(), log=[])
     clock.start(_run, job, model)
-    return {"TransformJobArn": arn}
+    return job
 
 
-def _run(job: Job, model: Json) -> None:
+def _run(job: Json, model: Json) -> None:
     """Do the job, and let it end in one of its states whatever happens."""
     try:
         side = _transform(job, model)
@@ -105,40 +90,39 @@ def _run(job: Job, model: Json) -> None:
     except Exception as error:  # somebody waits for the job
         reason = f"InternalServerError: {error!r}"
     _write_log(job)
-    job.ended = clock.now()
-    if job.status == "Stopping":
-        job.status = "Stopped"
+    job["TransformEndTime"] = job["LastModifiedTime"] = clock.now()
+    if job["TransformJobStatus"] == "Stopping":
+        job["TransformJobStatus"] = "Stopped"
         return
-    job.failure_reason = reason and reason[:1024]
-    job.status = "Failed" if reason else "Completed"
+    job["FailureReason"] = reason and reason[:1024]
+    job["TransformJobStatus"] = "Failed" if reason else "Completed"
 
 
-def _transform(job: Job, model: Json) -> str | None:
+def _transform(job: Json, model: Json) -> str | None:
     """Transform every input file, and return whose fault the first bad one is, if there is one."""
-    request = job.request
     s3 = s3_as(model["ExecutionRoleArn"])
-    bucket, prefix = split_s3(request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
+    bucket, prefix = split_s3(job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     keys = [item["Key"] for found in pages for item in found.get("Contents", []) if not item["Key"].endswith("/")]
     if not keys:
         raise ContainerError(f"No S3 objects found under S3 URL s3://{bucket}/{prefix}.")
-    folder = core.organization().work_dir / "transform" / f"{request['TransformJobName']}-{random_id(8)}"
-    server = start(model, folder, more=request.get("Environment"))
+    folder = core.organization().work_dir / "transform" / f"{job['TransformJobName']}-{random_id(8)}"
+    server = start(model, folder, more=job.get("Environment"))
     fault: str | None = None
     try:
         for key in keys:
-            if job.status == "Stopping":
+            if job["TransformJobStatus"] == "Stopping":
                 break
             try:
                 content = _transformed(server, job, s3.get_object(Bucket=bucket, Key=key)["Body"].read())
             except _BadFileError as error:
                 # The other files are still transformed; this one gets no output.
                 fault = fault or error.side
-                job.say(f"{bucket}/{key}: {error.side}: {error}")
+                _say(job, f"{bucket}/{key}: {error.side}: {error}")
                 continue
-            _put(s3, request["TransformOutput"], key.removeprefix(prefix.rpartition("/")[0]).lstrip("/"), content)
+            _put(s3, job["TransformOutput"], key.removeprefix(prefix.rpartition("/")[0]).lstrip("/"), content)
     finally:
-        job.log.extend(server.log().splitlines())
+        job["log"].extend(server.log().splitlines())
         server.stop()
     return fault
 
@@ -150,18 +134,18 @@ def _put(s3: AwsClient, output: Json, name: str, content: bytes) -> None:
     s3.put_object(Bucket=bucket, Key=f"{prefix}{name}.out", Body=content, **encryption)
 
 
-def _transformed(server: Server, job: Job, content: bytes) -> bytes:
+def _transformed(server: Server, job: Json, content: bytes) -> bytes:
     """Return the answers to the mini-batches of a file, assembled.
 
     Raises:
         _BadFileError: A batch is too long, or the container refuses it.
     """
-    source, output = job.request["TransformInput"], job.request["TransformOutput"]
+    source, output = job["TransformInput"], job["TransformOutput"]
     if source.get("CompressionType") == "Gzip":
         content = gzip.decompress(content)
     headers = {"Content-Type": source.get("ContentType", ""), "Accept": output.get("Accept", "*/*")}
     answers = []
-    for batch in _batches(job.request, content):
+    for batch in _batches(job, content):
         try:
             status, _, answer = server.invoke(batch, headers)
         except OSError as error:
@@ -196,69 +180,23 @@ def _batches(request: Json, content: bytes) -> Iterator[bytes]:
         yield b"".join(batch)
 
 
-def _write_log(job: Job) -> None:
+def _write_log(job: Json) -> None:
     """Put the log into the group of all transform jobs, in a stream of the job."""
     logs = core.client("logs")
     with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
         logs.create_log_group(logGroupName=_LOG_GROUP)
-    stream = f"{job.request['TransformJobName']}/i-{random_id(17)}"
+    stream = f"{job['TransformJobName']}/i-{random_id(17)}"
     logs.create_log_stream(logGroupName=_LOG_GROUP, logStreamName=stream)
     moment = int(clock.now() * 1000)
-    events = [{"timestamp": moment, "message": line} for line in job.log if line.strip()]
+    events = [{"timestamp": moment, "message": line} for line in job["log"] if line.strip()]
     if events:
         logs.put_log_events(logGroupName=_LOG_GROUP, logStreamName=stream, logEvents=events)
-
-
-def _find(name: str) -> Job:
-    found: Job | None = _jobs.get(name)
-    if found is None:
-        raise _refusal(f"Could not find requested job with name: {name}")
-    return found
-
-
-@overlay(SERVICE, "DescribeTransformJob")
-def describe_transform_job(request: Json) -> Json:
-    """Describe a transform job."""
-    job = _find(request["TransformJobName"])
-    optional = {"FailureReason": job.failure_reason, "TransformEndTime": job.ended}
-    return {
-        **job.request,
-        "TransformJobArn": job.arn,
-        "TransformJobStatus": job.status,
-        "CreationTime": job.created,
-        "TransformStartTime": job.created,
-        **{key: value for key, value in optional.items() if value is not None},
-    }
 
 
 @overlay(SERVICE, "StopTransformJob")
 def stop_transform_job(request: Json) -> Json:
     """Stop a transform job after the file it is at; what has been written stays."""
-    job = _find(request["TransformJobName"])
-    if job.status == "InProgress":
-        job.status = "Stopping"
+    job = _JOBS.find(request)
+    if job["TransformJobStatus"] == "InProgress":
+        job["TransformJobStatus"] = "Stopping"
     return {}
-
-
-@overlay(SERVICE, "ListTransformJobs")
-def list_transform_jobs(request: Json) -> Json:
-    """List the transform jobs of the account, newest first unless the request says otherwise."""
-    found: list[Json] = [
-        {
-            "TransformJobName": name,
-            "TransformJobArn": job.arn,
-            "TransformJobStatus": job.status,
-            "CreationTime": job.created,
-            "LastModifiedTime": job.ended or job.created,
-            **({"TransformEndTime": job.ended} if job.ended else {}),
-            **({"FailureReason": job.failure_reason} if job.failure_reason else {}),
-        }
-        for name, job in _jobs.items()
-        if request.get("NameContains", "") in name and request.get("StatusEquals") in {None, job.status}
-    ]
-    fields = {"CreationTime": "CreationTime", "Name": "TransformJobName", "Status": "TransformJobStatus"}
-    return page(request, "TransformJobSummaries", sort(request, found, fields, order="Descending"))
-
-
-def install() -> None:
-    """Nothing to patch: the operations above are registered when this module is imported."""

@@ -49,7 +49,7 @@ MODULES: Final = (
     "projects",
     "faults",
 )
-"""Modules of this package with an ``install()``, in the order in which they are installed."""
+"""Modules of this package in the order in which they are installed, by their ``install()`` if they have one."""
 
 
 def end(status: int = 0) -> NoReturn:
@@ -92,7 +92,7 @@ def _end_on_signal(number: int, frame: FrameType | None) -> None:
 
 
 async def _serve(port: int) -> None:
-    # hypercorn, like ministack and moto, lives in the rehearsal's environment only, so there are no types to import.
+    # hypercorn, like ministack, lives in the rehearsal's environment only, so there are no types to import.
     config = importlib.import_module("hypercorn.config").Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_timeout = 75
@@ -106,7 +106,9 @@ def run(organization: core.Organization) -> NoReturn:
     """Serve until told to end."""
     core.configure(organization)
     for module in MODULES:
-        importlib.import_module(f"rehearsal.cloud.{module}").install()
+        found = importlib.import_module(f"rehearsal.cloud.{module}")
+        if hasattr(found, "install"):
+            found.install()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_on_signal)
     _watch_parent()

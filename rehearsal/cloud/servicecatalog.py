@@ -7,6 +7,7 @@ import re
 from typing import Any, Final
 from urllib.parse import urlparse
 
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack.core.responses import get_account_id, get_region
 
@@ -15,111 +16,67 @@ from rehearsal.cloud import servicecatalog_store as store
 from rehearsal.cloud.callers import caller
 from rehearsal.cloud.clock import clock, random_id
 from rehearsal.cloud.core import Json, ServiceError, overlay
+from rehearsal.cloud.records import page, tag_list, tag_map
 from rehearsal.cloud.servicecatalog_store import Artifact, Constraint, Portfolio, Principal, Product, Share, TagOption
 from rehearsal.cloud.servicecatalog_templates import load_template, template_outputs, template_parameters
+from rehearsal.cloud.shapes import structure
 
 PATTERNS_PER_PORTFOLIO: Final = 10
 """Documented limit of IAM_PATTERN associations of one portfolio (AssociatePrincipalWithPortfolio)."""
 
 _PRODUCT_TEXTS: Final = ("Description", "Distributor", "SupportDescription", "SupportEmail", "SupportUrl")
-_SERVICE: Final = "servicecatalog"
+SERVICE: Final = "servicecatalog"
+_TYPE: Final = "CLOUD_FORMATION_TEMPLATE"
 
 
 # ---- shapes of the API ----------------------------------------------------------------------------------------------
 
 
-def _tags(tags: dict[str, str]) -> list[Json]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
+def shown(shape: str, thing: object, **others: Any) -> Json:  # noqa: ANN401
+    """Return a structure of the API: attributes by the names of its members, and other members."""
+    names = structure(SERVICE, shape)
+    return {name: getattr(thing, xform_name(name)) for name in names if hasattr(thing, xform_name(name))} | others
 
 
-def _tag_map(tags: list[Json] | None) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in tags or []}
+def paged(request: Json, key: str, items: list[Json], *, token: str = "NextPageToken") -> Json:  # noqa: S107
+    """Return one page of a list."""
+    return page(request, key, items, size=20, members=("PageSize", "PageToken", token))
 
 
-def _page(request: Json, key: str, items: list[Json], *, token_key: str = "NextPageToken") -> Json:  # noqa: S107
-    """Return one page of a list; the token is the position of the next item."""
-    size = min(int(request.get("PageSize") or 20), 100)
-    start = int(request.get("PageToken") or 0)
-    page: Json = {key: items[start : start + size]}
-    if start + size < len(items):
-        page[token_key] = str(start + size)
-    return page
+def _portfolio_detail(portfolio: Portfolio) -> Json:
+    return shown("PortfolioDetail", portfolio, DisplayName=portfolio.name, ProviderName=portfolio.provider)
 
 
-def portfolio_detail(portfolio: Portfolio) -> Json:
-    """Return the API's ``PortfolioDetail``."""
-    return {
-        "Id": portfolio.id,
-        "ARN": portfolio.arn,
-        "DisplayName": portfolio.name,
-        "Description": portfolio.description,
-        "CreatedTime": portfolio.created,
-        "ProviderName": portfolio.provider,
-    }
+def _artifact_detail(artifact: Artifact) -> Json:
+    return shown("ProvisioningArtifactDetail", artifact, Type=_TYPE)
 
 
-def artifact_detail(artifact: Artifact) -> Json:
-    """Return the API's ``ProvisioningArtifactDetail``."""
-    return {
-        "Id": artifact.id,
-        "Name": artifact.name,
-        "Description": artifact.description,
-        "Type": "CLOUD_FORMATION_TEMPLATE",
-        "CreatedTime": artifact.created,
-        "Active": artifact.active,
-        "Guidance": artifact.guidance,
-    }
-
-
-def product_view(product: Product) -> Json:
-    """Return the API's ``ProductViewSummary``."""
-    view: Json = {
-        "Id": f"prodview-{product.id.removeprefix('prod-')}",
-        "ProductId": product.id,
-        "Name": product.name,
-        "Owner": product.owner,
-        "ShortDescription": product.details.get("Description", ""),
-        "Type": "CLOUD_FORMATION_TEMPLATE",
-        "HasDefaultPath": False,
-    }
-    return view | {key: product.details[key] for key in _PRODUCT_TEXTS[1:] if key in product.details}
+def _product_view(product: Product) -> Json:
+    return shown(
+        "ProductViewSummary",
+        product,
+        Id=f"prodview-{product.id.removeprefix('prod-')}",
+        ProductId=product.id,
+        ShortDescription=product.details.get("Description", ""),
+        Type=_TYPE,
+        HasDefaultPath=False,
+        **product.details,
+    )
 
 
 def _product_detail(product: Product) -> Json:
-    return {
-        "ProductViewSummary": product_view(product),
-        "Status": "AVAILABLE",
-        "ProductARN": product.arn,
-        "CreatedTime": product.created,
-    }
-
-
-def constraint_detail(constraint: Constraint) -> Json:
-    """Return the API's ``ConstraintDetail``."""
-    return {
-        "ConstraintId": constraint.id,
-        "Type": constraint.type,
-        "Description": constraint.description,
-        "Owner": constraint.account,
-        "ProductId": constraint.product,
-        "PortfolioId": constraint.portfolio,
-    }
+    view, status = _product_view(product), "AVAILABLE"
+    return shown("ProductViewDetail", product, ProductViewSummary=view, Status=status, ProductARN=product.arn)
 
 
 def _tag_option_detail(option: TagOption) -> Json:
-    return {
-        "Key": option.key,
-        "Value": option.value,
-        "Active": option.active,
-        "Id": option.id,
-        "Owner": option.account,
-    }
+    return shown("TagOptionDetail", option, Owner=option.account)
 
 
 # ---- portfolios -----------------------------------------------------------------------------------------------------
 
 
-@overlay(_SERVICE, "CreatePortfolio")
+@overlay(SERVICE, "CreatePortfolio")
 def create_portfolio(request: Json) -> Json:
     """Create a portfolio."""
     portfolio = Portfolio(
@@ -129,26 +86,14 @@ def create_portfolio(request: Json) -> Json:
         name=request["DisplayName"],
         provider=request["ProviderName"],
         description=request.get("Description", ""),
-        tags=_tag_map(request.get("Tags")),
-        created=clock.now(),
+        tags=tag_map(request.get("Tags")),
+        created_time=clock.now(),
     )
     store.PORTFOLIOS[portfolio.id] = portfolio
-    return {"PortfolioDetail": portfolio_detail(portfolio), "Tags": _tags(portfolio.tags)}
+    return {"PortfolioDetail": _portfolio_detail(portfolio), "Tags": tag_list(portfolio.tags)}
 
 
-@overlay(_SERVICE, "DescribePortfolio")
-def describe_portfolio(request: Json) -> Json:
-    """Describe a portfolio that is the account's own or imported."""
-    portfolio = store.visible_portfolio(request["Id"])
-    options = [
-        _tag_option_detail(store.TAG_OPTIONS[option])
-        for resource, option in store.TAG_OPTION_LINKS
-        if resource == portfolio.id
-    ]
-    return {"PortfolioDetail": portfolio_detail(portfolio), "Tags": _tags(portfolio.tags), "TagOptions": options}
-
-
-@overlay(_SERVICE, "UpdatePortfolio")
+@overlay(SERVICE, "UpdatePortfolio")
 def update_portfolio(request: Json) -> Json:
     """Change the texts and tags of a portfolio."""
     portfolio = store.own_portfolio(request["Id"])
@@ -157,11 +102,11 @@ def update_portfolio(request: Json) -> Json:
     portfolio.provider = request.get("ProviderName", portfolio.provider)
     for key in request.get("RemoveTags", []):
         portfolio.tags.pop(key, None)
-    portfolio.tags.update(_tag_map(request.get("AddTags")))
-    return {"PortfolioDetail": portfolio_detail(portfolio), "Tags": _tags(portfolio.tags)}
+    portfolio.tags.update(tag_map(request.get("AddTags")))
+    return {"PortfolioDetail": _portfolio_detail(portfolio), "Tags": tag_list(portfolio.tags)}
 
 
-@overlay(_SERVICE, "DeletePortfolio")
+@overlay(SERVICE, "DeletePortfolio")
 def delete_portfolio(request: Json) -> Json:
     """Delete a portfolio without products, constraints, principals or shares (as documented for DeletePortfolio)."""
     portfolio = store.own_portfolio(request["Id"])
@@ -177,11 +122,11 @@ def delete_portfolio(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "ListPortfolios")
+@overlay(SERVICE, "ListPortfolios")
 def list_portfolios(request: Json) -> Json:
     """List the portfolios that the account owns."""
     own = [p for p in store.visible_portfolios() if p.account == get_account_id()]
-    return _page(request, "PortfolioDetails", [portfolio_detail(p) for p in own])
+    return paged(request, "PortfolioDetails", [_portfolio_detail(p) for p in own])
 
 
 # ---- products and versions ------------------------------------------------------------------------------------------
@@ -199,7 +144,7 @@ def _new_artifact(parameters: Json) -> Artifact:
         description=parameters.get("Description", ""),
         template_url=url,
         template=template,
-        created=clock.now(),
+        created_time=clock.now(),
     )
 
 
@@ -219,7 +164,7 @@ def _read_template(url: str) -> str:
     return body.decode()
 
 
-@overlay(_SERVICE, "CreateProduct")
+@overlay(SERVICE, "CreateProduct")
 def create_product(request: Json) -> Json:
     """Create a product with its first version."""
     product = Product(
@@ -229,19 +174,19 @@ def create_product(request: Json) -> Json:
         name=request["Name"],
         owner=request["Owner"],
         details={key: request[key] for key in _PRODUCT_TEXTS if key in request},
-        tags=_tag_map(request.get("Tags")),
-        created=clock.now(),
+        tags=tag_map(request.get("Tags")),
+        created_time=clock.now(),
         artifacts=[_new_artifact(request.get("ProvisioningArtifactParameters", {}))],
     )
     store.PRODUCTS[product.id] = product
     return {
         "ProductViewDetail": _product_detail(product),
-        "ProvisioningArtifactDetail": artifact_detail(product.artifacts[0]),
-        "Tags": _tags(product.tags),
+        "ProvisioningArtifactDetail": _artifact_detail(product.artifacts[0]),
+        "Tags": tag_list(product.tags),
     }
 
 
-@overlay(_SERVICE, "UpdateProduct")
+@overlay(SERVICE, "UpdateProduct")
 def update_product(request: Json) -> Json:
     """Change the texts and tags of a product."""
     product = store.own_product(request["Id"])
@@ -250,11 +195,11 @@ def update_product(request: Json) -> Json:
     product.details.update({key: request[key] for key in _PRODUCT_TEXTS if key in request})
     for key in request.get("RemoveTags", []):
         product.tags.pop(key, None)
-    product.tags.update(_tag_map(request.get("AddTags")))
-    return {"ProductViewDetail": _product_detail(product), "Tags": _tags(product.tags)}
+    product.tags.update(tag_map(request.get("AddTags")))
+    return {"ProductViewDetail": _product_detail(product), "Tags": tag_list(product.tags)}
 
 
-@overlay(_SERVICE, "DeleteProduct")
+@overlay(SERVICE, "DeleteProduct")
 def delete_product(request: Json) -> Json:
     """Delete a product that is in no portfolio (as documented for DeleteProduct)."""
     product = store.own_product(request["Id"])
@@ -266,17 +211,17 @@ def delete_product(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "CreateProvisioningArtifact")
+@overlay(SERVICE, "CreateProvisioningArtifact")
 def create_provisioning_artifact(request: Json) -> Json:
     """Add a version to a product."""
     product = store.own_product(request["ProductId"])
     artifact = _new_artifact(request["Parameters"])
     product.artifacts.append(artifact)
     info = {"LoadTemplateFromURL": artifact.template_url}
-    return {"ProvisioningArtifactDetail": artifact_detail(artifact), "Info": info, "Status": "AVAILABLE"}
+    return {"ProvisioningArtifactDetail": _artifact_detail(artifact), "Info": info, "Status": "AVAILABLE"}
 
 
-@overlay(_SERVICE, "UpdateProvisioningArtifact")
+@overlay(SERVICE, "UpdateProvisioningArtifact")
 def update_provisioning_artifact(request: Json) -> Json:
     """Change name, description, active flag or guidance of a version."""
     product = store.own_product(request["ProductId"])
@@ -286,10 +231,10 @@ def update_provisioning_artifact(request: Json) -> Json:
     artifact.active = request.get("Active", artifact.active)
     artifact.guidance = request.get("Guidance", artifact.guidance)
     info = {"TemplateUrl": artifact.template_url}
-    return {"ProvisioningArtifactDetail": artifact_detail(artifact), "Info": info, "Status": "AVAILABLE"}
+    return {"ProvisioningArtifactDetail": _artifact_detail(artifact), "Info": info, "Status": "AVAILABLE"}
 
 
-@overlay(_SERVICE, "DeleteProvisioningArtifact")
+@overlay(SERVICE, "DeleteProvisioningArtifact")
 def delete_provisioning_artifact(request: Json) -> Json:
     """Delete a version; the last one stays (as documented for DeleteProvisioningArtifact)."""
     product = store.own_product(request["ProductId"])
@@ -302,55 +247,14 @@ def delete_provisioning_artifact(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "ListProvisioningArtifacts")
+@overlay(SERVICE, "ListProvisioningArtifacts")
 def list_provisioning_artifacts(request: Json) -> Json:
     """List every version of a product, inactive ones included: the administrator's view."""
     product = store.admin_product(request["ProductId"], None)
-    return {"ProvisioningArtifactDetails": [artifact_detail(artifact) for artifact in product.artifacts]}
+    return {"ProvisioningArtifactDetails": [_artifact_detail(artifact) for artifact in product.artifacts]}
 
 
-@overlay(_SERVICE, "DescribeProvisioningArtifact")
-def describe_provisioning_artifact(request: Json) -> Json:
-    """Describe a version: an administrator sees every one, an end user the active ones."""
-    product_id, product_name = request.get("ProductId"), request.get("ProductName")
-    wanted = request.get("ProvisioningArtifactId"), request.get("ProvisioningArtifactName")
-    try:
-        product = store.reachable_product(product_id, product_name, caller())
-        artifact = store.active_artifact(product, *wanted)
-    except ServiceError:
-        product = store.admin_product(product_id, product_name)
-        artifact = store.artifact_of(product, *wanted)
-    response: Json = {
-        "ProvisioningArtifactDetail": artifact_detail(artifact),
-        "Info": {"TemplateUrl": artifact.template_url},
-        "Status": "AVAILABLE",
-    }
-    if request.get("IncludeProvisioningArtifactParameters"):
-        response["ProvisioningArtifactParameters"] = template_parameters(load_template(artifact.template))
-    return response
-
-
-@overlay(_SERVICE, "DescribeProductAsAdmin")
-def describe_product_as_admin(request: Json) -> Json:
-    """Describe a product to an administrator of its account or of an account that imported it."""
-    product = store.admin_product(request.get("Id"), request.get("Name"))
-    options = [
-        _tag_option_detail(store.TAG_OPTIONS[option])
-        for resource, option in store.TAG_OPTION_LINKS
-        if resource == product.id
-    ]
-    summaries = [
-        {"Id": a.id, "Name": a.name, "Description": a.description, "CreatedTime": a.created} for a in product.artifacts
-    ]
-    return {
-        "ProductViewDetail": _product_detail(product),
-        "ProvisioningArtifactSummaries": summaries,
-        "Tags": _tags(product.tags),
-        "TagOptions": options,
-    }
-
-
-@overlay(_SERVICE, "SearchProductsAsAdmin")
+@overlay(SERVICE, "SearchProductsAsAdmin")
 def search_products_as_admin(request: Json) -> Json:
     """List the products of the account, or those of one portfolio that it owns or imported."""
     if request.get("PortfolioId"):
@@ -360,7 +264,7 @@ def search_products_as_admin(request: Json) -> Json:
         mine = (get_account_id(), get_region())
         found = [product for product in store.PRODUCTS.values() if (product.account, product.region) == mine]
     found = [product for product in found if _matches(product, request.get("Filters", {}))]
-    return _page(request, "ProductViewDetails", [_product_detail(product) for product in found])
+    return paged(request, "ProductViewDetails", [_product_detail(product) for product in found])
 
 
 def _matches(product: Product, filters: dict[str, list[str]]) -> bool:
@@ -371,7 +275,7 @@ def _matches(product: Product, filters: dict[str, list[str]]) -> bool:
     return all(word.lower() in text for word in words) and (not owners or product.owner in owners)
 
 
-@overlay(_SERVICE, "AssociateProductWithPortfolio")
+@overlay(SERVICE, "AssociateProductWithPortfolio")
 def associate_product_with_portfolio(request: Json) -> Json:
     """Put a product in a portfolio."""
     portfolio, product = store.own_portfolio(request["PortfolioId"]), store.own_product(request["ProductId"])
@@ -380,7 +284,7 @@ def associate_product_with_portfolio(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "DisassociateProductFromPortfolio")
+@overlay(SERVICE, "DisassociateProductFromPortfolio")
 def disassociate_product_from_portfolio(request: Json) -> Json:
     """Take a product out of a portfolio that has no constraint on it."""
     portfolio, product = store.own_portfolio(request["PortfolioId"]), store.own_product(request["ProductId"])
@@ -394,12 +298,12 @@ def disassociate_product_from_portfolio(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "ListPortfoliosForProduct")
+@overlay(SERVICE, "ListPortfoliosForProduct")
 def list_portfolios_for_product(request: Json) -> Json:
     """List the portfolios, own and imported, that contain a product."""
     product = store.admin_product(request["ProductId"], None)
     found = [portfolio for portfolio in store.visible_portfolios() if product.id in portfolio.products]
-    return _page(request, "PortfolioDetails", [portfolio_detail(portfolio) for portfolio in found])
+    return paged(request, "PortfolioDetails", [_portfolio_detail(portfolio) for portfolio in found])
 
 
 # ---- principals -----------------------------------------------------------------------------------------------------
@@ -416,7 +320,7 @@ def _principal(request: Json) -> Principal:
     return Principal(account=get_account_id(), arn=arn, type=kind)
 
 
-@overlay(_SERVICE, "AssociatePrincipalWithPortfolio")
+@overlay(SERVICE, "AssociatePrincipalWithPortfolio")
 def associate_principal_with_portfolio(request: Json) -> Json:
     """Associate a principal with an own portfolio, or locally with an imported one."""
     portfolio, principal = store.visible_portfolio(request["PortfolioId"]), _principal(request)
@@ -444,7 +348,7 @@ def _require_principal(arn: str) -> None:
         raise ServiceError("ResourceNotFoundException", f"Principal {arn} not found.") from error
 
 
-@overlay(_SERVICE, "DisassociatePrincipalFromPortfolio")
+@overlay(SERVICE, "DisassociatePrincipalFromPortfolio")
 def disassociate_principal_from_portfolio(request: Json) -> Json:
     """Undo an association that the current account made."""
     portfolio, principal = store.visible_portfolio(request["PortfolioId"]), _principal(request)
@@ -453,17 +357,17 @@ def disassociate_principal_from_portfolio(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "ListPrincipalsForPortfolio")
+@overlay(SERVICE, "ListPrincipalsForPortfolio")
 def list_principals_for_portfolio(request: Json) -> Json:
     """List the principals that count in the current account, shared name patterns included."""
     principals = store.visible_portfolio(request["PortfolioId"]).principals_in(get_account_id())
-    return _page(request, "Principals", [{"PrincipalARN": p.arn, "PrincipalType": p.type} for p in principals])
+    return paged(request, "Principals", [{"PrincipalARN": p.arn, "PrincipalType": p.type} for p in principals])
 
 
 # ---- constraints ----------------------------------------------------------------------------------------------------
 
 
-@overlay(_SERVICE, "CreateConstraint")
+@overlay(SERVICE, "CreateConstraint")
 def create_constraint(request: Json) -> Json:
     """Create a launch constraint (the only type here).
 
@@ -516,11 +420,9 @@ def _check_launch_role(parameters: str) -> None:
 
 
 def _constraint_response(constraint: Constraint) -> Json:
-    return {
-        "ConstraintDetail": constraint_detail(constraint),
-        "ConstraintParameters": constraint.parameters,
-        "Status": "AVAILABLE",
-    }
+    ids = {"ConstraintId": constraint.id, "ProductId": constraint.product, "PortfolioId": constraint.portfolio}
+    detail = shown("ConstraintDetail", constraint, Owner=constraint.account, **ids)
+    return {"ConstraintDetail": detail, "ConstraintParameters": constraint.parameters, "Status": "AVAILABLE"}
 
 
 def _constraint(constraint_id: str) -> Constraint:
@@ -530,13 +432,7 @@ def _constraint(constraint_id: str) -> Constraint:
     return constraint
 
 
-@overlay(_SERVICE, "DescribeConstraint")
-def describe_constraint(request: Json) -> Json:
-    """Describe a constraint."""
-    return _constraint_response(_constraint(request["Id"]))
-
-
-@overlay(_SERVICE, "UpdateConstraint")
+@overlay(SERVICE, "UpdateConstraint")
 def update_constraint(request: Json) -> Json:
     """Change description or parameters of a constraint."""
     constraint = _constraint(request["Id"])
@@ -547,23 +443,23 @@ def update_constraint(request: Json) -> Json:
     return _constraint_response(constraint)
 
 
-@overlay(_SERVICE, "DeleteConstraint")
+@overlay(SERVICE, "DeleteConstraint")
 def delete_constraint(request: Json) -> Json:
     """Delete a constraint."""
     del store.CONSTRAINTS[_constraint(request["Id"]).id]
     return {}
 
 
-@overlay(_SERVICE, "ListConstraintsForPortfolio")
+@overlay(SERVICE, "ListConstraintsForPortfolio")
 def list_constraints_for_portfolio(request: Json) -> Json:
     """List the constraints of a portfolio, own or imported, or of one product in it."""
     portfolio = store.visible_portfolio(request["PortfolioId"])
     found = [
-        constraint_detail(constraint)
+        _constraint_response(constraint)["ConstraintDetail"]
         for constraint in store.CONSTRAINTS.values()
         if constraint.portfolio == portfolio.id and request.get("ProductId") in (None, constraint.product)
     ]
-    return _page(request, "ConstraintDetails", found)
+    return paged(request, "ConstraintDetails", found)
 
 
 # ---- TagOptions -----------------------------------------------------------------------------------------------------
@@ -576,7 +472,7 @@ def _tag_option(option_id: str) -> TagOption:
     return option
 
 
-@overlay(_SERVICE, "CreateTagOption")
+@overlay(SERVICE, "CreateTagOption")
 def create_tag_option(request: Json) -> Json:
     """Create a TagOption."""
     option = TagOption(id=f"tag-{random_id()}", account=get_account_id(), key=request["Key"], value=request["Value"])
@@ -590,13 +486,7 @@ def _own_tag_options() -> list[TagOption]:
     return [option for option in store.TAG_OPTIONS.values() if option.account == get_account_id()]
 
 
-@overlay(_SERVICE, "DescribeTagOption")
-def describe_tag_option(request: Json) -> Json:
-    """Describe a TagOption."""
-    return {"TagOptionDetail": _tag_option_detail(_tag_option(request["Id"]))}
-
-
-@overlay(_SERVICE, "UpdateTagOption")
+@overlay(SERVICE, "UpdateTagOption")
 def update_tag_option(request: Json) -> Json:
     """Change value or active flag of a TagOption."""
     option = _tag_option(request["Id"])
@@ -605,7 +495,7 @@ def update_tag_option(request: Json) -> Json:
     return {"TagOptionDetail": _tag_option_detail(option)}
 
 
-@overlay(_SERVICE, "DeleteTagOption")
+@overlay(SERVICE, "DeleteTagOption")
 def delete_tag_option(request: Json) -> Json:
     """Delete a TagOption that is associated with nothing (as documented for DeleteTagOption)."""
     option = _tag_option(request["Id"])
@@ -617,16 +507,7 @@ def delete_tag_option(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "ListTagOptions")
-def list_tag_options(request: Json) -> Json:
-    """List the TagOptions of the account."""
-    wanted = request.get("Filters", {})
-    details = [_tag_option_detail(option) for option in _own_tag_options()]
-    found = [detail for detail in details if all(detail[key] == value for key, value in wanted.items())]
-    return _page(request, "TagOptionDetails", found, token_key="PageToken")  # noqa: S106 - a field's name
-
-
-@overlay(_SERVICE, "AssociateTagOptionWithResource")
+@overlay(SERVICE, "AssociateTagOptionWithResource")
 def associate_tag_option_with_resource(request: Json) -> Json:
     """Associate a TagOption with an own portfolio or product."""
     option = _tag_option(request["TagOptionId"])
@@ -640,7 +521,7 @@ def associate_tag_option_with_resource(request: Json) -> Json:
     return {}
 
 
-@overlay(_SERVICE, "DisassociateTagOptionFromResource")
+@overlay(SERVICE, "DisassociateTagOptionFromResource")
 def disassociate_tag_option_from_resource(request: Json) -> Json:
     """Undo the association of a TagOption."""
     link = (request["ResourceId"], _tag_option(request["TagOptionId"]).id)
@@ -669,14 +550,16 @@ def _require_organization_admin() -> None:
 
 
 def _node(request: Json) -> tuple[str, str]:
-    """Return type and value of the node a request names; a plain account is of type ``EXTERNAL``."""
+    """Return type and value of the node a request names."""
     given = request.get("OrganizationNode")
     if bool(given) == bool(request.get("AccountId")):
         raise ServiceError("InvalidParametersException", "Give either AccountId or OrganizationNode.")
-    if given:
-        _require_organization_admin()
-        return given["Type"], given["Value"]
-    return "EXTERNAL", request["AccountId"]
+    if not given:
+        raise ServiceError(
+            "InvalidParametersException", "Sharing with an account that has to accept is not emulated here."
+        )
+    _require_organization_admin()
+    return given["Type"], given["Value"]
 
 
 def _find_share(portfolio: Portfolio, node: tuple[str, str]) -> Share | None:
@@ -691,9 +574,19 @@ def _under_way(portfolio: Portfolio, node: str) -> bool:
     )
 
 
-@overlay(_SERVICE, "CreatePortfolioShare")
+def _changing_share(portfolio: Portfolio, node: tuple[str, str]) -> Share:
+    """Return a share that can be changed; not while an operation on it is under way (API reference)."""
+    if _under_way(portfolio, node[1]):
+        raise ServiceError("InvalidStateException", f"An operation on the share with {node[1]} is in progress.")
+    share = _find_share(portfolio, node)
+    if share is None:
+        raise ServiceError("ResourceNotFoundException", f"Portfolio {portfolio.id} is not shared with {node[1]}.")
+    return share
+
+
+@overlay(SERVICE, "CreatePortfolioShare")
 def create_portfolio_share(request: Json) -> Json:
-    """Share a portfolio: at once with an account, asynchronously (token) with an organization node.
+    """Share a portfolio with an organization node, asynchronously: the answer is a token.
 
     A share that exists already is left as it is and is no error (API reference).
     """
@@ -705,14 +598,9 @@ def create_portfolio_share(request: Json) -> Json:
     share = Share(
         node_type=node[0],
         node=node[1],
-        principals=request.get("SharePrincipals", False),
-        tag_options=request.get("ShareTagOptions", False),
-        accepted=node[0] != "EXTERNAL",
+        share_principals=request.get("SharePrincipals", False),
+        share_tag_options=request.get("ShareTagOptions", False),
     )
-    if node[0] == "EXTERNAL":
-        if _find_share(portfolio, node) is None:
-            portfolio.shares.append(share)
-        return {}
     store.node_accounts(*node)
 
     def apply() -> None:
@@ -722,41 +610,30 @@ def create_portfolio_share(request: Json) -> Json:
     return {"PortfolioShareToken": store.begin_share_operation(portfolio, node[1], apply).token}
 
 
-@overlay(_SERVICE, "UpdatePortfolioShare")
+@overlay(SERVICE, "UpdatePortfolioShare")
 def update_portfolio_share(request: Json) -> Json:
-    """Change the options of a share; refused while an operation on it is under way (API reference)."""
+    """Change the options of a share."""
     portfolio, node = store.own_portfolio(request["PortfolioId"]), _node(request)
-    if _under_way(portfolio, node[1]):
-        raise ServiceError("InvalidStateException", f"An operation on the share with {node[1]} is in progress.")
-    share = _find_share(portfolio, node)
-    if share is None:
-        raise ServiceError("ResourceNotFoundException", f"Portfolio {portfolio.id} is not shared with {node[1]}.")
+    share = _changing_share(portfolio, node)
 
     def apply() -> None:
-        share.principals = request.get("SharePrincipals", share.principals)
-        share.tag_options = request.get("ShareTagOptions", share.tag_options)
+        share.share_principals = request.get("SharePrincipals", share.share_principals)
+        share.share_tag_options = request.get("ShareTagOptions", share.share_tag_options)
 
     operation = store.begin_share_operation(portfolio, node[1], apply)
     return {"PortfolioShareToken": operation.token, "Status": "IN_PROGRESS"}
 
 
-@overlay(_SERVICE, "DeletePortfolioShare")
+@overlay(SERVICE, "DeletePortfolioShare")
 def delete_portfolio_share(request: Json) -> Json:
-    """Stop sharing a portfolio: asynchronously (token) with an organization node."""
+    """Stop sharing a portfolio."""
     portfolio, node = store.own_portfolio(request["PortfolioId"]), _node(request)
-    if _under_way(portfolio, node[1]):
-        raise ServiceError("InvalidStateException", f"An operation on the share with {node[1]} is in progress.")
-    share = _find_share(portfolio, node)
-    if share is None:
-        raise ServiceError("ResourceNotFoundException", f"Portfolio {portfolio.id} is not shared with {node[1]}.")
-    if node[0] == "EXTERNAL":
-        portfolio.shares.remove(share)
-        return {}
+    share = _changing_share(portfolio, node)
     operation = store.begin_share_operation(portfolio, node[1], lambda: portfolio.shares.remove(share))
     return {"PortfolioShareToken": operation.token}
 
 
-@overlay(_SERVICE, "DescribePortfolioShareStatus")
+@overlay(SERVICE, "DescribePortfolioShareStatus")
 def describe_portfolio_share_status(request: Json) -> Json:
     """Tell how far a share operation is."""
     _require_organization_admin()
@@ -775,99 +652,53 @@ def describe_portfolio_share_status(request: Json) -> Json:
     }
 
 
-@overlay(_SERVICE, "DescribePortfolioShares")
+@overlay(SERVICE, "DescribePortfolioShares")
 def describe_portfolio_shares(request: Json) -> Json:
     """List the shares of one type."""
     portfolio = store.own_portfolio(request["PortfolioId"])
     store.settle_shares()
-    wanted = {"ACCOUNT": "EXTERNAL", "ORGANIZATION_MEMBER_ACCOUNT": "ACCOUNT"}.get(request["Type"], request["Type"])
+    wanted = {"ORGANIZATION_MEMBER_ACCOUNT": "ACCOUNT"}.get(request["Type"], request["Type"])
     details = [
-        {
-            "PrincipalId": share.node,
-            "Type": request["Type"],
-            "Accepted": share.accepted,
-            "ShareTagOptions": share.tag_options,
-            "SharePrincipals": share.principals,
-        }
+        shown("PortfolioShareDetail", share, PrincipalId=share.node, Type=request["Type"], Accepted=True)
         for share in portfolio.shares
         if share.node_type == wanted
     ]
-    return _page(request, "PortfolioShareDetails", details)
+    return paged(request, "PortfolioShareDetails", details)
 
 
-@overlay(_SERVICE, "ListOrganizationPortfolioAccess")
-def list_organization_portfolio_access(request: Json) -> Json:
-    """List the organization nodes of one type with which a portfolio is shared."""
-    _require_organization_admin()
-    portfolio = store.own_portfolio(request["PortfolioId"])
-    store.settle_shares()
-    nodes = [
-        {"Type": share.node_type, "Value": share.node}
-        for share in portfolio.shares
-        if share.node_type == request["OrganizationNodeType"]
-    ]
-    return _page(request, "OrganizationNodes", nodes)
-
-
-@overlay(_SERVICE, "AcceptPortfolioShare")
-def accept_portfolio_share(request: Json) -> Json:
-    """Import a portfolio that was shared with the account itself; organization shares are imported by themselves."""
-    portfolio = store.PORTFOLIOS.get(request["PortfolioId"])
-    share = portfolio and _find_share(portfolio, ("EXTERNAL", get_account_id()))
-    if not share:
-        raise ServiceError("ResourceNotFoundException", f"Portfolio not found: {request['PortfolioId']}")
-    share.accepted = True
-    return {}
-
-
-@overlay(_SERVICE, "ListAcceptedPortfolioShares")
+@overlay(SERVICE, "ListAcceptedPortfolioShares")
 def list_accepted_portfolio_shares(request: Json) -> Json:
-    """List imported portfolios: those accepted one by one (default), or those shared through the organization."""
-    account = get_account_id()
-    external = request.get("PortfolioShareType", "IMPORTED") == "IMPORTED"
-    found = [
-        portfolio
-        for portfolio in store.visible_portfolios()
-        if any((share.node_type == "EXTERNAL") == external for share in portfolio.shares_with(account))
-    ]
-    return _page(request, "PortfolioDetails", [portfolio_detail(portfolio) for portfolio in found])
+    """List imported portfolios: those shared through the organization; nobody accepts others here."""
+    imported = request.get("PortfolioShareType", "IMPORTED") == "AWS_ORGANIZATIONS"
+    found = [p for p in store.visible_portfolios() if imported and p.account != get_account_id()]
+    return paged(request, "PortfolioDetails", [_portfolio_detail(portfolio) for portfolio in found])
 
 
 # ---- the end user's view --------------------------------------------------------------------------------------------
 
 
-@overlay(_SERVICE, "SearchProducts")
+@overlay(SERVICE, "SearchProducts")
 def search_products(request: Json) -> Json:
     """List the products to which the caller has access."""
     who = caller()
     found = [
-        product_view(product)
+        _product_view(product)
         for product in store.PRODUCTS.values()
         if _matches(product, request.get("Filters", {})) and store.launch_paths(product.id, who)
     ]
     if request.get("SortBy") == "Title":
         found.sort(key=lambda view: view["Name"], reverse=request.get("SortOrder") == "DESCENDING")
-    return {**_page(request, "ProductViewSummaries", found), "ProductViewAggregations": {}}
+    return {**paged(request, "ProductViewSummaries", found), "ProductViewAggregations": {}}
 
 
-@overlay(_SERVICE, "DescribeProduct")
+@overlay(SERVICE, "DescribeProduct")
 def describe_product(request: Json) -> Json:
     """Describe a product the caller has access to, with its active versions and launch paths."""
     who = caller()
     product = store.reachable_product(request.get("Id"), request.get("Name"), who)
-    versions = [
-        {
-            "Id": artifact.id,
-            "Name": artifact.name,
-            "Description": artifact.description,
-            "CreatedTime": artifact.created,
-            "Guidance": artifact.guidance,
-        }
-        for artifact in product.artifacts
-        if artifact.active
-    ]
+    versions = [shown("ProvisioningArtifact", artifact) for artifact in product.artifacts if artifact.active]
     paths = [{"Id": path_id(portfolio), "Name": portfolio.name} for portfolio in store.launch_paths(product.id, who)]
-    return {"ProductViewSummary": product_view(product), "ProvisioningArtifacts": versions, "LaunchPaths": paths}
+    return {"ProductViewSummary": _product_view(product), "ProvisioningArtifacts": versions, "LaunchPaths": paths}
 
 
 def path_id(portfolio: Portfolio) -> str:
@@ -884,7 +715,7 @@ def constraint_summaries(product_id: str, portfolio: Portfolio) -> list[Json]:
     ]
 
 
-@overlay(_SERVICE, "ListLaunchPaths")
+@overlay(SERVICE, "ListLaunchPaths")
 def list_launch_paths(request: Json) -> Json:
     """List the ways in which the caller may launch a product."""
     who = caller()
@@ -894,11 +725,11 @@ def list_launch_paths(request: Json) -> Json:
             "Id": path_id(portfolio),
             "Name": portfolio.name,
             "ConstraintSummaries": constraint_summaries(product.id, portfolio),
-            "Tags": _tags(portfolio.tags | product.tags),
+            "Tags": tag_list(portfolio.tags | product.tags),
         }
         for portfolio in store.launch_paths(product.id, who)
     ]
-    return _page(request, "LaunchPathSummaries", summaries)
+    return paged(request, "LaunchPathSummaries", summaries)
 
 
 def choose_path(product: Product, request: Json) -> Portfolio:
@@ -921,7 +752,7 @@ def choose_path(product: Product, request: Json) -> Portfolio:
     return paths[0]
 
 
-@overlay(_SERVICE, "DescribeProvisioningParameters")
+@overlay(SERVICE, "DescribeProvisioningParameters")
 def describe_provisioning_parameters(request: Json) -> Json:
     """Tell what has to be given to launch a version: the template's parameters, TagOptions and constraints."""
     who = caller()

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError
-from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
 from ministack.services.cloudformation import helpers
 
-from rehearsal.cloud import core
+from rehearsal.cloud import core, iam
 from rehearsal.cloud import servicecatalog_store as store
 from rehearsal.cloud.callers import Caller, assume_as_service, caller, forwarded_credentials
 from rehearsal.cloud.clock import clock, random_id
 from rehearsal.cloud.core import Json, ServiceError, overlay
-from rehearsal.cloud.servicecatalog import choose_path, path_id
+from rehearsal.cloud.records import tag_list, tag_map
+from rehearsal.cloud.servicecatalog import choose_path, path_id, shown
 from rehearsal.cloud.servicecatalog_templates import check_parameters, load_template
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Record:
     launch_role: str | None
     who: Caller
     tags: dict[str, str]
-    created: float
-    updated: float
+    created_time: float
+    updated_time: float
     status: str = "CREATED"
     undo: Callable[[], None] | None = None
     errors: list[Json] = field(default_factory=list)
@@ -85,7 +85,7 @@ class ProvisionedProduct:
     who: Caller
     parameters: dict[str, str]
     tags: dict[str, str]
-    created: float
+    created_time: float
     token: str
     records: list[Record]
     stack_id: str | None = None
@@ -113,43 +113,37 @@ _lock: Final = clock.lock()
 
 
 def _record_detail(record: Record) -> Json:
-    detail = {
-        "RecordId": record.id,
-        "ProvisionedProductName": record.name,
-        "Status": record.status,
-        "CreatedTime": record.created,
-        "UpdatedTime": record.updated,
-        "ProvisionedProductType": "CFN_STACK",
-        "RecordType": record.type,
-        "ProvisionedProductId": record.provisioned_product,
-        "ProductId": record.product,
-        "ProvisioningArtifactId": record.artifact,
-        "PathId": record.path,
-        "RecordErrors": record.errors,
-        "RecordTags": [{"Key": key, "Value": value} for key, value in record.tags.items()],
-    }
-    return detail | ({"LaunchRoleArn": record.launch_role} if record.launch_role else {})
+    return shown(
+        "RecordDetail",
+        record,
+        RecordId=record.id,
+        RecordType=record.type,
+        ProvisionedProductName=record.name,
+        ProvisionedProductType="CFN_STACK",
+        ProvisionedProductId=record.provisioned_product,
+        ProductId=record.product,
+        ProvisioningArtifactId=record.artifact,
+        PathId=record.path,
+        RecordErrors=record.errors,
+        RecordTags=tag_list(record.tags),
+        LaunchRoleArn=record.launch_role,
+    )
 
 
 def _provisioned_detail(provisioned: ProvisionedProduct) -> Json:
-    successes = [r.id for r in provisioned.records if r.status == "SUCCEEDED"]
-    detail = {
-        "Name": provisioned.name,
-        "Arn": provisioned.arn,
-        "Type": "CFN_STACK",
-        "Id": provisioned.id,
-        "Status": provisioned.status,
-        "StatusMessage": provisioned.status_message,
-        "CreatedTime": provisioned.created,
-        "IdempotencyToken": provisioned.token,
-        "LastRecordId": provisioned.records[-1].id,
-        "LastProvisioningRecordId": provisioned.records[-1].id,
-        "ProductId": provisioned.product.id,
-        "ProvisioningArtifactId": provisioned.artifact.id,
-    }
-    if successes:
-        detail["LastSuccessfulProvisioningRecordId"] = successes[-1]
-    return detail | ({"LaunchRoleArn": provisioned.launch_role} if provisioned.launch_role else {})
+    successes = [None, *(record.id for record in provisioned.records if record.status == "SUCCEEDED")]
+    return shown(
+        "ProvisionedProductDetail",
+        provisioned,
+        Type="CFN_STACK",
+        IdempotencyToken=provisioned.token,
+        LastRecordId=provisioned.records[-1].id,
+        LastProvisioningRecordId=provisioned.records[-1].id,
+        LastSuccessfulProvisioningRecordId=successes[-1],
+        ProductId=provisioned.product.id,
+        ProvisioningArtifactId=provisioned.artifact.id,
+        LaunchRoleArn=provisioned.launch_role,
+    )
 
 
 # ---- the stack behind it --------------------------------------------------------------------------------------------
@@ -176,7 +170,7 @@ def _stack_tags(provisioned: ProvisionedProduct) -> list[Json]:
         "provisioningPrincipalArn": provisioned.who.session_arn,
     }
     tags = provisioned.tags | {f"{_SYSTEM_TAG}{key}": value for key, value in system.items()}
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
+    return tag_list(tags)
 
 
 def _operate_stack(provisioned: ProvisionedProduct, operation: str, who: Caller) -> None:
@@ -219,7 +213,7 @@ def _finish(
     provisioned: ProvisionedProduct, record_status: str, status: str, code: str = "", message: str = ""
 ) -> None:
     record = provisioned.records[-1]
-    record.status, record.updated = record_status, clock.now()
+    record.status, record.updated_time = record_status, clock.now()
     provisioned.status, provisioned.status_message = status, message
     if record_status == "FAILED" and record.undo:
         record.undo()
@@ -267,14 +261,7 @@ def _outputs(provisioned: ProvisionedProduct, outputs: list[Json]) -> list[Json]
         "OutputValue": provisioned.stack_id,
         "Description": "The ARN of the launched Cloudformation Stack",
     }
-    return [own] + [
-        {
-            "OutputKey": output["OutputKey"],
-            "OutputValue": output["OutputValue"],
-            "Description": output.get("Description", ""),
-        }
-        for output in outputs
-    ]
+    return [own, *({"Description": "", **output} for output in outputs)]
 
 
 def _failures(cloudformation: Client, provisioned: ProvisionedProduct, record: Record) -> str:
@@ -282,7 +269,7 @@ def _failures(cloudformation: Client, provisioned: ProvisionedProduct, record: R
     reasons = []
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=provisioned.stack_id)
     for event in (event for page in pages for event in page["StackEvents"]):
-        if event["Timestamp"].timestamp() < record.created - 1:
+        if event["Timestamp"].timestamp() < record.created_time - 1:
             break
         if event["ResourceStatus"].endswith("_FAILED") and event["PhysicalResourceId"] != provisioned.stack_id:
             reasons.append(f"{event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatusReason']}")
@@ -310,7 +297,7 @@ def _tags(request: Json, product: Product, portfolio: Portfolio, account: str) -
     Raises:
         ServiceError: A value is not among the TagOptions, or was not chosen.
     """
-    given = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+    given = tag_map(request.get("Tags"))
     for key in given:
         if key.lower().startswith("aws:"):
             raise ServiceError("InvalidParametersException", f"Tag key {key} is reserved: it begins with aws:.")
@@ -341,8 +328,8 @@ def _new_record(provisioned: ProvisionedProduct, kind: str, who: Caller) -> Reco
         launch_role=provisioned.launch_role,
         who=who,
         tags=dict(provisioned.tags),
-        created=clock.now(),
-        updated=clock.now(),
+        created_time=clock.now(),
+        updated_time=clock.now(),
     )
     RECORDS[record.id] = record
     return record
@@ -383,7 +370,7 @@ def provision_product(request: Json) -> Json:
             who=who,
             parameters={item["Key"]: item["Value"] for item in request.get("ProvisioningParameters", [])},
             tags=_tags(request, product, portfolio, who.account),
-            created=clock.now(),
+            created_time=clock.now(),
             token=request["ProvisionToken"],
             records=[],
         )
@@ -533,23 +520,6 @@ def describe_record(request: Json) -> Json:
     return {"RecordDetail": _record_detail(record), "RecordOutputs": record.outputs}
 
 
-@overlay(_SERVICE, "ListRecordHistory")
-def list_record_history(request: Json) -> Json:
-    """List operations, newest first, of a product or provisioned product (``SearchFilter``)."""
-    search = request.get("SearchFilter", {})
-    _own()
-    level = request.get("AccessLevelFilter", {"Key": "User", "Value": "self"})["Key"]
-    field_of = {"product": "product", "provisionedproduct": "provisioned_product"}
-    records = [
-        _record_detail(record)
-        for record in sorted(RECORDS.values(), key=lambda record: record.created, reverse=True)
-        if record.account == get_account_id()
-        and is_within(record.who, level)
-        and (not search or getattr(record, field_of[search["Key"].lower()]) == search["Value"])
-    ]
-    return {"RecordDetails": records}
-
-
 @overlay(_SERVICE, "DescribeProvisionedProduct")
 def describe_provisioned_product(request: Json) -> Json:
     """Describe a provisioned product by id or name."""
@@ -580,10 +550,8 @@ def search_provisioned_products(request: Json) -> Json:
 
 
 def _attribute(provisioned: ProvisionedProduct) -> Json:
-    detail = _provisioned_detail(provisioned)
-    detail.pop("LaunchRoleArn", None)
-    return detail | {
-        "Tags": [{"Key": key, "Value": value} for key, value in provisioned.tags.items()],
+    return _provisioned_detail(provisioned) | {
+        "Tags": tag_list(provisioned.tags),
         "PhysicalId": provisioned.stack_id or "",
         "ProductName": provisioned.product.name,
         "ProvisioningArtifactName": provisioned.artifact.name,
@@ -631,22 +599,12 @@ def level_keys(request: Json) -> dict[str, str]:
     return {f"servicecatalog:{level.lower()}level": "self" for level in held}
 
 
-def _install_level_keys() -> None:
-    original = iam_actions.request_tag_context
-
-    def context(service: str, action: str, body: bytes, query: Json) -> Json:
-        keys: Json = original(service, action, body, query)
-        return keys | level_keys(json.loads(body)) if service == _SERVICE and body[:1] == b"{" else keys
-
-    iam_actions.request_tag_context = context
-
-
 # ---- MiniStack's CloudFormation -------------------------------------------------------------------------------------
 
 
 def install() -> None:
     """Let CloudFormation read Service Catalog's copies of templates and accept the tags that it adds."""
-    _install_level_keys()
+    iam.REQUEST_KEYS[_SERVICE] = lambda action, request: level_keys(request)
     resolve_document = helpers._resolve_document
     validate_stack_tags = helpers._validate_stack_tags
 

@@ -1,24 +1,17 @@
-"""The CloudFormation types of Service Catalog, with the operations of `servicecatalog` behind them.
-
-Which properties replace a resource and what it returns is in the types' schemas, which cfn-lint ships
-(``cfnlint.schema.manager.PROVIDER_SCHEMA_MANAGER``).
-"""
+"""The CloudFormation types of Service Catalog, with the operations of `servicecatalog` behind them."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
 
-from ministack.services.cloudformation import provisioners
-
 from rehearsal.cloud import servicecatalog as api
 from rehearsal.cloud import servicecatalog_store as store
 from rehearsal.cloud.resources import resource_type
-from rehearsal.cloud.shapes import refuse_others
 
 if TYPE_CHECKING:
     from rehearsal.cloud.core import Json, Operation
-    from rehearsal.cloud.resources import Created, Delete
+    from rehearsal.cloud.resources import Create, Delete
 
 _PORTFOLIO_KEYS: Final = ("DisplayName", "ProviderName", "Description")
 _PRODUCT_KEYS: Final = (
@@ -32,14 +25,10 @@ _PRODUCT_KEYS: Final = (
 )
 
 
-def _own_tags(properties: Json) -> list[Json]:
-    """Return the tags without those of CloudFormation's own that MiniStack adds (``aws:…``)."""
-    return [tag for tag in properties.get("Tags", []) if not tag["Key"].startswith("aws:")]
-
-
 def _changed_tags(old: Json, new: Json) -> Json:
-    removed = {tag["Key"] for tag in _own_tags(old)} - {tag["Key"] for tag in _own_tags(new)}
-    return {"AddTags": _own_tags(new), "RemoveTags": sorted(removed)}
+    added = new.get("Tags", [])
+    removed = {tag["Key"] for tag in old.get("Tags", [])} - {tag["Key"] for tag in added}
+    return {"AddTags": added, "RemoveTags": sorted(removed)}
 
 
 def _chosen(properties: Json, keys: tuple[str, ...]) -> Json:
@@ -49,10 +38,10 @@ def _chosen(properties: Json, keys: tuple[str, ...]) -> Json:
 # ---- portfolio ------------------------------------------------------------------------------------------------------
 
 
-def _create_portfolio(properties: Json, logical_id: str, stack: str) -> Created:
-    request = _chosen(properties, _PORTFOLIO_KEYS) | {"Tags": _own_tags(properties)}
+def _create_portfolio(properties: Json, logical_id: str, stack: str) -> Json:
+    request = _chosen(properties, _PORTFOLIO_KEYS) | {"Tags": properties.get("Tags", [])}
     detail = api.create_portfolio(request)["PortfolioDetail"]
-    return detail["Id"], {"PortfolioName": detail["DisplayName"], "Id": detail["Id"]}
+    return {"PortfolioName": detail["DisplayName"], "Id": detail["Id"]}
 
 
 def _update_portfolio(ref: str, old: Json, new: Json) -> Json:
@@ -78,16 +67,16 @@ def _product_attributes(product_id: str) -> Json:
     }
 
 
-def _create_product(properties: Json, logical_id: str, stack: str) -> Created:
+def _create_product(properties: Json, logical_id: str, stack: str) -> Json:
     first, *others = properties["ProvisioningArtifactParameters"]
     request = _chosen(properties, _PRODUCT_KEYS) | {
-        "Tags": _own_tags(properties),
+        "Tags": properties.get("Tags", []),
         "ProvisioningArtifactParameters": first,
     }
     product_id = api.create_product(request)["ProductViewDetail"]["ProductViewSummary"]["ProductId"]
     for version in others:
         api.create_provisioning_artifact({"ProductId": product_id, "Parameters": version})
-    return product_id, _product_attributes(product_id)
+    return _product_attributes(product_id)
 
 
 def _update_product(ref: str, old: Json, new: Json) -> Json:
@@ -125,11 +114,11 @@ def _launch_role(properties: Json) -> str:
     return json.dumps(_chosen(properties, ("RoleArn", "LocalRoleName")))
 
 
-def _create_constraint(properties: Json, logical_id: str, stack: str) -> Created:
+def _create_constraint(properties: Json, logical_id: str, stack: str) -> Json:
     request = _chosen(properties, ("PortfolioId", "ProductId", "Description"))
     detail = api.create_constraint(request | {"Type": "LAUNCH", "Parameters": _launch_role(properties)})
     constraint_id = detail["ConstraintDetail"]["ConstraintId"]
-    return constraint_id, {"Id": constraint_id}
+    return {"Id": constraint_id}
 
 
 def _update_constraint(ref: str, old: Json, new: Json) -> Json:
@@ -137,11 +126,11 @@ def _update_constraint(ref: str, old: Json, new: Json) -> Json:
     return {"Id": ref}
 
 
-def _create_tag_option(properties: Json, logical_id: str, stack: str) -> Created:
+def _create_tag_option(properties: Json, logical_id: str, stack: str) -> Json:
     option_id = api.create_tag_option(properties)["TagOptionDetail"]["Id"]
     if str(properties.get("Active", True)).lower() == "false":
         api.update_tag_option({"Id": option_id, "Active": False})
-    return option_id, {"Id": option_id}
+    return {"Id": option_id}
 
 
 def _update_tag_option(ref: str, old: Json, new: Json) -> Json:
@@ -149,83 +138,47 @@ def _update_tag_option(ref: str, old: Json, new: Json) -> Json:
     return {"Id": ref}
 
 
-# ---- associations ---------------------------------------------------------------------------------------------------
+def _associated(associate: Operation) -> Create:
+    def create(properties: Json, logical_id: str, stack: str) -> Json:
+        associate(properties)
+        return {}
 
-
-def _create_product_association(properties: Json, logical_id: str, stack: str) -> Created:
-    api.associate_product_with_portfolio(properties)
-    return f"{properties['PortfolioId']}|{properties['ProductId']}", {}
-
-
-def _create_principal_association(properties: Json, logical_id: str, stack: str) -> Created:
-    api.associate_principal_with_portfolio(properties)
-    return f"{properties['PortfolioId']}|{properties['PrincipalARN']}", {}
-
-
-def _create_tag_option_association(properties: Json, logical_id: str, stack: str) -> Created:
-    api.associate_tag_option_with_resource(properties)
-    return f"{properties['TagOptionId']}|{properties['ResourceId']}", {}
+    return create
 
 
 def _by_id(delete: Operation) -> Delete:
-    def by_id(ref: str, properties: Json) -> None:
-        delete({"Id": ref})
-
-    return by_id
+    return lambda ref, properties: delete({"Id": ref})
 
 
 def _by_properties(delete: Operation) -> Delete:
-    def by_properties(ref: str, properties: Json) -> None:
-        delete(properties)
-
-    return by_properties
+    return lambda ref, properties: delete(properties)
 
 
 def install() -> None:
-    """Register the types, and refuse operations that are not emulated."""
-    refuse_others("servicecatalog")
-    prefix = "AWS::ServiceCatalog::"
-    resource_type(
-        f"{prefix}Portfolio",
-        create=_create_portfolio,
-        update=_update_portfolio,
-        delete=_by_id(api.delete_portfolio),
-    )
-    resource_type(
-        f"{prefix}CloudFormationProduct",
-        create=_create_product,
-        update=_update_product,
-        delete=_by_id(api.delete_product),
-    )
-    resource_type(
-        f"{prefix}LaunchRoleConstraint",
-        create=_create_constraint,
-        update=_update_constraint,
-        delete=_by_id(api.delete_constraint),
-        create_only=("PortfolioId", "ProductId"),
-    )
-    resource_type(
-        f"{prefix}TagOption",
-        create=_create_tag_option,
-        update=_update_tag_option,
-        delete=_by_id(api.delete_tag_option),
-        create_only=("Key", "Value"),
-    )
-    resource_type(
-        f"{prefix}PortfolioProductAssociation",
-        create=_create_product_association,
-        delete=_by_properties(api.disassociate_product_from_portfolio),
-    )
-    resource_type(
-        f"{prefix}PortfolioPrincipalAssociation",
-        create=_create_principal_association,
-        delete=_by_properties(api.disassociate_principal_from_portfolio),
-    )
-    resource_type(
-        f"{prefix}TagOptionAssociation",
-        create=_create_tag_option_association,
-        delete=_by_properties(api.disassociate_tag_option_from_resource),
-    )
-    # Tags of the stack reach these types (``tagging`` in their schemas).
-    for name in ("Portfolio", "CloudFormationProduct"):
-        provisioners._STACK_TAG_PROPERTY[f"{prefix}{name}"] = ("Tags", "list")
+    """Register the types."""
+    made = {
+        "Portfolio": (_create_portfolio, _update_portfolio, api.delete_portfolio),
+        "CloudFormationProduct": (_create_product, _update_product, api.delete_product),
+        "LaunchRoleConstraint": (_create_constraint, _update_constraint, api.delete_constraint),
+        "TagOption": (_create_tag_option, _update_tag_option, api.delete_tag_option),
+    }
+    for name, (create, update, delete) in made.items():
+        resource_type(f"AWS::ServiceCatalog::{name}", create=create, update=update, delete=_by_id(delete))
+    associated = {
+        "PortfolioProductAssociation": (
+            api.associate_product_with_portfolio,
+            api.disassociate_product_from_portfolio,
+        ),
+        "PortfolioPrincipalAssociation": (
+            api.associate_principal_with_portfolio,
+            api.disassociate_principal_from_portfolio,
+        ),
+        "TagOptionAssociation": (
+            api.associate_tag_option_with_resource,
+            api.disassociate_tag_option_from_resource,
+        ),
+    }
+    for name, (associate, disassociate) in associated.items():
+        resource_type(
+            f"AWS::ServiceCatalog::{name}", create=_associated(associate), delete=_by_properties(disassociate)
+        )

@@ -36,7 +36,7 @@ class Artifact:
     description: str
     template_url: str
     template: str
-    created: float
+    created_time: float
     active: bool = True
     guidance: str = "DEFAULT"
 
@@ -52,7 +52,7 @@ class Product:
     owner: str
     details: dict[str, str]
     tags: dict[str, str]
-    created: float
+    created_time: float
     artifacts: list[Artifact] = field(default_factory=list)
 
     @property
@@ -83,18 +83,15 @@ class Principal:
 
 @dataclass(kw_only=True)
 class Share:
-    """A share with an organization node, or (type ``EXTERNAL``) with one account that has to accept it."""
+    """A share with an organization node."""
 
     node_type: str
     node: str
-    principals: bool
-    tag_options: bool
-    accepted: bool
+    share_principals: bool
+    share_tag_options: bool
 
     def accounts(self) -> tuple[str, ...]:
         """Accounts that see the portfolio through this share."""
-        if not self.accepted:
-            return ()
         return node_accounts(self.node_type, self.node)
 
 
@@ -133,7 +130,7 @@ class Portfolio:
     provider: str
     description: str
     tags: dict[str, str]
-    created: float
+    created_time: float
     products: list[str] = field(default_factory=list)
     principals: list[Principal] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
@@ -158,7 +155,7 @@ class Portfolio:
         (principal name sharing).
         """
         local = [principal for principal in self.principals if principal.account == account]
-        if not any(share.principals for share in self.shares_with(account)):
+        if not any(share.share_principals for share in self.shares_with(account)):
             return local
         shared = [p for p in self.principals if p.account == self.account and p.type == "IAM_PATTERN"]
         return local + shared
@@ -186,7 +183,7 @@ SHARE_OPERATIONS: Final[dict[str, ShareOperation]] = {}
 
 
 def node_accounts(node_type: str, node: str) -> tuple[str, ...]:
-    """Return the accounts of an organization node (or the one account of an account share).
+    """Return the accounts of an organization node.
 
     Raises:
         ServiceError: The organisation has no such node.
@@ -349,7 +346,7 @@ def tag_options(product: Product, portfolio: Portfolio, account: str) -> dict[st
     portfolio count when they are shared (``ShareTagOptions``).
     Source: https://docs.aws.amazon.com/servicecatalog/latest/adminguide/tagoptions.html
     """
-    if account != portfolio.account and not any(share.tag_options for share in portfolio.shares_with(account)):
+    if account != portfolio.account and not any(share.share_tag_options for share in portfolio.shares_with(account)):
         return {}
     allowed: dict[str, list[str]] = {}
     for resource in (portfolio.id, product.id):

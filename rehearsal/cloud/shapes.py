@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import botocore.session
 from botocore.model import ListShape, MapShape, StringShape, StructureShape
 
-from rehearsal.cloud.core import OPERATIONS, Json, Operation, ServiceError
+from rehearsal.cloud.core import Json, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,27 +27,9 @@ _SHOWN: Final = 10
 
 
 @functools.cache
-def _model(service: str) -> ServiceModel:
+def model(service: str) -> ServiceModel:
+    """Return botocore's model of a service."""
     return botocore.session.get_session().get_service_model(service)
-
-
-def refuse_others(service: str, *words: str) -> None:
-    """Refuse the operations of a service that nobody registered, so that moto does not answer from records of its own.
-
-    Args:
-        service: Name of the service in botocore.
-        *words: Only operations with one of these words in their name. Default: all.
-    """
-
-    def refusal(operation: str) -> Operation:
-        def refuse(request: Json) -> Json:
-            raise ServiceError("UnknownOperationException", f"{service}:{operation} is not emulated here.")
-
-        return refuse
-
-    for operation in _model(service).operation_names:
-        if (service, operation) not in OPERATIONS and (not words or any(word in operation for word in words)):
-            OPERATIONS[service, operation] = refusal(operation)
 
 
 def check_request(service: str, operation: str, request: Json) -> None:
@@ -61,10 +43,9 @@ def check_request(service: str, operation: str, request: Json) -> None:
     Raises:
         ServiceError: ``ValidationException`` with every violated constraint, in AWS's words.
     """
-    model = _model(service)
-    if operation not in model.operation_names:
+    if not has_operation(service, operation):
         return
-    shape = model.operation_model(operation).input_shape
+    shape = model(service).operation_model(operation).input_shape
     problems = [] if shape is None else list(_problems(shape, request, ""))
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
@@ -79,8 +60,63 @@ def typed_request(service: str, operation: str, request: Json) -> Json:
         operation: e.g. ``CreateEndpointConfig``.
         request: The request. A text that is no number stays as it is.
     """
-    found: Json = _typed(_model(service).operation_model(operation).input_shape, request)
+    found: Json = _typed(model(service).operation_model(operation).input_shape, request)
     return found
+
+
+def request_of(service: str, operation: str, properties: Json) -> Json:
+    """Return properties of a template as the request of an operation: its members only, typed and checked.
+
+    Raises:
+        ServiceError: A member violates its model.
+    """
+    known = members(service, operation)
+    request = typed_request(service, operation, {key: properties[key] for key in known if key in properties})
+    check_request(service, operation, request)
+    return request
+
+
+def members(service: str, operation: str) -> tuple[str, ...]:
+    """Return the members of an operation's request."""
+    shape = model(service).operation_model(operation).input_shape
+    return tuple(shape.members) if shape else ()
+
+
+def structure(service: str, shape: str) -> tuple[str, ...]:
+    """Return the members of a structure, e.g. of ``PortfolioDetail``."""
+    found = model(service).shape_for(shape)
+    return tuple(found.members) if isinstance(found, StructureShape) else ()
+
+
+def has_operation(service: str, operation: str) -> bool:
+    """Return whether a service has an operation."""
+    return operation in model(service).operation_names
+
+
+def list_member(service: str, operation: str) -> str:
+    """Return the member of an answer that is a list."""
+    shape = model(service).operation_model(operation).output_shape
+    return next(str(name) for name, member in (shape.members if shape else {}).items() if isinstance(member, ListShape))
+
+
+def answer_of(service: str, operation: str, response: Json) -> Json:
+    """Return what an answer shows of a response: the members that its model has, and of these what there is."""
+    if not has_operation(service, operation):
+        return response
+    shape = model(service).operation_model(operation).output_shape
+    shown: Json = _shown(shape, response) if shape else {}
+    return shown
+
+
+def _shown(shape: Shape | None, value: Value) -> Value:
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        present = {name: value[name] for name in shape.members if value.get(name) is not None}
+        return {name: _shown(shape.members[name], member) for name, member in present.items()}
+    if isinstance(shape, ListShape) and isinstance(value, list):
+        return [_shown(shape.member, item) for item in value]
+    if isinstance(shape, MapShape) and isinstance(value, dict):
+        return {key: _shown(shape.value, item) for key, item in value.items()}
+    return value
 
 
 def _typed(shape: Shape | None, value: Value) -> Value:

@@ -27,6 +27,8 @@ from ministack.services.cloudformation import provisioners, stacks
 from rehearsal.cloud import core, reference
 from rehearsal.cloud.cloudformation import service_role
 from rehearsal.cloud.iam import is_administrator, refusal
+from rehearsal.cloud.resources import OURS
+from rehearsal.cloud.schemas import tag_property
 from rehearsal.cloud.stack_arns import (
     Resource,
     kinds_of,
@@ -84,13 +86,11 @@ class Table:
     Attributes:
         asked: Actions by type and by what happens to the resource: create, read, update, delete.
         exceptions: What of them is not asked for.
-        tag_properties: Property with the tags of a type, for types whose resources get the tags of their stack.
         without_resource: Actions that are asked for without a resource, although the reference lists some.
     """
 
     asked: Mapping[str, Mapping[str, Sequence[str]]]
     exceptions: Sequence[NotAsked]
-    tag_properties: Mapping[str, str]
     without_resource: frozenset[str]
 
 
@@ -108,7 +108,6 @@ def table() -> Table | None:
     return Table(
         asked=raw["asked"],
         exceptions=tuple(rows),
-        tag_properties=raw["tag_properties"],
         without_resource=frozenset(raw["without_resource"]),
     )
 
@@ -362,7 +361,7 @@ def _check(resource: Resource, phase: str, before: Resource | None = None) -> No
 def _resource(type_: str, logical_id: str, properties: Json, stack: str, physical_id: str = "") -> Resource:
     """Return a resource; its properties hold the tags of the stack already, unless it is deleted."""
     known = table()
-    key = known.tag_properties.get(type_) if known else None
+    key = tag_property(type_) if known and type_ in known.asked else None
     tags = provisioners._tag_map(properties.get(key)) if key else {}
     return Resource(
         type=type_,
@@ -459,17 +458,15 @@ def _install_stack_tags() -> None:
     aws-properties-resource-tags.html
     """
     known = table()
-    if known is None:
-        return
-    missing = {type_ for type_ in known.tag_properties if type_ not in provisioners._STACK_TAG_PROPERTY}
-    for type_ in missing:
-        provisioners._STACK_TAG_PROPERTY[type_] = (known.tag_properties[type_], "list")
+    candidates = {*OURS, *(known.asked if known else ())} - provisioners._STACK_TAG_PROPERTY.keys()
+    missing = {type_: tags for type_ in candidates if (tags := tag_property(type_))}
+    provisioners._STACK_TAG_PROPERTY.update({type_: (tags, "list") for type_, tags in missing.items()})
     original = stacks._with_stack_tags
 
     def tagged(type_: str, properties: Json, *place: object) -> Json:
         found: Json = original(type_, properties, *place)
         if type_ in missing:  # without the tags that CloudFormation adds by itself, which not every service takes
-            key = known.tag_properties[type_]
+            key = missing[type_]
             found[key] = [tag for tag in found[key] if not tag["Key"].startswith("aws:")]
             found = found if found[key] else properties
         return found

@@ -23,7 +23,7 @@ from rehearsal.cloud import core, iam
 from rehearsal.cloud.clock import clock
 from rehearsal.cloud.cloudformation import stack_failure, stage_template
 from rehearsal.cloud.core import Json, ServiceError
-from rehearsal.cloud.resources import Created, resource_type
+from rehearsal.cloud.resources import resource_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -220,7 +220,7 @@ def _roll_out(stack_set: StackSet, properties: Json) -> None:
     )
 
 
-def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
+def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
     _check(properties)
     stack_set = StackSet(name=properties["StackSetName"], account=get_account_id(), region=get_region())
     stack_set_id = f"{stack_set.name}:{clock.uuid()}"
@@ -230,7 +230,7 @@ def _create(properties: Json, logical_id: str, stack_name: str) -> Created:
     except ServiceError:
         _delete(stack_set_id, properties)  # nobody would clean up after a resource that was not created
         raise
-    return stack_set_id, {"StackSetId": stack_set_id}
+    return {"StackSetId": stack_set_id}
 
 
 def _update(stack_set_id: str, old: Json, new: Json) -> Json:
@@ -288,10 +288,4 @@ def install() -> None:
     """Register the resource type, and list instances."""
     cloudformation._ACTION_HANDLERS["ListStackInstances"] = _list_instances
     iam.RESOURCES_BY_PATH["cloudformation"] = _arn
-    resource_type(
-        "AWS::CloudFormation::StackSet",
-        create=_create,
-        update=_update,
-        delete=_delete,
-        create_only=("PermissionModel", "StackSetName"),
-    )
+    resource_type("AWS::CloudFormation::StackSet", create=_create, update=_update, delete=_delete)

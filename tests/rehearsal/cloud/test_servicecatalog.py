@@ -284,9 +284,9 @@ def test_sharing_is_asynchronous_and_blocks_changes_until_it_is_done(cloud: Clou
     hub.delete_portfolio_share(PortfolioId=portfolio, OrganizationNode=NODE)
     eventually(
         lambda: (
-            not hub.list_organization_portfolio_access(
-                PortfolioId=portfolio, OrganizationNodeType="ORGANIZATIONAL_UNIT"
-            )["OrganizationNodes"]
+            not hub.describe_portfolio_shares(PortfolioId=portfolio, Type="ORGANIZATIONAL_UNIT")[
+                "PortfolioShareDetails"
+            ]
             or None
         )
     )

@@ -1,7 +1,6 @@
 """Which properties name a resource, and where that name is unique: derived from CloudFormation's schemas.
 
-Tests hold the templates of an account against it (two resources never claim one name), and the rehearsal's
-CloudFormation refuses a second creator by it. Like the schemas' reader it imports neither the CDK nor cfn-lint.
+CloudFormation refuses a second creator of a name by it, and tests can hold templates against it.
 """
 
 from __future__ import annotations
@@ -9,14 +8,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from foundation.handler_permissions import schema
+from rehearsal.cloud.schemas import paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Scope: TypeAlias = Literal["region", "account", "world"]
-
-_PREFIX: Final = "/properties/"
 
 _UNNAMED: Final = frozenset(
     {
@@ -55,12 +52,10 @@ def naming_properties(resource_type: str) -> tuple[str, ...]:
         return _BY_HAND[resource_type]
     if resource_type in _UNNAMED:
         return ()
-    found = schema(resource_type)
-    generated = set(found.get("readOnlyProperties", ()))
-    identifier = found.get("primaryIdentifier", ())
-    if identifier and not generated & set(identifier):
-        return tuple(sorted(property_.removeprefix(_PREFIX) for property_ in identifier))
-    fixed = (property_.removeprefix(_PREFIX) for property_ in found.get("createOnlyProperties", ()))
+    identifier = paths(resource_type, "primaryIdentifier")
+    if identifier and not set(paths(resource_type, "readOnlyProperties")) & set(identifier):
+        return tuple(sorted(identifier))
+    fixed = paths(resource_type, "createOnlyProperties")
     own = resource_type.rsplit("::", 1)[1]
     return tuple(name for name in fixed if name == "Name" or (name.endswith("Name") and own.endswith(name[:-4])))
 
