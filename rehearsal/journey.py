@@ -154,6 +154,7 @@ def rehearse(
     *,
     data: Path | None,
     label: str | None,
+    product: str = "train-s3",
     faults: bool = False,
     interactive: bool = False,
     terminal: Terminal,
@@ -164,6 +165,7 @@ def rehearse(
         work: Folder to write to; what an earlier rehearsal left there is replaced.
         data: CSV or Parquet file, or a folder of them; None generates the demo data.
         label: Column to predict; needed with `data`.
+        product: Training product with which the model is trained.
         faults: Disturb the promotion on purpose and compare the registry at the end. Default: False.
         interactive: Ask the person at the terminal what the governance officer decides. Default: the officer approves.
         terminal: Where progress is shown.
@@ -172,7 +174,7 @@ def rehearse(
         0 when every step succeeded, 1 otherwise.
     """
     _replace(work)
-    world = World(work, Organization(work / "cloud", faults=faults), data, label)
+    world = World(work, Organization(work / "cloud", faults=faults), data, label, product)
     world.ask = terminal.ask if interactive else None
     steps = (*STEPS, FAULTS) if faults else STEPS
     start = time.monotonic()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from products.answers import read_answers
 from rehearsal import report
-from rehearsal.organization import ROOT, RehearsalError, wait_for
+from rehearsal.organization import PROD, ROOT, TEST, RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,32 @@ def default_version(catalog: AwsClient, product_id: str) -> dict[str, Any]:
     artifacts = catalog.describe_product(Id=product_id)["ProvisioningArtifacts"]
     recommended = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
     return dict(max(recommended, key=lambda a: [int(n) for n in a["Name"].split("-")[0].split(".")]))
+
+
+def answers(world: World, product_id: str, name: str) -> dict[str, str]:
+    """Return what a person enters into the form of a product here: its example answers, and what only we know.
+
+    Args:
+        world: The rehearsal.
+        product_id: E.g. ``train-s3``.
+        name: Name of the project, domain or stack, of which ids and repositories are made.
+    """
+    known = {
+        "project-name": name,
+        "project-id": f"p-{name}",
+        "data-uri": world.data_uri,
+        "label": world.label or "",
+        "model-package-group": "not-trained-yet",
+        "test-account": TEST,
+        "prod-account": PROD,
+        "input-test": "s3://records-of-test/in/",
+        "input-prod": "s3://records-of-prod/in/",
+    }
+
+    def here(what: str) -> str:
+        return f"data-science/{name}" if what.startswith("repository") else known[what]
+
+    return read_answers(ROOT / "products" / product_id.replace("-", "_")).given(here)
 
 
 def launch(  # noqa: PLR0917 - who launches what under which name with which answers

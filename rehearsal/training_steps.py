@@ -58,18 +58,16 @@ def create_project(world: World) -> str:
 
 
 def launch_project(world: World, name: str, repository: str) -> report.Launched:
-    """Create a project of train-s3 as the data scientist and wait for it.
+    """Create a training project as the data scientist and wait for it.
 
     Raises:
         RehearsalError: The launch failed; the message is what Service Catalog tells the person.
     """
-    chosen = {
-        "DataUri": world.data_uri,
-        "Label": world.label or "",
-        "Repository": repository,
-        "CostCenter": "ml-1000",
-    }
-    return launching.launch(world, world.data_scientist, "data scientist", "train-s3", name, chosen)
+    product = world.training_product
+    by_sagemaker = {"SageMakerProjectName", "SageMakerProjectId"}
+    chosen = {q: a for q, a in launching.answers(world, product, name).items() if q not in by_sagemaker}
+    chosen |= {"Label": world.label or "", "Repository": repository}
+    return launching.launch(world, world.data_scientist, "data scientist", product, name, chosen)
 
 
 def inspect_seed(world: World) -> str:

@@ -26,6 +26,7 @@ class World:
         work: Folder of this rehearsal.
         data: File or folder with the data set.
         label: Column to predict.
+        training_product: Id of the product with which the model is trained.
         doing: Tells the terminal what the current step waits for.
         ask: Asks the person at the terminal a question with yes or no; None when nobody is there to be asked.
         deployment: The deployment project in the hub.
@@ -37,6 +38,7 @@ class World:
     organization: Organization
     data: Path | None
     label: str | None
+    training_product: str = "train-s3"
     doing: Callable[[str], None] = field(default=lambda _what: None)
     ask: Callable[[str, Sequence[str]], bool] | None = None
     synth: subprocess.Popen[str] | None = None

@@ -94,7 +94,7 @@ def test_the_command_lists_what_it_wrote_and_what_a_person_edits_next(repository
     arguments = ["--root", str(repository), "new", "train-table", "--like", "train-s3", "--title", "Train on a table"]
     run = CliRunner().invoke(portfolio, arguments)
     assert run.exit_code == 0, run.output
-    assert "train-table: 11 files written, 2 files changed" in run.output
+    assert "train-table: 10 files written, 2 files changed" in run.output
     assert "  + seed-code/layers/source-table/data.yaml\n" in run.output
     assert "Edit next:\n  products/train_table/product.py: " in run.output
     again = CliRunner().invoke(portfolio, arguments)

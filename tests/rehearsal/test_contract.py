@@ -15,8 +15,8 @@ from products.answers import all_answers
 from products.catalog import PRODUCTS
 from products.releases import load_catalog
 from products.shared import names
-from rehearsal import domain_steps, training_steps
-from rehearsal.organization import DEV, HUB, PROD, REGION, ROOT, TEST, Credentials, RehearsalError
+from rehearsal import domain_steps, launching, training_steps
+from rehearsal.organization import DEV, HUB, REGION, ROOT, Credentials, RehearsalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,27 +65,6 @@ def release(product_id: str, which: str) -> Release:
     return launchable[0 if which == "oldest" else -1]
 
 
-def known(platform: World, name: str) -> Callable[[str], str]:
-    """Return what this organisation knows that example answers leave to it."""
-    known = {
-        "project-name": name,
-        "project-id": f"p-{name}",
-        "data-uri": platform.data_uri,
-        "label": platform.label or "",
-        "model-package-group": "not-trained-yet",
-        "test-account": TEST,
-        "prod-account": PROD,
-        "input-test": "s3://records-of-test/in/",
-        "input-prod": "s3://records-of-prod/in/",
-    }
-    return lambda what: f"team/{name}" if what.startswith("repository") else known[what]
-
-
-def answers(platform: World, product_id: str, name: str) -> dict[str, str]:
-    """Return what a person enters into the form of a product here."""
-    return ANSWERS[product_id].given(known(platform, name))
-
-
 def provision(platform: World, wanted: Release, name: str) -> Provisioned:
     people = {
         "lead-data-scientist": platform.lead,
@@ -99,7 +78,7 @@ def provision(platform: World, wanted: Release, name: str) -> Provisioned:
     (artifact,) = (a["Id"] for a in artifacts if a["Name"] == str(wanted.version))
     path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
     offered = wanted.template()["Parameters"]
-    chosen = {k: v for k, v in answers(platform, wanted.product, name).items() if k in offered}
+    chosen = {k: v for k, v in launching.answers(platform, wanted.product, name).items() if k in offered}
     if "Repository" in chosen:
         platform.organization.make_repository(chosen["Repository"])
     record = catalog.provision_product(

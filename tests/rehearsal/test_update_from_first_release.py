@@ -17,7 +17,7 @@ from products.shared import names
 from rehearsal import deployment_steps, launching, organization_steps
 from rehearsal.organization import DEV, HUB, PROD, REGION, ROOT, TEST, Credentials, wait_for
 from tests.rehearsal.cloud.test_realtime_steps import archive, package, samples
-from tests.rehearsal.test_contract import administrator, answers, lead_in_studio, provision, stop_builds, succeeded
+from tests.rehearsal.test_contract import administrator, lead_in_studio, provision, stop_builds, succeeded
 from tests.rehearsal.test_lifecycle import git
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def create(world: World, who: Credentials | None, product_id: str, name: str, **
     """Create a project with 1.0.0 of a product."""
     own = {"SageMakerProjectName", "SageMakerProjectId"}
     offered = load_catalog(ROOT).products[product_id].release(FIRST).template()["Parameters"].keys() - own
-    chosen = {k: v for k, v in (answers(world, product_id, name) | more).items() if k in offered}
+    chosen = {k: v for k, v in (launching.answers(world, product_id, name) | more).items() if k in offered}
     world.organization.make_repository(chosen["Repository"])
     with first_release(world, product_id) as (product, version):
         made = world.client("sagemaker", who).create_project(
@@ -166,7 +166,7 @@ def test_a_domain_keeps_its_id_people_bucket_and_connection(platform: World) -> 
     roles = people()
     catalog = platform.client("servicecatalog", launched.who)
     version = launching.default_version(catalog, product)
-    chosen = answers(platform, product_id, "first-lab").keys() & first.template()["Parameters"].keys()
+    chosen = launching.answers(platform, product_id, "first-lab").keys() & first.template()["Parameters"].keys()
     record = catalog.update_provisioned_product(
         ProvisionedProductId=launched.id,
         ProvisioningArtifactId=version["Id"],

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import data_source_example
 import pytest
+import test_data_source
 
 from ml_pipelines.config import ROOT, ProjectConfig, for_aws
 
@@ -19,7 +19,7 @@ BUILD = {
     "ARTIFACT_BUCKET": "artifacts",
     "KMS_KEY_ARN": "arn:aws:kms:eu-west-1:111111111111:key/1234",
     "PIPELINE_ROLE_ARN": "arn:aws:iam::111111111111:role/churn",
-    **data_source_example.BUILD,
+    **test_data_source.BUILD,
     "LABEL": "churned",
     "PROBLEM_TYPE": "auto",
     "CODEBUILD_RESOLVED_SOURCE_VERSION": "0123456789abcdef0123456789abcdef01234567",

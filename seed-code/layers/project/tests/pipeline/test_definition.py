@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import data_source_example
 import pytest
+import test_data_source
 from conftest import define
 from definition_rules import problems, steps
 
@@ -28,7 +28,7 @@ CACHE_KEYS = {
 
 
 DURING_EXECUTION = Scope(
-    parameters={**data_source_example.PARAMETERS, "DataVersion": "1"},
+    parameters={**test_data_source.PARAMETERS, "DataVersion": "1"},
     execution={"PipelineExecutionArn": "arn"},
     read_property_file=lambda *_: {"gate": {"metric": "auc", "value": 0.5, "reason": "auc is 0.5000: good enough"}},
 )
@@ -90,7 +90,7 @@ def test_steps_and_parameters(definition: dict[str, Any]) -> None:
     assert [item["Name"] for item in steps(definition)][-2:] == ["Register", "GateFailed"]
     defaults = {item["Name"]: item.get("DefaultValue") for item in definition["Parameters"]}
     assert defaults == {
-        **data_source_example.PARAMETERS,
+        **test_data_source.PARAMETERS,
         "DataVersion": None,  # who starts an execution has to say which state of the data is meant
         "ProcessingInstanceType": "ml.m5.xlarge",
         "ProcessingInstanceCount": 1,
@@ -169,7 +169,7 @@ def test_a_model_is_registered_as_pending_with_what_is_known_of_it(
     assert request["MetadataProperties"]["ProjectId"] == "p-abc123"
     found = request["CustomerMetadataProperties"].items()
     lineage = {key: value for key, value in found if key.startswith("data_")}
-    assert lineage == {**data_source_example.LINEAGE, "data_version": {"Get": "Parameters.DataVersion"}}
+    assert lineage == {**test_data_source.LINEAGE, "data_version": {"Get": "Parameters.DataVersion"}}
     assert request["CustomerMetadataProperties"]["pipeline_execution"] == {"Get": "Execution.PipelineExecutionArn"}
     baselines = request["DriftCheckBaselines"]["ModelDataQuality"]
     assert baselines["Constraints"]["S3Uri"]["Std:Join"]["Values"][1] == "constraints.json"

@@ -11,6 +11,16 @@ from botocore.exceptions import ClientError
 from ml_pipelines.config import ROOT, ConfigError, for_aws
 from ml_pipelines.data_source import DataSource, copy_local
 
+# An example of this kind of source, with which the other tests of the pipeline run.
+BUILD = {"DATA_URI": "s3://lake/churn/"}
+"""Variables of the build that say which data."""
+
+PARAMETERS = {"DataUri": "s3://lake/churn/"}
+"""Parameters of the pipeline that say the same, with their defaults."""
+
+LINEAGE = {"data_uri": {"Get": "Parameters.DataUri"}}
+"""What the definition keeps about the data in the registry."""
+
 
 class Listing:
     """A session whose S3 knows how to list, or is not allowed to."""
