@@ -14,13 +14,14 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from tests.proofs.logic import all_of, negated
 from tests.proofs.model import ResourcePolicy, World, listed
 from tests.proofs.properties import PROPERTIES
 from tests.proofs.properties.accepted import ACCEPTED
-from tests.proofs.reference import service_actions
+from tests.proofs.reference import expand, service_actions
 from tests.proofs.requests import addressed, names_action
 from tests.proofs.solver import Question, search
 from tests.proofs.world import ATTACKER, DEPLOYMENT, DEV, HUB, OWN_STAGE, REGION, VICTIM, world
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 
 Half = Literal["A", "B"]
 Fate = Literal["caught", "missed", "harmless", "undecided"]
-WANTED: Final = {"A": 0.80, "B": 0.75}
-"""Shares of the harmful mutants that have to be caught; properties were written against half A."""
+WANTED: Final = 0.80
+"""Share of the harmful mutants of half A, against which properties are written, that has to be caught."""
+GAP: Final = 0.05
+"""How much smaller the share may be in half B, which nobody looks at."""
 
 _SERVICES_OF_EVERYTHING: Final = ("s3", "sagemaker", "kms", "sqs", "events", "logs", "iam")
 
@@ -195,9 +198,14 @@ def judge(mutant: Mutant, base: World) -> tuple[Fate, str]:
     return ("missed", str(harm.witness)) if harm.verdict == "refuted" else ("harmless", "")
 
 
+@lru_cache(None)
+def _both_about(may: tuple[str, ...], globs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(action for action in expand(*may) if names_action({"Action": [*globs]}, action))
+
+
 def _ask(prop: Property, mutant: Mutant, changed: World) -> Outcome | None:
     """Return what a property says of requests that the changed statement is about, or None if there are none."""
-    actions = [action for action in prop.actions() if names_action(mutant.before, action)]
+    actions = _both_about(prop.may, tuple(listed(mutant.before["Action"])))
     if not actions:
         return None
     question = prop.question(changed)
@@ -229,7 +237,11 @@ def _harm(mutant: Mutant, base: World, changed: World) -> Outcome:
     def where(request: Request) -> Formula:
         def new(_: Request) -> Formula:
             before = replace(base.actors[request.actor.name], tags=request.actor.tags)
-            return negated(request.is_allowed(base, of=before, wide=not request.wide))
+            refused = negated(request.is_allowed(base, of=before, wide=not request.wide))
+            if not mutant.actors or not request.wide:
+                return refused
+            # What a principal's own policies allowed already is not new, whatever the resource's policy says.
+            return all_of((refused, negated(request.is_allowed_by_itself(of=before, wide=False))))
 
         return all_of(part(request) for part in (lambda r: r.may_apply(mutant.after or mutant.before), new))
 

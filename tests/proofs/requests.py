@@ -34,6 +34,8 @@ SLOTS: Final = 4
 """Values that a key with several values may have at once; no policy here asks for more than three different ones."""
 
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
+_LETTER: Final = re.compile(r"[A-Za-z](?![^{]*\})")
+"""A letter outside of a variable."""
 _NAME: Final = "/:"  # what the name of a role cannot hold
 _PATH_AND_NAME: Final = ":"
 
@@ -166,6 +168,12 @@ class Request:
         """Return whether a condition key is in the request with a value like one of some globs."""
         return any_of(all_of((there, like(text, glob))) for there, text in self.slots(key) for glob in globs)
 
+    def is_other(self, key: str, *globs: str) -> Formula:
+        """Return whether a condition key is in the request with a value like none of some globs."""
+        return any_of(
+            all_of((there, *(negated(like(text, glob)) for glob in globs))) for there, text in self.slots(key)
+        )
+
     def named(self, *globs: str) -> Formula:
         """Return whether the last part of the resource's ARN is like one of some globs."""
         return any_of(like(self.tail, glob) for glob in globs)
@@ -225,9 +233,7 @@ class Request:
         if plain == "Null":
             return negated(present) if wanted == ["true"] else present
         negative, kind = "Not" in base, base.replace("Not", "")
-        if kind == "StringEqualsIgnoreCase" and not over and not negative:
-            kind = "StringEquals"  # holds for this spelling, and for more
-        if kind not in ("StringEquals", "StringLike", "ArnEquals", "ArnLike", "Bool"):
+        if kind not in ("StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike", "Bool"):
             return over
         each = [
             (there, any_of(self._value_matches(kind, v, text, over=over != negative) for v in wanted))
@@ -248,6 +254,8 @@ class Request:
         if kind in ("StringEquals", "Bool") and re.search(r"[*?]", _VARIABLE.sub("", pattern)):
             # No glob, but equal to it in the wide reading; values with stars are rare.
             return over and self._match(pattern, text, over=over)
+        if kind == "StringEqualsIgnoreCase" and over:
+            pattern = _LETTER.sub("?", pattern)  # this spelling surely, at most all of its length
         # Wildcards of ARN operators end at a colon: taken so only where that makes the reading right.
         excluded = ":" if kind.startswith("Arn") and not over else ""
         return self._match(pattern, text, over=over, excluded=excluded)
@@ -298,22 +306,34 @@ class Request:
         """
         up = self.wide if wide is None else wide
         down = not up
-        own = (of or self.actor).policies()
-        denials = [self._applies(s, over=down) for policy in own for s in policy if s["Effect"] == "Deny"]
-        if any(denial is True for denial in denials):
+        denials, mine = self._by_itself(of or self.actor, up=up)
+        if denials is True:
             return False
-        mine = all_of(any_of(self._applies(s, over=up) for s in policy if s["Effect"] == "Allow") for policy in own)
         granted, direct, modelled, refused = self._by_resource(world, up=up, down=down)
         if self.owner == self.actor.account:
             # A resource policy that names a principal passes its identity policy by, though not always its boundary.
             core = any_of((mine, *(direct if up else ())))
-            if self.action.startswith("sts:Assume"):
+            if self.action.startswith(("sts:Assume", "sts:TagSession", "sts:SetSourceIdentity")):
                 core = all_of((mine, any_of((*granted, all_of((up and not self.closed, negated(any_of(modelled))))))))
         else:
             open_ = (up and not self.closed) or self.owner not in self.organisation.paths
             elsewhere = all_of((open_, negated(any_of(modelled))))
             core = all_of((mine, any_of((*granted, elsewhere))))
-        return all_of((core, negated(any_of((*denials, *refused)))))
+        return all_of((core, negated(any_of((denials, *refused)))))
+
+    def is_allowed_by_itself(self, *, of: Actor, wide: bool) -> Formula:
+        """Return whether the policies of a principal allow the request, whatever those of the resource say."""
+        denials, mine = self._by_itself(of, up=wide)
+        return all_of((mine, negated(denials)))
+
+    def _by_itself(self, actor: Actor, *, up: bool) -> tuple[Formula, Formula]:
+        """Return what a principal's own policies refuse, and what all of them allow."""
+        own = actor.policies()
+        denials = any_of(self._applies(s, over=not up) for policy in own for s in policy if s["Effect"] == "Deny")
+        if denials is True:
+            return True, False
+        mine = all_of(any_of(self._applies(s, over=up) for s in policy if s["Effect"] == "Allow") for policy in own)
+        return denials, mine
 
     def _by_resource(
         self, world: World, *, up: bool, down: bool
@@ -416,15 +436,16 @@ def _shape(service: str, kind: str, rest: str) -> Pattern:
 
 
 @lru_cache(None)
-def _action_like(glob: str, action: str) -> bool:
-    return bool(re.fullmatch(re.escape(glob.lower()).replace(r"\*", ".*").replace(r"\?", "."), action.lower()))
+def _named(globs: tuple[str, ...], action: str) -> bool:
+    patterns = (re.escape(glob.lower()).replace(r"\*", ".*").replace(r"\?", ".") for glob in globs)
+    return any(re.fullmatch(pattern, action.lower()) for pattern in patterns)
 
 
 def names_action(statement: Statement, action: str) -> bool:
     """Return whether a statement is about an action."""
     if "NotAction" in statement:
-        return not any(_action_like(glob, action) for glob in listed(statement["NotAction"]))
-    return any(_action_like(glob, action) for glob in listed(statement["Action"]))
+        return not _named(tuple(listed(statement["NotAction"])), action)
+    return _named(tuple(listed(statement["Action"])), action)
 
 
 def addressed(statement: Statement, actor: Actor) -> str:

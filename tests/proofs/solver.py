@@ -144,7 +144,7 @@ def _places(actor: Actor, action: str, question: Question) -> Iterator[tuple[Kin
     for kind in kinds(action):
         if question.kinds and kind.name not in question.kinds:
             continue
-        if kind.arn == WITHOUT_RESOURCE:
+        if kind.arn == WITHOUT_RESOURCE or kind.arn.split(":")[2] == "apigateway":  # whose ARNs name no account
             yield kind, actor.account
             continue
         for owner in question.owners or (actor.account,):

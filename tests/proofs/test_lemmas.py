@@ -9,7 +9,7 @@ import z3
 
 from products.shared.names import STAGES
 from tests.proofs.model import listed
-from tests.proofs.world import ATTACKER, VICTIM, world
+from tests.proofs.world import ATTACKER, DEPLOYMENT, DEV, HUB, REGION, VICTIM, world
 
 OF_A_PROJECT = re.compile(rf"{ATTACKER}|{VICTIM}|lab|rival")
 
@@ -36,6 +36,13 @@ def test_no_policy_but_a_projects_own_knows_its_id_so_that_two_projects_stand_fo
     texts = {actor.name: json.dumps([*actor.policies(), actor.trust]) for actor in shared}
     known = {name: re.findall(r"\bp-[a-z0-9]{2,14}(?=-|/|\")", text) for name, text in texts.items()}
     assert {name: ids for name, ids in known.items() if set(ids) - {"p-reserved"}} == {}
+
+
+def test_policies_name_only_accounts_and_the_region_of_the_world_so_that_no_statement_holds_by_mistake() -> None:
+    texts = json.dumps([[*actor.policies(), actor.trust] for actor in world().actors.values()])
+    places = set(re.findall(r"arn:aws:[a-z0-9-]+:([a-z0-9-]*):([0-9]*):", texts))
+    assert {region for region, _ in places} <= {"", REGION}
+    assert {account for _, account in places} <= {"", HUB, DEV, DEPLOYMENT}
 
 
 def test_nothing_is_granted_by_leaving_actions_out() -> None:

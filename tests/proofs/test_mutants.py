@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proofs.mutants import WANTED, share, tally
+from tests.proofs.mutants import GAP, WANTED, share, tally
 
 
 @pytest.mark.prove
-class TestTheHalfThatPropertiesWereWrittenAgainst:
-    def test_most_harmful_mutants_are_caught(self) -> None:
-        counts, open_ = tally("A")
-        assert share(counts) >= WANTED["A"], "\n".join(open_)
-
-
-@pytest.mark.prove
-class TestTheHalfThatNobodyLookedAt:
-    def test_most_harmful_mutants_are_caught(self) -> None:
-        counts, _ = tally("B")
-        assert share(counts) >= WANTED["B"], counts
+def test_most_harmful_mutants_are_caught_and_nearly_as_many_in_the_half_that_nobody_looked_at() -> None:
+    counts, open_ = tally("A")
+    unseen, _ = tally("B")
+    assert share(counts) >= WANTED, "\n".join(open_)
+    assert share(unseen) >= share(counts) - GAP, f"write more general statements: {share(counts):.1%}, {unseen}"

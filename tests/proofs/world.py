@@ -19,11 +19,19 @@ from typing import TYPE_CHECKING, Any, Final
 from foundation.organization import PERMISSION_SETS
 from foundation.settings import HubSettings
 from pipeline import execution_policy
+from portfolios.catalog import products_of_the_hub
 from products.shared import names
 from tests import hub
 from tests.proofs import stacks
 from tests.proofs.model import Actor, Organisation, ResourcePolicy, Statements, World, listed, statements
-from tests.proofs.stacks import WORKLOAD, Stack, launched, of_the_hub, product_templates, stack_of_a_stage
+from tests.proofs.stacks import (
+    WORKLOAD,
+    Stack,
+    launched,
+    of_the_hub,
+    product_templates,
+    stack_of_a_stage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,6 +122,7 @@ def group_of(project: str) -> str:
 
 def _launch_of_product(product: str, template: Mapping[str, Any], project: str) -> Stack:
     """Return a product as it is launched for a project; parameters that tell projects apart are the project's own."""
+    account = HUB if product in products_of_the_hub() else DEV
     own = {
         "SageMakerProjectName": project_name(project),
         "SageMakerProjectId": project,
@@ -126,6 +135,7 @@ def _launch_of_product(product: str, template: Mapping[str, Any], project: str) 
         "ProdAccountId": DEPLOYMENT,
         "ProdRegion": REGION,
         "Repository": f"team/{project}-{product}",
+        "ConnectionArn": f"arn:aws:codeconnections:{REGION}:{account}:connection/0a1b",
         "Repositories": f"{CATALOG.partition('/')[0]}/*",  # the team's repositories are beside the catalog's
     }
     return launched(product, template, REGION, own, stack=f"pp-{project}-{product}")
@@ -285,6 +295,39 @@ def _resource_policies(launch: Launch) -> Iterator[ResourcePolicy]:
             yield ResourcePolicy(account=launch.account, service=service, protects=arn, statements=found)
 
 
+_OPEN: Final = {
+    "catalog": ("portfolio/open", "product/open"),
+    "dynamodb": ("table/open",),
+    "ecr": ("repository/open",),
+    "events": ("event-bus/open",),
+    "iam": ("role/open",),
+    "kms": ("key/open",),
+    "lambda": ("function:open",),
+    "s3": ("open-{account}", "open-{account}/*"),
+    "sagemaker": ("model-package-group/open", "model-package/open/*"),
+    "sns": ("open",),
+    "sqs": ("open",),
+}
+"""What may be shared between accounts, and the ends of the ARNs of one such thing."""
+
+
+def _open_to_all() -> Iterator[ResourcePolicy]:
+    """Yield policies of what somebody made in each account and shared with everybody, so that only IAM refuses."""
+    everybody = [f"arn:aws:iam::{account}:root" for account in (HUB, DEV, DEPLOYMENT, COLLEAGUE, STRANGER)]
+    for account, (service, ends) in itertools.product((HUB, DEV, DEPLOYMENT), _OPEN.items()):
+        place = {"iam": f":{account}", "s3": ":"}.get(service, f"{REGION}:{account}")
+        arns = [f"arn:aws:{service}:{place}:{end}".format(account=account) for end in ends]
+        actions = {"catalog": "servicecatalog:*", "iam": "sts:*"}.get(service, f"{service}:*")
+        grant = {"Effect": "Allow", "Principal": {"AWS": everybody}, "Action": actions}
+        whole = service in ("iam", "kms")
+        yield ResourcePolicy(
+            account=account,
+            service=service,
+            protects=arns[0] if whole else None,
+            statements=(grant if whole else {**grant, "Resource": arns},),
+        )
+
+
 @cache
 def world(release: str | None = None) -> World:
     """Return the world.
@@ -321,6 +364,7 @@ def world(release: str | None = None) -> World:
         ResourcePolicy(account=actor.account, service="iam", protects=arn, statements=actor.trust)
         for arn, actor in trusts.items()
     ]
+    policies += _open_to_all()
     return World(
         organisation=organisation(),
         actors={actor.name: actor for actor in actors},

@@ -10,6 +10,7 @@ from tests.proofs.logic import all_of, any_of, negated
 from tests.proofs.properties.vocabulary import (
     CHANGES_IAM,
     DESTROYS_KEYS,
+    ENTERS,
     NOT_THROUGH_S3,
     READS_OBJECTS,
     USES_KEYS,
@@ -22,6 +23,7 @@ from tests.proofs.properties.vocabulary import (
     everybody,
     having,
     having_key,
+    having_other,
     lacking_key,
     not_on,
     of_account,
@@ -147,6 +149,14 @@ def _other_kinds_of_sagemaker(request: Request) -> Formula:
     own = ("endpoint", "endpoint-config", "model", "pipeline", "processing-job", "transform-job", "pipeline-execution")
     return bool(request.head) and request.kind not in own
 
+
+_KINDS_BESIDE: Final = (
+    "processing-job/*",
+    "transform-job/*",
+    f"endpoint/*-{OWN_STAGE}",
+    f"alarm:TargetTracking-endpoint/*-{OWN_STAGE}/*",
+)
+"""What roles of a stage touch of shared kinds, by tag, and names that hold the project's title."""
 
 _LOGS_OF_OTHERS: Final = f"log-group:/aws/sagemaker/Endpoints/{project_name(VICTIM)}-{VICTIM}-prod"
 
@@ -851,5 +861,145 @@ PROPERTIES: Final = (
             f"alarm:*{OWN_STAGE}*",
             f"event-bus/{names.HUB_EVENT_BUS}",
         ),
+    ),
+    # ---- kinds, tags and places that are left ----
+    Property(
+        says="A role that a stage makes touches of SageMaker, alarms, rules, queues and buckets its own names and jobs",
+        who=_made,
+        may=(
+            "sagemaker:*",
+            "cloudwatch:*",
+            "!cloudwatch:GetMetric*",
+            "!cloudwatch:PutMetricData",
+            "events:*",
+            "!events:PutEvents",
+            "sqs:*",
+        ),
+        where=lambda request: (
+            negated(request.named(*_names_of(OWN_STAGE, request.service), *_KINDS_BESIDE)) if request.head else False
+        ),
+    ),
+    Property(
+        says="A role that a stage makes touches jobs, scalable targets and APIs with the tag of its stage only",
+        who=_made,
+        may=("sagemaker:*", "application-autoscaling:*", "apigateway:*"),
+        where=both(lacking_key(_RESOURCE_TAG, OWN_STAGE), lacking_key(_REQUEST_TAG, OWN_STAGE)),
+        kinds=("processing-job", "transform-job", "ScalableTarget", "restapi", "restapis", "restapi-tags"),
+    ),
+    Property(
+        says="Roles that the repository ships touch jobs and APIs with the tag of their stage only",
+        who=_shipped,
+        may=("sagemaker:*", "apigateway:*"),
+        where=both(lacking_key(_RESOURCE_TAG, OWN_STAGE), lacking_key(_REQUEST_TAG, OWN_STAGE)),
+        kinds=("processing-job", "transform-job", "restapi", "restapis"),
+    ),
+    Property(
+        says="Roles that the repository ships read and change tags of the stage's scalable targets only",
+        who=_shipped,
+        may=("application-autoscaling:*Tag*",),
+        where=both(lacking_key(_RESOURCE_TAG, OWN_STAGE), lacking_key(_REQUEST_TAG, OWN_STAGE)),
+    ),
+    Property(
+        says="Roles that the repository ships set no other value for the tag of the stage on targets and jobs",
+        who=_shipped,
+        may=("application-autoscaling:TagResource", "sagemaker:AddTags", "sagemaker:Create*Job"),
+        where=having_other(_REQUEST_TAG, OWN_STAGE),
+        kinds=("ScalableTarget", "processing-job", "transform-job"),
+    ),
+    Property(
+        says="Roles that the repository ships start no job without the tag of the stage, and make no API without it",
+        who=_shipped,
+        may=("sagemaker:Create*Job", "apigateway:POST"),
+        where=lacking_key(_REQUEST_TAG, OWN_STAGE),
+        kinds=("processing-job", "transform-job", "restapis"),
+    ),
+    Property(
+        says="No role of a stage touches a bucket outside the organisation that is not named like the stage's",
+        who=together(_shipped, _made),
+        may=("s3:*",),
+        where=not_on(f"{_BUCKET}*"),
+        owners=(STRANGER,),
+        kinds=("bucket", "object"),
+    ),
+    Property(
+        says="A role that a stage makes uses no key of another account that carries the tag of a stage",
+        who=_made,
+        may=USES_KEYS,
+        where=having_key(_RESOURCE_TAG),
+        owners=(HUB, DEV, STRANGER),
+        kinds=("key",),
+    ),
+    Property(
+        says="A role that a stage makes uses keys of other accounts through S3 only",
+        who=_made,
+        may=("kms:*",),
+        where=NOT_THROUGH_S3,
+        owners=(HUB, DEV, STRANGER),
+        kinds=("key",),
+    ),
+    Property(
+        says="The session that deploys a stage lists packages of its own group only",
+        who=_session,
+        may=("s3:ListBucket*",),
+        where=both(on(_REGISTRY), lacking_key("s3:prefix", f"packages/{group_of(ATTACKER)}/*")),
+        owners=(HUB,),
+    ),
+    Property(
+        says="The role that makes a stage lets AWS make the role of autoscaling in its own place only",
+        who=_execution,
+        may=("iam:CreateServiceLinkedRole",),
+        where=not_on("role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/*"),
+    ),
+    Property(
+        says="The role of an endpoint reports metrics of endpoints and transform jobs only",
+        who=having("stage-role", OWN_STAGE, "EndpointRole"),
+        may=("cloudwatch:PutMetricData",),
+        where=lacking_key("cloudwatch:namespace", "/aws/sagemaker/Endpoints", "/aws/sagemaker/TransformJobs"),
+    ),
+    Property(
+        says="The role of monitors and batch jobs reports metrics of models and jobs only",
+        who=_monitor,
+        may=("cloudwatch:PutMetricData",),
+        where=lacking_key(
+            "cloudwatch:namespace",
+            "ml-platform/Models",
+            "/aws/sagemaker/ProcessingJobs",
+            "/aws/sagemaker/TransformJobs",
+        ),
+    ),
+    Property(
+        says="The role that replicates captured data uses no key of another account but the replica's",
+        who=having("stage-role", OWN_STAGE, "ReplicationRole"),
+        may=("kms:*",),
+        where=not_on("key/replica"),
+        owners=(DEV, HUB),
+        kinds=("key",),
+    ),
+    Property(
+        says="Whoever takes stages down brings only the tag of the stage into a deployment account",
+        who=any_with("TeardownBuildRole", "DeploymentRole"),
+        may=ENTERS,
+        where=having_other("aws:TagKeys", _TAG),
+        owners=(DEPLOYMENT,),
+        closed=True,
+    ),
+    Property(
+        says="The builds of a project enter no role in any account but the deploy role",
+        who=_builds,
+        may=ENTERS,
+        where=not_on(f"role/{names.DEPLOY_ROLE}"),
+        owners=(HUB, DEV, DEPLOYMENT, STRANGER),
+    ),
+    Property(
+        says="The role of monitors and batch jobs touches of SageMaker jobs of pipelines only",
+        who=_monitor,
+        may=("sagemaker:*",),
+        where=not_on("processing-job/pipelines-*", "transform-job/pipelines-*"),
+    ),
+    Property(
+        says="The role of monitors and batch jobs passes itself only",
+        who=_monitor,
+        may=("iam:PassRole",),
+        where=not_on(f"{_ROLES}{OWN_STAGE}-monitor"),
     ),
 )

@@ -7,20 +7,25 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from products.shared import names
-from tests.proofs.logic import any_of, negated
+from tests.proofs.logic import negated
 from tests.proofs.properties.vocabulary import (
     CHANGES_IAM,
     DESTROYS_KEYS,
+    ENTERS,
     NOT_THROUGH_S3,
     READS_OBJECTS,
+    USES_CONNECTIONS,
     USES_KEYS,
     WRITES_OBJECTS,
     Property,
     both,
     either,
     except_,
+    for_other_repository,
+    for_repository,
     having,
     having_key,
+    having_other,
     lacking_key,
     not_on,
     of_account,
@@ -111,14 +116,9 @@ def _catalogs_repository(request: Request) -> Formula:
     return verb.lower() == "getconnectiontoken" or request.is_like(f"{service}:FullRepositoryId", CATALOG)
 
 
-def _another_repository(request: Request) -> Formula:
-    """Take requests that name a repository of another project."""
-    foreign = f"team/{VICTIM}-train-s3"
-    return any_of(
-        request.is_like(f"{service}:FullRepositoryId", foreign)
-        for service in ("codeconnections", "codestar-connections")
-    )
-
+_STARTS_JOBS: Final = ("sagemaker:CreateTrainingJob", "sagemaker:CreateProcessingJob")
+_NO_JOB: Final = "*-job/_"
+"""A name that no job can have; templates put it where there is no network to name."""
 
 PROPERTIES: Final = (
     # ---- who approves ----
@@ -264,12 +264,6 @@ PROPERTIES: Final = (
         who=_training,
         may=("codebuild:*", "codepipeline:*"),
         where=not_on(f"project/mlp-{ATTACKER}-*", f"mlp-{ATTACKER}*"),
-    ),
-    Property(
-        says="The source of a training project uses no connection for another repository",
-        who=_training,
-        may=("codeconnections:UseConnection",),
-        where=_another_repository,
     ),
     Property(
         says="The source of a training project reads no repository of the catalog",
@@ -894,5 +888,127 @@ PROPERTIES: Final = (
             f"pipeline/{_GROUP}",
             f"pipeline/{_GROUP}/*",
         ),
+    ),
+    # ---- jobs ----
+    Property(
+        says="A training project starts no job without subnets or without security groups",
+        who=_training,
+        may=_STARTS_JOBS,
+        where=both(either(_lacks_the_network, _lacks_security_groups), not_on(_NO_JOB)),
+    ),
+    Property(
+        says="Jobs of data scientists and projects run in the subnets of the account only",
+        who=together(_scientist, _training),
+        may=_STARTS_JOBS,
+        where=both(having_other("sagemaker:VpcSubnets", "subnet-1", "subnet-2"), not_on(_NO_JOB)),
+    ),
+    Property(
+        says="Jobs of data scientists and projects have the security group that is meant for them only",
+        who=together(_scientist, _training),
+        may=_STARTS_JOBS,
+        where=both(
+            having_other("sagemaker:VpcSecurityGroupIds", "sg-1", "SC-*-sagemaker-domain-SecurityGroup-*"),
+            not_on(_NO_JOB),
+        ),
+    ),
+    Property(
+        says="A data scientist starts and tags jobs for projects only",
+        who=_scientist,
+        may=("sagemaker:Create*Job", "sagemaker:AddTags"),
+        where=both(
+            on("*-job/*"), not_on("app/*", "space/*"), lacking_key("aws:RequestTag/sagemaker:project-id", "p-*")
+        ),
+    ),
+    Property(
+        says="A data scientist tags no job of anything else than a project",
+        who=_scientist,
+        may=("sagemaker:AddTags", "sagemaker:DeleteTags"),
+        where=both(on("*-job/*"), not_on("app/*", "space/*"), having_other(_PROJECT_TAG, "p-*")),
+    ),
+    Property(
+        says="A data scientist stops jobs of projects only",
+        who=_scientist,
+        may=("sagemaker:Stop*Job",),
+        where=lacking_key(_PROJECT_TAG, "p-*"),
+    ),
+    Property(
+        says="A training project stops and looks at its own jobs only",
+        who=_training,
+        may=("sagemaker:Stop*Job", "sagemaker:Describe*Job", "sagemaker:Update*Job", "sagemaker:Delete*Job"),
+        where=lacking_key(_PROJECT_TAG, ATTACKER),
+    ),
+    Property(
+        says="A training project tags no job that another project or nobody's tag owns, and only for itself",
+        who=_training,
+        may=("sagemaker:AddTags",),
+        where=both(
+            on("*-job/*"),
+            either(having_other(_PROJECT_TAG, ATTACKER), lacking_key("aws:RequestTag/sagemaker:project-id", ATTACKER)),
+        ),
+    ),
+    Property(
+        says="A training project touches jobs that pipelines run only",
+        who=_training,
+        may=("sagemaker:*",),
+        where=both(on("*-job/*"), not_on("*-job/pipelines-*", _NO_JOB)),
+    ),
+    Property(
+        says="A training project makes and removes network interfaces in its own subnets only",
+        who=_training,
+        may=("ec2:*NetworkInterface*", "!ec2:Describe*"),
+        where=both(
+            lacking_key("ec2:Subnet", *(f"arn:aws:ec2:{REGION}:{DEV}:subnet/subnet-{number}" for number in (1, 2))),
+            not_on("subnet/subnet-1", "subnet/subnet-2", "security-group/sg-1"),
+        ),
+    ),
+    Property(
+        says="A training project reports metrics of SageMaker only",
+        who=_training,
+        may=("cloudwatch:*",),
+        where=lacking_key("cloudwatch:namespace", "/aws/sagemaker/*"),
+    ),
+    # ---- repositories, models and products ----
+    Property(
+        says="A training project uses its connection for its own repository only",
+        who=_training,
+        may=USES_CONNECTIONS,
+        where=for_other_repository(f"team/{ATTACKER}-train-s3"),
+    ),
+    Property(
+        says="People in Studio use the connection of their domain for repositories of their team only",
+        who=_studio,
+        may=USES_CONNECTIONS,
+        where=except_(for_repository(f"{CATALOG.partition('/')[0]}/*")),
+    ),
+    Property(
+        says="People in Studio look at no connection but that of their domain",
+        who=_studio,
+        may=("codeconnections:*", "codestar-connections:*"),
+        where=not_on(f"connection/SC-{DEV}-pp-{ATTACKER}-sagemaker-domain-*"),
+    ),
+    Property(
+        says="A data scientist registers models as pending only",
+        who=_scientist,
+        may=("sagemaker:CreateModelPackage",),
+        where=having_other(_STATUS, "PendingManualApproval"),
+    ),
+    Property(
+        says="A data scientist ends no product",
+        who=_scientist,
+        may=("servicecatalog:TerminateProvisionedProduct",),
+    ),
+    Property(
+        says="A lead sets tags and a source identity only on becoming a data scientist of the domain",
+        who=_lead,
+        may=ENTERS,
+        where=not_on(f"role/ml-platform/persona/data-scientist/SC-{DEV}-pp-{ATTACKER}-sagemaker-domain-*"),
+        owners=(DEV, HUB, DEPLOYMENT, STRANGER),
+    ),
+    Property(
+        says="A training project puts network interfaces into no subnet and no security group but its own",
+        who=_training,
+        may=("ec2:*NetworkInterface*", "!ec2:Describe*"),
+        where=not_on("subnet/subnet-1", "subnet/subnet-2", "security-group/sg-1"),
+        kinds=("subnet", "security-group"),
     ),
 )

@@ -11,6 +11,7 @@ from tests.proofs.properties.vocabulary import (
     DESTROYS_KEYS,
     NOT_THROUGH_S3,
     READS_OBJECTS,
+    USES_CONNECTIONS,
     USES_KEYS,
     WRITES_OBJECTS,
     Property,
@@ -19,15 +20,18 @@ from tests.proofs.properties.vocabulary import (
     but,
     everybody,
     except_,
+    for_other_repository,
+    for_repository,
     having,
     having_key,
+    having_other,
     lacking_key,
     not_on,
     of_account,
     on,
 )
 from tests.proofs.reference import carried
-from tests.proofs.world import ATTACKER, DEPLOYMENT, DEV, HUB, REGION, STRANGER, VICTIM, group_of
+from tests.proofs.world import ATTACKER, CATALOG, DEPLOYMENT, DEV, HUB, REGION, STRANGER, VICTIM, group_of
 
 if TYPE_CHECKING:
     from tests.proofs.logic import Formula
@@ -596,12 +600,6 @@ PROPERTIES: Final = (
         may=("codepipeline:*", "codebuild:*", "s3:*", "sts:AssumeRole", "iam:*", "kms:*"),
         where=not_on(f"mlp-{ATTACKER}-deploy"),
     ),
-    Property(
-        says="A deployment project uses its connection for its own repository only",
-        who=_projects,
-        may=("codeconnections:*", "codestar-connections:*"),
-        where=having_key("codeconnections:FullRepositoryId", "a-team/*"),
-    ),
     # ---- what nobody does in the hub ----
     Property(
         says="No person and no project writes releases or seed code",
@@ -823,5 +821,53 @@ PROPERTIES: Final = (
         who=_shadow,
         may=("codebuild:StartBuild",),
         where=lacking_key("codebuild:environment.environmentVariables/STEP.value", "compare"),
+    ),
+    # ---- conditions on shared things ----
+    Property(
+        says="Nobody but the pipeline uses a connection for the catalog's repository",
+        who=lambda world: [actor for actor in everybody(world) if "MlPlatformPipeline" not in actor.labels],
+        may=USES_CONNECTIONS,
+        where=for_repository(CATALOG),
+    ),
+    Property(
+        says="A deployment project uses its connection for its own repositories only",
+        who=_projects,
+        may=USES_CONNECTIONS,
+        where=for_other_repository(f"team/{ATTACKER}-*"),
+    ),
+    Property(
+        says="A deployment project lists packages of its own group only",
+        who=_projects,
+        may=("s3:ListBucket*",),
+        where=both(on(_REGISTRY), lacking_key("s3:prefix", f"packages/{group_of(ATTACKER)}/*")),
+        owners=(HUB,),
+    ),
+    Property(
+        says="The schedule sets no variable of the production build but the three of its step",
+        who=_shadow,
+        may=("codebuild:StartBuild",),
+        where=having_other(
+            "codebuild:environment.environmentVariables.name", "STEP", "PIPELINE_EXECUTION_ID", "PACKAGE_ARN"
+        ),
+    ),
+    Property(
+        says="Governance officers query in the platform's workgroup only",
+        who=_officer,
+        may=("athena:*",),
+        where=not_on("workgroup/ml-platform-audit"),
+    ),
+    Property(
+        says="People of the hub list buckets of projects, of the registry and of the audit trail only",
+        who=any_with("ml-engineer", "governance-officer"),
+        may=("s3:*",),
+        where=not_on("mlp-p-*", "ml-platform-registry-*", f"{_AUDIT}*"),
+        kinds=("bucket", "object"),
+    ),
+    Property(
+        says="The promotion pulls images of projects and of the registry only",
+        who=_promotion,
+        may=("ecr:*",),
+        where=not_on("repository/mlp-p-*", f"repository/{names.MODEL_REPOSITORY}"),
+        owners=(HUB, *_ELSEWHERE),
     ),
 )

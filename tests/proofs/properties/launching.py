@@ -495,4 +495,17 @@ PROPERTIES: Final = (
         may=("codeconnections:*", "codestar-connections:*"),
         where=not_on("connection/*"),
     ),
+    Property(
+        says="The hub's launch role decrypts through S3 only",
+        who=_launcher_of_the_hub,
+        may=("kms:Decrypt", "kms:ReEncryptFrom"),
+        where=NOT_THROUGH_S3,
+        kinds=("key",),
+    ),
+    Property(
+        says="CloudFormation touches connections in the hub only, and no host",
+        who=_cloudformation,
+        may=("codeconnections:*", "codestar-connections:*"),
+        where=not_on("connection/*"),
+    ),
 )

@@ -503,4 +503,11 @@ PROPERTIES: Final = (
         may=("servicecatalog:*Principal*", "servicecatalog:AcceptPortfolioShare"),
         where=not_on("portfolio/*"),
     ),
+    Property(
+        says="The step that checks what is published looks at the StackSets of the baselines only",
+        who=_check,
+        may=("cloudformation:*",),
+        where=not_on("stackset/ml-platform-baseline:*", "stackset/ml-platform-deployment-baseline:*"),
+        kinds=("stackset",),
+    ),
 )

@@ -119,9 +119,24 @@ def having_key(key: str, *globs: str) -> Where:
     return lambda request: request.is_like(key, *globs) if globs else request.has(key)
 
 
+def having_other(key: str, *globs: str) -> Where:
+    """Take requests that carry a condition key with a value like none of some globs."""
+    return lambda request: request.is_other(key, *globs)
+
+
 def lacking_key(key: str, *globs: str) -> Where:
     """Take requests without a condition key, or with a value like none of some globs."""
     return lambda request: negated(request.is_like(key, *globs) if globs else request.has(key))
+
+
+def for_repository(*globs: str) -> Where:
+    """Take requests for a connection that name a repository like one of some globs."""
+    return lambda request: request.is_like(f"{request.action.partition(':')[0]}:FullRepositoryId", *globs)
+
+
+def for_other_repository(*globs: str) -> Where:
+    """Take requests for a connection that name a repository like none of some globs."""
+    return lambda request: request.is_other(f"{request.action.partition(':')[0]}:FullRepositoryId", *globs)
 
 
 def both(*parts: Where) -> Where:
@@ -152,6 +167,9 @@ CHANGES_IAM: Final = (
     "!iam:Generate*",
     "!iam:CreateServiceLinkedRole",
 )
+USES_CONNECTIONS: Final = ("codeconnections:UseConnection", "codestar-connections:UseConnection")
+ENTERS: Final = ("sts:AssumeRole*", "sts:TagSession", "sts:SetSourceIdentity")
+"""Becoming a role, and what a trust policy has to allow besides."""
 USES_KEYS: Final = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:CreateGrant")
 DESTROYS_KEYS: Final = (
     "kms:PutKeyPolicy",
