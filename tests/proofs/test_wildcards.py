@@ -26,9 +26,10 @@ ACCEPTED: Final = {
         "below reports/ only and CodePipeline below its pipeline's name, so that a key which imitates the end of a "
         "bucket's name can only be made below reports/."
     ),
-    r"ml-platform-artifacts-\d+-\*/releases/\*": (
-        "Products are launched in any region of the hub, also in one that it gets after the launch role was rolled "
-        "out. Nobody but the hub's pipeline writes to the bucket, and nothing in it is secret."
+    r"ml-platform-artifacts-\d+-\*/(releases|assets)/\*": (
+        "Products are launched, and functions of the hub made, in any region of the hub, also in one that it gets "
+        "after the role was rolled out. Nobody but the hub's pipeline writes to the bucket, and nothing in it is "
+        "secret."
     ),
 }
 """Patterns whose star cannot be spelt out, with ``<value>`` for variables, and why no key does harm."""
