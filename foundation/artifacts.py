@@ -11,6 +11,7 @@ from aws_cdk import RemovalPolicy, aws_iam, aws_kms
 
 from foundation.buckets import access_log_bucket, decrypt_through_s3, lasting_bucket, members
 from foundation.hub_stack import HubStack
+from lambdas.shared.artifact_bucket import ASSETS_PREFIX, RELEASES_PREFIX
 from products.shared import names
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from foundation.settings import HubSettings
 
-_ASSETS: Final = "assets/*"
-_READABLE: Final = ("releases/*", _ASSETS)
+_ASSETS: Final = f"{ASSETS_PREFIX}*"
+_READABLE: Final = (f"{RELEASES_PREFIX}*", _ASSETS)
 
 
 class ArtifactsStack(HubStack):

@@ -16,6 +16,7 @@ from foundation.baseline import BaselineFunction
 from foundation.boundary import keep_off
 from lambdas.bucket_emptier.environment import EmptierEnvironment
 from lambdas.seed_checkin.environment import CompletionEnvironment, SeedCheckinEnvironment
+from lambdas.shared.artifact_bucket import ASSETS_PREFIX
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -121,7 +122,7 @@ def add_seed_checkin(baseline: Baseline, *, catalog: str) -> None:
 
 def _seed_build(baseline: Baseline, catalog: str) -> codebuild.CfnProject:
     log_group = baseline.log_group("SeedBuildLog", f"/aws/codebuild/{names.SEED_CHECKIN_BUILD}")
-    assets = f"arn:{Aws.PARTITION}:s3:::{baseline.artifact_bucket}/assets/*"
+    assets = f"arn:{Aws.PARTITION}:s3:::{baseline.artifact_bucket}/{ASSETS_PREFIX}*"
     hub_keys = f"arn:{Aws.PARTITION}:kms:{Aws.REGION}:{baseline.hub_account_id}:key/*"
     role = iam.Role(
         baseline.scope,

@@ -273,7 +273,7 @@ def _resources(action: str, users: list[str]) -> tuple[str, ...]:
         raise DeployRoleError(
             f"{action} is needed for {', '.join(users)} in a stage's first stack and works on "
             f"{', '.join(sorted(kinds or ())) or 'nothing that IAM knows'}: say in SCOPES of foundation/deploy_role.py "
-            f"on which resources (named by the tag), or in EXCEPTIONS of foundation/caller_permissions.py why nobody "
+            f"on which resources (named by the tag), or in EXCEPTIONS of foundation/caller_exceptions.py why nobody "
             f"asks for it."
         )
     return found

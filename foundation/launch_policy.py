@@ -108,7 +108,7 @@ def scopes_of(action: str, users: Sequence[str], kind: AccountKind = WORKLOADS) 
     if kinds is None:
         raise LaunchRoleError(
             f"{action} is needed for {', '.join(users)}, but IAM knows no such action: add it to SPELT (other "
-            f"spelling) or EXCEPTIONS (with the reason) in foundation/caller_permissions.py."
+            f"spelling) or EXCEPTIONS (with the reason) in foundation/caller_exceptions.py."
         )
     if not kinds:
         return (ANYTHING,)
@@ -116,7 +116,7 @@ def scopes_of(action: str, users: Sequence[str], kind: AccountKind = WORKLOADS) 
     if not scopes:
         raise LaunchRoleError(
             f"{action} is needed for {', '.join(users)} and works on {', '.join(sorted(kinds))} of {service}: say in "
-            f"SCOPES of foundation/launch_scopes.py on which, or in EXCEPTIONS of foundation/caller_permissions.py why "
+            f"SCOPES of foundation/launch_scopes.py on which, or in EXCEPTIONS of foundation/caller_exceptions.py why "
             f"nobody asks for it."
         )
     return scopes

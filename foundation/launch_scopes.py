@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from foundation.boundary import BOUNDARY_ARN
+from lambdas.shared.artifact_bucket import RELEASES_PREFIX
 from products.shared import names
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def extras(hub_account_id: str) -> tuple[Extra, ...]:
             reason="The released template in the hub's artifact bucket.",
             actions=("s3:GetObject",),
             scope=Scope(
-                arns=(f"arn:${{AWS::Partition}}:s3:::{names.PREFIX}-artifacts-{hub_account_id}-*/releases/*",),
+                arns=(f"arn:${{AWS::Partition}}:s3:::{names.PREFIX}-artifacts-{hub_account_id}-*/{RELEASES_PREFIX}*",),
                 because="One bucket per region, one folder per release.",
             ),
         ),

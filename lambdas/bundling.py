@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lambdas.shared.artifact_bucket import archive_key
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -51,7 +53,7 @@ def asset_key(name: str, *, root: Path = ROOT) -> str:
             f"there is no Lambda function {name!r}: a function is a folder below lambdas/ with a handler.py. "
             f"Known functions: {', '.join(bundles(root=root)) or 'none'}."
         )
-    return f"assets/{hashlib.sha256(content).hexdigest()}.zip"
+    return archive_key(hashlib.sha256(content).hexdigest())
 
 
 def _bundle(folder: Path, root: Path) -> bytes:

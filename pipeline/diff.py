@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from lambdas.shared.artifact_bucket import ARCHIVE_KEY
 from pipeline.permissions import text, wider
 from pipeline.synthesis import template_bytes
-from products.releases import ARCHIVE, ARCHIVE_KEY, TEMPLATE
+from products.releases import ARCHIVE, TEMPLATE
 from products.semver import Step
 
 if TYPE_CHECKING:

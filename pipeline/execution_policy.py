@@ -15,6 +15,7 @@ from foundation.caller_permissions import needs
 from foundation.handler_permissions import resource_kinds
 from foundation.policy_documents import MANAGED_POLICY_MAX
 from foundation.settings import HubSettings, SettingsError
+from lambdas.shared.artifact_bucket import ASSETS_PREFIX, RELEASES_PREFIX
 from products.shared import names
 
 if TYPE_CHECKING:
@@ -129,8 +130,8 @@ ACTION_RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     # Code of functions and templates: nothing of what models, cards and audit records the hub keeps in other buckets.
     "s3:GetObject": (
         "s3:::cdk-*-assets-ACCOUNT-*/*",
-        f"s3:::{names.PREFIX}-artifacts-ACCOUNT-*/assets/*",
-        f"s3:::{names.PREFIX}-artifacts-ACCOUNT-*/releases/*",
+        f"s3:::{names.PREFIX}-artifacts-ACCOUNT-*/{ASSETS_PREFIX}*",
+        f"s3:::{names.PREFIX}-artifacts-ACCOUNT-*/{RELEASES_PREFIX}*",
     ),
     # Each stack looks up the version of the bootstrap stack.
     "ssm:GetParameters": ("ssm:*:ACCOUNT:parameter/cdk-bootstrap/*", "ssm:*:ACCOUNT:parameter/ml-platform/*"),
@@ -170,7 +171,7 @@ def statements(account_id: str, partition: str) -> list[dict[str, Any]]:
         else:
             raise ExecutionPolicyError(
                 f"{need.action} is needed for {need.because} and has a resource level: say in RESOURCES of "
-                f"{Path(__file__).name} on which resources, or in EXCEPTIONS of foundation/caller_permissions.py why "
+                f"{Path(__file__).name} on which resources, or in EXCEPTIONS of foundation/caller_exceptions.py why "
                 f"nobody asks for it."
             )
         grouped.setdefault(scope, set()).add(need.action)

@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from lambdas.shared.artifact_bucket import archive_key
 from pipeline.diff import Change, Diff, compare
 from pipeline.git import head_date, uncommitted
 from pipeline.synthesis import Candidate, candidate_of_head, template_bytes
@@ -23,7 +24,6 @@ from products.releases import (
     Release,
     ReleasedProduct,
     ReleaseError,
-    archive_key,
     archive_keys,
     load_status,
     product_folder,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import Aws, aws_iam
 
+from lambdas.shared.artifact_bucket import ASSETS_PREFIX, RELEASES_PREFIX
 from pipeline.baselines import PERMISSION, STACK_SETS
 from products.shared import names
 
@@ -42,7 +43,7 @@ def upload(settings: HubSettings, region: str) -> Command:
         allowed=[
             _allow([f"arn:{Aws.PARTITION}:s3:::{bucket}"], "s3:ListBucket"),
             _allow(
-                [f"arn:{Aws.PARTITION}:s3:::{bucket}/{prefix}/*" for prefix in ("releases", "assets")],
+                [f"arn:{Aws.PARTITION}:s3:::{bucket}/{prefix}*" for prefix in (RELEASES_PREFIX, ASSETS_PREFIX)],
                 "s3:GetObject",
                 "s3:PutObject",
             ),
@@ -53,8 +54,8 @@ def upload(settings: HubSettings, region: str) -> Command:
             ),
         ],
         wildcards={
-            f"arn:<AWS::Partition>:s3:::{bucket}/releases/*": "The releases, which it is there to upload.",
-            f"arn:<AWS::Partition>:s3:::{bucket}/assets/*": "Their archives, which it uploads as well.",
+            f"arn:<AWS::Partition>:s3:::{bucket}/{RELEASES_PREFIX}*": "The releases, which it is there to upload.",
+            f"arn:<AWS::Partition>:s3:::{bucket}/{ASSETS_PREFIX}*": "Their archives, which it uploads as well.",
             f"arn:<AWS::Partition>:kms:{region}:{settings.account_id}:key/*": (
                 "The condition admits only the key with the artifact bucket's alias, whose id is not known yet."
             ),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from botocore.exceptions import ClientError
 
-from products.releases import TEMPLATE, ReleaseError, archive_key
+from lambdas.shared.artifact_bucket import RELEASES_PREFIX, archive_key
+from products.releases import TEMPLATE, ReleaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Set
@@ -137,7 +138,7 @@ def _vanished(client: S3Client, bucket: str, wanted: Set[str]) -> list[str]:
     and a run that failed is followed by one that starts from the failed commit.
     """
     found: list[str] = []
-    request: dict[str, object] = {"Bucket": bucket, "Prefix": "releases/"}
+    request: dict[str, object] = {"Bucket": bucket, "Prefix": RELEASES_PREFIX}
     while True:
         try:
             page = client.list_objects_v2(**request)

@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from lambdas.shared.artifact_bucket import archive_key
 from pipeline.git import blob_ids, files_at
 from pipeline.permissions import text
 from products.releases import (
@@ -18,7 +19,6 @@ from products.releases import (
     TEMPLATE_MAX_BYTES,
     Catalog,
     Release,
-    archive_key,
     archive_keys,
     releases_folder,
     template_key,

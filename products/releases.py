@@ -7,10 +7,10 @@ gets deprecated or hidden) stands beside it in ``products/<folder>/releases/stat
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from lambdas.shared.artifact_bucket import ARCHIVE_KEY, RELEASES_PREFIX
 from products.semver import Version, VersionError
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ STATUS: Final = "status.json"
 
 TEMPLATE_MAX_BYTES: Final = 1_000_000
 """Largest template that CloudFormation takes from S3: "1 MB" in its quotas, read as the smaller of its two meanings."""
-
-ARCHIVE_KEY: Final = re.compile(r"assets/([0-9a-f]{64})\.zip")
-"""How a template refers to an archive in the hub's artifact bucket."""
 
 GUIDANCE: Final = frozenset({"DEFAULT", "DEPRECATED"})
 
@@ -185,12 +182,7 @@ class Catalog:
 
 def template_key(product_id: str, version: Version) -> str:
     """Return the key of a released template in the hub's artifact bucket."""
-    return f"releases/{product_id}/{version}/{TEMPLATE}"
-
-
-def archive_key(sha256: str) -> str:
-    """Return the key of an archive in the hub's artifact bucket; `ARCHIVE_KEY` matches it."""
-    return f"assets/{sha256}.zip"
+    return f"{RELEASES_PREFIX}{product_id}/{version}/{TEMPLATE}"
 
 
 def archive_keys(template: str) -> frozenset[str]:

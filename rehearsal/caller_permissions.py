@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from foundation import caller_permissions
+from foundation.caller_exceptions import EXCEPTIONS
 from foundation.handler_permissions import PHASES, resource_types
 from pipeline.execution_policy import HUB_RESOURCES
 
@@ -43,7 +44,7 @@ def table(types_: Iterable[str]) -> Mapping[str, Any]:
                 "unless_removed": row.unless_removed,
                 "because": row.because,
             }
-            for row in caller_permissions.EXCEPTIONS
+            for row in EXCEPTIONS
         ],
         "without_resource": sorted(caller_permissions.WITHOUT_RESOURCE),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from lambdas.model_promotion.names import APPROVAL_ACTION, APPROVAL_STAGE
 from products.shared import names
 from rehearsal import launching
 from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, RehearsalError, wait_for
@@ -239,7 +240,7 @@ def deploy_to_test(world: World) -> str:
 def _question(world: World, codepipeline: AwsClient, name: str) -> dict[str, Any] | None:
     """Return the state of the approval while it waits for an answer."""
     stages = codepipeline.get_pipeline_state(name=name)["stageStates"]
-    (stage,) = (s for s in stages if s["stageName"] == "Approve")
+    (stage,) = (s for s in stages if s["stageName"] == APPROVAL_STAGE)
     state = stage["actionStates"][0].get("latestExecution", {})
     current = stage.get("latestExecution", {}).get("pipelineExecutionId") == world.execution
     return dict(state) if current and state.get("token") else None
@@ -283,8 +284,8 @@ def try_to_approve(world: World) -> str:
 def _answer(world: World, who: Credentials | None, *, approved: bool, summary: str) -> None:
     world.client("codepipeline", who).put_approval_result(
         pipelineName=pipeline_of(world),
-        stageName="Approve",
-        actionName="GovernanceApproval",
+        stageName=APPROVAL_STAGE,
+        actionName=APPROVAL_ACTION,
         token=world.facts.deployment["question"]["token"],
         result={"status": "Approved" if approved else "Rejected", "summary": summary},
     )

@@ -12,7 +12,14 @@ from aws_cdk import aws_sqs as sqs
 
 from foundation.buckets import members
 from foundation.forwarding import ALARM_EVENT, ALARM_SOURCE
-from lambdas.model_promotion.names import APPROVAL_EVENT, APPROVAL_SOURCE, DECISIONS, MODEL_EVENT, MODEL_SOURCE
+from lambdas.model_promotion.names import (
+    APPROVAL_EVENT,
+    APPROVAL_SOURCE,
+    APPROVAL_STAGE,
+    DECISIONS,
+    MODEL_EVENT,
+    MODEL_SOURCE,
+)
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -159,7 +166,7 @@ def route_decisions(stack: Stack, bus: events.IEventBus, queues: Queues) -> None
             detail_type=[APPROVAL_EVENT],
             detail={
                 "pipeline": [{"prefix": f"{names.PROJECT_RESOURCE_PREFIX}p-"}],
-                "stage": ["Approve"],
+                "stage": [APPROVAL_STAGE],
                 "state": ["SUCCEEDED", "FAILED"],
                 "type": {"category": ["Approval"]},
             },

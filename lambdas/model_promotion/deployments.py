@@ -9,16 +9,18 @@ import boto3
 
 from lambdas.model_promotion.decisions import Decision
 from lambdas.model_promotion.errors import PromotionError
-from lambdas.model_promotion.names import APPROVAL_EVENT, APPROVAL_SOURCE, APPROVED, REJECTED
+from lambdas.model_promotion.names import (
+    APPROVAL_EVENT,
+    APPROVAL_SOURCE,
+    APPROVED,
+    PACKAGE_VARIABLE,
+    REJECTED,
+    RENDER_STAGE,
+)
 from lambdas.shared.clients import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-PACKAGE_VARIABLE: Final = "PACKAGE_ARN"
-RENDER_STAGE: Final = "Render"
-"""Variable with which the first build of a deployment pipeline says which model it deploys, and the stage of that build
-(products/shared/deployment/pipeline.py)."""
 
 _VERDICTS: Final = {"Succeeded": APPROVED, "Failed": REJECTED}
 

@@ -16,6 +16,14 @@ APPROVAL_SOURCE: Final = "aws.codepipeline"
 APPROVAL_EVENT: Final = "CodePipeline Action Execution State Change"
 """Source and detail type of the event that somebody answered the approval of a deployment pipeline."""
 
+RENDER_STAGE: Final = "Render"
+PACKAGE_VARIABLE: Final = "PACKAGE_ARN"
+"""First stage of a deployment pipeline, and the variable with which its build says which model is deployed."""
+
+APPROVAL_STAGE: Final = "Approve"
+APPROVAL_ACTION: Final = "GovernanceApproval"
+"""Where a deployment pipeline asks the governance officer; their permission set opens this action only."""
+
 APPROVED: Final = "Approved"
 REJECTED: Final = "Rejected"
 PENDING: Final = "PendingManualApproval"

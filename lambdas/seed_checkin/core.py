@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from lambdas.shared.artifact_bucket import ARCHIVE_KEY, ASSETS_PREFIX
 from lambdas.shared.custom_resource import CustomResourceError, Failure, Success
 from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 # The texts below end up in URLs and shell variables of the build: they are limited to what repository hosts allow, and
 # nothing may look like an option or a path that leaves its folder.
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
-_ASSET_KEY: Final = re.compile(r"assets/(?P<digest>[0-9a-f]{64})\.zip")
 _VERSION: Final = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}(?:-[0-9A-Za-z.-]{1,40})?")
 _PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _BRANCH_MAX: Final = 100
@@ -81,7 +81,7 @@ class Checkin:
     @property
     def digest(self) -> str:
         """SHA-256 of the seed archive in hexadecimal, from its key."""
-        return self.asset_key.removeprefix("assets/").removesuffix(".zip")
+        return self.asset_key.removeprefix(ASSETS_PREFIX).removesuffix(".zip")
 
     @property
     def update_branch(self) -> str:
@@ -182,7 +182,7 @@ def parse_checkin(request: Request, artifact_bucket: str) -> Checkin:
                 checkin.asset_bucket == artifact_bucket,
                 f"the platform's artifact bucket {artifact_bucket}",
             ),
-            ("AssetKey", checkin.asset_key, _ASSET_KEY.fullmatch(checkin.asset_key), "assets/<sha256>.zip"),
+            ("AssetKey", checkin.asset_key, ARCHIVE_KEY.fullmatch(checkin.asset_key), "assets/<sha256>.zip"),
             ("Version", checkin.version, _VERSION.fullmatch(checkin.version), "a version such as 1.4.0"),
             (
                 "ProjectName",
@@ -268,7 +268,7 @@ def build_variables(checkin: Checkin, *, mode: Mode, former_asset_key: str, url_
         former_asset_key: Seed archive before the update; anything else than ``assets/<sha256>.zip`` means unknown.
         url_suffix: DNS suffix of the partition.
     """
-    former = _ASSET_KEY.fullmatch(former_asset_key)
+    former = ARCHIVE_KEY.fullmatch(former_asset_key)
     return {
         "MODE": mode,
         "GIT_URL": checkin.git_url(url_suffix),
@@ -329,7 +329,7 @@ def _remedy(pending: Pending, build: BuildOutcome, status: str) -> str:
     }
     return by_build.get(
         build.status,
-        f"The build that checks the seed code into the {where} failed{phase}. Look at the log, mend the cause, then "
+        f"The build that checks the seed code into the {where} failed{phase}. Look at the log, fix the cause, then "
         f"launch again.",
     )
 

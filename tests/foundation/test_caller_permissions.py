@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from foundation.caller_permissions import SPELT, bare, needs, resource_needs
+from foundation.caller_exceptions import SPELT
+from foundation.caller_permissions import bare, needs, resource_needs
 from foundation.handler_permissions import SchemaError, resource_kinds
 
 

@@ -507,7 +507,7 @@ def handler_requests(stage: Stage) -> Iterator[tuple[str, list[Request]]]:
             found = [("", f"arn:aws:iam::{ACCOUNT}:role/{role}", {})]
         else:
             possible = resource_kinds(action)
-            assert possible is not None, f"IAM knows no action {action}: see SPELT of caller_permissions.py"
+            assert possible is not None, f"IAM knows no action {action}: see SPELT of caller_exceptions.py"
             found = [r for kind in sorted(possible) for r in have.get(f"{service}:{kind}", [])]
             found = found or [("", "*", {})]
         yield action, [(action, arn, context) for _, arn, context in found]

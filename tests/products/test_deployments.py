@@ -12,7 +12,7 @@ from policy_sentry.querying.actions import get_action_data
 
 from foundation import boundary
 from foundation.deploy_role import trust
-from lambdas.model_promotion.deployments import PACKAGE_VARIABLE, RENDER_STAGE
+from lambdas.model_promotion.names import PACKAGE_VARIABLE, RENDER_STAGE
 from products.deploy_batch.product import DeployBatchProduct
 from products.deploy_realtime.product import DeployRealtimeProduct
 from products.shared import names, seed_code

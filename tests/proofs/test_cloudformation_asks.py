@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from foundation import launch_policy, launch_scopes
-from foundation.caller_permissions import EXCEPTIONS, SPELT, Need, needs
+from foundation.caller_exceptions import EXCEPTIONS, SPELT
+from foundation.caller_permissions import Need, needs
 from foundation.handler_permissions import PHASES, handlers, tag_permissions
 from portfolios.catalog import products_of_the_hub
 from rehearsal.cloud import reference

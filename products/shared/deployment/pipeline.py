@@ -9,6 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_codepipeline as codepipeline
 from constructs import Construct
 
+from lambdas.model_promotion.names import APPROVAL_ACTION, APPROVAL_STAGE, PACKAGE_VARIABLE, RENDER_STAGE
 from products.shared import names, template
 from products.shared.delivery import use_repository
 from products.shared.deployment.builds import ARTIFACTS, PIPELINE, RENDER, build_name
@@ -26,7 +27,7 @@ SHADOW_ACTION: Final = "Period"
 
 _CONNECTION_SERVICES: Final = ("codeconnections", "codestar-connections")
 _SOURCE: Final = "Source"
-_RENDERED: Final = "Render"  # namespace of what the render build exports
+_RENDERED: Final = RENDER_STAGE  # namespace of what its build exports, too
 _PERIOD_MINUTES: Final = 30 * 24 * 60  # longer than any shadow period; CodePipeline allows 60 days
 
 # What the person reads who decides. CodePipeline fills in #{...} (reference-variables in its user guide).
@@ -93,7 +94,7 @@ class DeploymentPipeline(Construct):
                 "CustomData": template.sub(_QUESTION),
                 "ExternalEntityLink": "#{Test.REPORT_URL}",
             },
-            name="GovernanceApproval",
+            name=APPROVAL_ACTION,
         )
         period = _action(
             "Approval",
@@ -105,13 +106,13 @@ class DeploymentPipeline(Construct):
         )
         stages: list[Any] = [
             _stage("Source", source),
-            _stage("Render", render),
+            _stage(RENDER_STAGE, render),
             _stage(
                 "Test",
                 _build("Deploy", "test", "deploy"),
                 _build(test_action, "test", test_step, RunOrder=2, Namespace="Test"),
             ),
-            _stage("Approve", approval),
+            _stage(APPROVAL_STAGE, approval),
             _stage("Prod", _build("Deploy", "prod", "deploy"), _build("SmokeTest", "prod", "smoke-test", RunOrder=2)),
         ]
         if shadow:
@@ -196,7 +197,7 @@ def _build(name: str, purpose: str, step: str, **more: Any) -> dict[str, Any]:  
     variables = {"STEP": step, "PIPELINE_EXECUTION_ID": "#{codepipeline.PipelineExecutionId}"}
     if purpose != RENDER:
         # Variables belong to one execution, and no build of another changes them.
-        variables["PACKAGE_ARN"] = f"#{{{_RENDERED}.PACKAGE_ARN}}"
+        variables[PACKAGE_VARIABLE] = f"#{{{_RENDERED}.{PACKAGE_VARIABLE}}}"
     configuration = {
         "ProjectName": template.sub(build_name(purpose)),
         "EnvironmentVariables": json.dumps(
