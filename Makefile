@@ -1,6 +1,6 @@
-# Every target prepares what it needs; nothing is assumed but Python 3.11, make and git.
+# Every target prepares what it needs; nothing is assumed but python3, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test prove check synth bench e2e clean format environments
+.PHONY: help rehearse test prove check synth bench e2e machines clean format environments
 SHELL := /bin/bash
 UV ?= .tools/uv
 DATA ?=
@@ -9,7 +9,8 @@ PRODUCT ?=
 FAULTS ?=
 BASE ?=
 E2E ?=
-export UV_PYTHON_DOWNLOADS := never
+# Only .tools/python fetches a Python, where the machine has none that fits.
+export UV_PYTHON_DOWNLOADS := manual
 # Compiled once when installed: otherwise every start of Python compiles the CDK again where bytecode is not written.
 export UV_COMPILE_BYTECODE := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -55,6 +56,9 @@ e2e: .venv/.ready .venv-e2e/.ready  ## Launch released templates in a real accou
 	@.venv-e2e/bin/taskcat test run --project-root products --input-file ../build/e2e/taskcat.yml --output-directory build/e2e $(E2E)
 endif
 
+machines:  ## Run `make rehearse` and `make test` on fresh Debian 12 and 13 machines (root and debootstrap needed)
+	@tests/machines/debian.sh bookworm && tests/machines/debian.sh trixie
+
 clean:  ## Remove everything that was generated, environments included
 	@rm -rf .venv .venv-rehearsal .venv-seed .venv-deployment .venv-checkov .venv-e2e .tools node_modules cdk.out build .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -64,29 +68,32 @@ environments:
 	@$(MAKE) --no-print-directory -s -j5 .venv/.ready .venv-rehearsal/.ready .venv-seed/.ready .venv-deployment/.ready node_modules/.ready
 
 .tools/uv: .ci/bootstrap.py
-	@python3 .ci/bootstrap.py $@ && touch $@
+	@python3 .ci/bootstrap.py uv $@ && touch $@
 
-.venv/.ready: pyproject.toml uv.lock | $(UV)
+.tools/python: .ci/bootstrap.py pyproject.toml | $(UV)
+	@python3 .ci/bootstrap.py python $@ $(UV)
+
+.venv/.ready: pyproject.toml uv.lock | .tools/python
 	@echo 'installing .venv (CDK, tests, tools)'
 	@$(UV) sync --quiet --frozen && touch $@
 
-.venv-rehearsal/.ready: pyproject.toml uv.lock | $(UV)
+.venv-rehearsal/.ready: pyproject.toml uv.lock | .tools/python
 	@echo 'installing .venv-rehearsal (the emulated organisation)'
 	@UV_PROJECT_ENVIRONMENT=.venv-rehearsal $(UV) sync --quiet --frozen --only-group rehearsal && touch $@
 
-.venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock | $(UV)
+.venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock | .tools/python
 	@echo 'installing .venv-seed (SageMaker SDK, XGBoost: the seed code)'
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-seed $(UV) sync --quiet --frozen --project $(SEED_PROJECT) && touch $@
 
-.venv-deployment/.ready: $(DEPLOYMENT_PROJECT)/pyproject.toml $(DEPLOYMENT_PROJECT)/uv.lock | $(UV)
+.venv-deployment/.ready: $(DEPLOYMENT_PROJECT)/pyproject.toml $(DEPLOYMENT_PROJECT)/uv.lock | .tools/python
 	@echo 'installing .venv-deployment (cfn-lint, boto3: the repositories that deploy)'
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-deployment $(UV) sync --quiet --frozen --project $(DEPLOYMENT_PROJECT) && touch $@
 
-.venv-checkov/.ready: pyproject.toml uv.lock | $(UV)
+.venv-checkov/.ready: pyproject.toml uv.lock | .tools/python
 	@echo 'installing .venv-checkov (checkov)'
 	@UV_PROJECT_ENVIRONMENT=.venv-checkov $(UV) sync --quiet --frozen --only-group checkov && touch $@
 
-.venv-e2e/.ready: pyproject.toml uv.lock | $(UV)
+.venv-e2e/.ready: pyproject.toml uv.lock | .tools/python
 	@echo 'installing .venv-e2e (taskcat)'
 	@UV_PROJECT_ENVIRONMENT=.venv-e2e $(UV) sync --quiet --frozen --only-group e2e && touch $@
 

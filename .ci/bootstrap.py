@@ -1,7 +1,13 @@
-"""Put the pinned `uv` into .tools/ with nothing but Python's standard library.
+"""Put the pinned `uv` into .tools/, and a Python that fits on the machine, with nothing but the standard library.
 
-A fresh Debian machine has neither pip nor venv, so the wheel is taken from the package index directly, checked against
-the digest below, and its one binary is unpacked. The index is `UV_INDEX_URL`, `PIP_INDEX_URL` or https://pypi.org/simple.
+``bootstrap.py uv TARGET``: a fresh Debian machine has neither pip nor venv, so the wheel is taken from the package
+index directly, checked against the digest below, and its one binary is unpacked. The index is `UV_INDEX_URL`,
+`PIP_INDEX_URL` or https://pypi.org/simple.
+
+``bootstrap.py python TARGET UV``: writes to `TARGET` which Python the environments get. One that is installed is taken;
+only where none fits does uv fetch one, which it keeps for all projects.
+
+Runs on every Python from 3.9 (Apple's), also where the environments cannot.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ import io
 import os
 import platform
 import re
+import subprocess
 import sys
 import urllib.error
 import urllib.parse
@@ -32,11 +39,9 @@ WHEELS = {
         f"uv-{VERSION}-py3-none-macosx_11_0_arm64.whl",
         "62b6943c7fd64fac6854f780bea6e0359e5a5bc3241f83ee357bb38276afac49",
     ),
-    ("Darwin", "x86_64"): (
-        f"uv-{VERSION}-py3-none-macosx_10_12_x86_64.whl",
-        "b7124ca1956ec2e476a1003ea5715a15f0266afaec37f4dc9c6972ba8183e6d1",
-    ),
 }
+PYTHONS = ("3.13", "3.12", "3.11")
+"""Versions that the environments resolve for (requires-python in pyproject.toml); the first is fetched if need be."""
 
 
 def fetch(url: str) -> bytes:
@@ -51,13 +56,19 @@ def fetch(url: str) -> bytes:
         ) from err
 
 
-def main(target: Path) -> None:
-    """Write the executable `target` unless a finished one is there."""
+def install_uv(target: Path) -> None:
+    """Write the executable `target` unless the pinned version is there."""
     if target.exists():
-        return
+        version = subprocess.run([target, "--version"], capture_output=True, text=True, check=False).stdout
+        if VERSION in version.split():
+            return
     machine = (platform.system(), platform.machine())
     if machine not in WHEELS:
-        raise SystemExit(f"No pinned uv for {machine}. Put uv {VERSION} on PATH and run make UV=uv ...")
+        known = ", ".join(" ".join(each) for each in WHEELS)
+        raise SystemExit(
+            f"This machine is {' '.join(machine)}; the pinned packages are built for {known}. Nothing was installed. "
+            f'If you have all compilers that they need, put uv {VERSION} on PATH and run make UV="$(command -v uv)" ...'
+        )
     wheel, digest = WHEELS[machine]
     index = (os.environ.get("UV_INDEX_URL") or os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple").rstrip("/")
     page = f"{index}/uv/"
@@ -70,13 +81,43 @@ def main(target: Path) -> None:
     if found != digest:
         raise SystemExit(f"{wheel}: SHA-256 is {found}, expected {digest}. The file was not installed; report this.")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        binary = archive.read(f"uv-{VERSION}.data/scripts/uv")
+        write(target, archive.read(f"uv-{VERSION}.data/scripts/uv"), mode=0o755)
+
+
+def write(target: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a file that is renamed when whole: an interrupted run leaves no half one."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}")  # renamed when whole: an interrupted run leaves no half binary
-    part.write_bytes(binary)
-    part.chmod(0o755)
+    part = target.with_suffix(f".{os.getpid()}")
+    part.write_bytes(content)
+    part.chmod(mode)
     part.replace(target)
 
 
+def find_python(target: Path, uv: str) -> None:
+    """Write the path of a Python that fits to `target`, and have uv fetch one first where there is none.
+
+    `UV_PYTHON` in the environment chooses among those that fit.
+    """
+    find = [uv, "python", "find", "--system"]  # what pyproject.toml in the working directory requires
+    found = subprocess.run(find, capture_output=True, text=True, check=False)
+    if found.returncode:
+        wanted = os.environ.get("UV_PYTHON", PYTHONS[0])
+        print(f"no Python {wanted} on this machine: fetching it with uv", file=sys.stderr)
+        subprocess.run([uv, "python", "install", "--quiet", "--no-bin", wanted], check=False)
+        found = subprocess.run(find, capture_output=True, text=True, check=False)
+        if found.returncode:
+            raise SystemExit(
+                f"The environments need Python {', '.join(PYTHONS[:-1])} or {PYTHONS[-1]}. This machine has none "
+                f"(python3 is {platform.python_version()}) and none could be fetched, so nothing was installed. "
+                f"Install one and run make again: sudo apt install python{wanted} (Debian, Ubuntu; or the one that "
+                f"your release has), brew install python@{wanted} (macOS). Where downloads go through a mirror, set "
+                f"UV_PYTHON_INSTALL_MIRROR to it. uv said: {found.stderr.strip()}"
+            )
+    write(target, found.stdout.encode())
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "uv":
+        install_uv(Path(sys.argv[2]))
+    else:
+        find_python(Path(sys.argv[2]), sys.argv[3])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_cdk import aws_servicecatalog as servicecatalog
+
+# The CDK starts `node`, which is installed beside this interpreter: machines need not have another, nor PATH name it.
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

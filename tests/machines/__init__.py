@@ -1,0 +1,1 @@
+"""The repository on other machines than this one: fresh Debians, other Pythons."""
