@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 _STACK_TIMEOUT_S: Final = 300.0
 BOOTSTRAP_QUALIFIER: Final = "hnb659fds"
-EXECUTION_ROLE_ARN: Final = f"arn:aws:iam::{HUB}:role/cdk-{BOOTSTRAP_QUALIFIER}-cfn-exec-role-{HUB}-{REGION}"
-"""Role that `cdk bootstrap` makes for CloudFormation in the hub, with the policies of pipeline/execution_policy.py."""
+
+
+def execution_role_arn(region: str = REGION) -> str:
+    """Return the role that `cdk bootstrap` makes for CloudFormation in a region of the hub.
+
+    It has the policies of pipeline/execution_policy.py.
+    """
+    return f"arn:aws:iam::{HUB}:role/cdk-{BOOTSTRAP_QUALIFIER}-cfn-exec-role-{HUB}-{region}"
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def deploy(
         StackName=stack.name,
         TemplateURL=f"{endpoint}/{bucket}/{key}",
         Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        RoleARN=EXECUTION_ROLE_ARN,
+        RoleARN=execution_role_arn(cloudformation.meta.region_name),
     )
     return wait_for_stack(stack.name, cloudformation, doing=doing)
 

@@ -9,8 +9,6 @@ from rehearsal import cloud_assembly, pipeline_builds, report
 from rehearsal.organization import ACCOUNTS, DEV, HUB, PROD, REGION, TEST, WORKLOADS_OU, Credentials, RehearsalError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rehearsal.world import World
 
 
@@ -24,31 +22,28 @@ def synthesise(world: World) -> str:
             f"python app.py ended with exit code {world.synth.returncode}; nothing was deployed. Its output:\n"
             + (world.work / "synth.log").read_text(encoding="utf-8")[-3000:]
         )
-    found = [s.name for folder in _stage_folders(world) for s in cloud_assembly.stacks(folder)]
+    found = [s.name for stage in ("Foundation", "Portfolios") for s in _stacks(world, stage, REGION)]
     return f"stacks {', '.join(found)}"
 
 
-def _stage_folders(world: World) -> list[Path]:
-    """Return the nested assemblies of the home region: Foundation, then Portfolios."""
-    folders = []
-    for stage in ("Foundation", "Portfolios"):
-        matches = sorted(p for p in world.assembly.glob("assembly-*") if stage in p.name)
-        if not matches:
-            raise RehearsalError(
-                f"{world.assembly} has no assembly for the stage {stage}; it holds "
-                f"{sorted(p.name for p in world.assembly.iterdir())}"
-            )
-        folders.append(matches[0])
-    return folders
+def _stacks(world: World, stage: str, region: str) -> list[cloud_assembly.StackArtifact]:
+    """Return the stacks of a stage in a region, Foundation or Portfolios, in the order in which they can be made."""
+    folder = world.assembly / f"assembly-MlPlatformPipeline-{stage}-{region}"
+    if not folder.is_dir():
+        raise RehearsalError(
+            f"{world.assembly} has no assembly for the stage {stage} in {region}; it holds "
+            f"{sorted(p.name for p in world.assembly.iterdir())}"
+        )
+    return list(cloud_assembly.stacks(folder))
 
 
-def _deploy(world: World, stack: cloud_assembly.StackArtifact) -> dict[str, str]:
+def _deploy(world: World, stack: cloud_assembly.StackArtifact, region: str) -> dict[str, str]:
     administrator = Credentials.administrator(HUB)
-    substitutions = {"AWS::AccountId": HUB, "AWS::Region": REGION, "AWS::Partition": "aws"}
-    cloud_assembly.publish(stack, world.client("s3", administrator), substitutions)
+    substitutions = {"AWS::AccountId": HUB, "AWS::Region": region, "AWS::Partition": "aws"}
+    cloud_assembly.publish(stack, world.client("s3", administrator, region=region), substitutions)
     return cloud_assembly.deploy(
         stack,
-        world.client("cloudformation", administrator),
+        world.client("cloudformation", administrator, region=region),
         substitutions,
         endpoint=world.organization.endpoint,
         doing=world.doing,
@@ -56,12 +51,14 @@ def _deploy(world: World, stack: cloud_assembly.StackArtifact) -> dict[str, str]
 
 
 def publish_releases(world: World) -> str:
-    """Create the artifact bucket and upload every released file."""
-    first, *_ = cloud_assembly.stacks(_stage_folders(world)[0])
-    _deploy(world, first)
+    """Create the artifact bucket of each region and upload every released file."""
+    for region in world.regions:
+        first, *_ = _stacks(world, "Foundation", region)
+        _deploy(world, first, region)
     pipeline_builds.deploy(world.organization, world.assembly, doing=world.doing)
     world.doing("portfolio upload")
-    pipeline_builds.run(world.organization, "upload")
+    for region in world.regions:
+        pipeline_builds.run(world.organization, "upload", region=region)
     bucket = names.artifact_bucket(HUB, REGION)
     objects = world.client("s3", Credentials.administrator(HUB)).list_objects_v2(Bucket=bucket)["KeyCount"]
     return f"{objects} files in {bucket}"
@@ -69,9 +66,10 @@ def publish_releases(world: World) -> str:
 
 def roll_out_baselines(world: World) -> str:
     """Deploy registry, StackSets and the hub's baseline, and with them what every kind of account needs."""
-    _, *rest = cloud_assembly.stacks(_stage_folders(world)[0])
-    for stack in rest:
-        _deploy(world, stack)
+    for region in world.regions:
+        _, *rest = _stacks(world, "Foundation", region)
+        for stack in rest:
+            _deploy(world, stack, region)
     found = []
     for account, role in ((DEV, names.LAUNCH_ROLE), (HUB, names.LAUNCH_ROLE), (TEST, names.DEPLOY_ROLE)):
         made = world.client("iam", Credentials.administrator(account)).get_role(RoleName=role)["Role"]["RoleName"]
@@ -82,10 +80,12 @@ def roll_out_baselines(world: World) -> str:
 
 def publish_portfolios(world: World) -> str:
     """Create the portfolios from the released files and share them with the workloads OU."""
-    for stack in cloud_assembly.stacks(_stage_folders(world)[1]):
-        _deploy(world, stack)
+    for region in world.regions:
+        for stack in _stacks(world, "Portfolios", region):
+            _deploy(world, stack, region)
     world.doing("portfolio check-published")
-    pipeline_builds.run(world.organization, "check-published")
+    for region in world.regions:
+        pipeline_builds.run(world.organization, "check-published", region=region)
     world.facts.catalog = report.read_catalog(world.client("servicecatalog", Credentials.administrator(HUB)))
     versions = sum(len(product.versions) for product in world.facts.catalog)
     return f"{len(world.facts.catalog)} products, {versions} versions, shared with {WORKLOADS_OU}"

@@ -24,7 +24,7 @@ from rehearsal import caller_permissions
 from rehearsal.cloud.handshake import complete_handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -83,13 +83,17 @@ def wait_for(look: Callable[[], T | None], *, overdue: str, timeout_s: float) ->
     raise RehearsalError(f"{overdue} after {timeout_s:.0f} s")
 
 
-def hub_context() -> dict[str, Any]:
-    """Return the `hub` settings of cdk.json with the ids of this organisation in place of the sample's."""
+def hub_context(regions: Sequence[str] = (REGION,)) -> dict[str, Any]:
+    """Return the `hub` settings of cdk.json with the ids of this organisation in place of the sample's.
+
+    Args:
+        regions: Regions of the hub, home first. Default: one.
+    """
     sample: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]["hub"]
     return {
         **sample,
         "account_id": HUB,
-        "regions": [REGION],
+        "regions": list(regions),
         "organization_id": ORGANIZATION_ID,
         "root_id": ROOT_ID,
         "workloads_ou_id": WORKLOADS_OU,
@@ -281,7 +285,7 @@ class Organization:
     def connect(self, connection_arn: str, *, caller: Credentials) -> None:
         """Finish the handshake of a CodeConnections connection, as a person does in the console."""
         keys = botocore.credentials.Credentials(caller.key_id, caller.secret, caller.token)
-        complete_handshake(self.endpoint, REGION, keys, connection_arn)
+        complete_handshake(self.endpoint, connection_arn.split(":")[3], keys, connection_arn)
 
     def repository(self, name: str) -> Path:
         """Return the folder of the bare repository ``owner/name``."""

@@ -30,7 +30,7 @@ def start_organization(world: World) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     environment |= {
         "CDK_OUTDIR": str(world.assembly),
-        "CDK_CONTEXT_JSON": json.dumps({"hub": hub_context()}),
+        "CDK_CONTEXT_JSON": json.dumps({"hub": hub_context(world.regions)}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
     }
     with (world.work / "synth.log").open("w", encoding="utf-8") as log:
@@ -48,7 +48,7 @@ def start_organization(world: World) -> str:
     _vend_network(world)
     _vend_people(world)
     _bootstrap_hub(world)
-    return f"{len(ACCOUNTS) - 1} accounts and their management on {world.organization.endpoint}, IAM enforced"
+    return f"{len(ACCOUNTS) - 1} accounts and the management account on {world.organization.endpoint}, IAM enforced"
 
 
 def _vend_network(world: World) -> None:
@@ -93,21 +93,26 @@ def _vend_person(world: World, account: str, role: str, permission_set: str, *, 
 
 
 def _bootstrap_hub(world: World) -> None:
-    """Leave what `cdk bootstrap` leaves: bucket for file assets, version parameter, and the role for CloudFormation."""
+    """Leave what `cdk bootstrap` leaves in each region: bucket, version parameter, and CloudFormation's role."""
     administrator = Credentials.administrator(HUB)
-    world.client("s3", administrator).create_bucket(
-        Bucket=f"cdk-{cloud_assembly.BOOTSTRAP_QUALIFIER}-assets-{HUB}-{REGION}",
-        CreateBucketConfiguration={"LocationConstraint": REGION},
-    )
-    version = f"/cdk-bootstrap/{cloud_assembly.BOOTSTRAP_QUALIFIER}/version"
-    world.client("ssm", administrator).put_parameter(Name=version, Type="String", Value="30")
     iam = world.client("iam", administrator)
-    name = cloud_assembly.EXECUTION_ROLE_ARN.rsplit("/", 1)[1]
+    policies = [
+        iam.create_policy(
+            PolicyName=f"ml-platform-hub-execution-{number}", PolicyDocument=json.dumps(policy, separators=(",", ":"))
+        )["Policy"]["Arn"]
+        for number, policy in enumerate(execution_policy.documents(HUB, "aws"), start=1)
+    ]
     trust = {"Effect": "Allow", "Principal": {"Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
-    for number, policy in enumerate(execution_policy.documents(HUB, "aws"), start=1):
-        made = iam.create_policy(
-            PolicyName=f"ml-platform-hub-execution-{number}", PolicyDocument=json.dumps(policy, separators=(",", ":"))
+    qualifier = cloud_assembly.BOOTSTRAP_QUALIFIER
+    for region in world.regions:
+        world.client("s3", administrator, region=region).create_bucket(
+            Bucket=f"cdk-{qualifier}-assets-{HUB}-{region}",
+            CreateBucketConfiguration={"LocationConstraint": region},
         )
-        iam.attach_role_policy(RoleName=name, PolicyArn=made["Policy"]["Arn"])
+        version = f"/cdk-bootstrap/{qualifier}/version"
+        world.client("ssm", administrator, region=region).put_parameter(Name=version, Type="String", Value="30")
+        name = cloud_assembly.execution_role_arn(region).rsplit("/", 1)[1]
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        for arn in policies:
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)

@@ -10,8 +10,8 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.cloud_assembly import EXECUTION_ROLE_ARN, wait_for_stack
-from rehearsal.organization import HUB, ROOT, Credentials, Organization, RehearsalError, wait_for
+from rehearsal.cloud_assembly import execution_role_arn, wait_for_stack
+from rehearsal.organization import HUB, REGION, ROOT, Credentials, Organization, RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +39,7 @@ def deploy(organization: Organization, assembly: Path, *, doing: Callable[[str],
         StackName=STACK,
         TemplateBody=json.dumps(builds_of(template)),
         Capabilities=["CAPABILITY_NAMED_IAM"],
-        RoleARN=EXECUTION_ROLE_ARN,
+        RoleARN=execution_role_arn(),
     )
     wait_for_stack(STACK, cloudformation, doing=doing)
 
@@ -84,7 +84,7 @@ def _references(node: object) -> Iterator[str]:
             yield from _references(child)
 
 
-def run(organization: Organization, command: str) -> str:
+def run(organization: Organization, command: str, *, region: str = REGION) -> str:
     """Run a build as its own role and return what it printed.
 
     What the pipeline does before is left out: cloning the repository and installing its environment, which are here.
@@ -92,13 +92,14 @@ def run(organization: Organization, command: str) -> str:
     Args:
         organization: The running organisation, after `deploy`.
         command: Which build: ``upload`` or ``check-published``.
+        region: For which region of the hub. Default: home.
 
     Raises:
         RehearsalError: The build failed; the message ends with what it printed.
     """
     hub = Credentials.administrator(HUB)
     codebuild = organization.client("codebuild", hub)
-    project, line = project_of(codebuild, command)
+    project, line = project_of(codebuild, command, region=region)
     buildspec = {"version": "0.2", "phases": {"build": {"commands": [f"cd {shlex.quote(str(ROOT))}", line]}}}
     started = codebuild.start_build(
         projectName=project,
@@ -120,18 +121,20 @@ def run(organization: Organization, command: str) -> str:
     return printed
 
 
-def project_of(codebuild: AwsClient, command: str) -> tuple[str, str]:
-    """Return the name of the project that runs a command of the catalog, and the whole command."""
+def project_of(codebuild: AwsClient, command: str, *, region: str = REGION) -> tuple[str, str]:
+    """Return the name of the project that runs a command of the catalog for a region, and the whole command."""
     projects = codebuild.batch_get_projects(names=codebuild.list_projects()["projects"])["projects"]
     found = [
         (project["name"], line)
         for project in projects
         if project["source"].get("buildspec", "").startswith("{")
         for line in json.loads(project["source"]["buildspec"])["phases"]["build"]["commands"]
-        if line.startswith(f"{_COMMAND}{command} ")
+        if line.startswith(f"{_COMMAND}{command} ") and f"--region {region}" in line
     ]
     if len(found) != 1:
-        raise RehearsalError(f"the pipeline has {len(found)} builds that run `portfolio {command}`; expected one")
+        raise RehearsalError(
+            f"the pipeline has {len(found)} builds that run `portfolio {command}` for {region}; expected one"
+        )
     return found[0]
 
 

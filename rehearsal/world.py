@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rehearsal import report
-from rehearsal.organization import RehearsalError
+from rehearsal.organization import REGION, RehearsalError
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,6 +27,7 @@ class World:
         data: File or folder with the data set.
         label: Column to predict.
         training_product: Id of the product with which the model is trained.
+        regions: Regions of the hub, home first.
         doing: Tells the terminal what the current step waits for.
         ask: Asks the person at the terminal a question with yes or no; None when nobody is there to be asked.
         deployment: The deployment project in the hub.
@@ -39,6 +40,7 @@ class World:
     data: Path | None
     label: str | None
     training_product: str = "train-s3"
+    regions: tuple[str, ...] = (REGION,)
     doing: Callable[[str], None] = field(default=lambda _what: None)
     ask: Callable[[str, Sequence[str]], bool] | None = None
     synth: subprocess.Popen[str] | None = None
@@ -66,11 +68,11 @@ class World:
         """Cloud assembly of the hub."""
         return self.work / "cdk.out"
 
-    def client(self, service: str, credentials: Credentials | None) -> AwsClient:
+    def client(self, service: str, credentials: Credentials | None, *, region: str = REGION) -> AwsClient:
         """Return a boto3 client of this organisation."""
         if credentials is None:
             raise RehearsalError(f"nobody is signed in to call {service}: an earlier step did not run")
-        return self.organization.client(service, credentials)
+        return self.organization.client(service, credentials, region=region)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ministack.core.responses import get_region
 from ministack.services import cloudformation, iam
-from ministack.services.cloudformation import custom_resource, engine, helpers
+from ministack.services.cloudformation import custom_resource, engine, helpers, provisioners
 
 from rehearsal.cloud.callers import authorize, require_trust
 from rehearsal.cloud.clock import random_id
 from rehearsal.cloud.core import Records, ServiceError
-from rehearsal.cloud.resources import complete
+from rehearsal.cloud.resources import complete, physical_name
 from rehearsal.cloud.typed_parameters import in_the_name_of
 
 if TYPE_CHECKING:
@@ -183,12 +184,56 @@ def _keep_boundary(role: str, properties: Json) -> None:
     iam._roles[role]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
 
 
+def _install_generated_names() -> None:
+    """Let names that are generated differ between regions: roles of one stack in two regions are not the same role.
+
+    MiniStack makes them of stack and logical id alone. Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/
+    TemplateReference/aws-properties-name.html (the id is unique, so that stacks can be reused in several regions).
+    """
+    generate, seed = provisioners._physical_name, provisioners._NAME_SEED
+
+    def generated(stack: str, logical_id: str, **options: Any) -> str:  # noqa: ANN401 - as MiniStack has it
+        token = seed.set(f"{get_region()}/{seed.get()}")
+        try:
+            return str(generate(stack, logical_id, **options))
+        finally:
+            seed.reset(token)
+
+    provisioners._physical_name = generated
+
+
+def _install_names_of_log_groups() -> None:
+    """Name log groups without a name after stack and logical id, so that policies for the stack's names reach them.
+
+    MiniStack puts them below ``/aws/cloudformation/``. Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/
+    TemplateReference/aws-properties-name.html (an id that CloudFormation makes of both).
+    """
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Logs::LogGroup"]
+    create, update = handlers["create"], handlers["update"]
+
+    def named(properties: Json, name: str) -> Json:
+        return {**properties, "LogGroupName": properties.get("LogGroupName") or name}
+
+    def created(logical_id: str, properties: Json, stack: str) -> tuple[str, Json]:
+        name = physical_name(properties, "LogGroupName", logical_id, stack, limit=512)
+        made: tuple[str, Json] = create(logical_id, named(properties, name), stack)
+        return made
+
+    def updated(physical_id: str, old: Json, new: Json, *place: str) -> tuple[str, Json]:
+        made: tuple[str, Json] = update(physical_id, named(old, physical_id), named(new, physical_id), *place)
+        return made
+
+    handlers["create"], handlers["update"] = created, updated
+
+
 def install() -> None:
     """Change what differs."""
     _install_conditions()
     _install_service_roles()
     _install_failed_stacks()
     complete("AWS::IAM::Role", _keep_boundary)
+    _install_generated_names()
+    _install_names_of_log_groups()
     _install_staged_templates()
     # The name localhost may resolve to an address on which nothing listens.
     custom_resource._HOST = "127.0.0.1"

@@ -467,7 +467,7 @@ def list_constraints_for_portfolio(request: Json) -> Json:
 
 def _tag_option(option_id: str) -> TagOption:
     option = store.TAG_OPTIONS.get(option_id)
-    if option is None or option.account != get_account_id():
+    if option is None or (option.account, option.region) != (get_account_id(), get_region()):
         raise ServiceError("ResourceNotFoundException", f"TagOption {option_id} not found.")
     return option
 
@@ -475,15 +475,22 @@ def _tag_option(option_id: str) -> TagOption:
 @overlay(SERVICE, "CreateTagOption")
 def create_tag_option(request: Json) -> Json:
     """Create a TagOption."""
-    option = TagOption(id=f"tag-{random_id()}", account=get_account_id(), key=request["Key"], value=request["Value"])
-    if any((o.account, o.key, o.value) == (option.account, option.key, option.value) for o in _own_tag_options()):
+    option = TagOption(
+        id=f"tag-{random_id()}",
+        account=get_account_id(),
+        region=get_region(),
+        key=request["Key"],
+        value=request["Value"],
+    )
+    if any((o.key, o.value) == (option.key, option.value) for o in _own_tag_options()):
         raise ServiceError("DuplicateResourceException", f"TagOption {option.key}={option.value} exists already.")
     store.TAG_OPTIONS[option.id] = option
     return {"TagOptionDetail": _tag_option_detail(option)}
 
 
 def _own_tag_options() -> list[TagOption]:
-    return [option for option in store.TAG_OPTIONS.values() if option.account == get_account_id()]
+    mine = (get_account_id(), get_region())
+    return [option for option in store.TAG_OPTIONS.values() if (option.account, option.region) == mine]
 
 
 @overlay(SERVICE, "UpdateTagOption")

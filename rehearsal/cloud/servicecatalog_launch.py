@@ -265,15 +265,24 @@ def _outputs(provisioned: ProvisionedProduct, outputs: list[Json]) -> list[Json]
 
 
 def _failures(cloudformation: Client, provisioned: ProvisionedProduct, record: Record) -> str:
-    """Return the reasons of the resources that failed since the record began, first failure first."""
-    reasons = []
+    """Return why resources have failed since the record began, first failure first, or else why the stack has.
+
+    What is wrong with a stack that does not get past the validation before its deployment, only ``DescribeEvents``
+    tells: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html. Whether
+    Service Catalog asks it is unknown; here it does not.
+    """
+    reasons, of_stack = [], ""
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=provisioned.stack_id)
     for event in (event for page in pages for event in page["StackEvents"]):
         if event["Timestamp"].timestamp() < record.created_time - 1:
             break
-        if event["ResourceStatus"].endswith("_FAILED") and event["PhysicalResourceId"] != provisioned.stack_id:
+        if not event["ResourceStatus"].endswith("_FAILED"):
+            continue
+        if event["PhysicalResourceId"] == provisioned.stack_id:
+            of_stack = event.get("ResourceStatusReason", "")
+        else:
             reasons.append(f"{event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatusReason']}")
-    return " ".join(reversed(reasons))
+    return " ".join(reversed(reasons)) or of_stack
 
 
 # ---- launching ------------------------------------------------------------------------------------------------------

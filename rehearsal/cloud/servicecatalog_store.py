@@ -114,6 +114,7 @@ class TagOption:
 
     id: str
     account: str
+    region: str
     key: str
     value: str
     active: bool = True

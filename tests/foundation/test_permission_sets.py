@@ -105,6 +105,7 @@ def test_nobody_may(permission_set: str, action: str, resource: str) -> None:
         ("sagemaker:CreateProject", f"arn:aws:sagemaker:{PLACE}:project/churn-live"),
         ("servicecatalog:SearchProducts", "*"),
         ("servicecatalog:ProvisionProduct", PRODUCT),
+        ("cloudformation:DescribeEvents", f"arn:aws:cloudformation:{PLACE}:stack/SC-{HUB}-pp-1/1"),
         ("cloudformation:DescribeStackEvents", f"arn:aws:cloudformation:{PLACE}:stack/SC-{HUB}-pp-1/1"),
         ("codepipeline:GetPipelineState", PIPELINE),
         ("codepipeline:StartPipelineExecution", PIPELINE),

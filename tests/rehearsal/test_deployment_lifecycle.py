@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import deployment_steps, journey, production_steps
+from rehearsal import deployment_steps, journey, launching, organization_steps, production_steps
 from rehearsal.organization import DEV, HUB, PROD, REGION, TEST, Credentials, wait_for
 from rehearsal.organization import Organization as Emulated
 from rehearsal.world import World
@@ -18,6 +18,7 @@ from tests.e2e.organization.__main__ import walk_and_clean
 from tests.e2e.organization.settings import Organization, Settings
 from tests.e2e.organization.stages import STAGES
 from tests.e2e.organization.walk import Ledger, Walk
+from tests.rehearsal.test_lifecycle import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.rehearsal, pytest.mark.prove]
 TIMEOUT_S = 180.0
 ACCOUNTS = (TEST, PROD)
+AWAY = "eu-central-1"
+"""The hub's second region; everything else happens in its home region."""
+
 ADMINISTRATORS = {"hub": HUB, "dev": DEV, "test": TEST, "prod": PROD}
 
 
@@ -35,7 +39,7 @@ ADMINISTRATORS = {"hub": HUB, "dev": DEV, "test": TEST, "prod": PROD}
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Everything up to the decision of the governance officer, who says no."""
     work = tmp_path_factory.mktemp("deployments")
-    made = World(work, Emulated(work / "cloud"), None, None)
+    made = World(work, Emulated(work / "cloud"), None, None, regions=(REGION, AWAY))
     made.ask = lambda _question, _facts: False
     try:
         for run in journey.steps_before(production_steps.deploy_to_production):
@@ -92,6 +96,27 @@ def left(world: World, project: str) -> dict[str, list[str]]:
         }
         for kind, listed in every.items():
             found.setdefault(kind, []).extend(f"{account}/{name}" for name in sorted(listed) if project in name)
+    return found
+
+
+def belongings(world: World) -> dict[str, Any]:
+    """Return what the first project has: in the hub, in the accounts of its stages, and in its repository."""
+    project, hub = project_id(world.deployment), Credentials.administrator(HUB)
+    builds = [f"mlp-{project}-{purpose}" for purpose in ("render", *names.STAGES)]
+    bucket = f"mlp-{project}-{HUB}-{REGION}"
+    pipeline = world.client("codepipeline", hub).get_pipeline(name=deployment_steps.pipeline_of(world))
+    found: dict[str, Any] = {
+        "stages": left(world, project),
+        "builds": world.client("codebuild", hub).batch_get_projects(names=builds)["projects"],
+        "pipeline": pipeline["pipeline"],
+        "files": {
+            item["Key"]: item["ETag"]
+            for item in world.client("s3", hub).list_objects_v2(Bucket=bucket)["Contents"]
+            if item["Key"].startswith(("reports/", "packages/"))
+        },
+        "commit": git(world, deployment_steps.REPOSITORY, "rev-parse", "main"),
+    }
+    assert all(found.values())
     return found
 
 
@@ -154,6 +179,85 @@ def test_the_walk_through_a_real_organisation_walks_through_this_one(world: Worl
     assert "nothing that was noted" in text
 
 
+def finished(catalog: Any, record: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 (boto3 client)
+    """Wait until an operation on a provisioned product has ended, and return its record."""
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = catalog.describe_record(Id=record["RecordId"])["RecordDetail"]
+        return found if found["Status"] in {"SUCCEEDED", "FAILED"} else None
+
+    return wait_for(look, overdue=f"record {record['RecordId']} was not finished", timeout_s=TIMEOUT_S)
+
+
+def connect_away(world: World) -> None:
+    """Give the hub's second region what docs/setup.md asks for: the connection of its deployment projects."""
+    administrator = Credentials.administrator(HUB)
+    connections = world.client("codeconnections", administrator, region=AWAY)
+    arn = connections.create_connection(ConnectionName="away", ProviderType="GitHub")["ConnectionArn"]
+    world.organization.connect(arn, caller=administrator)
+    name = names.contract_parameter("connection-arn")
+    world.client("ssm", administrator, region=AWAY).put_parameter(Name=name, Type="String", Value=arn)
+
+
+@pytest.mark.parametrize("region", [REGION, AWAY])
+def test_a_product_launched_with_the_id_of_another_project_fails_and_takes_nothing_from_it(
+    world: World, region: str
+) -> None:
+    """Another ML engineer fills in the form by hand, names the id of the project in production, and ends it again."""
+    project, before = project_id(world.deployment), belongings(world)
+    administrator, repository = Credentials.administrator(HUB), f"ml-engineering/again-{region}"
+    other = world.organization.assume(HUB, organization_steps.ML_ENGINEER_ROLE, session="otto", caller=administrator)
+    world.organization.make_repository(repository)
+    if region == AWAY:
+        connect_away(world)
+    catalog = world.client("servicecatalog", other, region=region)
+    product = launching.find_product(catalog, "deploy-realtime")["ProductId"]
+    answers = deployment_steps.CHOICES | {
+        "SageMakerProjectName": "again",
+        "SageMakerProjectId": project,
+        "ModelPackageGroup": world.facts.promotion["package"]["ModelPackageGroupName"],
+        "Repository": repository,
+        "TestAccountId": PROD,
+    }
+    launched = catalog.provision_product(
+        ProductId=product,
+        ProvisioningArtifactId=launching.default_version(catalog, product)["Id"],
+        PathId=catalog.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"],
+        ProvisionedProductName="again",
+        ProvisioningParameters=[{"Key": key, "Value": value} for key, value in answers.items()],
+        ProvisionToken=f"again-{region}",
+    )["RecordDetail"]
+    ended = finished(catalog, launched)
+
+    assert ended["Status"] == "FAILED"
+    (told,) = (error["Description"] for error in ended["RecordErrors"])
+    if region == AWAY:
+        assert f"belongs to a deployment project that was launched in region {REGION} of the hub" in told
+        assert f"mlp-{project}-" in told
+        assert "Launch from Studio, which fills in the id of the new project" in told
+    else:  # CloudFormation does not even begin, and says why to who asks it (README of the product, Troubleshooting)
+        assert "Validation failed with 1 error(s). Call DescribeEvents" in told
+        stacks = world.client("cloudformation", other, region=region)
+        events = stacks.describe_events(StackName=f"SC-{HUB}-{launched['ProvisionedProductId']}")["OperationEvents"]
+        reasons = [event["ValidationStatusReason"] for event in events if "ValidationStatusReason" in event]
+        assert any(f"mlp-{project}-{HUB}-{REGION}" in r and "already exists" in r for r in reasons)
+
+    end = catalog.terminate_provisioned_product(
+        ProvisionedProductId=launched["ProvisionedProductId"], TerminateToken=f"end-again-{region}"
+    )["RecordDetail"]
+    assert finished(catalog, end)["Status"] == "SUCCEEDED"
+    assert belongings(world) == before
+    assert not git(world, repository, "for-each-ref")
+    assert not world.client("codebuild", administrator, region=AWAY).batch_get_projects(
+        names=[build["name"] for build in before["builds"]]
+    )["projects"]
+    stage, account = ("test", TEST) if region == REGION else ("prod", PROD)
+    session = stage_credentials(world, project, f"{project}-{stage}", account=account)
+    (stack,) = world.client("cloudformation", session).describe_stacks(StackName=f"mlp-{project}-{stage}")["Stacks"]
+    assert stack["StackStatus"].endswith("_COMPLETE")
+    assert answered(world, PROD, production_steps._endpoint(world))
+
+
 @pytest.fixture(scope="module")
 def second(world: World) -> Launched:
     """Another deployment project on the same model package group, with test and production in one account."""
@@ -204,8 +308,9 @@ def test_the_deploy_role_of_one_project_touches_nothing_of_another(world: World,
     assert stacks.describe_stack_events(StackName=f"mlp-{ours}-test")["StackEvents"]
 
 
-def stage_credentials(world: World, project: str, tag: str) -> Credentials:
-    """Return credentials of the deploy role in the test account, as the build of a project's test stage gets them."""
+def stage_credentials(world: World, project: str, tag: str, *, account: str = TEST) -> Credentials:
+    """Return credentials of the deploy role in an account, as the build of a project's stage there gets them."""
+    build_project = f"mlp-{project}-{'prod' if account == PROD else 'test'}"
     # The role of the build trusts CodeBuild and nobody else, so a build hands its credentials out.
     builds = world.client("codebuild", Credentials.administrator(HUB))
     buildspec = {
@@ -220,7 +325,7 @@ def stage_credentials(world: World, project: str, tag: str) -> Credentials:
         },
     }
     started = builds.start_build(
-        projectName=f"mlp-{project}-test",
+        projectName=build_project,
         sourceTypeOverride="NO_SOURCE",
         artifactsOverride={"type": "NO_ARTIFACTS"},
         buildspecOverride=json.dumps(buildspec),
@@ -233,16 +338,16 @@ def stage_credentials(world: World, project: str, tag: str) -> Credentials:
     build = wait_for(done, overdue="the build was not over", timeout_s=30)
     found = {variable["name"]: variable["value"] for variable in build["exportedEnvironmentVariables"]}
     own = Credentials(found["KEY"], found["SECRET"], found["TOKEN"], HUB)
-    (made,) = builds.batch_get_projects(names=[f"mlp-{project}-test"])["projects"]
+    (made,) = builds.batch_get_projects(names=[build_project])["projects"]
     iam = world.client("iam", Credentials.administrator(HUB))
     tags = iam.list_role_tags(RoleName=made["serviceRole"].rsplit("/", 1)[-1])["Tags"]
     group = [{"Key": t["Key"], "Value": t["Value"]} for t in tags if t["Key"] == names.GROUP_TAG]  # none in 1.0.0
     answer = world.client("sts", own).assume_role(
-        RoleArn=f"arn:aws:iam::{TEST}:role/{names.DEPLOY_ROLE}",
+        RoleArn=f"arn:aws:iam::{account}:role/{names.DEPLOY_ROLE}",
         RoleSessionName="attempt",
         Tags=[{"Key": names.DEPLOYMENT_TAG, "Value": tag}, *group],
     )["Credentials"]
-    return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], TEST)
+    return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], account)
 
 
 def test_deleting_a_project_takes_its_deployments_down_and_nothing_else(world: World, second: Launched) -> None:

@@ -66,13 +66,15 @@ class Cloud:
     work_dir: Path
     git_root: Path
 
-    def client(self, service: str, account: str, credentials: dict[str, str] | None = None) -> AwsClient:
+    def client(
+        self, service: str, account: str, credentials: dict[str, str] | None = None, *, region: str = REGION
+    ) -> AwsClient:
         """Return a client as root of an account, or with credentials of STS."""
         keys = credentials or {"AccessKeyId": account, "SecretAccessKey": "test"}
         return SESSION.client(
             service,
             endpoint_url=self.endpoint,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=keys["AccessKeyId"],
             aws_secret_access_key=keys["SecretAccessKey"],
             aws_session_token=keys.get("SessionToken"),

@@ -434,6 +434,34 @@ def test_only_a_delegated_administrator_may_call_as_one(cloud: Cloud) -> None:
     assert any("not a delegated administrator" in reason for reason in cloud.failures(DEV, "not-delegated"))
 
 
+def test_one_template_makes_a_stack_in_each_region_and_none_takes_what_the_other_has(cloud: Cloud) -> None:
+    """Generated names are unique, also of IAM, which has no regions; the library of TagOptions is one per region.
+
+    Sources: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html and
+    https://docs.aws.amazon.com/general/latest/gr/servicecatalog.html (a regional service).
+    """
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    resources: dict[str, Any] = {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": [trust]}}},
+        "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {}},
+        "Option": {"Type": "AWS::ServiceCatalog::TagOption", "Properties": {"Key": "twice", "Value": "1"}},
+    }
+    made: list[dict[str, str]] = []
+    for region in (REGION, "eu-central-1"):
+        stacks, logs = (cloud.client(service, HUB, region=region) for service in ("cloudformation", "logs"))
+        for operation in ("create", "update"):
+            resources["Log"]["Properties"]["RetentionInDays"] = 1 if operation == "create" else 7
+            change = stacks.create_stack if operation == "create" else stacks.update_stack
+            change(StackName="twice", TemplateBody=json.dumps(template(resources)), Capabilities=["CAPABILITY_IAM"])
+            stacks.get_waiter(f"stack_{operation}_complete").wait(StackName="twice", WaiterConfig={"Delay": 0.1})
+        found = stacks.describe_stack_resources(StackName="twice")["StackResources"]
+        made.append({resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found})
+        (group,) = logs.describe_log_groups(logGroupNamePrefix="twice-Log-")["logGroups"]
+        assert (group["logGroupName"], group["retentionInDays"]) == (made[-1]["Log"], 7)
+    home, away = made
+    assert not set(home.values()) & set(away.values())
+
+
 def test_event_bus_policies_are_set_and_removed(cloud: Cloud) -> None:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "events:PutEvents", "Resource": "*"}
     policy = {"Type": "AWS::Events::EventBusPolicy", "Properties": {"StatementId": "Workloads", "Statement": statement}}
