@@ -81,7 +81,16 @@ def histogram(values: Sequence[float], *, x: str, y: str = "count", buckets: int
     counts = [0] * buckets
     for value in finite:
         counts[min(int((value - low) / width), buckets - 1)] += 1
-    return bars({f"{low + number * width:.3g}": float(count) for number, count in enumerate(counts)}, x=x, y=y)
+    scale = _Scale((low, low + buckets * width), (0.0, max(counts) * 1.08))
+    parts = [scale.frame(x, y)]
+    for number, count in enumerate(counts):
+        begin = low + number * width
+        left, right, top = scale.x(begin + 0.12 * width), scale.x(begin + 0.88 * width), scale.y(count)
+        parts.append(
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{scale.y(0.0) - top:.1f}" '
+            f'fill="{COLOURS[0]}"><title>{begin:.4g} to {begin + width:.4g}: {count}</title></rect>'
+        )
+    return _svg(parts)
 
 
 class _Scale:

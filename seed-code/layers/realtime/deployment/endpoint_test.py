@@ -396,9 +396,9 @@ def _charts(findings: Findings, limits: Mapping[str, Any]) -> list[dict[str, str
     if findings.pairs:
         charts.append(
             {
-                "title": "Every record: on the line, the endpoint answers as the training did",
+                "title": "Every record: on the line, the endpoint answers as in training",
                 "svg": plots.points(
-                    {"records": findings.pairs}, x="answer of training", y="answer of the endpoint", diagonal=True
+                    {"records": findings.pairs}, x="answer in training", y="answer of the endpoint", diagonal=True
                 ),
             }
         )
@@ -417,14 +417,14 @@ def _charts(findings: Findings, limits: Mapping[str, Any]) -> list[dict[str, str
         )
         charts.append(
             {
-                "title": "Latency against what is allowed",
+                "title": "Latency and its limits",
                 "svg": plots.bars(
                     {
-                        f"p{percent} {name}": value
+                        f"p{percent}{name}": value
                         for percent in (50, 90, 99)
                         for name, value in (
-                            ("is", percentile(findings.latencies_ms, percent)),
-                            ("limit", float(limits[f"p{percent}_ms"])),
+                            ("", percentile(findings.latencies_ms, percent)),
+                            (" limit", float(limits[f"p{percent}_ms"])),
                         )
                     },
                     x="percentile",

@@ -6,7 +6,7 @@ from tabular.gate import decide
 def test_a_good_model_passes() -> None:
     gate = decide("auc", 0.85, baseline=0.5, chance=0.0, threshold=0.8, champion_value=0.84)
     assert gate.passed == 1
-    assert gate.reason == "auc is 0.8500: good enough in every respect"
+    assert gate.reason == "auc is 0.8500: all requirements are met"
 
 
 @pytest.mark.parametrize(

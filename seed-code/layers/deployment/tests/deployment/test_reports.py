@@ -83,6 +83,12 @@ def test_a_histogram_counts_every_finite_value() -> None:
     assert [title.rsplit(": ", 1)[1] for title in titles] == ["1", "2"]
 
 
+def test_the_axis_of_a_histogram_has_round_numbers() -> None:
+    root = ET.fromstring(plots.histogram([0.00987, 0.31, 0.977], x="score", y=""))
+    texts = [str(text.text) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"0.2", "0.4", "0.6", "0.8"} <= set(texts)
+
+
 def test_variables_survive_the_shell(context: Context, tmp_path: Any) -> None:
     import subprocess
 

@@ -16,6 +16,7 @@ MOST_BARS = 20
 MOST_NUMBERED_CLASSES = 20
 MOST_POINTS = 5_000
 LONGEST_NAME = 32
+SHORT_NAME = 6
 CALIBRATION_BINS = 10
 
 
@@ -37,7 +38,7 @@ def draw_binary(folder: Path, truth: Numbers, scores: Numbers) -> None:
     axes = _axes("Calibration", "predicted probability", "observed share")
     limit = max(*predicted, *observed)
     axes.plot([0, limit], [0, limit], color=GREY, linestyle="--", label="perfect")
-    axes.plot(predicted, observed, color=BLUE, marker="o", label="tenths of the records")
+    axes.plot(predicted, observed, color=BLUE, marker="o", label="deciles of the records")
     _save(axes, folder / "calibration.png")
 
 
@@ -48,11 +49,14 @@ def draw_confusion(folder: Path, counts: Sequence[Sequence[int]], classes: Seque
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     names = [_plain(name) for name in classes]
-    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+    long = any(len(name) > SHORT_NAME for name in names)
+    axes.set_xticks(range(len(classes)), names, rotation=45 if long else 0, ha="right" if long else "center")
     axes.set_yticks(range(len(classes)), names)
     for (row, column), count in np.ndenumerate(matrix) if len(classes) <= MOST_NUMBERED_CLASSES else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
+        axes.text(
+            column, row, str(count), ha="center", va="center", color=colour, fontsize=14 if len(classes) <= 4 else 9
+        )
     _save(axes, folder / "confusion_matrix.png", legend=False)
 
 
@@ -89,7 +93,7 @@ def _plain(text: str) -> str:
 
 
 def _calibration(truth: Numbers, scores: Numbers) -> tuple[list[float], list[float]]:
-    """Return mean score and share of positives in tenths of the records, from the lowest scores to the highest."""
+    """Return mean score and share of positives in deciles of the records, from the lowest scores to the highest."""
     parts = [part for part in np.array_split(np.argsort(scores, kind="stable"), CALIBRATION_BINS) if len(part)]
     return [float(scores[part].mean()) for part in parts], [float(truth[part].mean()) for part in parts]
 

@@ -97,5 +97,5 @@ def decide(
         better_than_prior=int(better_than_prior),
         not_worse_than_champion=int(not_worse),
         meets_threshold=int(meets_threshold),
-        reason=f"{metric} is {value:.4f}: " + ("; ".join(misses) or "good enough in every respect"),
+        reason=f"{metric} is {value:.4f}: " + ("; ".join(misses) or "all requirements are met"),
     )

@@ -238,13 +238,12 @@ def histogram(buckets: Sequence[Mapping[str, float]], numbers: Numbers) -> list[
     edges = [bucket["lower_bound"] for bucket in buckets[1:]]
     counts = np.bincount(np.searchsorted(edges, numbers, side="right"), minlength=len(buckets))
     total = sum(bucket["count"] for bucket in buckets) or 1.0
+    labels = [f"{bucket['lower_bound']:.4g} to {bucket['upper_bound']:.4g}" for bucket in buckets]
+    if len(labels) > 1:
+        labels[0], labels[-1] = f"below {edges[0]:.4g}", f"{edges[-1]:.4g} or more"
     return [
-        {
-            "label": f"{bucket['lower_bound']:.4g} to {bucket['upper_bound']:.4g}",
-            "baseline": bucket["count"] / total,
-            "current": float(count / len(numbers)),
-        }
-        for bucket, count in zip(buckets, counts)
+        {"label": label, "baseline": bucket["count"] / total, "current": float(count / len(numbers))}
+        for label, bucket, count in zip(labels, buckets, counts)
     ]
 
 

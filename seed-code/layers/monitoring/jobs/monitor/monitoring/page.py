@@ -24,10 +24,9 @@ def render(report: Mapping[str, Any]) -> str:
     window, records = report["window"], report["records"]
     parts = [
         f"<h1>Monitors of {_text(report['endpoint'])}</h1>",
-        f'<p class="muted">{_text(window["start"])} to {_text(window["end"])} · {_text(report["package"])}</p>',
+        f'<p class="muted">{_time(window["start"])} to {_time(window["end"])} · {_text(report["package"])}</p>',
         f"<p>{records['captured']} records captured, {records['sampled']} of them examined, "
-        f"{records['unreadable']} requests unreadable. {report['labels']['arrived']} labels arrived, "
-        f"{report['labels']['joined']} belong to a captured record.</p>",
+        f"{records['unreadable']} requests unreadable. {_labels(**report['labels'])}</p>",
     ]
     for monitor in report["monitors"]:
         parts += _monitor(monitor)
@@ -54,7 +53,7 @@ def _monitor(result: Mapping[str, Any]) -> list[str]:
             f"<td>{_text(found['description'])}</td></tr>"
             for found in result["violations"]
         )
-        head = '<tr><th>metric</th><th>of</th><th class="n">value</th><th class="n">limit</th><th></th></tr>'
+        head = '<tr><th>metric</th><th>column</th><th class="n">value</th><th class="n">limit</th><th></th></tr>'
         parts.append(f"<table>{head}{rows}</table>")
     details = result["details"]
     if "features" in details:
@@ -99,7 +98,8 @@ def bar_chart(rows: Sequence[tuple[str, float, float]], names: tuple[str, str]) 
             f'<rect x="{LEFT}" y="{top}" width="{abs(value) * scale:.1f}" height="{BAR}" fill="#4c78a8"/>'
             f'<rect x="{LEFT + abs(mark) * scale - 1.5:.1f}" y="{top - 2}" width="3" height="{BAR + 4}" '
             f'fill="#e4572e"/>'
-            f'<text x="{LEFT + max(abs(value), abs(mark)) * scale + 8:.1f}" y="{top + 14}">{value:.3g}</text>'
+            f'<text x="{LEFT + max(abs(value), abs(mark)) * scale + 8:.1f}" y="{top + 14}" '
+            f'fill="#4c78a8">{value:.3g}</text>'
         )
     legend = (
         f'<rect x="{LEFT}" y="4" width="10" height="10" fill="#4c78a8"/><text x="{LEFT + 14}" y="13">{names[0]}</text>'
@@ -111,6 +111,15 @@ def bar_chart(rows: Sequence[tuple[str, float, float]], names: tuple[str, str]) 
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
         f'font-family="system-ui,sans-serif" font-size="12">{legend}{"".join(marks)}</svg>'
     )
+
+
+def _time(text: str) -> str:
+    """Return a time as people read it, to the minute."""
+    return _text(text[:16].replace("T", " ") + (" UTC" if text.endswith(("Z", "+00:00")) else text[19:]))
+
+
+def _labels(*, arrived: int, joined: int) -> str:
+    return f"{arrived} labels arrived, {joined} of them for a captured record." if arrived else "No labels arrived."
 
 
 def _text(value: object) -> str:
