@@ -105,12 +105,12 @@ def list_(root: Path, *, as_json: bool) -> None:
         products += [{"id": id_, "portfolios": titles(id_), "versions": []} for id_ in catalog.unreleased]
         return _print_json({"products": products})
     rows = [
-        (product.id, str(release.version), _state(release), release.date[:10], ", ".join(titles(product.id)) or "none")
+        (product.id, str(release.version), release.date[:10], ", ".join(titles(product.id)) or "none", _state(release))
         for product in catalog.products.values()
         for release in reversed(product.versions)
     ]
-    rows += [(id_, "", "no release yet", "", ", ".join(titles(id_)) or "none") for id_ in catalog.unreleased]
-    _print_table(("PRODUCT", "VERSION", "STATE", "RELEASED", "PORTFOLIO"), rows)
+    rows += [(id_, "", "", ", ".join(titles(id_)) or "none", "no release yet") for id_ in catalog.unreleased]
+    _print_table(("PRODUCT", "VERSION", "RELEASED", "PORTFOLIO", "STATE"), rows)
     return None
 
 
@@ -269,7 +269,7 @@ def retire(root: Path, product: str, version: str, reason: str, *, hide: bool) -
     """Deprecate VERSION of PRODUCT: no new launches, but what was launched before can still be updated to it.
 
     With --hide nobody sees it any more. Writes products/PRODUCT/releases/status.json; the release itself stays as it
-    is, and what was launched from it goes on working. To take it back, revert the change of that file.
+    is, and what was launched from it keeps working. To take it back, revert the change of that file.
     """
     from pipeline.freezing import retire as retire_
 
@@ -290,8 +290,8 @@ def upload(root: Path, bucket: str, region: str | None, *, as_json: bool) -> Non
     """Upload what accounts need to the artifact bucket: released templates, seed code, functions of the baseline.
 
     What is there already is left alone; nothing is overwritten or deleted. It is an error if the bucket holds something
-    else under the name of a released file, or a release that this repository has no more. Run by the pipeline, once per
-    region.
+    else under the name of a released file, or a release that this repository no longer has. Run by the pipeline, once
+    per region.
     """
     import boto3
     from botocore.config import Config
@@ -453,7 +453,8 @@ def _asking_aws() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as err:
         raise click.ClickException(
-            f"AWS cannot be asked: {err}\nCheck the credentials, the region and --region."
+            f"The request to AWS failed: {err}\nCheck the credentials and the region (AWS_PROFILE, AWS_DEFAULT_REGION, "
+            f"or --region if the command has it)."
         ) from err
 
 

@@ -163,7 +163,7 @@ def plan_release(catalog: Catalog, product_id: str, version_text: str, descripti
 def retire(catalog: Catalog, product_id: str, version: str, *, hide: bool, reason: str) -> Path:
     """Deprecate or hide a released version, and return the file that says so.
 
-    The release folder stays as it is; whatever was launched from the version goes on working.
+    The release folder stays as it is; whatever was launched from the version keeps working.
 
     Args:
         catalog: The catalog of the repository.

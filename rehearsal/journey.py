@@ -37,7 +37,7 @@ STEPS: Final = (
         "Start the organisation",
         "all",
         organization_steps.start_organization,
-        "The accounts, their network and the lead's Identity Center role are made by the rehearsal, not by AWS.",
+        "The rehearsal makes the accounts, their network and people's Identity Center roles.",
     ),
     Step(
         "Synthesise the hub",
@@ -79,7 +79,7 @@ STEPS: Final = (
         "Build: upsert and start",
         "dev",
         training_steps.start_training,
-        "Actions of CodePipeline are performed one after the other.",
+        "CodePipeline runs its actions one after the other.",
     ),
     Step(
         "Train, evaluate, gate, register",
@@ -94,7 +94,7 @@ STEPS: Final = (
         "Promote to the hub's registry",
         "hub",
         promotion_steps.promote_to_hub,
-        "EventBridge does not try again; model cards and the registry are records.",
+        "EventBridge does not retry; model cards and the registry are records.",
     ),
     Step(
         "Create the deployment project",
@@ -109,28 +109,36 @@ STEPS: Final = (
         deployment_steps.deploy_to_test,
         "The endpoint is a process on this machine that serves the model archive.",
     ),
-    Step("Approve production as ML engineer: no", "hub", deployment_steps.try_to_approve),
+    Step("Approve prod as ML engineer: refused", "hub", deployment_steps.try_to_approve),
     Step(
-        "Approve production as officer",
+        "Approve prod as governance officer",
         "hub",
         deployment_steps.approve_as_governance_officer,
-        "Mails are not sent; the question is what the topic of the project got.",
+        "No mail is sent: the request shown is what the project's topic received.",
     ),
     Step(
         "Deploy to production",
         "prod",
         production_steps.deploy_to_production,
-        "Instances are processes here, time of traffic shifts is shortened, and alarms do not ring by themselves.",
-    ),
-    Step("Ask the production endpoint", "prod", production_steps.predict, "Data capture writes at once."),
-    Step(
-        "Send drifted records", "prod", production_steps.send_drifted_records, "Numbers shifted, categories unheard of."
+        "Instances are processes here, traffic shifts at once, and alarms do not go off by themselves.",
     ),
     Step(
-        "Watch: drift is told to the hub",
+        "Ask the production endpoint",
+        "prod",
+        production_steps.predict,
+        "Captured data is written within a second, not after minutes.",
+    ),
+    Step(
+        "Send drifted records",
+        "prod",
+        production_steps.send_drifted_records,
+        "The records are made: numbers shifted, unknown categories.",
+    ),
+    Step(
+        "Detect drift and report it to the hub",
         "hub",
         production_steps.detect_drift,
-        "The monitor is started by hand, as its schedule would; its job is a process here.",
+        "The rehearsal starts the monitor in place of its schedule; its job is a process here.",
     ),
 )
 
@@ -139,7 +147,7 @@ FAULTS: Final = Step(
     "Compare the registry after the faults",
     "hub",
     fault_steps.compare_registry,
-    "What a message would have waited is left out; the clock of the functions is put forward by it.",
+    "Messages do not wait; the functions' clock is moved forward instead.",
 )
 
 

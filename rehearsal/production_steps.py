@@ -107,7 +107,7 @@ def predict(world: World) -> str:
     world.facts.predictions = [
         {"record": record, "answer": answer} for record, answer in zip(records, answers, strict=True)
     ]
-    return f"{len(records)} records: {', '.join(_short(answer) for answer in answers)}"
+    return f"{len(records)} records answered: {'; '.join(_short(answer) for answer in answers)}"
 
 
 def _held_out(world: World) -> list[dict[str, Any]]:
@@ -135,8 +135,9 @@ def _invoke(world: World, records: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 def _short(answer: Any) -> str:  # noqa: ANN401 - an answer is a number, or has a label and scores
     if isinstance(answer, dict):
-        label, score = answer.get("label"), answer.get("score", answer.get("value"))
-        return " ".join(str(part) for part in (label, _short(score) if score is not None else None) if part is not None)
+        score = answer.get("score", answer.get("value"))
+        named = {"label": answer.get("label"), "score": None if score is None else _short(score)}
+        return ", ".join(f"{name} {value}" for name, value in named.items() if value is not None)
     return f"{answer:.3f}" if isinstance(answer, float) else json.dumps(answer)
 
 

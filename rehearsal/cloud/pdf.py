@@ -9,11 +9,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LINES_PER_PAGE: Final = 60
-_CHARACTERS_PER_LINE: Final = 95
 _SIZE: Final = 10
 _LEADING: Final = 12
 _PAGE: Final = (595, 842)
 """A4, in points."""
+
+_MARGIN: Final = 40
+_CHARACTERS_PER_LINE: Final = int((_PAGE[0] - 2 * _MARGIN) / (0.6 * _SIZE))
+"""Every character of Courier is 0.6 as wide as the font is high."""
 
 
 def document(title: str, lines: Iterable[str]) -> bytes:
@@ -23,9 +26,7 @@ def document(title: str, lines: Iterable[str]) -> bytes:
         title: Its title.
         lines: Its text; long lines are wrapped, and characters that Latin-1 lacks become question marks.
     """
-    wrapped = [
-        part for line in lines for part in textwrap.wrap(line, _CHARACTERS_PER_LINE, subsequent_indent="    ") or [""]
-    ]
+    wrapped = [part for line in lines for part in _wrapped(line)]
     pages = [wrapped[at : at + _LINES_PER_PAGE] for at in range(0, len(wrapped), _LINES_PER_PAGE)] or [[]]
     # Objects: 1 catalogue, 2 list of pages, 3 font, 4 information, then for each page its description and its content.
     kids = " ".join(f"{5 + 2 * number} 0 R" for number in range(len(pages)))
@@ -40,10 +41,16 @@ def document(title: str, lines: Iterable[str]) -> bytes:
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {_PAGE[0]} {_PAGE[1]}] /Contents {6 + 2 * number} 0 R "
             "/Resources << /Font << /F1 3 0 R >> >> >>".encode()
         )
-        content = f"BT /F1 {_SIZE} Tf {_LEADING} TL 40 {_PAGE[1] - 50} Td\n".encode()
+        content = f"BT /F1 {_SIZE} Tf {_LEADING} TL {_MARGIN} {_PAGE[1] - 50} Td\n".encode()
         content += b"".join(_text(line) + b" Tj T*\n" for line in page) + b"ET"
         objects.append(f"<< /Length {len(content)} >>\nstream\n".encode() + content + b"\nendstream")
     return _file(objects)
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return a line in parts that fit the page, further parts indented below the first."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, _CHARACTERS_PER_LINE, subsequent_indent=indent) or [""]
 
 
 def _text(text: str) -> bytes:

@@ -151,10 +151,10 @@ def test_the_list_shows_versions_newest_first_with_state_and_portfolio(story: St
     assert "tiny 1.0.0 will be deprecated: no new launches" in retired.stdout
     lines = story.repository.portfolio("list").stdout.splitlines()
     assert [line.split() for line in lines] == [
-        ["PRODUCT", "VERSION", "STATE", "RELEASED", "PORTFOLIO"],
-        ["tiny", "2.0.0", "supported", "2026-03-01", "Projects"],
-        ["tiny", "1.0.0", "deprecated:", "Use", "2.0.0.", "2026-03-01", "Projects"],
-        ["later", "no", "release", "yet", "none"],
+        ["PRODUCT", "VERSION", "RELEASED", "PORTFOLIO", "STATE"],
+        ["tiny", "2.0.0", "2026-03-01", "Projects", "supported"],
+        ["tiny", "1.0.0", "2026-03-01", "Projects", "deprecated:", "Use", "2.0.0."],
+        ["later", "none", "no", "release", "yet"],
     ]
     listed = json.loads(story.repository.portfolio("list", "--json").stdout)["products"]
     assert [(product["id"], product["portfolios"], len(product["versions"])) for product in listed] == [

@@ -218,4 +218,4 @@ def test_without_credentials_the_command_says_so(tmp_path: Path, monkeypatch: py
     arguments = ["--root", str(tmp_path), "upload", "--bucket", BUCKET, "--region", "eu-west-1"]
     result = CliRunner().invoke(portfolio, arguments)
     assert result.exit_code == 1
-    assert "AWS cannot be asked: Unable to locate credentials" in result.stderr
+    assert "The request to AWS failed: Unable to locate credentials" in result.stderr
