@@ -20,6 +20,7 @@ from pipeline.permissions import text, wider
 from pipeline.synthesis import template_bytes
 from products.releases import ARCHIVE, TEMPLATE
 from products.semver import Step
+from products.shared.form.patterns import NARROWINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -196,12 +197,7 @@ def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tup
         was = repr(old["Default"]) if "Default" in old else "none"
         yield f"default {was} becomes {new['Default']!r}: new launches differ", Step.MINOR
     yield from _allowed_values(old.get("AllowedValues"), new.get("AllowedValues"))
-    pattern, old_pattern = new.get("AllowedPattern"), old.get("AllowedPattern")
-    if pattern is None and old_pattern is not None:
-        yield f"pattern {old_pattern} was removed: more values are accepted", Step.MINOR
-    elif pattern != old_pattern:
-        # Whether one regular expression accepts all that another does cannot be told in general.
-        yield f"pattern {old_pattern or '(none)'} becomes {pattern}: values in use may be refused", Step.MAJOR
+    yield from _pattern(old.get("AllowedPattern"), new.get("AllowedPattern"))
     for bound in (*_LOWER_BOUNDS, *_UPPER_BOUNDS):
         if old.get(bound) == new.get(bound):
             continue
@@ -215,6 +211,17 @@ def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tup
     for word in _WORDS:
         if old.get(word) != new.get(word):
             yield f"{word} reworded", Step.PATCH
+
+
+def _pattern(old: str | None, new: str | None) -> Iterator[tuple[str, Step]]:
+    admitted = [found.because for found in NARROWINGS if (found.released, found.now) == (old, new)]
+    if new is None and old is not None:
+        yield f"pattern {old} was removed: more values are accepted", Step.MINOR
+    elif admitted:
+        yield f"pattern accepts less than before: {admitted[0]}", Step.MINOR
+    elif new != old:
+        # Whether one regular expression accepts all that another does cannot be told in general.
+        yield f"pattern {old or '(none)'} becomes {new}: values in use may be refused", Step.MAJOR
 
 
 def _allowed_values(old: list[Any] | None, new: list[Any] | None) -> Iterator[tuple[str, Step]]:

@@ -10,7 +10,7 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 from products.shared import names, template
 from products.shared.deployment.answers import INSTANCE_PATTERN, Answers, questions_of, variable
 from products.shared.deployment.project import DeploymentProject
-from products.shared.form import questions, s3_uri
+from products.shared.form import patterns, questions, s3_uri
 from products.shared.form.parameters import Form, Question
 from products.shared.spec import ProductSpec
 
@@ -54,7 +54,7 @@ RUN_QUESTIONS: Final = (
         label="Schedule",
         description="For schedule only, times in UTC. E.g. rate(1 day), or cron(0 5 * * ? *) for every day at 5.",
         default="rate(1 day)",
-        pattern=questions.SCHEDULE_PATTERN,
+        pattern=patterns.SCHEDULE,
         problem="A rate in hours or days, e.g. rate(1 day), or a cron with six fields, e.g. cron(0 5 * * ? *)",
     ),
     Question(

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.diff import Change, compare_templates
 from products.semver import Step
+from products.shared.form.patterns import NARROWINGS
 
 BUCKET: dict[str, Any] = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "a"}, "DeletionPolicy": "Retain"}
 BUILD: dict[str, Any] = {"Type": "AWS::CodeBuild::Project", "Properties": {"Name": "a", "Description": "x"}}
@@ -52,6 +53,8 @@ def test_equal_templates_do_not_differ() -> None:
         ({"AllowedValues": ["a"]}, {}, Step.MINOR),
         ({"AllowedValues": ["a", "b"]}, {"AllowedValues": ["b", "a"]}, Step.PATCH),
         ({"AllowedPattern": "a*"}, {"AllowedPattern": "a+"}, Step.MAJOR),
+        ({"AllowedPattern": NARROWINGS[0].released}, {"AllowedPattern": NARROWINGS[0].now}, Step.MINOR),
+        ({"AllowedPattern": NARROWINGS[0].now}, {"AllowedPattern": NARROWINGS[0].released}, Step.MAJOR),
         ({}, {"AllowedPattern": "a+"}, Step.MAJOR),
         ({"AllowedPattern": "a+"}, {}, Step.MINOR),
         ({"MinLength": 1}, {"MinLength": 2}, Step.MAJOR),

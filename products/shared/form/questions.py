@@ -20,7 +20,6 @@ REPOSITORY_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_.][A-Za-z
 BRANCH_PATTERN: Final = (
     r"^(?!ml-platform/)(?!.*\.\.)(?!.*\.(lock)?(/|$))[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
 )
-SCHEDULE_PATTERN: Final = r"^rate\((1 (hour|day)|([2-9]|[1-9][0-9]+) (hours|days))\)$|^cron\([^ )]+( [^ )]+){5}\)$"
 SUFFIX_PATTERN: Final = r"^[A-Za-z0-9_.=-]{0,64}$"
 
 PROJECT: Final = (

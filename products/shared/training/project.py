@@ -12,7 +12,7 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.shared import custom_resources, names, seed_code, template
 from products.shared.delivery import Delivery
-from products.shared.form import questions
+from products.shared.form import patterns, questions
 from products.shared.form.parameters import Form, Question
 from products.shared.storage import ProjectStorage
 from products.shared.training.jobs import JobNetwork, PipelineRole
@@ -232,7 +232,7 @@ def _questions(source: type[DataSource]) -> tuple[Question, ...]:
             label="Schedule",
             description="For Schedule only, times in UTC. E.g. rate(7 days), or cron(0 5 ? * MON *) for Mondays at 5.",
             default="rate(7 days)",
-            pattern=questions.SCHEDULE_PATTERN,
+            pattern=patterns.SCHEDULE,
             problem="A rate in hours or days, e.g. rate(7 days), or a cron with six fields, e.g. cron(0 5 ? * MON *)",
         ),
         *(source.NEW_DATA.questions if source.NEW_DATA else ()),

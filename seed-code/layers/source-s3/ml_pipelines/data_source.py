@@ -21,9 +21,11 @@ VARIABLES = {"data_uri": "DATA_URI"}
 
 INPUT_PATH = "/opt/ml/processing/input/data"
 
-# Of the characters that S3 allows in a key, those that the metadata of a model package allows too.
-_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([\w./=:@+ -]*))?")
-_LONGEST_URI = 256  # of a value in the metadata of a model package
+# A key is up to 1,024 bytes of text; IAM gives a meaning to * ? and $, with which nobody could grant it.
+_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\x00-\x1f\x7f*?$]*))?")
+_LONGEST_KEY = 1024
+# What the metadata of a model package allows (CreateModelPackage, CustomerMetadataValue).
+_METADATA = re.compile(r"[\w .:/=+@-]{0,256}")
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ class DataSource:
             problems: Gets a sentence for every value that cannot be used.
         """
         uri = values["data_uri"]
-        if uri is not None and not (_URI.fullmatch(str(uri)) and len(str(uri)) <= _LONGEST_URI):
+        if uri is not None and not _usable(str(uri)):
             problems.append(
-                f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, of letters, digits and _ . / = : @ + -, "
-                f"at most {_LONGEST_URI} characters long; found {uri!r}."
+                f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, without * ? $, with a key of at most "
+                f"{_LONGEST_KEY} bytes; found {uri!r}."
             )
         return cls(uri)
 
@@ -97,8 +99,14 @@ class DataSource:
         return [data]
 
     def lineage(self, parameters: Mapping[str, ParameterString]) -> dict[str, Any]:
-        """Return what the registry keeps about the data, by keys that begin with ``data_``."""
-        return {"data_uri": parameters["DataUri"]}
+        """Return what the registry keeps about the data, by keys that begin with ``data_``.
+
+        A place with characters that the registry refuses, or too long for it, is kept in a form that it takes.
+        """
+        uri = self.uri or ""
+        if _METADATA.fullmatch(uri):
+            return {"data_uri": parameters["DataUri"]}
+        return {"data_uri": re.sub(r"[^\w .:/=+@-]", "_", uri)[:256]}
 
     def version(self, session: Any, given: Mapping[str, str]) -> str:
         """Return a fingerprint of the files: it changes when one is added, removed or written anew.
@@ -114,8 +122,13 @@ class DataSource:
         """
         uri = given.get("DataUri") or self.uri or ""
         place = _URI.fullmatch(uri)
-        if place is None:
+        if place is None or not _usable(uri):
             raise ConfigError(f"DataUri={uri} is no S3 prefix; give one like s3://my-bucket/churn/.")
+        if "DataUri" in given and not _METADATA.fullmatch(uri):
+            raise ConfigError(
+                f"DataUri={uri} cannot be given for one execution: the registry would refuse the model, because it "
+                f"takes up to 256 letters, digits and _ . / = : @ + - in it. Enter the place in data.yaml."
+            )
         found = hashlib.sha256()
         count = 0
         pages = session.client("s3").get_paginator("list_objects_v2")
@@ -139,6 +152,11 @@ class DataSource:
                 f"correct data_uri in data.yaml; then run the build again."
             )
         return found.hexdigest()[:16]
+
+
+def _usable(uri: str) -> bool:
+    found = _URI.fullmatch(uri)
+    return found is not None and len((found[2] or "").encode()) <= _LONGEST_KEY
 
 
 def copy_local(path: Path, folder: Path) -> None:

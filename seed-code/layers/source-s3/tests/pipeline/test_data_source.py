@@ -97,14 +97,33 @@ def test_the_file_decides_before_the_platform(tmp_path: Path, build: dict[str, s
     assert for_aws(ROOT / "config.yaml", build).source.uri == "s3://lake/churn/"
 
 
-def test_a_place_too_long_for_the_registry_is_refused_before_training(tmp_path: Path, build: dict[str, str]) -> None:
-    (tmp_path / "config.yaml").write_text("")
-    place = "s3://lake/" + "p" * 246
-    (tmp_path / "data.yaml").write_text(f"data_uri: {place}\n")
-    assert for_aws(tmp_path / "config.yaml", build).source.uri == place
-    (tmp_path / "data.yaml").write_text(f"data_uri: {place}p\n")
-    with pytest.raises(ConfigError, match=r"data.yaml cannot be used:\n- data_uri must be an S3 prefix.*at most 256"):
-        for_aws(tmp_path / "config.yaml", build)
+@pytest.mark.parametrize("key", ["a/b/", "it's (new), really!/", "größe/", "p" * 1024, ""])
+def test_every_place_that_s3_has_can_be_named(key: str) -> None:
+    problems: list[str] = []
+    DataSource.read({"data_uri": f"s3://lake/{key}"}, problems)
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "uri", ["lake/churn/", "s3://lake/a*/", "s3://lake/$a/", "s3://lake/\n", f"s3://lake/{'p' * 1025}"]
+)
+def test_what_is_no_place_is_refused(uri: str) -> None:
+    problems: list[str] = []
+    DataSource.read({"data_uri": uri}, problems)
+    assert problems == [
+        f"data_uri must be an S3 prefix, e.g. s3://my-bucket/churn/, without * ? $, with a key of at most 1024 bytes; "
+        f"found {uri!r}."
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("uri", ["s3://lake/it's (new)/", f"s3://lake/{'p' * 300}/"])
+def test_a_place_that_the_registry_would_refuse_is_kept_in_a_form_that_it_takes(uri: str) -> None:
+    source = DataSource(uri)
+    kept = source.lineage(source.parameters())["data_uri"]
+    assert kept == uri.replace("'", "_").replace("(", "_").replace(")", "_")[:256]
+    with pytest.raises(ConfigError, match=r"cannot be given for one execution: the registry would refuse the model"):
+        version(DataUri=uri)
 
 
 def test_without_a_place_nothing_is_published(build: dict[str, str]) -> None:
