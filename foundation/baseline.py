@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, Duration, Fn, RemovalPolicy, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_events as events
@@ -19,6 +18,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 
 from foundation.boundary import BOUNDARY_ARN
+from foundation.queues import dead_letter_queue, ring_when, waiting
 from products.shared import names
 from products.shared.findings import acknowledge
 from products.shared.functions import PlatformFunction, add_function, platform_logs
@@ -141,27 +141,15 @@ class Baseline:
         return key
 
     def _dead_letter_queue(self, alerts: sns.ITopic | None) -> sqs.Queue:
-        queue = sqs.Queue(
-            self.scope,
-            "DeadLetters",
-            queue_name=f"{names.PREFIX}-baseline-dead-letters",
-            encryption=sqs.QueueEncryption.KMS,
-            encryption_master_key=self.key,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(queue, {"AwsSolutions-SQS3": "This is the dead-letter queue of the baseline's functions."})
-        alarm = cloudwatch.Alarm(
+        name = f"{names.PREFIX}-baseline-dead-letters"
+        queue = dead_letter_queue(self.scope, "DeadLetters", key=self.key, of="the baseline's functions", name=name)
+        alarm = ring_when(
             self.scope,
             "DeadLettersAlarm",
-            alarm_name=f"{names.PREFIX}-baseline-dead-letters",
-            alarm_description="A request of CloudFormation could not be answered after several attempts: a stack may "
+            waiting(queue),
+            name=name,
+            description="A request of CloudFormation could not be answered after several attempts: a stack may "
             "be waiting. The message holds the event, the function's log the cause.",
-            metric=queue.metric_approximate_number_of_messages_visible(period=Duration.minutes(1), statistic="Maximum"),
-            threshold=1,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         if alerts is not None:
             alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Aws, Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import Aws
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_sqs as sqs
 
+from foundation.queues import dead_letter_queue, ring_when, waiting
 from products.shared import names
-from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from foundation.baseline import Baseline
@@ -33,7 +31,7 @@ def forward_to_hub(
 ) -> None:
     """Forward events of the account's default bus to the hub's bus.
 
-    What EventBridge cannot deliver for a day lies in the queue ``ml-platform-undelivered-<subject>`` for two weeks.
+    What EventBridge cannot deliver for a day is in the queue ``ml-platform-undelivered-<subject>`` for two weeks.
 
     Args:
         baseline: Baseline of the account.
@@ -46,16 +44,8 @@ def forward_to_hub(
     """
     scope = baseline.scope
     bus_arn = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{baseline.hub_account_id}:event-bus/{names.HUB_EVENT_BUS}"
-    undelivered = sqs.Queue(
-        scope,
-        f"Undelivered{subject}",
-        queue_name=f"{names.PREFIX}-undelivered-{subject.lower()}",
-        encryption=sqs.QueueEncryption.KMS,
-        encryption_master_key=baseline.key,
-        enforce_ssl=True,
-        retention_period=Duration.days(14),
-    )
-    acknowledge(undelivered, {"AwsSolutions-SQS3": "This is the dead-letter queue of the rule."})
+    name = f"{names.PREFIX}-undelivered-{subject.lower()}"
+    undelivered = dead_letter_queue(scope, f"Undelivered{subject}", key=baseline.key, of="the rule", name=name)
     role = iam.Role(
         scope,
         f"Forward{subject}Role",
@@ -84,19 +74,7 @@ def forward_to_hub(
             )
         ],
     )
-    cloudwatch.Alarm(
-        scope,
-        f"Undelivered{subject}Alarm",
-        alarm_name=f"{names.PREFIX}-undelivered-{subject.lower()}",
-        alarm_description=lost,
-        metric=undelivered.metric_approximate_number_of_messages_visible(
-            period=Duration.minutes(1), statistic="Maximum"
-        ),
-        threshold=1,
-        evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
+    ring_when(scope, f"Undelivered{subject}Alarm", waiting(undelivered), name=name, description=lost)
 
 
 def forward_alarms(baseline: Baseline) -> None:

@@ -12,6 +12,7 @@ from aws_cdk import aws_sqs as sqs
 
 from foundation.buckets import members
 from foundation.forwarding import ALARM_EVENT, ALARM_SOURCE
+from foundation.queues import dead_letter_queue, encrypted_queue
 from lambdas.model_promotion.names import (
     APPROVAL_EVENT,
     APPROVAL_SOURCE,
@@ -21,7 +22,6 @@ from lambdas.model_promotion.names import (
     MODEL_SOURCE,
 )
 from products.shared import names
-from products.shared.findings import acknowledge
 
 if TYPE_CHECKING:
     from aws_cdk import Stack
@@ -35,7 +35,6 @@ TIMEOUT_S: Final = 900
 """Longest run of the promotion, in seconds: the longest that Lambda allows."""
 
 _VISIBILITY: Final = Duration.seconds(6 * TIMEOUT_S)  # as Lambda's guide asks for
-_KEPT: Final = Duration.days(14)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,32 +109,14 @@ def add_queues(stack: Stack) -> Queues:
         enable_key_rotation=True,
         removal_policy=RemovalPolicy.DESTROY,  # it protects messages in transit only
     )
-    lost = sqs.Queue(
-        stack,
-        "Lost",
-        encryption=sqs.QueueEncryption.KMS,
-        encryption_master_key=key,
-        enforce_ssl=True,
-        retention_period=_KEPT,
-    )
-    undelivered = sqs.Queue(
-        stack,
-        "UndeliveredDrift",
-        encryption=sqs.QueueEncryption.KMS,
-        encryption_master_key=key,
-        enforce_ssl=True,
-        retention_period=_KEPT,
-    )
-    acknowledge(undelivered, {"AwsSolutions-SQS3": "This is the dead-letter queue of the rule about drift."})
-    decisions = sqs.Queue(
+    lost = encrypted_queue(stack, "Lost", key=key)
+    undelivered = dead_letter_queue(stack, "UndeliveredDrift", key=key, of="the rule about drift")
+    decisions = encrypted_queue(
         stack,
         "Decisions",
-        encryption=sqs.QueueEncryption.KMS,
-        encryption_master_key=key,
-        enforce_ssl=True,
-        visibility_timeout=_VISIBILITY,
-        retention_period=_KEPT,
-        dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=TRIES),
+        key=key,
+        visibility=_VISIBILITY,
+        dead_letters=sqs.DeadLetterQueue(queue=lost, max_receive_count=TRIES),
     )
     return Queues(decisions=decisions, lost=lost, undelivered=undelivered)
 

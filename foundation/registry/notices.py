@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 
 from foundation.forwarding import ALARM_EVENT, ALARM_SOURCE
+from foundation.queues import oldest, ring_when, waiting
 from foundation.registry.events import TRIES
 from products.shared import names
 
@@ -73,32 +73,24 @@ def notify_alarms(stack: Stack, bus: events.IEventBus, topic: sns.ITopic, *, dea
 def watch_queues(stack: Stack, queues: Queues, topic: sns.ITopic) -> None:
     """Ring when an event was given up, or waits for too long."""
     action = cloudwatch_actions.SnsAction(topic)
-    for id_, metric, threshold, what in (
+    for id_, metric, reaches, what in (
         (
             "LostAlarm",
-            queues.lost.metric_approximate_number_of_messages_visible,
+            waiting(queues.lost),
             1,
             f"A promotion was given up after {TRIES} tries; its message says which model, the log says why.",
         ),
         (
             "UndeliveredDriftAlarm",
-            queues.undelivered.metric_approximate_number_of_messages_visible,
+            waiting(queues.undelivered),
             1,
             "A report of drift or an alarm could not be mailed; the message holds the event and the reason.",
         ),
         (
             "LateAlarm",
-            queues.decisions.metric_approximate_age_of_oldest_message,
+            oldest(queues.decisions),
             _LATE.to_seconds(),
             f"A decision about a model waits for {_LATE.to_hours():g} hours: promotions fail or cannot keep up.",
         ),
     ):
-        metric(period=Duration.minutes(1), statistic="Maximum").create_alarm(
-            stack,
-            id_,
-            alarm_description=what,
-            threshold=threshold,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        ).add_alarm_action(action)
+        ring_when(stack, id_, metric, description=what, reaches=reaches).add_alarm_action(action)
