@@ -103,7 +103,8 @@ def find_python(target: Path, uv: str) -> None:
     if found.returncode:
         wanted = os.environ.get("UV_PYTHON", PYTHONS[0])
         print(f"no Python {wanted} on this machine: fetching it with uv", file=sys.stderr)
-        subprocess.run([uv, "python", "install", "--quiet", "--no-bin", wanted], check=False)
+        install = [uv, "python", "install", "--no-bin", wanted]
+        fetched = subprocess.run(install, capture_output=True, text=True, check=False)
         found = subprocess.run(find, capture_output=True, text=True, check=False)
         if found.returncode:
             raise SystemExit(
@@ -111,7 +112,7 @@ def find_python(target: Path, uv: str) -> None:
                 f"(python3 is {platform.python_version()}) and none could be fetched, so nothing was installed. "
                 f"Install one and run make again: sudo apt install python{wanted} (Debian, Ubuntu; or the one that "
                 f"your release has), brew install python@{wanted} (macOS). Where downloads go through a mirror, set "
-                f"UV_PYTHON_INSTALL_MIRROR to it. uv said: {found.stderr.strip()}"
+                f"UV_PYTHON_INSTALL_MIRROR to it. uv said:\n{(fetched.stderr or found.stderr).strip()}"
             )
     write(target, found.stdout.encode())
 

@@ -162,14 +162,20 @@ def test_where_no_python_fits_one_is_fetched(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"no Python {PYTHONS[0]} on this machine: fetching it" in done.stderr
     assert (tmp_path / "tools" / "python").read_text() == "/py\n"
-    find, install = "python find --system", f"python install --quiet --no-bin {PYTHONS[0]}"
+    find, install = "python find --system", f"python install --no-bin {PYTHONS[0]}"
     assert (tmp_path / "uv.log").read_text().splitlines() == [find, install, find]
 
 
 def test_without_any_python_the_message_says_which_fit_and_how_to_get_one(tmp_path: Path) -> None:
     done = find_python(tmp_path, UV, path=str(tmp_path), UV_PYTHON_DOWNLOADS="never")
     assert done.returncode == 1
-    for said in (*PYTHONS, "apt install python3.13", "brew install python@3.13", "UV_PYTHON_INSTALL_MIRROR"):
+    for said in (
+        *PYTHONS,
+        "apt install python3.13",
+        "brew install python@3.13",
+        "UV_PYTHON_INSTALL_MIRROR",
+        "not allowed",
+    ):
         assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "tools").exists()
