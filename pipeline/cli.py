@@ -8,36 +8,32 @@ import json
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.output import (
+    print_diff,
+    print_findings,
+    print_json,
+    print_table,
+    progress_bar,
+    quantity,
+    size_text,
+    working,
+)
 from products.releases import ReleaseError, load_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from foundation.settings import HubSettings
-    from pipeline.diff import Diff
-    from pipeline.preflight import Finding
     from portfolios.catalog import PortfolioSpec
     from products.releases import Release
 
 # What one command alone needs is imported in it: CDK, boto3 and cfn-lint take up to seconds to load, and `list` and
 # `verify` run in every pre-commit.
 # ruff: noqa: PLC0415
-
-_SIGNS: Final = {"added": "+", "removed": "-", "replaced": "!", "changed": "~", "wider": "+"}
-_COLOURS: Final = {"major": "red", "minor": "yellow", "patch": "green"}
-_HEADINGS: Final = {
-    "product": "Product",
-    "parameters": "Parameters",
-    "rules": "Rules about parameters",
-    "resources": "Resources",
-    "iam": "Permissions that got wider",
-    "outputs": "Outputs",
-    "seed code": "Files of the seed code",
-}
 
 
 def _examples(*lines: str) -> str:
@@ -103,14 +99,14 @@ def list_(root: Path, *, as_json: bool) -> None:
             for product in catalog.products.values()
         ]
         products += [{"id": id_, "portfolios": titles(id_), "versions": []} for id_ in catalog.unreleased]
-        return _print_json({"products": products})
+        return print_json({"products": products})
     rows = [
         (product.id, str(release.version), release.date[:10], ", ".join(titles(product.id)) or "none", _state(release))
         for product in catalog.products.values()
         for release in reversed(product.versions)
     ]
     rows += [(id_, "", "", ", ".join(titles(id_)) or "none", "no release yet") for id_ in catalog.unreleased]
-    _print_table(("PRODUCT", "VERSION", "RELEASED", "PORTFOLIO", "STATE"), rows)
+    print_table(("PRODUCT", "VERSION", "RELEASED", "PORTFOLIO", "STATE"), rows)
     return None
 
 
@@ -132,7 +128,7 @@ def new(root: Path, product: str, like: str, title: str) -> None:
     from pipeline.new_product import create, steps
 
     made = create(root, product, like=like, title=title)
-    click.echo(f"{product}: {_count(len(made.made), 'file')} written, {_count(len(made.changed), 'file')} changed")
+    click.echo(f"{product}: {quantity(len(made.made), 'file')} written, {quantity(len(made.changed), 'file')} changed")
     for path in (*made.made, *made.changed):
         click.echo(f"  {'~' if path in made.changed else '+'} {path.as_posix()}")
     click.echo("\nEdit next:")
@@ -159,13 +155,13 @@ def diff_(root: Path, product: str, *, as_json: bool) -> None:
     catalog = load_catalog(root)
     catalog.check_known(product)
     base = base_of(catalog.products.get(product))
-    with _working(f"synthesising {product}"):
+    with working(f"synthesising {product}"):
         candidate = candidate_of_working_tree(root, product)
     if base is None:
         if as_json:
-            return _print_json({"product": product, "base": None, "step": None, "next": None, "changes": []})
+            return print_json({"product": product, "base": None, "step": None, "next": None, "changes": []})
         sections = {name: len(candidate.template.get(name, {})) for name in ("Parameters", "Resources", "Outputs")}
-        counts = ", ".join(_count(count, name.lower().removesuffix("s")) for name, count in sections.items())
+        counts = ", ".join(quantity(count, name.lower().removesuffix("s")) for name, count in sections.items())
         click.echo(f"{product} has no release yet, so everything is new: {counts}.")
         click.echo(f'Any version may be its first, e.g. `portfolio release {product} 1.0.0 -m "First version"`.')
         return None
@@ -173,7 +169,7 @@ def diff_(root: Path, product: str, *, as_json: bool) -> None:
     if as_json:
         following = str(base.version.after(found.step)) if found.changes else None
         changes = [change.as_json() for change in found.changes]
-        return _print_json(
+        return print_json(
             {
                 "product": product,
                 "base": str(base.version),
@@ -182,7 +178,7 @@ def diff_(root: Path, product: str, *, as_json: bool) -> None:
                 "changes": changes,
             }
         )
-    _print_diff(product, base, found)
+    print_diff(product, base, found)
     if found.changes:
         smallest = base.version.after(found.step)
         click.echo(f'Next: commit the change, then `portfolio release {product} {smallest} -m "What is new"`.')
@@ -207,16 +203,16 @@ def release(root: Path, product: str, version: str, message: str, *, dry_run: bo
     """
     from pipeline.freezing import plan_release
 
-    with _working(f"synthesising {product}"):
+    with working(f"synthesising {product}"):
         plan = plan_release(load_catalog(root), product, version, message)
     if plan.base and plan.diff:
-        _print_diff(product, plan.base, plan.diff)
+        print_diff(product, plan.base, plan.diff)
         click.echo()
     if not dry_run:
         plan.write(root)
     click.echo(f"{'Would write' if dry_run else 'Wrote'} {product} {plan.version}:")
     for name, content in plan.files.items():
-        click.echo(f"  {plan.folder.relative_to(root) / name}  {_size(len(content))}")
+        click.echo(f"  {plan.folder.relative_to(root) / name}  {size_text(len(content))}")
     click.echo(f"  {plan.changelog_path.relative_to(root)}")
     if not dry_run:
         folder = plan.changelog_path.parent.relative_to(root)
@@ -238,20 +234,20 @@ def verify(root: Path, against: str | None, *, as_json: bool) -> None:
     """
     from pipeline.verification import problems_of_catalog, problems_since
 
-    with _working("verifying releases"):
+    with working("verifying releases"):
         catalog = load_catalog(root)
         problems = list(problems_of_catalog(catalog))
         problems += problems_since(catalog, against) if against else ()
     releases = catalog.releases()
     if as_json:
-        _print_json({"ok": not problems, "releases": len(releases), "problems": problems})
+        print_json({"ok": not problems, "releases": len(releases), "problems": problems})
     else:
         for problem in problems:
             click.echo(problem, err=True)
         files = sum(len(entry.files) for entry in releases)
         since = f", nothing rewritten since {against}" if against else ""
-        outcome = _count(len(problems), "problem") if problems else f"all as released{since}"
-        click.echo(f"{_count(len(releases), 'release')} with {_count(files, 'file')}: {outcome}.")
+        outcome = quantity(len(problems), "problem") if problems else f"all as released{since}"
+        click.echo(f"{quantity(len(releases), 'release')} with {quantity(files, 'file')}: {outcome}.")
     if problems:
         sys.exit(1)
 
@@ -300,18 +296,20 @@ def upload(root: Path, bucket: str, region: str | None, *, as_json: bool) -> Non
     from pipeline.upload import WORKERS, upload_all, uploads
 
     wanted = uploads(load_catalog(root), bundles(root=root))
-    with _asking_aws(), _bar("uploading", len(wanted)) as advance:
+    with _asking_aws(), progress_bar("uploading", len(wanted)) as advance:
         config = Config(max_pool_connections=WORKERS, retries={"mode": "standard"})
         outcomes = upload_all(boto3.client("s3", region_name=region, config=config), bucket, wanted, done=advance)
     if as_json:
         keys = {
             state: [key for key, outcome in outcomes.items() if outcome == state] for state in ("uploaded", "present")
         }
-        return _print_json({"bucket": bucket, **keys})
+        return print_json({"bucket": bucket, **keys})
     new = [entry for entry in wanted if outcomes[entry.key] == "uploaded"]
     for entry in new:
-        click.echo(f"  {entry.key}  {entry.what}  {_size(len(entry.content))}")
-    click.echo(f"Uploaded {_count(len(new), 'object')} to s3://{bucket}; {len(wanted) - len(new)} were there already.")
+        click.echo(f"  {entry.key}  {entry.what}  {size_text(len(entry.content))}")
+    click.echo(
+        f"Uploaded {quantity(len(new), 'object')} to s3://{bucket}; {len(wanted) - len(new)} were there already."
+    )
     return None
 
 
@@ -337,14 +335,14 @@ def check_published(root: Path, region: str | None, ou: str | None, *, as_json: 
     from pipeline.published import check_published as check
 
     catalog, unit = load_catalog(root), ou or _settings(root, "\nOr name the unit with --ou.").workloads_ou_id
-    with _asking_aws(), _working("asking Service Catalog"):
+    with _asking_aws(), working("asking Service Catalog"):
         found = check(boto3.client("servicecatalog", region_name=region), catalog, _portfolios(root), ou_id=unit)
         deviations = [*found.deviations, *missing_baselines(boto3.client("cloudformation", region_name=region))]
     if as_json:
         rows = [vars(row) for row in found.rows]
-        _print_json({"ok": not deviations, "versions": rows, "deviations": deviations})
+        print_json({"ok": not deviations, "versions": rows, "deviations": deviations})
     else:
-        _print_table(
+        print_table(
             ("PORTFOLIO", "PRODUCT", "VERSION", "WANTED", "PUBLISHED"),
             [
                 (row.portfolio, row.product, row.version, row.wanted, "as wanted" if row.is_right else "NOT as wanted")
@@ -376,7 +374,7 @@ def preflight(root: Path, *, as_json: bool) -> None:
 
     settings = _settings(root)
     session = boto3.session.Session()
-    with _asking_aws(), _working("asking AWS"):
+    with _asking_aws(), working("asking AWS"):
         me = session.client("sts", region_name=settings.home_region).get_caller_identity()["Account"]
         account = Account(
             kind=kind_of(me, settings),
@@ -389,24 +387,12 @@ def preflight(root: Path, *, as_json: bool) -> None:
     missing = [finding for finding in findings if finding.state == "missing"]
     if as_json:
         rows = [{**vars(finding), "problems": [vars(problem) for problem in finding.problems]} for finding in findings]
-        _print_json({"account": me, "kind": account.kind, "ok": not missing, "findings": rows})
+        print_json({"account": me, "kind": account.kind, "ok": not missing, "findings": rows})
     else:
         click.echo(f"Account {me} as {account.kind} account of the hub {settings.account_id}\n")
-        _print_findings(findings)
+        print_findings(findings)
     if missing:
         sys.exit(1)
-
-
-def _print_findings(findings: Sequence[Finding]) -> None:
-    marks = {"ok": ("ok", "green"), "missing": ("MISSING", "red"), "unknown": ("unknown", "yellow")}
-    width = max(len(finding.place) for finding in findings)
-    for finding in findings:
-        word, colour = marks[finding.state]
-        click.echo(f"{click.style(f'{word:7}', fg=colour)}  {finding.place:{width}}  {finding.title}")
-        for problem in finding.problems:
-            click.echo(f"         {problem.what}\n           → {problem.remedy}")
-    counts = {state: sum(finding.state == state for finding in findings) for state in marks}
-    click.echo(f"\n{counts['ok']} ok, {counts['missing']} missing, {counts['unknown']} unknown.")
 
 
 def _find_root() -> Path:
@@ -458,48 +444,6 @@ def _asking_aws() -> Iterator[None]:
         ) from err
 
 
-@contextlib.contextmanager
-def _working(what: str) -> Iterator[None]:
-    """Show on a terminal that something takes its time."""
-    from rich.console import Console
-
-    with Console(stderr=True).status(f"{what} …"):
-        yield
-
-
-@contextlib.contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on a terminal; call what it yields after each of `total` parts."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
-
-
-def _print_diff(product: str, base: Release, diff: Diff) -> None:
-    click.secho(f"{product}: changes since {base.version}", bold=True)
-    area = ""
-    for change in diff.changes:
-        if change.area != area:
-            area = change.area
-            click.secho(f"\n{_HEADINGS[area]}", bold=True)
-        step = click.style(f"{change.step!s:5}", fg=_COLOURS[str(change.step)])
-        detail = f": {change.detail}" if change.detail else ""
-        happened = f" {change.kind}" if change.kind in ("added", "removed", "replaced") else ""
-        click.echo(f"  {step}  {_SIGNS[change.kind]} {change.name}{happened}{detail}")
-    if not diff.changes:
-        click.echo("\nNothing has changed, so there is nothing to release.")
-        return
-    reasons = diff.reasons
-    more = f" (and {_count(len(reasons) - 1, f'more {diff.step} change')})" if len(reasons) > 1 else ""
-    following = base.version.after(diff.step)
-    click.secho(f"\nSmallest step: {diff.step}, so at least {following}.", bold=True)
-    click.echo(f"Reason: {reasons[0]}{more}")
-
-
 def _version_json(release: Release, root: Path) -> dict[str, Any]:
     return {
         "version": str(release.version),
@@ -519,21 +463,3 @@ def _state(release: Release) -> str:
     if not release.active:
         return f"hidden: {release.reason}"
     return "supported" if release.guidance == "DEFAULT" else f"deprecated: {release.reason}".rstrip(": ")
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _size(size: int) -> str:
-    return f"{size:,} bytes" if size < 10_000 else f"{size / 1000:,.0f} kB"
