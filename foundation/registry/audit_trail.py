@@ -34,7 +34,9 @@ AUDIT_COLUMNS: Final[Mapping[str, str]] = {
 }
 """Fields of a record (lambdas/model_promotion/audit.py) and their types in Athena."""
 
-_PARTITIONS: Final = {"year": "2026,2050", "month": "1,12", "day": "1,31"}
+AUDIT_PARTITIONS: Final = {"year": "2026,2050", "month": "1,12", "day": "1,31"}
+"""Partitions of the records, and the values that Athena looks for."""
+
 _YEARS: Final = 7
 
 
@@ -86,12 +88,12 @@ class AuditTrail:
                 parameters={
                     "classification": "json",
                     "projection.enabled": "true",
-                    **{f"projection.{name}.type": "integer" for name in _PARTITIONS},
-                    **{f"projection.{name}.range": range_ for name, range_ in _PARTITIONS.items()},
+                    **{f"projection.{name}.type": "integer" for name in AUDIT_PARTITIONS},
+                    **{f"projection.{name}.range": range_ for name, range_ in AUDIT_PARTITIONS.items()},
                     **{f"projection.{name}.digits": "2" for name in ("month", "day")},
-                    "storage.location.template": f"{folder}{'/'.join(f'{n}=${{{n}}}' for n in _PARTITIONS)}/",
+                    "storage.location.template": f"{folder}{'/'.join(f'{n}=${{{n}}}' for n in AUDIT_PARTITIONS)}/",
                 },
-                partition_keys=[glue.CfnTable.ColumnProperty(name=name, type="int") for name in _PARTITIONS],
+                partition_keys=[glue.CfnTable.ColumnProperty(name=name, type="int") for name in AUDIT_PARTITIONS],
                 storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
                     location=folder,
                     input_format="org.apache.hadoop.mapred.TextInputFormat",

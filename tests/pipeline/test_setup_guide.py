@@ -1,12 +1,10 @@
-"""docs/setup.md: its commands exist, and its policies of the organisation deny what they should and nothing else."""
+"""docs/setup.md: its policies of the organisation deny what they should and nothing else."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-import botocore.session
 import pytest
 
 from foundation.organization import RESOURCE_CONTROL_POLICIES
@@ -16,25 +14,6 @@ from tests.policy import allows
 GUIDE = (ROOT / "docs/setup.md").read_text(encoding="utf-8")
 RESOURCE_CONTROL_POLICY_MAX = 5120
 """Characters of a resource control policy (AWS Organizations quotas)."""
-
-
-def commands() -> set[tuple[str, str, str]]:
-    """Return service, operation and the rest of every command line of AWS in the guide."""
-    code = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) + re.findall(r"`(aws [^`]+)`", GUIDE)
-    return {match for block in code for match in re.findall(r"(?m)^\s*aws ([a-z0-9-]+) ([a-z0-9-]+)(.*)$", block)}
-
-
-def test_every_command_is_an_operation_with_options_of_botocore() -> None:
-    session = botocore.session.get_session()
-    found = commands()
-    assert len(found) > 12
-    for service, operation, rest in found:
-        model = session.get_service_model(service)
-        operations = {botocore.xform_name(name, "-"): name for name in model.operation_names}
-        assert operation in operations, (service, operation)
-        shape = model.operation_model(operations[operation]).input_shape
-        members = {botocore.xform_name(name, "-") for name in shape.members} | {"region"} if shape else {"region"}
-        assert set(re.findall(r" --([a-z-]+)", rest)) <= members, (service, operation, rest)
 
 
 def test_every_policy_of_the_organisation_is_one_that_it_takes_and_the_guide_names() -> None:
