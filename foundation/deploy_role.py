@@ -156,6 +156,7 @@ def extras(hub_account_id: str, regions: Iterable[str]) -> list[dict[str, Any]]:
                     "DeleteChangeSet",
                     "DeleteStack",
                     "DescribeChangeSet",
+                    "DescribeEvents",
                     "DescribeStackEvents",
                     "DescribeStackResource",
                     "DescribeStackResources",
@@ -170,6 +171,8 @@ def extras(hub_account_id: str, regions: Iterable[str]) -> list[dict[str, Any]]:
             ],
             *stacks,
         ),
+        # Why a change set is not valid. The reference lists stacks and change sets for this action.
+        _allow(["cloudformation:DescribeEvents"], place("cloudformation", f"changeSet/{OWN}-*/*")),
         # An import would put what others made under the stack's control.
         _allow(
             ["cloudformation:CreateChangeSet", "cloudformation:CreateStack", "cloudformation:UpdateStack"],

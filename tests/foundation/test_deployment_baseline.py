@@ -275,12 +275,18 @@ def session_work(stage: Stage) -> list[Request]:
                 "DeleteChangeSet",
                 "DeleteStack",
                 "DescribeChangeSet",
+                "DescribeEvents",
                 "DescribeStackEvents",
                 "DescribeStackResources",
                 "DescribeStacks",
                 "ExecuteChangeSet",
                 "ListStackResources",
             )
+        ),
+        (
+            "cloudformation:DescribeEvents",
+            stage.arn("cloudformation", f"changeSet/mlp-{stage.tag}-{'0' * 36}/1"),
+            {},
         ),
         ("iam:CreateRole", stage.role("endpoint"), bounded | requested(stage.tags)),
         ("iam:PutRolePolicy", stage.role("endpoint"), bounded),

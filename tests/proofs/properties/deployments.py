@@ -452,10 +452,10 @@ PROPERTIES: Final = (
         where=having_key("aws:TagKeys", _TAG),
     ),
     Property(
-        says="The session that deploys a stage touches no stack but its own two",
+        says="The session that deploys a stage touches no stack but its own two, and no change set but theirs",
         who=_session,
         may=("cloudformation:*", "!cloudformation:GetTemplateSummary", "!cloudformation:ValidateTemplate"),
-        where=not_on(f"stack/mlp-{OWN_STAGE}/*", f"stack/mlp-{OWN_STAGE}-base/*"),
+        where=not_on(f"stack/mlp-{OWN_STAGE}/*", f"stack/mlp-{OWN_STAGE}-base/*", f"changeSet/mlp-{OWN_STAGE}-*"),
     ),
     Property(
         says="The session that deploys a stage imports nothing into its stacks",

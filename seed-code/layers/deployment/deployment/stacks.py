@@ -115,7 +115,7 @@ def _change_set(
     """Return a change set that can be executed, or None if nothing would change."""
     request = {
         "StackName": stack.name,
-        "ChangeSetName": f"deployment-{uuid.uuid4()}",
+        "ChangeSetName": f"{stack.name}-{uuid.uuid4()}",  # the deploy role asks about its own ones only
         "ChangeSetType": "CREATE" if is_new else "UPDATE",
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
         "Tags": [{"Key": key, "Value": value} for key, value in stack.tags.items()],
@@ -141,12 +141,34 @@ def _change_set(
     if found["Status"] == "CREATE_COMPLETE":
         return dict(found)
     reason = found.get("StatusReason", "no reason given")
+    unchanged = any(text in reason for text in _NO_CHANGES)
+    if not unchanged:
+        reason = "".join(f"\n- {finding}" for finding in _findings(client, created["Id"])) or reason
     client.delete_change_set(ChangeSetName=created["Id"], StackName=stack.name)
-    if any(text in reason for text in _NO_CHANGES):
+    if unchanged:
         return None
     raise DeploymentError(
         f"CloudFormation refuses the template or the parameters of stack {stack.name}, so nothing was changed: {reason}"
     )
+
+
+def _findings(client: Any, change_set: str) -> list[str]:
+    """Return what CloudFormation found wrong before anything was made, e.g. a name that is taken.
+
+    The reason of the change set names the failed check and no more. A deploy role from before this question existed
+    may not ask it, and leaves it at that. Source:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html
+    """
+    try:
+        pages = client.get_paginator("describe_events").paginate(ChangeSetName=change_set)
+        events = [event for page in pages for event in page.get("OperationEvents", [])]
+    except ClientError:
+        return []
+    return [
+        f"{event.get('LogicalResourceId')} ({event.get('ResourceType')}): {event['ValidationStatusReason']}"
+        for event in events
+        if event.get("ValidationStatus") == "FAILED" and event.get("ValidationFailureMode") != "WARN"
+    ]
 
 
 def _template(target: Target, stack: Stack) -> dict[str, str]:

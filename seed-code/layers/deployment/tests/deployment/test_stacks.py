@@ -26,6 +26,7 @@ class CloudFormation:
         self._then: Iterator[str] = iter(then)
         self.change_set: dict[str, Any] = {"Status": "CREATE_COMPLETE"}
         self.events: list[dict[str, Any]] = []
+        self.findings: list[dict[str, Any]] | None = None
         self._token = ""
         self._watched = False
         for name in (
@@ -34,6 +35,7 @@ class CloudFormation:
             "CreateChangeSet",
             "DescribeChangeSet",
             "DeleteChangeSet",
+            "DescribeEvents",
             "ExecuteChangeSet",
             "DeleteStack",
         ):
@@ -58,6 +60,11 @@ class CloudFormation:
 
     def DescribeChangeSet(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"ChangeSetId": given["ChangeSetName"], "StackId": ARN, **self.change_set}
+
+    def DescribeEvents(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if self.findings is None:
+            raise RefusedError("AccessDenied", "not authorized to perform: cloudformation:DescribeEvents")
+        return {"OperationEvents": self.findings}
 
     def DeleteChangeSet(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {}
@@ -135,6 +142,38 @@ def test_a_refused_change_set_says_why_and_leaves_nothing(aws: Aws, target: Targ
     cloud = CloudFormation(aws, status="CREATE_COMPLETE")
     cloud.change_set = {"Status": "FAILED", "StatusReason": "Parameters: [Stage] do not exist"}
     with pytest.raises(DeploymentError, match=r"refuses.*stack mlp-p-1-test.*\[Stage\] do not exist"):
+        apply(target)
+    assert len(aws.called("DeleteChangeSet")) == 1
+
+
+CHECK = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."
+
+
+def finding(resource: str, reason: str, mode: str = "FAIL") -> dict[str, Any]:
+    """Return what the validation of a change set found."""
+    return {
+        "EventType": "VALIDATION_ERROR",
+        "LogicalResourceId": resource,
+        "ResourceType": "AWS::S3::Bucket",
+        "ValidationFailureMode": mode,
+        "ValidationStatus": "FAILED",
+        "ValidationStatusReason": reason,
+    }
+
+
+def test_a_change_set_that_is_not_valid_names_the_resources(aws: Aws, target: Target) -> None:
+    cloud = CloudFormation(aws, status="CREATE_COMPLETE")
+    cloud.change_set = {"Status": "FAILED", "StatusReason": CHECK}
+    cloud.findings = [finding("Bucket", "it already exists"), finding("Old", "it is not empty", "WARN")]
+    with pytest.raises(DeploymentError, match=r"\n- Bucket \(AWS::S3::Bucket\): it already exists$"):
+        apply(target)
+    assert [name for _, name, _ in aws.calls][-2:] == ["DescribeEvents", "DeleteChangeSet"]
+
+
+def test_a_role_that_may_not_ask_for_more_leaves_it_at_the_failed_check(aws: Aws, target: Target) -> None:
+    cloud = CloudFormation(aws, status="CREATE_COMPLETE")
+    cloud.change_set = {"Status": "FAILED", "StatusReason": CHECK}
+    with pytest.raises(DeploymentError, match="ResourceExistenceCheck"):
         apply(target)
     assert len(aws.called("DeleteChangeSet")) == 1
 
