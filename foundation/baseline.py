@@ -20,6 +20,7 @@ from aws_cdk import aws_ssm as ssm
 from foundation.boundary import BOUNDARY_ARN
 from foundation.queues import dead_letter_queue, ring_when, waiting
 from products.shared import names
+from products.shared.builds import BUILD_IMAGE
 from products.shared.findings import acknowledge
 from products.shared.functions import PlatformFunction, add_function, platform_logs
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
     from constructs import Construct
 
-_BUILD_IMAGE: Final = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 _ENDED: Final = ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"]
 
 
@@ -250,7 +250,7 @@ class Baseline:
                 type="NO_SOURCE", build_spec=buildspec.read_text(encoding="utf-8")
             ),
             environment=codebuild.CfnProject.EnvironmentProperty(
-                type="LINUX_CONTAINER", compute_type="BUILD_GENERAL1_SMALL", image=_BUILD_IMAGE
+                type="LINUX_CONTAINER", compute_type="BUILD_GENERAL1_SMALL", image=BUILD_IMAGE
             ),
             logs_config=codebuild.CfnProject.LogsConfigProperty(
                 cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(

@@ -12,12 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import aws_cdk as cdk
-from aws_cdk import aws_codebuild as codebuild
 from constructs import Construct
 
 from lambdas.model_promotion.names import PACKAGES_PREFIX, PROMOTED_PREFIX
 from products.shared import names, template
-from products.shared.delivery import BUILD_IMAGE
+from products.shared.builds import pipeline_build
 from products.shared.logs import encrypted_log_group
 from products.shared.roles import Grant, ServiceRole, through_s3, use_key
 
@@ -129,37 +128,19 @@ class DeploymentBuild(Construct):
         if account_id:
             cdk.Tags.of(self.role).add(names.DEPLOYMENT_TAG, template.sub(f"${{SageMakerProjectId}}-{purpose}"))
             cdk.Tags.of(self.role).add(names.GROUP_TAG, cdk.Fn.ref("ModelPackageGroup"))
-        told = dict(variables) | ({"STAGE": purpose} if account_id else {})
-        self.project = codebuild.CfnProject(
+        self.project = pipeline_build(
             self,
-            "Build",
-            name=template.sub(name),
-            description=template.sub(
+            name=name,
+            description=(
                 f"Deploys project ${{SageMakerProjectName}} to {purpose}"
                 if account_id
                 else "Renders the deployments of project ${SageMakerProjectName}"
             ),
-            service_role=self.role.role_arn,
-            encryption_key=storage.key.key_arn,
-            artifacts=codebuild.CfnProject.ArtifactsProperty(type="CODEPIPELINE"),
-            source=codebuild.CfnProject.SourceProperty(type="CODEPIPELINE"),
-            environment=codebuild.CfnProject.EnvironmentProperty(
-                type="LINUX_CONTAINER",
-                compute_type="BUILD_GENERAL1_SMALL",
-                image=BUILD_IMAGE,
-                privileged_mode=False,
-                environment_variables=[
-                    codebuild.CfnProject.EnvironmentVariableProperty(name=key, value=value)
-                    for key, value in told.items()
-                ],
-            ),
-            logs_config=codebuild.CfnProject.LogsConfigProperty(
-                cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
-                    status="ENABLED", group_name=log_group.ref
-                )
-            ),
-            timeout_in_minutes=_STAGE_MINUTES if account_id else _RENDER_MINUTES,
-            queued_timeout_in_minutes=60,
+            role=self.role,
+            key=storage.key,
+            log_group=log_group,
+            variables=dict(variables) | ({"STAGE": purpose} if account_id else {}),
+            minutes=_STAGE_MINUTES if account_id else _RENDER_MINUTES,
         )
 
 

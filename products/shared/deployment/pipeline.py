@@ -11,7 +11,7 @@ from constructs import Construct
 
 from lambdas.model_promotion.names import APPROVAL_ACTION, APPROVAL_STAGE, PACKAGE_VARIABLE, RENDER_STAGE
 from products.shared import names, template
-from products.shared.delivery import use_repository
+from products.shared.builds import use_repository
 from products.shared.deployment.builds import ARTIFACTS, PIPELINE, RENDER, build_name
 from products.shared.roles import Grant, ServiceRole, use_key
 
@@ -25,7 +25,6 @@ SHADOW_STAGE: Final = "Shadow"
 SHADOW_ACTION: Final = "Period"
 """Approval that the comparison of the shadow answers, at the end of the time set."""
 
-_CONNECTION_SERVICES: Final = ("codeconnections", "codestar-connections")
 _SOURCE: Final = "Source"
 _RENDERED: Final = RENDER_STAGE  # namespace of what its build exports, too
 _PERIOD_MINUTES: Final = 30 * 24 * 60  # longer than any shadow period; CodePipeline allows 60 days
@@ -145,11 +144,7 @@ class DeploymentPipeline(Construct):
             path=names.PROJECT_ROLE_PATH,
             purpose="Takes the source of one deployment project, starts its builds and asks its approver",
             grants=[
-                # Connections made before mid-2024 are decided under their old service prefix.
-                *(
-                    use_repository(service, repository.connection_arn, repository.name)
-                    for service in _CONNECTION_SERVICES
-                ),
+                *use_repository(repository.connection_arn, repository.name),
                 # Bucket and object actions as in the minimum policy of
                 # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html.
                 Grant(

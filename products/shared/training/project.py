@@ -11,10 +11,10 @@ import aws_cdk as cdk
 from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.shared import custom_resources, names, seed_code, template
-from products.shared.delivery import Delivery
 from products.shared.form import patterns, questions
 from products.shared.form.parameters import Form, Question
 from products.shared.storage import ProjectStorage
+from products.shared.training.delivery import Delivery
 from products.shared.training.jobs import JobNetwork, PipelineRole
 from products.shared.training.model_group import ModelGroup
 from products.shared.training.retraining import NEW_DATA, NONE, SCHEDULE, Retraining

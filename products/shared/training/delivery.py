@@ -4,44 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_codepipeline as codepipeline
 from constructs import Construct
 
 from products.shared import names, template
+from products.shared.builds import pipeline_build, use_repository
 from products.shared.logs import encrypted_log_group
 from products.shared.roles import Grant, ServiceRole, pass_role, use_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aws_cdk import aws_codebuild as codebuild
     from aws_cdk import aws_iam as iam
 
     from products.shared.storage import ProjectStorage
 
-BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
-"""Pinned image with Python 3.12 (https://docs.aws.amazon.com/codebuild/latest/userguide/available-runtimes.html)."""
-
 _NAME = names.project_resource("build")
+_BUILD_MINUTES = 30
 _LOG_GROUP = f"/aws/codebuild/{_NAME}"
 _SOURCE_FOLDER = names.PROJECT_RESOURCE_PREFIX + "${SageMakerProjectId}*"
 _PIPELINE_ARN = template.arn("sagemaker", f"pipeline/{names.PROJECT_PIPELINE}")
 _SOURCE_REASON = "CodePipeline names the archives in its folder of the project's bucket itself."
-_CONNECTION_SERVICES = {"codeconnections": "Connection", "codestar-connections": "OldConnection"}
-
-
-def use_repository(service: str, connection_arn: str, repository: str) -> Grant:
-    """Return the grant to read one repository of those that a connection reaches.
-
-    The key is there only when a repository is named ("UseConnection" in
-    https://docs.aws.amazon.com/dtconsole/latest/userguide/security-iam.html); hence ``IfExists``.
-    """
-    return Grant(
-        sid=f"Use{_CONNECTION_SERVICES[service]}",
-        actions=[f"{service}:UseConnection"],
-        resources=[connection_arn],
-        conditions={"StringEqualsIfExists": {f"{service}:FullRepositoryId": repository}},
-    )
 
 
 class Delivery(Construct):
@@ -140,32 +124,15 @@ class Delivery(Construct):
             "PIPELINE_ROLE_ARN": pipeline_role.role_arn,
             **environment,
         }
-        project = codebuild.CfnProject(
+        project = pipeline_build(
             self,
-            "Build",
-            name=template.sub(_NAME),
-            description=template.sub("Upserts and starts the SageMaker pipeline of project ${SageMakerProjectName}"),
-            service_role=build_role.role_arn,
-            encryption_key=storage.key.key_arn,
-            artifacts=codebuild.CfnProject.ArtifactsProperty(type="CODEPIPELINE"),
-            source=codebuild.CfnProject.SourceProperty(type="CODEPIPELINE"),
-            environment=codebuild.CfnProject.EnvironmentProperty(
-                type="LINUX_CONTAINER",
-                compute_type="BUILD_GENERAL1_SMALL",
-                image=BUILD_IMAGE,
-                privileged_mode=False,
-                environment_variables=[
-                    codebuild.CfnProject.EnvironmentVariableProperty(name=name, value=value)
-                    for name, value in variables.items()
-                ],
-            ),
-            logs_config=codebuild.CfnProject.LogsConfigProperty(
-                cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
-                    status="ENABLED", group_name=log_group.ref
-                )
-            ),
-            timeout_in_minutes=30,
-            queued_timeout_in_minutes=60,
+            name=_NAME,
+            description="Upserts and starts the SageMaker pipeline of project ${SageMakerProjectName}",
+            role=build_role,
+            key=storage.key,
+            log_group=log_group,
+            variables=variables,
+            minutes=_BUILD_MINUTES,
         )
         self.pipeline = self._codepipeline(project, connection_arn, repository, branch)
         # On termination: first the writers, then the emptying of the bucket, then the bucket.
@@ -182,8 +149,7 @@ class Delivery(Construct):
             path=names.PROJECT_ROLE_PATH,
             purpose="Takes the source of one project and starts its build",
             grants=[
-                # Connections made before mid-2024 are decided under their old service prefix.
-                *(use_repository(service, connection_arn, repository) for service in _CONNECTION_SERVICES),
+                *use_repository(connection_arn, repository),
                 # Bucket and object actions as in the minimum policy of
                 # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html.
                 Grant(
