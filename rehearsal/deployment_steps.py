@@ -11,7 +11,17 @@ from botocore.exceptions import ClientError
 from lambdas.model_promotion.names import APPROVAL_ACTION, APPROVAL_STAGE
 from products.shared import names
 from rehearsal import launching
-from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, RehearsalError, wait_for
+from rehearsal.deployment_pipeline import (
+    await_execution,
+    build_logs,
+    causes,
+    newest_execution,
+    now_at,
+    pipeline_of,
+    tag_of,
+)
+from rehearsal.mailboxes import listen, received
+from rehearsal.organization import HUB, PROD, TEST, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,106 +101,6 @@ def launch_project(world: World, name: str, repository: str, **chosen: str) -> A
     group = world.facts.promotion["package"]["ModelPackageGroupName"]
     answers = CHOICES | {"ModelPackageGroup": group, "Repository": repository} | chosen
     return launching.launch(world, world.ml_engineer, "ML engineer", "deploy-realtime", name, answers)
-
-
-def listen(world: World, topic_arn: str, queue: str) -> None:
-    """Let a queue get what a topic of the hub sends, as a mailbox does."""
-    arn = make_queue(world, queue, "sns")
-    world.client("sns", Credentials.administrator(HUB)).subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
-
-
-def make_queue(world: World, name: str, sender: str) -> str:
-    """Create a queue of the hub to which a service, e.g. ``sns``, may send, and return its ARN."""
-    arn = f"arn:aws:sqs:{REGION}:{HUB}:{name}"
-    principal = {"Service": f"{sender}.amazonaws.com"}
-    may_send = {"Effect": "Allow", "Principal": principal, "Action": "sqs:SendMessage", "Resource": arn}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [may_send]})
-    sqs = world.client("sqs", Credentials.administrator(HUB))
-    sqs.create_queue(QueueName=name, Attributes={"Policy": policy})
-    return arn
-
-
-def received(world: World, queue: str) -> list[dict[str, Any]]:
-    """Take what has come into a queue of the hub: events, or notifications with ``Subject`` and ``Message``."""
-    sqs = world.client("sqs", Credentials.administrator(HUB))
-    url, found = sqs.get_queue_url(QueueName=queue)["QueueUrl"], []
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            found.append(json.loads(message["Body"]))
-    return found
-
-
-# ---- its pipeline ---------------------------------------------------------------------------------------------------
-
-
-def newest_execution(codepipeline: AwsClient, name: str) -> str:
-    """Return the id of the newest execution of a pipeline."""
-    (newest, *_) = codepipeline.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
-    return str(newest["pipelineExecutionId"])
-
-
-def await_execution(world: World, codepipeline: AwsClient, name: str, execution: str) -> dict[str, Any]:
-    """Wait for the end of an execution and describe it."""
-
-    def look() -> dict[str, Any] | None:
-        found = codepipeline.get_pipeline_execution(pipelineName=name, pipelineExecutionId=execution)
-        world.doing(now_at(codepipeline, name))
-        ended: dict[str, Any] = found["pipelineExecution"]
-        return ended if ended["status"] not in {"InProgress", "Stopping"} else None
-
-    return wait_for(look, overdue=f"execution {execution} of {name} was not over", timeout_s=_TIMEOUT_S)
-
-
-def now_at(codepipeline: AwsClient, name: str) -> str:
-    """Return the actions of a pipeline that are in progress."""
-    stages = codepipeline.get_pipeline_state(name=name)["stageStates"]
-    running = [
-        f"{stage['stageName']}/{action['actionName']}"
-        for stage in stages
-        for action in stage["actionStates"]
-        if action.get("latestExecution", {}).get("status") == "InProgress"
-    ]
-    return ", ".join(running) or "starting"
-
-
-def causes(codepipeline: AwsClient, name: str) -> list[str]:
-    """Return why actions of the newest execution failed, with the end of the log of a failed build."""
-    execution = newest_execution(codepipeline, name)
-    found = codepipeline.list_action_executions(pipelineName=name, filter={"pipelineExecutionId": execution})
-    return [
-        f"{action['stageName']}/{action['actionName']}: "
-        f"{action['output']['executionResult'].get('errorDetails', {}).get('message')}"
-        for action in found["actionExecutionDetails"]
-        if action["status"] == "Failed"
-    ]
-
-
-def build_logs(world: World, codepipeline: AwsClient, name: str) -> str:
-    """Return the end of the log of every failed build of the newest execution."""
-    execution = newest_execution(codepipeline, name)
-    actions = codepipeline.list_action_executions(pipelineName=name, filter={"pipelineExecutionId": execution})
-    lines = []
-    for action in actions["actionExecutionDetails"]:
-        build = action["output"]["executionResult"].get("externalExecutionId", "")
-        log = world.organization.work / "builds" / build.replace(":", "-") / "build.log"
-        if action["status"] == "Failed" and log.is_file():
-            lines.append(log.read_text(encoding="utf-8", errors="replace")[-1500:])
-    return "\n".join(lines)
-
-
-def pipeline_of(world: World) -> str:
-    """Return the name of the deployment project's pipeline."""
-    if world.deployment is None:
-        raise RehearsalError("there is no deployment project: an earlier step did not run")
-    return world.deployment.outputs["PipelineName"]
-
-
-def tag_of(world: World, stage: str) -> str:
-    """Return the tag of a stage of the deployment project, e.g. ``p-abc123-prod``."""
-    if world.deployment is None:
-        raise RehearsalError("there is no deployment project: an earlier step did not run")
-    return f"{world.deployment.parameters['SageMakerProjectId']}-{stage}"
 
 
 # ---- approval in the hub, test --------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from lambdas.model_promotion.names import AUDIT_PREFIX, PACKAGES_PREFIX, PROMOTED_PREFIX
+from lambdas.model_promotion.names import PACKAGES_PREFIX, PROMOTED_PREFIX
 from products.shared import names
+from rehearsal.audit_records import audit_records
 from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
@@ -90,11 +91,7 @@ def _artifacts(world: World, hub: Credentials) -> list[str]:
 
 def _records(world: World, hub: Credentials) -> list[str]:
     """Every decision is on record once, and what was decided in the hub still stands."""
-    s3, bucket = world.client("s3", hub), names.audit_bucket(HUB, REGION)
-    records = [
-        json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", [])
-    ]
+    records = audit_records(world, hub)
     seen = Counter((record["place"], record["what"], record["who"]) for record in records)
     problems = [f"{number} records of one decision: {what}" for what, number in seen.items() if number > 1]
     decided = [record["what"] for record in sorted(records, key=lambda r: str(r["at"])) if record["place"] == "hub"]

@@ -6,19 +6,11 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from lambdas.model_promotion.names import AUDIT_PREFIX
 from products.shared import names
-from rehearsal.deployment_steps import (
-    await_execution,
-    build_logs,
-    causes,
-    listen,
-    make_queue,
-    pipeline_of,
-    received,
-    reports_folder,
-    tag_of,
-)
+from rehearsal.audit_records import audit_records
+from rehearsal.deployment_pipeline import await_execution, build_logs, causes, pipeline_of, tag_of
+from rehearsal.deployment_steps import reports_folder
+from rehearsal.mailboxes import listen, make_queue, received
 from rehearsal.organization import HUB, PROD, REGION, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
@@ -67,11 +59,7 @@ def deploy_to_production(world: World) -> str:
 
 def _decisions(world: World) -> list[dict[str, Any]] | None:
     """Return the audit records about the model as the governance officer reads them; None while one is missing."""
-    s3, bucket = world.client("s3", world.governance_officer), names.audit_bucket(HUB, REGION)
-    records = [
-        json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", [])
-    ]
+    records = audit_records(world, world.governance_officer)
     about = world.facts.promotion["package"]["ModelPackageArn"]
     found = sorted((r for r in records if r["hub_package"] == about), key=lambda record: str(record["at"]))
     return found if {"development", "hub", "production"} <= {record["place"] for record in found} else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from lambdas.model_promotion.names import AUDIT_PREFIX
 from products.shared import names
+from rehearsal.audit_records import audit_records
 from rehearsal.domain_steps import LEAD_PROFILE
 from rehearsal.organization import ACCOUNTS, DEV, HUB, REGION, Credentials, RehearsalError, wait_for
 
@@ -70,12 +70,10 @@ def promote_to_hub(world: World) -> str:
 
 def _await_record(world: World, hub: Credentials) -> dict[str, Any]:
     """Wait for the audit record, which the promotion writes last, and return it."""
-    s3, bucket = world.client("s3", hub), names.audit_bucket(HUB, REGION)
     approved = world.facts.model_package["ModelPackageArn"]
 
     def look() -> dict[str, Any] | None:
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", []):
-            record: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+        for record in audit_records(world, hub):
             if record["package"] == approved:
                 return record
         world.doing(f"event from {ACCOUNTS[DEV]}, queue, {names.MODEL_PROMOTION_FUNCTION}")

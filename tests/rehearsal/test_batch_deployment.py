@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from products.shared import names
-from rehearsal import deployment_steps, domain_steps, journey, launching
+from rehearsal import deployment_pipeline, deployment_steps, domain_steps, journey, launching
 from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, Organization, wait_for
 from rehearsal.world import World
 from tests.promoted import write_record
@@ -147,11 +147,11 @@ def deployed(world: World) -> Deployed:
         share(world, account, f"{launched.parameters['SageMakerProjectId']}-{stage}")
     pipeline = launched.outputs["PipelineName"]
     officer = world.client("codepipeline", world.governance_officer)
-    execution = deployment_steps.newest_execution(officer, pipeline)
+    execution = deployment_pipeline.newest_execution(officer, pipeline)
 
     def explained() -> str:
-        causes = deployment_steps.causes(officer, pipeline)
-        return "\n".join([*causes, deployment_steps.build_logs(world, officer, pipeline)])
+        causes = deployment_pipeline.causes(officer, pipeline)
+        return "\n".join([*causes, deployment_pipeline.build_logs(world, officer, pipeline)])
 
     def asked() -> dict[str, Any] | None:
         found = officer.get_pipeline_execution(pipelineName=pipeline, pipelineExecutionId=execution)
@@ -169,7 +169,7 @@ def deployed(world: World) -> Deployed:
         token=question["token"],
         result={"status": "Approved", "summary": "Report read."},
     )
-    ended = deployment_steps.await_execution(world, officer, pipeline, execution)
+    ended = deployment_pipeline.await_execution(world, officer, pipeline, execution)
     assert ended["status"] == "Succeeded", explained()
     return Deployed(world, launched, execution, question.get("summary", ""))
 

@@ -1,0 +1,23 @@
+"""The audit trail of the hub, as somebody reads it who may."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lambdas.model_promotion.names import AUDIT_PREFIX
+from products.shared import names
+from rehearsal.organization import HUB, REGION
+
+if TYPE_CHECKING:
+    from rehearsal.organization import Credentials
+    from rehearsal.world import World
+
+
+def audit_records(world: World, who: Credentials | None) -> list[dict[str, Any]]:
+    """Return all records of decisions about models."""
+    s3, bucket = world.client("s3", who), names.audit_bucket(HUB, REGION)
+    return [
+        json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", [])
+    ]
