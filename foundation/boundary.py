@@ -13,6 +13,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from foundation.policy_documents import substituted, wildcard_finding
+from lambdas.model_promotion.names import APPROVAL_STAGE
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -263,7 +264,7 @@ def document(*, catalog: str) -> dict[str, Any]:
                 "Sid": "GovernanceDecidesOnProduction",
                 "Effect": "Deny",
                 "Action": "codepipeline:PutApprovalResult",
-                "Resource": _ACCOUNT % ("codepipeline", "mlp-*/Approve/*"),
+                "Resource": _ACCOUNT % ("codepipeline", f"{names.PROJECT_RESOURCE_PREFIX}*/{APPROVAL_STAGE}/*"),
             },
             *keep_off(catalog),
             # The role that registers a model cannot approve it: only the people who decide may.

@@ -187,7 +187,7 @@ def _seed_build(baseline: Baseline, catalog: str) -> codebuild.CfnProject:
 def add_bucket_emptier(baseline: Baseline) -> None:
     """Add ``Custom::BucketContents``, which empties buckets of products and no others."""
     itself = baseline.arn("lambda", f"function:{names.BUCKET_EMPTIER_FUNCTION}")
-    buckets = f"arn:{Aws.PARTITION}:s3:::mlp-*-{Aws.ACCOUNT_ID}-{Aws.REGION}"
+    buckets = f"arn:{Aws.PARTITION}:s3:::{names.PROJECT_RESOURCE_PREFIX}*-{Aws.ACCOUNT_ID}-{Aws.REGION}"
     baseline.function(
         "BucketEmptier",
         BaselineFunction(

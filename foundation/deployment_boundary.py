@@ -117,7 +117,9 @@ _BY_NAME: Final = [
     "sqs:SendMessage",
 ]
 _SAME_ORGANIZATION: Final = {"StringEquals": {"aws:ResourceOrgID": "${!aws:PrincipalOrgID}"}}
-_PLATFORM_BUCKETS: Final = [f"arn:${{AWS::Partition}}:s3:::{prefix}*" for prefix in ("mlp-", f"{names.PREFIX}-")]
+_PLATFORM_BUCKETS: Final = [
+    f"arn:${{AWS::Partition}}:s3:::{prefix}*" for prefix in (names.PROJECT_RESOURCE_PREFIX, f"{names.PREFIX}-")
+]
 
 
 def document(hub_account_id: str) -> dict[str, Any]:

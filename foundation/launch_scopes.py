@@ -29,6 +29,7 @@ class Scope:
     because: str
 
 
+_MADE: Final = f"{names.PROJECT_RESOURCE_PREFIX}*"
 _NAMED: Final = "Names of what products make begin with mlp- (products/shared/names.py)."
 _GENERATED: Final = "The service generates the ids of what products make."
 _ROLE_PATHS: Final = "Products put their roles below these paths; each carries the boundary."
@@ -47,17 +48,17 @@ def _iam(*resources: str) -> tuple[str, ...]:
 
 
 SCOPES: Final[Mapping[str, Scope]] = {
-    "cloudwatch:alarm": _own("cloudwatch", "alarm:mlp-*", _NAMED),
-    "codebuild:project": _own("codebuild", "project/mlp-*", _NAMED),
+    "cloudwatch:alarm": _own("cloudwatch", f"alarm:{_MADE}", _NAMED),
+    "codebuild:project": _own("codebuild", f"project/{_MADE}", _NAMED),
     "codeconnections:connection": _own("codeconnections", "connection/*", _GENERATED),
-    "codepipeline:pipeline": _own("codepipeline", "mlp-*", _NAMED),
-    "codepipeline:stage": _own("codepipeline", "mlp-*/*", _NAMED),
+    "codepipeline:pipeline": _own("codepipeline", f"{_MADE}", _NAMED),
+    "codepipeline:stage": _own("codepipeline", f"{_MADE}/*", _NAMED),
     "codestar-connections:connection": _own("codestar-connections", "connection/*", _GENERATED),
     "ec2:security-group": _own("ec2", "security-group/*", _GENERATED),
     "ec2:security-group-rule": _own("ec2", "security-group-rule/*", _GENERATED),
     "ec2:vpc": _own("ec2", "vpc/*", "A person chooses the VPC; CreateSecurityGroup is the only action on it."),
     "elasticfilesystem:file-system": _own("elasticfilesystem", "file-system/*", _GENERATED),
-    "events:rule-on-default-event-bus": _own("events", "rule/mlp-*", _NAMED),
+    "events:rule-on-default-event-bus": _own("events", f"rule/{_MADE}", _NAMED),
     "iam:role": Scope(
         arns=_iam(f"role{names.PROJECT_ROLE_PATH}*", f"role/{names.PREFIX}/persona/*"), because=_ROLE_PATHS
     ),
@@ -67,10 +68,10 @@ SCOPES: Final[Mapping[str, Scope]] = {
     ),
     "identitystore:allusers": Scope(arns=("arn:${AWS::Partition}:identitystore:::user/*",), because=_READ_ONLY),
     "identitystore:user": Scope(arns=("arn:${AWS::Partition}:identitystore:::user/*",), because=_READ_ONLY),
-    "kms:alias": _own("kms", "alias/mlp-*", _NAMED),
+    "kms:alias": _own("kms", f"alias/{_MADE}", _NAMED),
     "kms:key": _own("kms", "key/*", _GENERATED),
-    "logs:log-group": _own("logs", "log-group:/aws/codebuild/mlp-*", _NAMED),
-    "s3:bucket": Scope(arns=("arn:${AWS::Partition}:s3:::mlp-*",), because=_NAMED),
+    "logs:log-group": _own("logs", f"log-group:/aws/codebuild/{_MADE}", _NAMED),
+    "s3:bucket": Scope(arns=(f"arn:${{AWS::Partition}}:s3:::{_MADE}",), because=_NAMED),
     "sagemaker:app": _own("sagemaker", "app/*", _GENERATED),
     "sagemaker:domain": _own("sagemaker", "domain/*", _GENERATED),
     "sagemaker:image": _own("sagemaker", "image/*", _READ_ONLY),
@@ -78,13 +79,13 @@ SCOPES: Final[Mapping[str, Scope]] = {
     "sagemaker:model-package-group": _own(
         "sagemaker", "model-package-group/*-p-*", "Groups are named <project name>-<project id>; ids begin with p-."
     ),
-    "sagemaker:studio-lifecycle-config": _own("sagemaker", "studio-lifecycle-config/mlp-*", _NAMED),
+    "sagemaker:studio-lifecycle-config": _own("sagemaker", f"studio-lifecycle-config/{_MADE}", _NAMED),
     "sagemaker:user-profile": _own("sagemaker", "user-profile/*", _GENERATED),
-    "scheduler:schedule": _own("scheduler", "schedule/default/mlp-*", _NAMED),
-    "scheduler:schedule-group": _own("scheduler", "schedule-group/mlp-*", _NAMED),
+    "scheduler:schedule": _own("scheduler", f"schedule/default/{_MADE}", _NAMED),
+    "scheduler:schedule-group": _own("scheduler", f"schedule-group/{_MADE}", _NAMED),
     # Actions on a subscription name its topic; a subscription's ARN is that of the topic and an id.
-    "sns:topic": _own("sns", "mlp-*", _NAMED),
-    "sqs:queue": _own("sqs", "mlp-*", _NAMED),
+    "sns:topic": _own("sns", f"{_MADE}", _NAMED),
+    "sqs:queue": _own("sqs", f"{_MADE}", _NAMED),
     "sso:instance": Scope(arns=("arn:${AWS::Partition}:sso:::instance/*",), because=_READ_ONLY),
     # Needed by the extras below only.
     "cloudformation:changeset": _own("cloudformation", "changeSet/*", _GENERATED),

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from lambdas.shared.custom_resource import CustomResourceError
+from lambdas.shared.product_names import PRODUCT_PREFIX
 
 MAX_ROUNDS: Final = 4
 """Runs of 15 minutes each: CloudFormation waits for a custom resource for one hour at most (ServiceTimeout)."""
@@ -20,7 +21,7 @@ def require_platform_bucket(name: str, *, account_id: str, region: str) -> None:
     Raises:
         CustomResourceError: It does not, by its name.
     """
-    if not re.fullmatch(rf"mlp-[a-z0-9-]+-{account_id}-{region}", name):
+    if not re.fullmatch(rf"{PRODUCT_PREFIX}[a-z0-9-]+-{account_id}-{region}", name):
         raise CustomResourceError(
             f"Bucket {name!r} is not a bucket of a product (mlp-…-{account_id}-{region}), and only those are emptied. "
             f"Name the bucket as docs/architecture.md says, or empty it yourself."

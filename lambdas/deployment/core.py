@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lambdas.shared.custom_resource import Address, CustomResourceError, Failure, Success
+from lambdas.shared.product_names import PRODUCT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -68,12 +69,12 @@ class Stage:
     @property
     def builds(self) -> str:
         """The hub's CodeBuild project that deploys this stage."""
-        return f"mlp-{self.tag}"
+        return f"{PRODUCT_PREFIX}{self.tag}"
 
     @property
     def stacks(self) -> tuple[str, ...]:
         """Names of the stage's stacks in its account, in the order in which they are taken down."""
-        return f"mlp-{self.tag}", f"mlp-{self.tag}-base"
+        return f"{PRODUCT_PREFIX}{self.tag}", f"{PRODUCT_PREFIX}{self.tag}-base"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +283,7 @@ def _remedy(stage: Stage, build: BuildOutcome, status: str, detail: str) -> str:
     return {
         "STOPPED": f"{what} was stopped by somebody. Delete again.",
         "TIMED_OUT": f"{what} took too long{phase}; CloudFormation may still be deleting there. Look at the stacks "
-        f"mlp-{stage.tag} and mlp-{stage.tag}-base in that account, then delete again, which goes on from there.",
+        f"{' and '.join(stage.stacks)} in that account, then delete again, which goes on from there.",
         "FAULT": f"CodeBuild could not run the build that takes stage {stage.stage} down{phase}. This is usually "
         f"passing: delete again.",
     }.get(build.status, f"{what} failed{phase}. Look at the log, fix the cause, then delete again.")

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from lambdas.model_promotion.errors import PromotionError
 from lambdas.model_promotion.names import FOLDER_KEY, LINEAGE_PREFIX, PACKAGES_PREFIX
+from lambdas.shared.product_names import PRODUCT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,7 +135,7 @@ def require_own(request: Mapping[str, Any], package: PackageArn, hub_account: st
     Raises:
         PromotionError: Something is elsewhere; nothing may be copied. The text names all of it.
     """
-    bucket, images = package.bucket, f"mlp-{package.project}"
+    bucket, images = package.bucket, f"{PRODUCT_PREFIX}{package.project}"
     foreign = []
     for path, text in _texts(request):
         name = path[-1]

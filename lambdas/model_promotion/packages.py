@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from lambdas.model_promotion.errors import PromotionError
 from lambdas.model_promotion.names import PROMOTED_PREFIX
+from lambdas.shared.product_names import PRODUCT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ class PackageArn:
                 f"<project id>), so nobody knows from which bucket its files may be copied: it is not promoted. "
                 f"Register the model in the group of a project."
             )
-        return f"mlp-{self.project}-{self.account}-{self.region}"
+        return f"{PRODUCT_PREFIX}{self.project}-{self.account}-{self.region}"
 
     @classmethod
     def parse(cls, text: str) -> Self | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from lambdas.shared.product_names import PRODUCT_PREFIX
+
 CONTRACT: Final = 1
 """Contract version between the workload baseline and released templates (docs/architecture.md)."""
 
@@ -136,7 +138,7 @@ def checked_bucket_name(name: str) -> str:
 
 # ---- names inside templates: text for Fn::Sub ----
 
-PROJECT_RESOURCE_PREFIX: Final = "mlp-"
+PROJECT_RESOURCE_PREFIX: Final = PRODUCT_PREFIX
 """Prefix of every named resource that a product makes, so that the launch role can be scoped to it."""
 
 DOMAIN_BUCKET: Final = "mlp-d-${DomainName}-${Unique}-${AWS::AccountId}-${AWS::Region}"
