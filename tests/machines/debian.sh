@@ -31,7 +31,9 @@ if [ ! -e "$machine/.ready" ]; then
     touch "$machine/.ready"
 fi
 cp /etc/resolv.conf "$machine/etc/resolv.conf"
-find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$machine/usr/local/share/ca-certificates" {} +
+if [ -d /usr/local/share/ca-certificates ]; then
+    find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$machine/usr/local/share/ca-certificates" {} +
+fi
 chroot "$machine" update-ca-certificates >/dev/null 2>&1
 
 rm -rf "$machine$home/catalog"

@@ -44,7 +44,8 @@ import json, sys, tarfile
 from pathlib import Path
 folder = Path(sys.argv[1])
 with tarfile.open(folder / "model.tar.gz") as tar:
-    tar.extractall(folder / "unpacked", filter="data")
+    tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has 3.11.2, which knows none
+    tar.extractall(folder / "unpacked")
 sys.path.insert(0, str(folder / "unpacked" / "code"))
 import inference
 model = inference.model_fn(str(folder / "unpacked"))
