@@ -102,3 +102,21 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             target = page.parent / place if place else page
             assert target.exists(), f"{link} leads nowhere"
             assert not anchor or anchor in anchors(target), f"{link}: {target.name} has no such heading"
+
+
+def tree() -> set[str]:
+    """Return the folders in the tree of README.md, from the root."""
+    (block,) = re.findall(r"(?ms)^```text\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"))
+    found, above = set(), ""
+    for indent, name in re.findall(r"(?m)^( *)(\S+/) ", block):
+        above = above if indent else name
+        found.add(f"{above}{name}" if indent else name)
+    return found
+
+
+def test_the_tree_in_the_readme_is_that_of_the_repository() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {f"{parent}/" for path in listed.split("\0") for parent in Path(path).parents if parent.name}
+    assert tree() <= folders, f"README.md shows folders that are not there: {tree() - folders}"
+    missing = {folder for folder in folders if folder.count("/") == 1} - tree()
+    assert not missing, f"the tree in README.md lacks {missing}: say in one line what is in there"
