@@ -29,7 +29,7 @@ _PHYSICAL_ID: Final = re.compile(
 )
 
 _RETAIN: Final = (
-    "If the account is gone for good, or what runs there shall stay, delete again and keep this resource: Service "
+    "If the account is gone for good, or what runs there is to stay, delete again and keep this resource: Service "
     "Catalog > Provisioned products > Terminate with the option to retain resources, or CloudFormation > Delete stack "
     "with this resource retained."
 )

@@ -30,7 +30,7 @@ class Portfolio:
 
 
 def plan_roles(request: Request) -> RoleChanges:
-    """Return what the request changes; associating a role again is harmless and mends what was taken away by hand.
+    """Return what the request changes; associating a role again is harmless and restores what was removed by hand.
 
     Raises:
         CustomResourceError: ``PersonaRoleArns`` is not a list of texts.

@@ -123,7 +123,7 @@ def require_own(request: Mapping[str, Any], package: PackageArn, hub_account: st
     """Check that everything which a request names to be copied or read belongs to the package's own project.
 
     The function may read the buckets and images of all projects, and whoever registers a package writes its URIs. So
-    they are held against what the event says, for which AWS vouches, and against nothing that the package says. Images
+    they are held against what the event says, which AWS guarantees, and against nothing that the package says. Images
     of AWS and of third accounts are not copied: whoever serves the model pulls them with rights of their own. Those in
     the hub are copies that belong to other projects.
 

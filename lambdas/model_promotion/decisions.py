@@ -97,7 +97,7 @@ class Decision:
         )
 
     def superseded(self, notice: Notice) -> Self | None:
-        """Return the decision that an event tells of if it no longer stands: who made it is not known any more."""
+        """Return the decision that an event reports if it no longer stands: who made it is no longer known."""
         if notice.status in (self.status, PENDING) or notice.when >= self.when:
             return None
         return replace(self, status=notice.status, who="unknown: changed again since", when=notice.when, reason="")

@@ -241,7 +241,7 @@ class _Run:
         self._finish(package, copied)
 
     def _reopen(self) -> None:
-        """Let the ML engineer decide anew on a copy that nothing vouches for: its files may be replaced now."""
+        """Let the ML engineer decide again about a copy that no record confirms: its files may have been replaced."""
         record, text = self._entry.record, self._decision.sentence(self._arn.account)
         hub = self._use.registry.describe(record.package) if record.package else None
         if record.package and hub and hub.get("ModelApprovalStatus") == names.APPROVED:

@@ -139,7 +139,7 @@ class DeployBatchProduct(servicecatalog.ProductStack):
             test_step="batch-test",
         )
         template.tag_project(self, answers.cost_center)
-        project.tell(
+        project.add_outputs(
             {
                 f"{stage.capitalize()}OutputUri": (
                     f"Predictions in the {stage} account, one folder per run",

@@ -217,7 +217,7 @@ class DeployRealtimeProduct(servicecatalog.ProductStack):
             shadow=has_shadow,
         )
         template.tag_project(self, answers.cost_center)
-        project.tell(
+        project.add_outputs(
             {
                 f"{stage.capitalize()}EndpointName": (
                     f"Endpoint in the {stage} account, from its first deployment on",

@@ -274,7 +274,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             value=domain.attr_single_sign_on_application_arn,
         )
         application.condition = self._is_sso
-        self._tell(
+        self._add_outputs(
             domain,
             bucket,
             {
@@ -514,7 +514,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         )
         profile.cfn_options.condition = wanted
 
-    def _tell(self, domain: sagemaker.CfnDomain, bucket: s3.Bucket, arns: Mapping[str, tuple[str, str]]) -> None:
+    def _add_outputs(self, domain: sagemaker.CfnDomain, bucket: s3.Bucket, arns: Mapping[str, tuple[str, str]]) -> None:
         console = template.Console(self)
         outputs = {
             "DomainId": ("Id of the domain", domain.attr_domain_id),

@@ -247,7 +247,7 @@ def test_a_repository_with_anything_else_in_it_is_left_as_it_is(builder: Builder
     assert builder.git("show-ref") == before
 
 
-# ---- what a person has to mend ----
+# ---- what a person has to fix ----
 
 
 def test_a_missing_repository_is_told_with_gits_words(builder: Builder) -> None:

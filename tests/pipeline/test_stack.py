@@ -1,4 +1,4 @@
-"""The pipeline: its order, what its builds may do, whom it tells of failures, and that it refuses the sample."""
+"""The pipeline: its order, what its builds may do, whom it notifies of failures, and that it refuses the sample."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Answers:
     Attributes:
         places: Test and prod, by stage.
         repository: The repository.
-        approver_email: Who is asked before production, and told of failures.
+        approver_email: Who is asked before production, and notified of failures.
         cost_center: Value of the tag ``CostCenter``.
     """
 
@@ -111,7 +111,7 @@ _APPROVER: Final = Question(
     id="ApproverEmail",
     group=APPROVAL,
     label="E-mail of the approver",
-    description="Address of the governance officer (or their group), who is asked before production and told of "
+    description="Address of the governance officer (or their group), who is asked before production and notified of "
     "failures. E.g. model-governance@example.com.",
     pattern=EMAIL_PATTERN,
     longest=254,

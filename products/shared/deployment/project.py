@@ -239,7 +239,7 @@ class DeploymentProject(Construct):
             ],
         )
 
-    def tell(self, outputs: Mapping[str, tuple[str, str]]) -> None:
+    def add_outputs(self, outputs: Mapping[str, tuple[str, str]]) -> None:
         """Add the outputs of the product.
 
         Args:
@@ -258,7 +258,7 @@ class DeploymentProject(Construct):
                     "deployed by itself: watch it at PipelineUrl. Without one, approve a model in the registry."
                 ),
             ),
-            "TopicArn": ("Topic that asks the approver and tells of failures", self.notices.topic.topic_arn),
+            "TopicArn": ("Topic that asks the approver and reports failures", self.notices.topic.topic_arn),
             "ArtifactBucketName": (
                 "Reports and exported model cards, below reports/",
                 self.storage.bucket.bucket_name,

@@ -1,6 +1,6 @@
 """Two AWS accounts in memory, as far as promotion uses them: every call checked, counted, and failing on demand.
 
-Sizes of objects are numbers, nothing of that size exists; ranges, parts and checksums are reckoned as S3 does.
+Sizes of objects are numbers, nothing of that size exists; ranges, parts and checksums are computed as S3 does.
 """
 
 from __future__ import annotations

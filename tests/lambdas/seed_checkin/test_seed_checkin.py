@@ -270,7 +270,7 @@ def test_people_get_the_address_at_their_repository_host(
     assert box.only["Data"]["RepositoryUrl"] == url
 
 
-# ---- what a person has to mend ----
+# ---- what a person has to fix ----
 
 
 @pytest.mark.parametrize(

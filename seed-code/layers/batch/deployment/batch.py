@@ -68,7 +68,7 @@ def refuse(stage: str, settings: Mapping[str, Any]) -> list[str]:
         )
     if copying.split(f"{settings['input']['uri']}x")[1] == "x":
         problems.append(
-            f"input.uri is {settings['input']['uri']}, a whole bucket: a run would read everything in it, for ever. "
+            f"input.uri is {settings['input']['uri']}, a whole bucket: a run would read everything in it, forever. "
             f"Name a folder, e.g. {settings['input']['uri']}daily/."
         )
     if watched["min_records"] > watched["max_records"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from deployment import batch, batch_test, common_steps
+from deployment import batch, batch_check, common_steps
 from deployment.context import Context
 from deployment.errors import DeploymentError
 
@@ -28,7 +28,7 @@ def deploy(context: Context) -> None:
 def test(context: Context, *, pause: Callable[[float], None] = time.sleep) -> None:
     """Run the pipeline on held-out records with some bad ones among them, and compare the predictions."""
     common_steps.approved_or_stop(context)
-    batch_test.run(context, name="batch-test", bad_rows=True, pause=pause)
+    batch_check.run(context, name="batch-test", bad_rows=True, pause=pause)
 
 
 def smoke_test(context: Context, *, pause: Callable[[float], None] = time.sleep) -> None:
@@ -38,7 +38,7 @@ def smoke_test(context: Context, *, pause: Callable[[float], None] = time.sleep)
         DeploymentError: The run failed, or its predictions are not what they have to be.
     """
     try:
-        batch_test.run(context, name="smoke-test", bad_rows=False, pause=pause)
+        batch_check.run(context, name="smoke-test", bad_rows=False, pause=pause)
     except DeploymentError as err:
         raise DeploymentError(
             f"{err}\n{context.package.arn} is deployed all the same, and runs start with it. To go back: reject the "

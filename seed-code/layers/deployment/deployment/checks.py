@@ -236,7 +236,7 @@ def logging(subject: Subject) -> Iterator[str]:
             yield f"{key} keeps no access log. Set AccessLogSettings."
     for key, group in subject.of_type("AWS::Logs::LogGroup"):
         if not group.get("RetentionInDays"):
-            yield f"{key} keeps its log for ever. Set RetentionInDays."
+            yield f"{key} keeps its log forever. Set RetentionInDays."
 
 
 RULES: tuple[Rule, ...] = (size, names, roles, permissions, encryption, isolation, public_access, logging)

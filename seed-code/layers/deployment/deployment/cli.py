@@ -25,7 +25,7 @@ from deployment.settings import read_build, read_environments
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one step and return its exit code: 0, or 1 with one plain message on standard error."""
-    from deployment import steps  # comes with the kind of deployment; --help of a broken one shall still say why
+    from deployment import steps  # comes with the kind of deployment; --help of a broken one must still say why
 
     parser = argparse.ArgumentParser(
         prog="python -m deployment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -28,7 +28,7 @@ _TRIES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """What a stack shall be.
+    """The wanted state of a stack.
 
     Attributes:
         name: Its name.
@@ -76,8 +76,8 @@ def apply(target: Target, stack: Stack, *, pause: Callable[[float], None] = time
     if present is not None and present["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
         raise DeploymentError(
             f"Stack {stack.name} is UPDATE_ROLLBACK_FAILED: an earlier update failed and CloudFormation could not "
-            f"restore what was there ({present.get('StackStatusReason', 'no reason given')}). Until that is mended it "
-            f"takes no changes. Mend what its events name, then choose 'Continue update rollback' in account "
+            f"restore what was there ({present.get('StackStatusReason', 'no reason given')}). Until that is fixed it "
+            f"takes no changes. Fix what its events name, then choose 'Continue update rollback' in account "
             f"{target.account}, region {target.region}."
         )
     is_new = present is None or present["StackStatus"] == "REVIEW_IN_PROGRESS"
@@ -155,7 +155,7 @@ def _change_set(
 def _findings(client: Any, change_set: str) -> list[str]:
     """Return what CloudFormation found wrong before anything was made, e.g. a name that is taken.
 
-    The reason of the change set names the failed check and no more. A deploy role from before this question existed
+    The reason of the change set names only the failed check. A deploy role from before this question existed
     may not ask it, and leaves it at that. Source:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html
     """

@@ -1,4 +1,4 @@
-"""A SageMaker session without AWS: the pipeline is defined as ever, and what it uploads lands in a folder.
+"""A SageMaker session without AWS: the pipeline is defined as usual, and what it uploads lands in a folder.
 
 Only the HTTP layer is replaced: S3 is a folder, STS says who we are, and every other request is refused. So nothing the
 SDK does, in this version or the next, can reach the network unnoticed.

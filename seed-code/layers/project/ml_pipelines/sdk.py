@@ -50,7 +50,7 @@ def digest(*paths: Path | str, extra: str = "") -> str:
 
     Args:
         paths: Files and folders; names within a folder count, the path of the folder does not.
-        extra: Anything else on which the digest shall depend.
+        extra: Anything else on which the digest depends.
     """
     sha = hashlib.sha256(extra.encode())
     for path in map(Path, paths):

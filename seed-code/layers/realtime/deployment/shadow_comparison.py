@@ -17,7 +17,7 @@ from typing import Any
 
 from deployment import answers
 from deployment.answers import Answer
-from deployment.endpoint_test import Check
+from deployment.endpoint_check import Check
 
 _TYPES = {"CSV": answers.CSV, "JSON": answers.JSON}
 

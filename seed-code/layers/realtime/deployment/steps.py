@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deployment import common_steps, endpoint_test, monitors, packages, realtime, shadow, smoke_test
+from deployment import common_steps, endpoint_check, monitors, packages, realtime, shadow, smoke_check
 from deployment.context import Context
 from deployment.errors import DeploymentError
 
@@ -38,8 +38,8 @@ def deploy(context: Context) -> None:
 STEPS: dict[str, Callable[[Context], None]] = {
     "render": render,
     "deploy": deploy,
-    "endpoint-test": endpoint_test.run,
-    "smoke-test": smoke_test.run,
+    "endpoint-test": endpoint_check.run,
+    "smoke-test": smoke_check.run,
     "shadow": shadow.begin,
     "compare": shadow.finish,
 }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployment import batch, batch_test, copying, local, packages, render, steps
+from deployment import batch, batch_check, copying, local, packages, render, steps
 from deployment.context import Context
 from deployment.errors import DeploymentError
 from deployment.settings import read_build, read_environments
@@ -133,10 +133,10 @@ RECORDS = [{"plan": "basic", "active": True, "note": "two\nlines"}, {"plan": Non
 
 
 def test_test_records_are_one_line_each_and_bad_rows_come_last() -> None:
-    text, bad = batch_test._csv(RECORDS, bad_rows=True)
+    text, bad = batch_check._csv(RECORDS, bad_rows=True)
     assert text.splitlines() == ["plan,active,note", "basic,true,two lines", ",false,x", "cut off", "one,one,one,one"]
     assert bad == [4, 5]
-    assert batch_test._csv(RECORDS, bad_rows=False)[1] == []
+    assert batch_check._csv(RECORDS, bad_rows=False)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def test_test_records_are_one_line_each_and_bad_rows_come_last() -> None:
 )
 def test_predictions_are_compared_by_value(predicted: dict[str, Any], agrees: bool) -> None:
     expected = [{"score": 0.5, "label": "yes"}]
-    different = batch_test._different(expected, {2: predicted} if predicted else {}, 1e-6)
+    different = batch_check._different(expected, {2: predicted} if predicted else {}, 1e-6)
     assert (different == []) is agrees
 
 
 def test_probabilities_are_compared_one_by_one() -> None:
     expected = [{"label": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
-    assert batch_test._different(expected, {2: expected[0]}, 0) == []
+    assert batch_check._different(expected, {2: expected[0]}, 0) == []
     other = {"label": "b", "probabilities": {"a": 0.3, "b": 0.7}}
-    assert len(batch_test._different(expected, {2: other}, 0.01)) == 1
+    assert len(batch_check._different(expected, {2: other}, 0.01)) == 1

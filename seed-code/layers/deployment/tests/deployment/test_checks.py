@@ -93,7 +93,7 @@ def test_what_breaks_a_rule_is_named(
         ("AWS::ApiGateway::Method", {"AuthorizationType": "NONE"}, "Added may be called by everybody"),
         ("AWS::ApiGateway::Stage", {"StageName": "live"}, "Added keeps no access log"),
         ("AWS::ApiGatewayV2::Stage", {"StageName": "live"}, "Added keeps no access log"),
-        ("AWS::Logs::LogGroup", {"LogGroupName": "mlp-a"}, "Added keeps its log for ever"),
+        ("AWS::Logs::LogGroup", {"LogGroupName": "mlp-a"}, "Added keeps its log forever"),
     ],
 )
 def test_rules_look_at_every_kind_of_resource(

@@ -1,4 +1,4 @@
-"""What is repaired in the SDK. A newer SDK that passes without the repair needs it no more."""
+"""What is repaired in the SDK. Once a newer SDK passes without a repair, the repair can go."""
 
 from __future__ import annotations
 

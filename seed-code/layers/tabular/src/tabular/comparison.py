@@ -98,7 +98,7 @@ def compare(
 
 
 def _unseen(test: pd.DataFrame, champion: Model) -> npt.NDArray[np.bool_]:
-    """Tell of which test records a champion has not learned, by dividing them as it was done for its training."""
+    """Finds the test records that a champion has not learned, by dividing them as it was done for its training."""
     columns = {}
     for column in champion.schema.columns:
         # A column that is gone counts as empty. It matters only without record key, where the whole record is hashed.

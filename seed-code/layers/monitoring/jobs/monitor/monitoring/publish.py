@@ -196,7 +196,7 @@ def _put(client: Any, entry: dict[str, Any], window_end: str) -> str:
     failed = answer["Entries"][0]
     raise MonitorError(
         f"The bus {entry['EventBusName']} did not take the drift event: {failed.get('ErrorCode')}: "
-        f"{failed.get('ErrorMessage')} Nobody was told of the violations in the report. "
+        f"{failed.get('ErrorMessage')} Nobody was notified of the violations in the report. "
         f"Start the pipeline again with the parameter End set to the end of the window, {window_end}."
     )
 

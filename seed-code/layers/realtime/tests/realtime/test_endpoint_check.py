@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from deployment import endpoint_test, packages, smoke_test
+from deployment import endpoint_check, packages, smoke_check
 from deployment import local as made_up
 from deployment.calls import parse_samples
 from deployment.deployed import Deployed
-from deployment.endpoint_test import Findings, examine, headline
+from deployment.endpoint_check import Findings, examine, headline
 from deployment.errors import DeploymentError
 
 from .conftest import Project, Runtime, make_samples, score
@@ -100,7 +100,7 @@ def test_an_endpoint_that_never_answers_fails_at_once() -> None:
 def test_malformed_requests_that_are_answered_fail() -> None:
     findings = examine(Runtime(strict=False).endpoint, make_samples(), LIMITS)
     assert {name for name in failed(findings) if name.startswith("Malformed")} == {
-        f"Malformed: {name}" for name, _, _ in endpoint_test.malformed(make_samples())
+        f"Malformed: {name}" for name, _, _ in endpoint_check.malformed(make_samples())
     }
 
 
@@ -161,11 +161,11 @@ def run(project: Project, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> 
     hub = Reports()
     monkeypatch.setattr(context, "hub", lambda service: hub)
     context.package = packages.parse(made_up.PACKAGE)
-    monkeypatch.setattr(endpoint_test, "load_samples", lambda context: make_samples())
-    monkeypatch.setattr(endpoint_test.deployed, "read", lambda context: None)
-    monkeypatch.setattr(endpoint_test.Endpoint, "of", lambda context: runtime.endpoint)
+    monkeypatch.setattr(endpoint_check, "load_samples", lambda context: make_samples())
+    monkeypatch.setattr(endpoint_check.deployed, "read", lambda context: None)
+    monkeypatch.setattr(endpoint_check.Endpoint, "of", lambda context: runtime.endpoint)
     try:
-        endpoint_test.run(context)
+        endpoint_check.run(context)
     finally:
         variables = project.root / "variables.env"
         assert "SUMMARY=" in variables.read_text()
@@ -203,14 +203,14 @@ def test_samples_that_do_not_belong_together_are_refused() -> None:
 
 def test_the_smoke_test_takes_a_few_good_answers_and_names_bad_ones() -> None:
     samples = make_samples()
-    assert smoke_test.examine(Runtime().endpoint, samples, 5) == []
-    bad = smoke_test.examine(Runtime(lambda age: {"score": math.nan, "label": "no"}).endpoint, samples, 2)
+    assert smoke_check.examine(Runtime().endpoint, samples, 5) == []
+    bad = smoke_check.examine(Runtime(lambda age: {"score": math.nan, "label": "no"}).endpoint, samples, 2)
     assert bad == [f"the answer to record {number} has nan as score" for number in (1, 2)]
 
 
 def test_the_smoke_test_forgives_one_lost_request_but_not_a_dead_endpoint() -> None:
     runtime = Runtime()
     runtime.unavailable = 2
-    assert smoke_test.examine(runtime.endpoint, make_samples(), 3) == []
+    assert smoke_check.examine(runtime.endpoint, make_samples(), 3) == []
     runtime.unavailable = 100
-    assert len(smoke_test.examine(runtime.endpoint, make_samples(), 3)) == 3
+    assert len(smoke_check.examine(runtime.endpoint, make_samples(), 3)) == 3

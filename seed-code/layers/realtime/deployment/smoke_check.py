@@ -9,7 +9,7 @@ from deployment.context import Context
 from deployment.errors import DeploymentError
 
 _TRIES = 3
-"""Times that a record is sent: in prod, other requests may be in the way of one."""
+"""Times that a record is sent: in prod, other requests can slow one down."""
 
 
 def run(context: Context) -> None:
