@@ -1,6 +1,6 @@
 """Names on which the function agrees with the stack around it and with those who read its buckets.
 
-Deployment builds repeat the prefixes in their own language (seed-code/layers/deployment), and the table over the audit
+Seed code and permission sets repeat some of them, which tests/test_repeated_names.py compares. The table over the audit
 records has the fields of `audit.Verdict` as its columns.
 """
 
