@@ -1,6 +1,6 @@
 # Every target prepares what it needs; nothing is assumed but python3, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test prove check synth bench e2e machines clean format environments
+.PHONY: help rehearse test test-fast prove check synth bench e2e machines clean format environments
 SHELL := /bin/bash
 UV ?= .tools/uv
 DATA ?=
@@ -28,6 +28,9 @@ rehearse: environments  ## Walk the path of a model through five accounts on thi
 
 test: check  ## Run the checks and tests of every change: lint, types, templates, Lambdas, seed code, rehearsal
 	@$(PYTEST) -m 'not prove' $(PYTEST_ARGS)
+
+test-fast: .venv/.ready node_modules/.ready  ## Run the quick tests while you work: no lint, no types, nothing that stands up the organisation
+	@$(PYTEST) -m 'not prove and not slow and not seed and not rehearsal' --ignore=tests/rehearsal --ignore=tests/seed_code --ignore=tests/proofs $(PYTEST_ARGS)
 
 prove: environments .venv-checkov/.ready  ## Run what is exhaustive: proofs of isolation, mutants of policies, whole walks of many products
 	@$(PYTEST) -m prove $(PYTEST_ARGS)

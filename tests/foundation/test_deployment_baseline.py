@@ -164,6 +164,7 @@ def test_every_account_of_the_deployment_ou_gets_the_baseline_also_later(baselin
     assert properties["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
 
 
+@pytest.mark.slow
 def test_there_is_no_unacknowledged_finding_and_no_lint(baseline: Baseline) -> None:
     assert baseline.findings == []
     matches = lint(baseline.file.read_text(encoding="utf-8"), config=ManualArgs(regions=[HOME]))

@@ -21,6 +21,8 @@ AWS: Final = """#!{python}
 import json, os, sys
 from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 world_file = Path(os.environ["WORLD"])
 world = json.loads(world_file.read_text())
 service, operation, *arguments = sys.argv[1:]

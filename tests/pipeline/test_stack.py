@@ -130,6 +130,7 @@ def test_a_finding_that_nobody_acknowledged_ends_the_synthesis(tmp_path: Path) -
         hub.synth()
 
 
+@pytest.mark.slow
 def test_every_template_passes_cfn_lint(assembly: Assembly) -> None:
     files = [str(p) for p in assembly.folder.rglob("*.template.json")]
     assert len(files) >= 5
@@ -349,6 +350,7 @@ def test_every_key_of_the_hub_is_marked_as_the_platforms_so_that_no_launch_touch
     assert {"ml-platform-artifacts", "ml-platform-registry"} <= with_keys
 
 
+@pytest.mark.slow
 def test_the_context_of_the_command_line_replaces_the_settings(tmp_path: Path, assembly: Assembly) -> None:
     done = run_app(tmp_path, json.dumps(SETTINGS))
     assert done.returncode == 0, done.stderr
@@ -357,6 +359,7 @@ def test_the_context_of_the_command_line_replaces_the_settings(tmp_path: Path, a
     assert written == assembly.templates[PIPELINE], "the templates depend on the settings only, not on who synthesises"
 
 
+@pytest.mark.slow
 def test_wrong_settings_end_the_synthesis_with_one_message_and_no_traceback(tmp_path: Path) -> None:
     done = run_app(tmp_path, {**SETTINGS, "account_id": "1", "regions": ["nowhere"]})
     assert done.returncode == 1

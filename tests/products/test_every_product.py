@@ -157,6 +157,7 @@ def test_the_example_answers_fit_the_form(product: type[Any], synth_product: Syn
 # ---- linters --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_product
 def test_cfn_lint_finds_nothing_not_even_warnings(product: type[Any], synth_product: SynthProduct) -> None:
     found = lint(json.dumps(synth_product(product)), config=ManualArgs(regions=["us-east-1", "eu-west-1"]))
