@@ -82,7 +82,7 @@ class Baseline:
         self.contract_value("artifact-bucket", self.artifact_bucket)
         self.contract_value("boundary-arn", Fn.sub(BOUNDARY_ARN))
 
-    def contract_value(self, name: str, value: str) -> None:
+    def contract_value(self, name: names.ContractValue, value: str) -> None:
         """Write a value of the contract into an SSM parameter, e.g. ``hub-account-id``."""
         id_ = "".join(part.capitalize() for part in name.split("-"))
         ssm.CfnParameter(

@@ -13,7 +13,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from foundation.policy_documents import substituted, wildcard_finding
-from lambdas.model_promotion.names import APPROVAL_STAGE
+from lambdas.model_promotion.names import APPROVAL_STAGE, APPROVED
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -274,7 +274,7 @@ def document(*, catalog: str) -> dict[str, Any]:
                 "Action": ["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"],
                 "Resource": "*",
                 "Condition": {
-                    "StringEquals": {"sagemaker:ModelApprovalStatus": "Approved"},
+                    "StringEquals": {"sagemaker:ModelApprovalStatus": APPROVED},
                     "ArnNotLike": {
                         "aws:PrincipalArn": [
                             f"arn:${{AWS::Partition}}:iam::*:role{names.persona_role_path(persona)}*"

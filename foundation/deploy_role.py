@@ -139,7 +139,7 @@ def extras(hub_account_id: str, regions: Iterable[str]) -> list[dict[str, Any]]:
         hub_account_id: Account of the hub, 12 digits.
         regions: Regions of the hub.
     """
-    stacks = [place("cloudformation", f"stack/{name}/*") for name in (OWN, f"{OWN}-base")]
+    stacks = [place("cloudformation", f"stack/{name}/*") for name in (OWN, f"{OWN}{names.BASE_STACK_SUFFIX}")]
     # A star in place of the region would reach over slashes into the keys of other groups.
     registry = [f"arn:${{AWS::Partition}}:s3:::{names.registry_bucket(hub_account_id, region)}" for region in regions]
     # trust() lets roles of builds without the tag in without it: those of projects from before there was one, which

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from products.shared import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,7 +52,7 @@ PORTFOLIOS: Final = (
         description="What lead data scientists set up for a team: Studio domains and access to data.",
         products=("sagemaker-domain",),
         personas=("lead-data-scientist",),
-        tag_options={"ml-platform:portfolio": ("ml-admin",)},
+        tag_options={names.PORTFOLIO_TAG: ("ml-admin",)},
     ),
     PortfolioSpec(
         id="sagemaker-projects",
@@ -58,7 +60,7 @@ PORTFOLIOS: Final = (
         description="Projects that data scientists create in SageMaker Studio: a repository with a whole ML workflow.",
         products=("train-s3",),
         personas=("data-scientist",),
-        tag_options={"ml-platform:portfolio": ("sagemaker-projects",)},
+        tag_options={names.PORTFOLIO_TAG: ("sagemaker-projects",)},
         product_tags={STUDIO_VISIBILITY: "true"},
     ),
     PortfolioSpec(
@@ -67,7 +69,7 @@ PORTFOLIOS: Final = (
         description="Projects of ML engineers: bring a model of the central registry to test and to production.",
         products=("deploy-realtime", "deploy-batch"),
         personas=("ml-engineer",),
-        tag_options={"ml-platform:portfolio": ("ml-deployment",)},
+        tag_options={names.PORTFOLIO_TAG: ("ml-deployment",)},
         product_tags={STUDIO_VISIBILITY: "true"},
         shared=False,
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from lambdas.model_promotion.names import APPROVAL_ACTION, APPROVAL_STAGE
+from lambdas.model_promotion.names import APPROVAL_ACTION, APPROVAL_STAGE, APPROVED
 from products.shared import names
 from rehearsal import launching
 from rehearsal.deployment_pipeline import (
@@ -112,8 +112,8 @@ def approve_as_ml_engineer(world: World) -> str:
     before = newest_execution(codepipeline, name)
     sagemaker = world.client("sagemaker", world.ml_engineer)
     arn = world.facts.promotion["package"]["ModelPackageArn"]
-    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription=_REASON)
-    world.facts.promotion["package"]["ModelApprovalStatus"] = "Approved"
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus=APPROVED, ApprovalDescription=_REASON)
+    world.facts.promotion["package"]["ModelApprovalStatus"] = APPROVED
 
     def started() -> str | None:
         found = newest_execution(codepipeline, name)
@@ -161,7 +161,7 @@ def read_report(world: World, name: str) -> dict[str, Any]:
     if world.deployment is None:
         raise RehearsalError("there is no deployment project: an earlier step did not run")
     s3, bucket = world.client("s3", world.governance_officer), world.deployment.outputs["ArtifactBucketName"]
-    prefix = f"reports/{world.execution}"
+    prefix = f"{names.REPORTS_PREFIX}{world.execution}"
     page = s3.get_object(Bucket=bucket, Key=f"{prefix}/{name}.html")["Body"].read()
     path = reports_folder(world) / f"{name}.html"
     path.write_bytes(page)

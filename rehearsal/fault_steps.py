@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from lambdas.model_promotion.names import PACKAGES_PREFIX, PROMOTED_PREFIX
+from lambdas.model_promotion.names import PACKAGES_PREFIX, PENDING, PROMOTED_PREFIX
 from products.shared import names
 from rehearsal.audit_records import audit_records
 from rehearsal.organization import DEV, HUB, REGION, Credentials, RehearsalError, wait_for
@@ -95,7 +95,7 @@ def _records(world: World, hub: Credentials) -> list[str]:
     seen = Counter((record["place"], record["what"], record["who"]) for record in records)
     problems = [f"{number} records of one decision: {what}" for what, number in seen.items() if number > 1]
     decided = [record["what"] for record in sorted(records, key=lambda r: str(r["at"])) if record["place"] == "hub"]
-    expected = decided[-1] if decided else "PendingManualApproval"
+    expected = decided[-1] if decided else PENDING
     arn = world.facts.promotion["package"]["ModelPackageArn"]
     status = world.client("sagemaker", hub).describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"]
     if status != expected:

@@ -76,10 +76,11 @@ def _card(world: World) -> str:
     if world.deployment is None:
         raise RehearsalError("there is no deployment project: an earlier step did not run")
     s3, bucket = world.client("s3", world.governance_officer), world.deployment.outputs["ArtifactBucketName"]
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"reports/{world.execution}/model-card").get("Contents", [])
+    prefix = f"{names.REPORTS_PREFIX}{world.execution}/model-card"
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
     found = [item["Key"] for item in listed if item["Key"].endswith(".pdf")]
     if not found:
-        raise RehearsalError(f"the model card was not exported to s3://{bucket}/reports/{world.execution}/model-card")
+        raise RehearsalError(f"the model card was not exported to s3://{bucket}/{prefix}")
     path = reports_folder(world) / "model-card.pdf"
     path.write_bytes(s3.get_object(Bucket=bucket, Key=found[0])["Body"].read())
     return str(path.relative_to(world.work))

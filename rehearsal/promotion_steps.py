@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from lambdas.model_promotion.names import APPROVED, PENDING
 from products.shared import names
 from rehearsal.audit_records import audit_records
 from rehearsal.domain_steps import LEAD_PROFILE
@@ -33,7 +34,7 @@ def approve_as_lead(world: World) -> str:
     studio = world.organization.open_studio(world.domain.outputs["DomainId"], LEAD_PROFILE, caller=world.lead)
     sagemaker = world.client("sagemaker", studio)
     arn = world.facts.model_package["ModelPackageArn"]
-    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription=_REASON)
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus=APPROVED, ApprovalDescription=_REASON)
     status = sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"]
     return f"{arn.rsplit(':', 1)[1]}: {status}"
 
@@ -44,7 +45,7 @@ def promote_to_hub(world: World) -> str:
     sagemaker = world.client("sagemaker", hub)
     record = _await_record(world, hub)
     package = sagemaker.describe_model_package(ModelPackageName=record["hub_package"])
-    if package["ModelApprovalStatus"] != "PendingManualApproval":
+    if package["ModelApprovalStatus"] != PENDING:
         raise RehearsalError(
             f"{record['hub_package']} is {package['ModelApprovalStatus']}: a promoted model has to wait for the "
             "ML engineer, whatever was decided in the dev account"

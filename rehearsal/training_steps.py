@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
+from lambdas.model_promotion.names import APPROVED
 from rehearsal import demo_data, launching, report
 from rehearsal.domain_steps import open_studio
 from rehearsal.organization import DEV, REGION, Credentials, RehearsalError, wait_for
@@ -180,7 +181,7 @@ def try_to_approve(world: World) -> str:
     sagemaker = world.client("sagemaker", world.data_scientist)
     try:
         sagemaker.update_model_package(
-            ModelPackageArn=world.facts.model_package["ModelPackageArn"], ModelApprovalStatus="Approved"
+            ModelPackageArn=world.facts.model_package["ModelPackageArn"], ModelApprovalStatus=APPROVED
         )
     except ClientError as err:
         code = err.response["Error"]["Code"]

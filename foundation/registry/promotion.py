@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda_event_sources as event_sources
 
 from foundation.registry.events import TIMEOUT_S
 from lambdas.model_promotion.environment import PromotionEnvironment
-from lambdas.model_promotion.names import AUDIT_PREFIX, PACKAGES_PREFIX, PROGRESS_PREFIX, PROMOTED_PREFIX
+from lambdas.model_promotion.names import APPROVED, AUDIT_PREFIX, PACKAGES_PREFIX, PROGRESS_PREFIX, PROMOTED_PREFIX
 from products.shared import names
 from products.shared.findings import acknowledge
 from products.shared.functions import PlatformFunction, add_function, platform_logs
@@ -178,7 +178,7 @@ def _writes(stack: Stack, models: ModelStore, audit: AuditTrail, decisions: sqs.
             effect=iam.Effect.DENY,
             actions=["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"],
             resources=["*"],
-            conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "Approved"}},
+            conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": APPROVED}},
         ),
         _allow(
             "ReadAnswers",

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lambdas.shared.custom_resource import Address, CustomResourceError, Failure, Success
-from lambdas.shared.product_names import PRODUCT_PREFIX
+from lambdas.shared.product_names import (
+    BASE_STACK_SUFFIX,
+    BUCKET_EMPTIER_FUNCTION,
+    DEPLOY_ROLE,
+    PRODUCT_PREFIX,
+    STAGES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -15,16 +21,11 @@ if TYPE_CHECKING:
     from lambdas.shared.builds import BuildOutcome
     from lambdas.shared.custom_resource import Request
 
-DEPLOY_ROLE: Final = "ml-platform-deploy"
-DEPLOYMENT_TAG: Final = "ml-platform-deployment"
-BUCKET_EMPTIER: Final = "ml-platform-bucket-emptier"
-
 _PROJECT_ID: Final = re.compile(r"p-[a-z0-9]{1,14}")
-_STAGES: Final = ("test", "prod")
 _ACCOUNT_ID: Final = re.compile(r"\d{12}")
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _PHYSICAL_ID: Final = re.compile(
-    rf"(?P<project_id>{_PROJECT_ID.pattern})-(?P<stage>{'|'.join(_STAGES)})"
+    rf"(?P<project_id>{_PROJECT_ID.pattern})-(?P<stage>{'|'.join(STAGES)})"
     rf"/(?P<account_id>{_ACCOUNT_ID.pattern})/(?P<region>{_REGION.pattern})"
 )
 
@@ -74,7 +75,7 @@ class Stage:
     @property
     def stacks(self) -> tuple[str, ...]:
         """Names of the stage's stacks in its account, in the order in which they are taken down."""
-        return f"{PRODUCT_PREFIX}{self.tag}", f"{PRODUCT_PREFIX}{self.tag}-base"
+        return f"{PRODUCT_PREFIX}{self.tag}", f"{PRODUCT_PREFIX}{self.tag}{BASE_STACK_SUFFIX}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def parse_stage(request: Request, regions: Collection[str]) -> Stage:
                 _PROJECT_ID.fullmatch(stage.project_id),
                 "p- and up to 14 lower-case letters and digits, as SageMaker makes it",
             ),
-            ("Stage", stage.stage, stage.stage in _STAGES, " or ".join(_STAGES)),
+            ("Stage", stage.stage, stage.stage in STAGES, " or ".join(STAGES)),
             ("AccountId", stage.account_id, _ACCOUNT_ID.fullmatch(stage.account_id), "12 digits"),
             (
                 "Region",
@@ -248,9 +249,9 @@ def unreachable(stage: Stage, *, leaving: bool, detail: str) -> str:
 def no_baseline_in_region(stage: Stage) -> str:
     """Return what to say when a stage's account has no baseline in the stage's region."""
     return (
-        f"There is no function {BUCKET_EMPTIER} in {stage.place}: the deployment baseline has not been rolled out "
-        f"there, so what is deployed could not be removed again. Ask your platform team to look at the StackSet "
-        f"ml-platform-deployment-baseline, then launch again."
+        f"There is no function {BUCKET_EMPTIER_FUNCTION} in {stage.place}: the deployment baseline has not been "
+        f"rolled out there, so what is deployed could not be removed again. Ask your platform team to look at the "
+        f"StackSet ml-platform-deployment-baseline, then launch again."
     )
 
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from lambdas.deployment import core
 from lambdas.shared.clients import CONFIG
 from lambdas.shared.custom_resource import CustomResourceError
+from lambdas.shared.product_names import BUCKET_EMPTIER_FUNCTION, DEPLOYMENT_TAG
 
 
 class Targets:
@@ -38,7 +39,7 @@ class Targets:
                 RoleArn=core.role_arn(stage, self._partition),
                 RoleSessionName=f"check-{stage.tag}",
                 DurationSeconds=900,
-                Tags=[{"Key": core.DEPLOYMENT_TAG, "Value": stage.tag}],
+                Tags=[{"Key": DEPLOYMENT_TAG, "Value": stage.tag}],
             )["Credentials"]
         except ClientError as err:
             if err.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
@@ -59,7 +60,7 @@ class Targets:
         """
         credentials = self.require_reachable(stage, leaving=False)
         try:
-            _client("lambda", stage, credentials).get_function_configuration(FunctionName=core.BUCKET_EMPTIER)
+            _client("lambda", stage, credentials).get_function_configuration(FunctionName=BUCKET_EMPTIER_FUNCTION)
         except ClientError as err:
             if err.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from lambdas.shared.artifact_bucket import ARCHIVE_KEY, ASSETS_PREFIX
 from lambdas.shared.custom_resource import CustomResourceError, Failure, Success
 from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
+from lambdas.shared.product_names import SEED_BRANCHES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +87,7 @@ class Checkin:
     @property
     def update_branch(self) -> str:
         """Branch on which a new version of the seed code is offered, e.g. ``ml-platform/1.4.0``."""
-        return f"ml-platform/{self.version}"
+        return f"{SEED_BRANCHES}{self.version}"
 
     def git_url(self, url_suffix: str) -> str:
         """Return the address of the repository for plain git with the credentials of a role.
@@ -173,7 +174,7 @@ def parse_checkin(request: Request, artifact_bucket: str) -> Checkin:
                 _is_branch(checkin.branch),
                 (
                     f"a branch name of at most {_BRANCH_MAX} letters, digits and . _ - /, e.g. main; "
-                    "names that begin with ml-platform/ are kept for new seed code"
+                    f"names that begin with {SEED_BRANCHES} are kept for new seed code"
                 ),
             ),
             (
@@ -339,7 +340,7 @@ def _is_branch(name: str) -> bool:
         _BRANCH.fullmatch(name)
         and len(name) <= _BRANCH_MAX
         and ".." not in name
-        and not name.startswith("ml-platform/")
+        and not name.startswith(SEED_BRANCHES)
         and not any(part.endswith((".", ".lock")) for part in name.split("/"))
     )
 

@@ -8,7 +8,7 @@ from pipeline.preflight.checking import Problem, check, pages, parameter_value
 from products.shared import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pipeline.preflight.checking import Account, Check
 
@@ -18,7 +18,7 @@ CHECKS: Final[list[Check]] = []
 @check(CHECKS, "the baseline has arrived", "hub", "workload")
 def _contract(account: Account, region: str) -> Iterator[Problem]:
     settings = account.settings
-    wanted = {
+    wanted: Mapping[names.ContractValue, str] = {
         "hub-account-id": settings.account_id,
         "artifact-bucket": names.artifact_bucket(settings.account_id, region),
         "boundary-arn": f"arn:{settings.partition}:iam::{account.id}:policy/{names.BOUNDARY_POLICY}",

@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 
 LEAD = "lead-data-scientist"
 
-ACTS_AS = "ml-platform-acts-as"
-"""Tag of a session of the data scientists' role that the lead opened; its value is the lead's persona.
-
-The role itself says ``data-scientist``, so that no tag of the stack gets there, and SageMaker may not tag the sessions
-that it opens for Studio.
-"""
-
 _GROUPS = template.arn("sagemaker", "model-package-group/*-p-*")
 _PACKAGES = template.arn("sagemaker", "model-package/*-p-*/*")
 _PIPELINES = template.arn("sagemaker", "pipeline/*-p-*")
@@ -218,7 +211,7 @@ def reading() -> list[Grant]:
             actions=["kms:Decrypt"],
             resources=[template.arn("kms", "key/*")],
             conditions={
-                "StringLike": {"aws:ResourceTag/sagemaker:project-id": "p-*"},
+                "StringLike": {f"aws:ResourceTag/{names.PROJECT_ID_TAG}": "p-*"},
                 "StringEquals": through_s3(),
             },
             because="Key ids are made by KMS; the condition keeps it to keys of projects, used by S3.",
@@ -337,9 +330,10 @@ def building(parts: DomainParts) -> list[Grant]:
     """Return what makes a data scientist: creating projects, running jobs with a project's role, registering models.
 
     Everybody's sessions of a persona look the same to Service Catalog, so whoever may delete their own project may
-    delete everybody's. Only the lead deletes projects, in a session of this role that carries `ACTS_AS` (`leading`).
+    delete everybody's. Only the lead deletes projects, in a session of this role that carries
+    `names.ACTS_AS_TAG` (`leading`).
     """
-    as_lead = {f"aws:PrincipalTag/{ACTS_AS}": LEAD}
+    as_lead = {f"aws:PrincipalTag/{names.ACTS_AS_TAG}": LEAD}
     return [
         Grant(
             sid="ManageProjects",
@@ -389,7 +383,7 @@ def leading(data_scientist_role_arn: str) -> list[Grant]:
             sid="ActAsDataScientist",
             actions=["sts:AssumeRole", "sts:TagSession"],
             resources=[data_scientist_role_arn],
-            conditions={"StringEquals": {f"aws:RequestTag/{ACTS_AS}": LEAD}},
+            conditions={"StringEquals": {f"aws:RequestTag/{names.ACTS_AS_TAG}": LEAD}},
         ),
         Grant(sid="StayKnown", actions=["sts:SetSourceIdentity"], resources=[data_scientist_role_arn]),
     ]

@@ -266,7 +266,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         enabled.node.add_dependency(domain, bucket)
         for part in (key, bucket, connection, execution_role, *roles.values(), security_group, domain):
             part.node.add_dependency(checked)
-        template.tag_everything(self, {"CostCenter": form["CostCenter"], "Owner": form["Owner"]})
+        template.tag_everything(self, {names.COST_CENTER_TAG: form["CostCenter"], "Owner": form["Owner"]})
         application = cdk.CfnOutput(
             self,
             "SingleSignOnApplicationArn",
@@ -381,16 +381,16 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
 
     @staticmethod
     def _let_the_lead_act(lead: iam.Role, data_scientist: iam.Role) -> None:
-        """Let the lead of this domain open sessions as its data scientists, with `personas.ACTS_AS` and never without.
+        """Let the lead of this domain open sessions as its data scientists, with `names.ACTS_AS_TAG` and never without.
 
         The lead's role is named by its path, because it names the data scientists' role itself.
         """
-        cdk.Tags.of(data_scientist).add(personas.ACTS_AS, "data-scientist", priority=300)
+        cdk.Tags.of(data_scientist).add(names.ACTS_AS_TAG, "data-scientist", priority=300)
         for grant in personas.leading(data_scientist.role_arn):
             lead.add_to_policy(grant.statement())
         leads = template.sub(template.arn("iam", f"role{names.persona_role_path(personas.LEAD)}*"))
         principal = iam.AccountRootPrincipal().with_conditions({"ArnLike": {"aws:PrincipalArn": leads}})
-        tagged = principal.with_conditions({"StringEquals": {f"aws:RequestTag/{personas.ACTS_AS}": personas.LEAD}})
+        tagged = principal.with_conditions({"StringEquals": {f"aws:RequestTag/{names.ACTS_AS_TAG}": personas.LEAD}})
         if data_scientist.assume_role_policy:
             data_scientist.assume_role_policy.add_statements(
                 iam.PolicyStatement(actions=["sts:AssumeRole", "sts:TagSession"], principals=[tagged]),

@@ -1,10 +1,15 @@
-"""The names on which accounts, products and the baseline agree, each built and length-checked in this one place."""
+"""The names on which accounts, products and the baselines agree, each built and length-checked in this one place.
+
+Those that functions need come from below, because a function's zip holds lambdas/ only: `lambdas.shared.product_names`,
+and `lambdas.model_promotion.names` for what concerns models. ``tests/test_repeated_names.py`` compares with them what
+has to be repeated in other languages: seed code, policies, build commands, documentation.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from lambdas.shared.product_names import PRODUCT_PREFIX
+from lambdas.shared import product_names
 
 CONTRACT: Final = 1
 """Contract version between the workload baseline and released templates (docs/architecture.md)."""
@@ -34,7 +39,7 @@ PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
 SEED_CHECKIN_FUNCTION: Final = "ml-platform-seed-checkin"
 SEED_CHECKIN_COMPLETION_FUNCTION: Final = "ml-platform-seed-checkin-completion"
 SEED_CHECKIN_BUILD: Final = "ml-platform-seed-checkin"
-BUCKET_EMPTIER_FUNCTION: Final = "ml-platform-bucket-emptier"
+BUCKET_EMPTIER_FUNCTION: Final = product_names.BUCKET_EMPTIER_FUNCTION
 ENABLE_PROJECTS_FUNCTION: Final = "ml-platform-enable-projects"
 PREFLIGHT_FUNCTION: Final = "ml-platform-preflight"
 MODEL_PROMOTION_FUNCTION: Final = "ml-platform-model-promotion"
@@ -42,7 +47,7 @@ MODEL_PROMOTION_FUNCTION: Final = "ml-platform-model-promotion"
 DEPLOYMENT_FUNCTION: Final = "ml-platform-deployment"
 """Function of the hub behind ``Custom::Deployment``: takes a stage's stacks down when its project is deleted."""
 
-DEPLOY_ROLE: Final = "ml-platform-deploy"
+DEPLOY_ROLE: Final = product_names.DEPLOY_ROLE
 """Role of a deployment account that the stages of deployment projects assume, each tagged with `DEPLOYMENT_TAG`."""
 
 DEPLOYMENT_BOUNDARY_POLICY: Final = "ml-platform-deployment-boundary"
@@ -52,7 +57,7 @@ BASELINE_COMPONENT: Final = "baseline"
 HUB_COMPONENT: Final = "hub"
 """Tag of the platform's own resources, and its values: everything in a baseline, and the other keys of the hub."""
 
-DEPLOYMENT_TAG: Final = "ml-platform-deployment"
+DEPLOYMENT_TAG: Final = product_names.DEPLOYMENT_TAG
 """Tag of roles and sessions that says which stage of which project they work for, e.g. ``p-abc123-prod``.
 
 Policies of deployment accounts let a role touch what carries this value in its name, and nothing else.
@@ -64,7 +69,28 @@ GROUP_TAG: Final = "ml-platform-group"
 SHARED_WITH_TAG: Final = "ml-platform-shared-with"
 """Tag with which the owner of a bucket in a deployment account opens it to stages: ``p-abc123-test p-abc123-prod``."""
 
-STAGES: Final = ("test", "prod")
+ACTS_AS_TAG: Final = "ml-platform-acts-as"
+"""Tag of a session of the data scientists' role that the lead opened; its value is the lead's persona.
+
+The role itself says ``data-scientist``, so that no tag of the stack gets there, and SageMaker may not tag the sessions
+that it opens for Studio.
+"""
+
+PORTFOLIO_TAG: Final = "ml-platform:portfolio"
+"""Tag of everything that is launched: id of the portfolio it was launched from."""
+
+COST_CENTER_TAG: Final = "CostCenter"
+PROJECT_NAME_TAG: Final = "sagemaker:project-name"
+PROJECT_ID_TAG: Final = "sagemaker:project-id"
+"""Tags of everything that belongs to a project; the last one also says whose a job is."""
+
+BASE_STACK_SUFFIX: Final = product_names.BASE_STACK_SUFFIX
+SEED_BRANCHES: Final = product_names.SEED_BRANCHES
+
+STAGES: Final = product_names.STAGES
+
+REPORTS_PREFIX: Final = "reports/"
+"""Where builds leave reports in the bucket of a deployment project, by execution of its pipeline."""
 
 DRIFT_SOURCE: Final = "ml-platform"
 DRIFT_EVENT: Final = "Model drift detected"
@@ -90,6 +116,9 @@ AUDIT_TABLE: Final = "decisions"
 ARTIFACT_KEY_ALIAS: Final = "alias/ml-platform-artifacts"
 """Alias of the key of the hub's artifact bucket; the pipeline's permissions name the key by it."""
 
+ContractValue: TypeAlias = Literal["hub-account-id", "artifact-bucket", "boundary-arn", "connection-arn"]
+"""What an account tells the products launched in it, each in a parameter of its own (`contract_parameter`)."""
+
 VPC_ID_PARAMETER: Final = "/ml-platform/network/vpc-id"
 SUBNET_IDS_PARAMETER: Final = "/ml-platform/network/subnet-ids"
 
@@ -98,7 +127,7 @@ PROJECT_ID_MAX: Final = 16
 DOMAIN_NAME_MAX: Final = 20
 
 
-def contract_parameter(name: str, *, contract: int = CONTRACT) -> str:
+def contract_parameter(name: ContractValue, *, contract: int = CONTRACT) -> str:
     """Return the name of a contract parameter, e.g. ``/ml-platform/v1/boundary-arn``."""
     return f"/{PREFIX}/v{contract}/{name}"
 
@@ -138,7 +167,7 @@ def checked_bucket_name(name: str) -> str:
 
 # ---- names inside templates: text for Fn::Sub ----
 
-PROJECT_RESOURCE_PREFIX: Final = PRODUCT_PREFIX
+PROJECT_RESOURCE_PREFIX: Final = product_names.PRODUCT_PREFIX
 """Prefix of every named resource that a product makes, so that the launch role can be scoped to it."""
 
 DOMAIN_BUCKET: Final = "mlp-d-${DomainName}-${Unique}-${AWS::AccountId}-${AWS::Region}"

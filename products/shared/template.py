@@ -37,7 +37,7 @@ def bucket_arn(name: str, keys: str | None = None) -> str:
     return f"arn:${{AWS::Partition}}:s3:::{name}" + (f"/{keys}" if keys else "")
 
 
-def contract_value(name: str) -> str:
+def contract_value(name: names.ContractValue) -> str:
     """Return the dynamic reference that CloudFormation replaces by a contract value of the launching account."""
     return f"{{{{resolve:ssm:{names.contract_parameter(name)}}}}}"
 
@@ -87,9 +87,9 @@ def tag_project(stack: cdk.Stack, cost_center: str) -> None:
     tag_everything(
         stack,
         {
-            "CostCenter": cost_center,
-            "sagemaker:project-name": cdk.Fn.ref("SageMakerProjectName"),
-            "sagemaker:project-id": cdk.Fn.ref("SageMakerProjectId"),
+            names.COST_CENTER_TAG: cost_center,
+            names.PROJECT_NAME_TAG: cdk.Fn.ref("SageMakerProjectName"),
+            names.PROJECT_ID_TAG: cdk.Fn.ref("SageMakerProjectId"),
         },
     )
 

@@ -32,11 +32,11 @@ RENDER: Final = "render"
 ARTIFACTS: Final = names.PROJECT_RESOURCE_PREFIX + "${SageMakerProjectId}*"
 """Folder of the pipeline's archives: CodePipeline cuts its name to 20 characters, of which this is the beginning."""
 
-REPORTS: Final = "reports/*"
+REPORTS: Final = f"{names.REPORTS_PREFIX}*"
 
 _STAGE_MINUTES: Final = 480  # a deployment waits for shifted traffic; CodePipeline's build actions end after 8 hours
 _RENDER_MINUTES: Final = 30
-_REGISTRY: Final = "ml-platform-registry-${AWS::AccountId}-${AWS::Region}"
+_REGISTRY: Final = names.registry_bucket("${AWS::AccountId}", "${AWS::Region}")
 _MODELS: Final = f"{PACKAGES_PREFIX}${{ModelPackageGroup}}/*"
 _PROMOTED: Final = f"{PROMOTED_PREFIX}${{ModelPackageGroup}}/*"
 """Keys of the models of the project's group, and of what their packages were promoted as."""

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from products.shared.form.questions import Repository
     from products.shared.storage import ProjectStorage
 
+STEP_VARIABLE: Final = "STEP"
+EXECUTION_VARIABLE: Final = "PIPELINE_EXECUTION_ID"
+"""Variables with which an action says what its build has to do, and for which execution."""
+
 SHADOW_STAGE: Final = "Shadow"
 SHADOW_ACTION: Final = "Period"
 """Approval that the comparison of the shadow answers, at the end of the time set."""
@@ -189,7 +193,7 @@ def _action(
 
 
 def _build(name: str, purpose: str, step: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
-    variables = {"STEP": step, "PIPELINE_EXECUTION_ID": "#{codepipeline.PipelineExecutionId}"}
+    variables = {STEP_VARIABLE: step, EXECUTION_VARIABLE: "#{codepipeline.PipelineExecutionId}"}
     if purpose != RENDER:
         # Variables belong to one execution, and no build of another changes them.
         variables[PACKAGE_VARIABLE] = f"#{{{_RENDERED}.{PACKAGE_VARIABLE}}}"

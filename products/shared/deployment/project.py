@@ -14,6 +14,7 @@ from aws_cdk import aws_events as events
 from constructs import Construct
 
 from lambdas.model_promotion.names import APPROVED, MODEL_EVENT, MODEL_SOURCE
+from lambdas.shared.artifact_bucket import archive_key
 from products.shared import custom_resources, names, seed_code, template
 from products.shared.deployment.builds import (
     CARD_ARNS,
@@ -98,7 +99,7 @@ class DeploymentProject(Construct):
             connection_arn=repository.connection_arn,
             repository=repository.name,
             branch=repository.branch,
-            asset_key=f"assets/{archive}.zip",
+            asset_key=archive_key(archive),
         )
         dead_letters = missed_starts(self, "DeadLetters")
         self.notices = Notices(
@@ -260,7 +261,7 @@ class DeploymentProject(Construct):
             ),
             "TopicArn": ("Topic that asks the approver and reports failures", self.notices.topic.topic_arn),
             "ArtifactBucketName": (
-                "Reports and exported model cards, below reports/",
+                f"Reports and exported model cards, below {names.REPORTS_PREFIX}",
                 self.storage.bucket.bucket_name,
             ),
             "KeyArn": ("Key of bucket, topic and logs", self.storage.key.key_arn),

@@ -9,9 +9,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
+from lambdas.model_promotion.names import PACKAGE_VARIABLE
 from products.shared import names, template
 from products.shared.deployment.builds import PIPELINE, build_name
-from products.shared.deployment.pipeline import SHADOW_ACTION, SHADOW_STAGE
+from products.shared.deployment.pipeline import EXECUTION_VARIABLE, SHADOW_ACTION, SHADOW_STAGE, STEP_VARIABLE
 from products.shared.roles import Grant, ServiceRole, pass_role
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ ARCHIVES: Final = "shadow/*"
 COMPARE: Final = "compare"
 """Step of the seed code that a schedule starts."""
 
-STARTED_WITH: Final = ("STEP", "PIPELINE_EXECUTION_ID", "PACKAGE_ARN")
+STARTED_WITH: Final = (STEP_VARIABLE, EXECUTION_VARIABLE, PACKAGE_VARIABLE)
 """Variables of a scheduled build (`schedule_request` in the seed code's shadow.py)."""
 
 NEVER_OVERRIDDEN: Final = (
@@ -86,7 +87,7 @@ class ShadowSchedules(Construct):
                     resources=[template.arn("codebuild", f"project/{build_name('prod')}")],
                     conditions={
                         "StringLike": {"codebuild:source.location": f"{names.PROJECT_BUCKET}/{ARCHIVES}"},
-                        "StringEquals": {"codebuild:environment.environmentVariables/STEP.value": COMPARE},
+                        "StringEquals": {f"codebuild:environment.environmentVariables/{STEP_VARIABLE}.value": COMPARE},
                         "ForAllValues:StringEquals": {
                             "codebuild:environment.environmentVariables.name": STARTED_WITH,
                         },

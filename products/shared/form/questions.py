@@ -18,7 +18,8 @@ COSTS_GROUP: Final = "Costs"
 # The seed-code check-in accepts the same names.
 REPOSITORY_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_.][A-Za-z0-9._-]*){1,5}(?<!\.git)$"
 BRANCH_PATTERN: Final = (
-    r"^(?!ml-platform/)(?!.*\.\.)(?!.*\.(lock)?(/|$))[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
+    rf"^(?!{names.SEED_BRANCHES})(?!.*\.\.)(?!.*\.(lock)?(/|$))"
+    r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"
 )
 SUFFIX_PATTERN: Final = r"^[A-Za-z0-9_.=-]{0,64}$"
 
@@ -103,7 +104,7 @@ def repository(*, example: str, commits: str, connection: str) -> tuple[Question
             pattern=BRANCH_PATTERN,
             longest=100,
             problem="A branch name of letters, digits and _.- with inner slashes, e.g. main; names that begin with "
-            "ml-platform/ are kept for new seed code",
+            f"{names.SEED_BRANCHES} are kept for new seed code",
         ),
         Question(
             id="ConnectionArn",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aws_cdk as cdk
 from constructs import Construct
 
+from lambdas.model_promotion import names as model_promotion
 from products.shared import names, template
 from products.shared.roles import Grant, ServiceRole, grant_key_to_services, use_key
 from products.shared.training import model_group as registry
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from products.shared.storage import ProjectStorage
 
-PENDING = {"StringEqualsIfExists": {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}}
+PENDING = {"StringEqualsIfExists": {"sagemaker:ModelApprovalStatus": model_promotion.PENDING}}
 """Registering is allowed only as pending, which is also what SageMaker takes when the request names no status."""
 
 KINDS = ("Processing", "Training")
@@ -58,7 +59,7 @@ def of_project(kind: str, project: str) -> dict[str, str]:
         kind: ``Request`` for the tag that a request sets, ``Resource`` for the one that a job has.
         project: Id of the project as text for ``Fn::Sub``; may hold ``*``.
     """
-    return {f"aws:{kind}Tag/sagemaker:project-id": project}
+    return {f"aws:{kind}Tag/{names.PROJECT_ID_TAG}": project}
 
 
 def run_jobs(project: str, *, jobs: str, network: Mapping[str, Any], because: str) -> list[Grant]:

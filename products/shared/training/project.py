@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import aws_cdk as cdk
 from aws_cdk import aws_servicecatalog as servicecatalog
 
+from lambdas.shared.artifact_bucket import archive_key
 from products.shared import custom_resources, names, seed_code, template
 from products.shared.form import patterns, questions
 from products.shared.form.parameters import Form, Question
@@ -145,7 +146,7 @@ class TrainingProject(servicecatalog.ProductStack):
             connection_arn=repository.connection_arn,
             repository=repository.name,
             branch=repository.branch,
-            asset_key=f"assets/{archive}.zip",
+            asset_key=archive_key(archive),
         )
         delivery = Delivery(
             self,
