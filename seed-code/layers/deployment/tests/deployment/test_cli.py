@@ -38,7 +38,7 @@ def test_an_unknown_step_is_answered_with_the_known_ones(
 ) -> None:
     with pytest.raises(SystemExit):
         cli.main(["gret"])
-    quoted = capsys.readouterr().err  # from Python 3.12.8 to 3.13.13 without quotes
+    quoted = capsys.readouterr().err  # some Pythons from 3.12.8 on leave the quotes out
     assert "choose from check, greet" in quoted.replace("'", "")
 
 
