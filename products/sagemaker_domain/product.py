@@ -18,6 +18,7 @@ from products.shared import custom_resources, names, template
 from products.shared.form.parameters import TAG_VALUE_PATTERN, Form, Question
 from products.shared.roles import ServiceRole
 from products.shared.spec import ProductSpec
+from products.shared.storage import private_bucket
 from products.shared.training.jobs import in_vpc
 
 if TYPE_CHECKING:
@@ -311,35 +312,13 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
     def _bucket(self, key: kms.Key, on_deletion: str) -> s3.Bucket:
         # The first group of the stack's UUID: a domain of the same name launched later gets a bucket of its own.
         unique = cdk.Fn.select(0, cdk.Fn.split("-", cdk.Fn.select(2, cdk.Fn.split("/", cdk.Aws.STACK_ID))))
-        bucket = s3.Bucket(
+        bucket = private_bucket(
             self,
             "Bucket",
-            bucket_name=cdk.Fn.sub(names.DOMAIN_BUCKET, {"Unique": unique}),
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=key,
-            bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            versioned=True,
+            name=cdk.Fn.sub(names.DOMAIN_BUCKET, {"Unique": unique}),
+            key=key,
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    id="ReplacedVersions",
-                    noncurrent_version_expiration=cdk.Duration.days(90),
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
-                )
-            ],
-        )
-        template.acknowledge(
-            bucket,
-            {
-                **dict.fromkeys(
-                    ("AwsSolutions-S1", "CKV_AWS_18"),
-                    "Reads of objects are recorded where the organisation's trail has data events (docs/setup.md); "
-                    "server access logs would need a second bucket for every domain.",
-                )
-            },
+            access_logs="would need a second bucket for every domain",
         )
         contents = custom_resources.bucket_contents(self, bucket.bucket_name)
         empties = cdk.CfnCondition(self, "EmptiesBucket", expression=cdk.Fn.condition_equals(on_deletion, "Empty"))

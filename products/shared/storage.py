@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -10,7 +12,63 @@ from constructs import Construct
 
 from products.shared import custom_resources, names, template
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _SOURCE_DAYS = 30
+_REPLACED_DAYS = 90
+
+
+def private_bucket(
+    scope: Construct,
+    id_: str,
+    *,
+    name: str,
+    key: kms.IKey,
+    removal_policy: cdk.RemovalPolicy,
+    access_logs: str,
+    lifecycle_rules: Sequence[s3.LifecycleRule] = (),
+) -> s3.Bucket:
+    """Return a versioned bucket under a customer key that takes TLS only and is never public.
+
+    Replaced versions go after `_REPLACED_DAYS` days, uploads that nobody finished after a week.
+
+    Args:
+        scope: Where it belongs.
+        id_: Construct id.
+        name: Name of the bucket; may hold intrinsic functions.
+        key: Encrypts every object.
+        removal_policy: What becomes of it when the stack is deleted.
+        access_logs: Why it has no server access logs, to go on after "server access logs".
+        lifecycle_rules: More rules. Default: none.
+    """
+    bucket = s3.Bucket(
+        scope,
+        id_,
+        bucket_name=name,
+        encryption=s3.BucketEncryption.KMS,
+        encryption_key=key,
+        bucket_key_enabled=True,
+        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+        object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        enforce_ssl=True,
+        versioned=True,
+        removal_policy=removal_policy,
+        lifecycle_rules=[
+            s3.LifecycleRule(
+                id="ReplacedVersions",
+                noncurrent_version_expiration=cdk.Duration.days(_REPLACED_DAYS),
+                abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
+            ),
+            *lifecycle_rules,
+        ],
+    )
+    reason = (
+        "Reads of objects are recorded where the organisation's trail has data events (docs/setup.md); "
+        f"server access logs {access_logs}."
+    )
+    template.acknowledge(bucket, dict.fromkeys(("AwsSolutions-S1", "CKV_AWS_18"), reason))
+    return bucket
 
 
 class ProjectStorage(Construct):
@@ -38,41 +96,21 @@ class ProjectStorage(Construct):
             enable_key_rotation=True,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        self.bucket = s3.Bucket(
+        self.bucket = private_bucket(
             self,
             "Bucket",
-            bucket_name=template.sub(names.PROJECT_BUCKET),
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=self.key,
-            bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            versioned=True,
+            name=template.sub(names.PROJECT_BUCKET),
+            key=self.key,
             removal_policy=cdk.RemovalPolicy.DESTROY,
+            # CodePipeline keeps its archives below the first 20 characters of its name, which this prefix is.
             lifecycle_rules=[
-                s3.LifecycleRule(
-                    id="ReplacedVersions",
-                    noncurrent_version_expiration=cdk.Duration.days(90),
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
-                ),
-                # CodePipeline keeps its archives below the first 20 characters of its name, which this prefix is.
                 s3.LifecycleRule(
                     id="SourceArchives",
                     prefix=template.sub(names.PROJECT_RESOURCE_PREFIX + "${SageMakerProjectId}"),
                     expiration=cdk.Duration.days(_SOURCE_DAYS),
-                ),
-            ],
-        )
-        template.acknowledge(
-            self.bucket,
-            {
-                **dict.fromkeys(
-                    ("AwsSolutions-S1", "CKV_AWS_18"),
-                    "Reads of objects are recorded where the organisation's trail has data events (docs/setup.md); "
-                    "server access logs would need one more bucket per project that outlives it.",
                 )
-            },
+            ],
+            access_logs="would need one more bucket per project that outlives it",
         )
         if hub_reads:
             self._let_the_hub_read()
