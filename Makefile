@@ -80,7 +80,7 @@ environments:
 	@echo 'installing .venv (CDK, tests, tools)'
 	@$(UV) sync --quiet --frozen && touch $@
 
-.venv-rehearsal/.ready: pyproject.toml uv.lock | .tools/python
+.venv-rehearsal/.ready: pyproject.toml uv.lock aws_emulator/pyproject.toml | .tools/python
 	@echo 'installing .venv-rehearsal (the emulated organisation)'
 	@UV_PROJECT_ENVIRONMENT=.venv-rehearsal $(UV) sync --quiet --frozen --only-group rehearsal && touch $@
 

@@ -33,7 +33,7 @@ def types() -> frozenset[str]:
 
 
 def table(types_: Iterable[str]) -> Mapping[str, Any]:
-    """Return what `rehearsal.cloud.stack_roles` reads."""
+    """Return what `aws_emulator.cloudformation.stack_roles` reads."""
     return {
         "asked": {t: {phase: sorted(caller_permissions.asked(t, phase)) for phase in PHASES} for t in sorted(types_)},
         "exceptions": [

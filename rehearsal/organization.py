@@ -20,8 +20,9 @@ import boto3
 import botocore.credentials
 from botocore.config import Config
 
+from aws_emulator.codeconnections.handshake import complete_handshake
+from products.shared import names
 from rehearsal import caller_permissions
-from rehearsal.cloud.handshake import complete_handshake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,10 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     PROD: "prod",
     GOVERNANCE: "governance",
 }
+PIPELINE_RUNNER: Final = Path(__file__).with_name("pipeline_runner.py")
+"""What runs pipelines of SageMaker in the emulator."""
+_FAULTS: Final = {"prefix": f"{names.PREFIX}-", "crashing": names.MODEL_PROMOTION_FUNCTION}
+"""Functions of the platform that a rehearsal with faults disturbs: all are throttled, the promotion is killed too."""
 BOOT_TIMEOUT_S: Final = 60.0
 
 
@@ -173,7 +178,7 @@ class Organization:
         (self.work / "home").mkdir()
         with (self.work / "stderr.log").open("w", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                [str(ROOT / ".venv-rehearsal/bin/python"), "-m", "rehearsal.cloud", str(config)],
+                [str(ROOT / ".venv-rehearsal/bin/python"), "-m", "aws_emulator", str(config)],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -215,12 +220,14 @@ class Organization:
                 DEPLOYMENT_OU: {"path": org_path(DEPLOYMENT_OU), "accounts": [TEST, PROD]},
             },
             "accounts": {account: {"name": name} for account, name in ACCOUNTS.items()},
-            "faults": self.faults,
+            "faults": _FAULTS if self.faults else {},
             "permissions": str(self.work / _PERMISSIONS),
             "git_root": str(self.work / "git"),
-            "seed_python": str(ROOT / ".venv-seed/bin/python"),
+            "python": str(ROOT / ".venv-seed/bin/python"),
+            "pipeline_runner": str(PIPELINE_RUNNER),
+            "programs": {"uv": str(ROOT / ".tools/uv")} if (ROOT / ".tools/uv").exists() else {},
             "interpreters": _interpreters(),
-            "seed_runner_path": str(ROOT / "seed-code/layers/project"),
+            "pythonpath": str(ROOT / "seed-code/layers/project"),
         }
 
     def _await_ready(self) -> str:

@@ -161,7 +161,7 @@ class Facts:
     promotion: dict[str, Any] = field(default_factory=dict)
     """The copy in the hub: ``package``, ``card``, ``card_name``, ``card_version``, audit ``record``. Default: none."""
     faults: dict[str, Any] = field(default_factory=dict)
-    """What was survived, as `rehearsal.cloud.faults` counts it. Default: no faults."""
+    """What was survived, as `aws_emulator.faults` counts it. Default: no faults."""
 
     deployment: dict[str, Any] = field(default_factory=dict)
     """The way to production: ``stopped``, ``test``, ``question``, ``decision``, ``prod``. Default: none."""

@@ -16,7 +16,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.cloud import reference
+from aws_emulator import reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

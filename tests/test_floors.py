@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
-FLOORS: Final = ("lambdas", "products", "portfolios", "foundation", "pipeline", "app", "rehearsal", "tests")
+FLOORS: Final = (
+    "aws_emulator",
+    "lambdas",
+    "products",
+    "portfolios",
+    "foundation",
+    "pipeline",
+    "app",
+    "rehearsal",
+    "tests",
+)
 """From the ground to the roof. A module imports from its own floor and from those before it, and from no others."""
 
 NO_FLOORS: Final = frozenset({"build", "node_modules", "seed-code"})

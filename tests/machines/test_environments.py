@@ -24,6 +24,9 @@ BOOTSTRAP: Final = ROOT / ".ci/bootstrap.py"
 
 PROJECTS: Final = (".", "seed-code/layers/project", "seed-code/layers/deployment")
 
+MEMBERS: Final = ("aws_emulator",)
+"""Members of the root's workspace: its lock file has their packages too."""
+
 ENVIRONMENTS: Final = (
     (".",),
     (".", "--only-group", "rehearsal"),
@@ -91,7 +94,7 @@ def unused(project: str) -> set[str]:
 
 
 def test_every_dependency_is_imported_or_has_another_use() -> None:
-    assert set().union(*map(unused, PROJECTS)) == NOT_IMPORTED.keys()
+    assert set().union(*map(unused, (*PROJECTS, *MEMBERS))) == NOT_IMPORTED.keys()
 
 
 def test_nothing_passes_a_filter_that_the_python_of_debian_12_does_not_take() -> None:
@@ -101,7 +104,7 @@ def test_nothing_passes_a_filter_that_the_python_of_debian_12_does_not_take() ->
 
 
 def test_every_place_names_the_same_pythons() -> None:
-    for project in PROJECTS:
+    for project in (*PROJECTS, *MEMBERS):
         required = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]["requires-python"]
         fitting = [f"3.{minor}" for minor in range(20) if f"3.{minor}.5" in SpecifierSet(required)]
         assert fitting == sorted(PYTHONS), project
@@ -111,7 +114,7 @@ def test_every_place_names_the_same_pythons() -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=" ".join)
 def test_every_locked_package_is_built_for_every_machine_and_python(environment: tuple[str, ...]) -> None:
     project, *groups = environment
-    command = [UV, "export", "--quiet", "--frozen", "--offline", "--no-hashes", "--no-emit-project", "--no-header"]
+    command = [UV, "export", "--quiet", "--frozen", "--offline", "--no-hashes", "--no-emit-workspace", "--no-header"]
     export = subprocess.run(
         [*command, "--project", project, *groups], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from aws_emulator.codeconnections.handshake import complete_handshake
 from foundation import boundary
 from products.deploy_realtime.product import DeployRealtimeProduct
-from rehearsal.cloud.handshake import complete_handshake
 from tests.products.launches import CATALOG, DEPLOY, GROUP
 from tests.rehearsal.cloud.harness import HUB, REGION, eventually, running
 from tests.rehearsal.cloud.test_codepipeline import commit

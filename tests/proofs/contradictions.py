@@ -1,6 +1,6 @@
 """What a policy says that AWS's Service Authorization Reference contradicts.
 
-A statement is compared with `rehearsal.cloud.reference`: whether its actions exist, whether their requests carry the
+A statement is compared with `aws_emulator.reference`: whether its actions exist, whether their requests carry the
 keys of its conditions, and whether they work on its resources; the policies of one role together, whether what an
 action asks for besides is granted and can be used. Nothing here knows what a policy is for.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.cloud import reference
+from aws_emulator import reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

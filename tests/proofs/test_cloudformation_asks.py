@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from aws_emulator import reference
 from foundation import launch_policy, launch_scopes
 from foundation.caller_exceptions import EXCEPTIONS, SPELT
 from foundation.caller_permissions import Need, needs
 from foundation.handler_permissions import PHASES, handlers, tag_permissions
 from portfolios.catalog import products_of_the_hub
-from rehearsal.cloud import reference
 from tests.policy import Launch
 from tests.proofs.contradictions import fits, is_usable
 from tests.proofs.gathered import HUB

@@ -1,8 +1,8 @@
 """No two resources of the platform claim one name, and nothing that stays behind blocks a second try.
 
 What names a resource, and where the name is unique, follows from CloudFormation's schemas
-(`rehearsal.cloud.resource_names`); the emulated CloudFormation refuses by the same rule. Which project may have a stage
-is decided by the function behind ``Custom::Deployment``, not by names.
+(`aws_emulator.cloudformation.resource_names`); the emulated CloudFormation refuses by the same rule. Which project may
+have a stage is decided by the function behind ``Custom::Deployment``, not by names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rehearsal.cloud.resource_names import claimed_name, naming_properties, scope_of_names
+from aws_emulator.cloudformation.resource_names import claimed_name, naming_properties, scope_of_names
 from tests.hub import OTHER_REGION, REGION
 from tests.proofs.stacks import Stack, everything
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from rehearsal.cloud import reference
+from aws_emulator import reference
 from tests.proofs.contradictions import Contradiction, contradictions, fits
 from tests.proofs.gathered import Policy
 

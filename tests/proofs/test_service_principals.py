@@ -1,7 +1,7 @@
 """Every policy for a service demands only keys that this service is known to send.
 
 Read are all trust and resource policies of `tests.proofs.gathered`, whatever the conditions of the template say. They
-are held against the rows of `rehearsal.cloud.service_principals`, which the emulator obeys too.
+are held against the rows of `aws_emulator.iam.service_principals`, which the emulator obeys too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rehearsal.cloud.service_principals import ACCOUNT, ARN, ASSUMING, CALLING, Sends
+from aws_emulator.iam.service_principals import ACCOUNT, ARN, ASSUMING, CALLING, Sends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,7 +105,7 @@ def _of_statement(where: str, statement: Mapping[str, Any], called: str) -> Iter
 def faults(grant: Grant) -> list[str]:
     """Return what a service does not send of what a statement demands, or that nobody has looked it up."""
     if grant.row is None:
-        return [f"{grant.service} {grant.called}: no row in rehearsal/cloud/service_principals.py"]
+        return [f"{grant.service} {grant.called}: no row in aws_emulator/iam/service_principals.py"]
     return [
         f"{grant.service} {grant.called}: {key}, but see {grant.row.source}"
         for key in grant.demanded

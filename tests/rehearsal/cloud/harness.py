@@ -19,6 +19,7 @@ import pytest
 from botocore.config import Config
 
 from rehearsal import caller_permissions
+from rehearsal.organization import PIPELINE_RUNNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ MANAGEMENT = "000000000001"
 HUB = "111111111111"
 DEV = "222222222222"
 DEV2 = "333333333333"
-SHORT_PAUSES = {"PYTHONPATH": str(ROOT / "rehearsal" / "cloud" / "pauses")}
+SHORT_PAUSES = {"PYTHONPATH": str(ROOT / "aws_emulator/codebuild/pauses")}
 """Variables of a process whose pauses are shorter, as those of emulated builds are."""
 LOCK = b"version = 1\n"
 """Content of a lock file whose environment is installed: the one of the tests."""
@@ -186,11 +187,12 @@ def configuration(folder: Path, port: int) -> Path:
         "accounts": {account: {"name": name} for account, name in names.items()},
         "region": REGION,
         "git_root": str(folder / "git"),
-        "seed_python": str(PYTHON),
+        "python": str(PYTHON),
+        "pipeline_runner": str(PIPELINE_RUNNER),
         "share_seconds": 0.2,
         "approval_minute_seconds": 0.02,
         "interpreters": {hashlib.sha256(LOCK).hexdigest(): sys.executable},
-        "seed_runner_path": str(ROOT / "seed-code/layers/project"),
+        "pythonpath": str(ROOT / "seed-code/layers/project"),
         "permissions": str(folder / "permissions.json"),
     }
     caller_permissions.write(folder / "permissions.json")
@@ -202,7 +204,7 @@ def configuration(folder: Path, port: int) -> Path:
 def start(config: Path, **options: Option) -> subprocess.Popen[str]:
     """Start the emulator and return it without waiting for its ready line."""
     return subprocess.Popen(
-        [str(PYTHON), "-m", "rehearsal.cloud", str(config)],
+        [str(PYTHON), "-m", "aws_emulator", str(config)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rehearsal.cloud.mapping_templates import Template, TemplateError
+from aws_emulator.apigateway.mapping_templates import Template, TemplateError
 from tests.rehearsal.cloud.harness import DEV, REGION
 from tests.rehearsal.cloud.serving_model import container, put_archives
 

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.cloud.handshake import complete_handshake
+from aws_emulator.codeconnections.handshake import complete_handshake
 from tests.rehearsal.cloud.harness import DEV, REGION, eventually
 
 if TYPE_CHECKING:

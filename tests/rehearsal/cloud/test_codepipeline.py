@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from rehearsal.cloud.handshake import complete_handshake
+from aws_emulator.codeconnections.handshake import complete_handshake
 from tests.rehearsal.cloud.harness import DEV, REGION, eventually
 
 if TYPE_CHECKING:

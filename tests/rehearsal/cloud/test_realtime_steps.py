@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 import pytest
 
+from aws_emulator.codeconnections.handshake import complete_handshake
 from products.shared import seed_code
-from rehearsal.cloud.handshake import complete_handshake
 from tests.promoted import write_record
 from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, SHORT_PAUSES, Cloud, eventually, running
 from tests.rehearsal.cloud.test_codepipeline import allow, commit, role

@@ -41,7 +41,7 @@ def test_it_ends_when_its_input_closes_even_if_the_driver_was_killed(tmp_path: P
             "-c",
             f"""
 import subprocess, sys, time
-cloud = subprocess.Popen([sys.executable, "-m", "rehearsal.cloud", {str(config)!r}], stdin=subprocess.PIPE)
+cloud = subprocess.Popen([sys.executable, "-m", "aws_emulator", {str(config)!r}], stdin=subprocess.PIPE)
 print(cloud.pid, flush=True)
 time.sleep(60)
 """,

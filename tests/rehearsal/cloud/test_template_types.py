@@ -17,7 +17,9 @@ _TYPE: Final = re.compile(r"\bType: (AWS::[\w:]+)$", re.MULTILINE)
 _CUSTOM: Final = ("Custom::", "AWS::CloudFormation::")
 _HANDLERS: Final = """
 import json
-from rehearsal.cloud import autoscaling, cloudformation, sagemaker_resources
+from aws_emulator.sagemaker import autoscaling
+from aws_emulator.cloudformation import stacks as cloudformation
+from aws_emulator.sagemaker import resources as sagemaker_resources
 from ministack.services.cloudformation import provisioners
 for module in (autoscaling, cloudformation, sagemaker_resources):
     module.install()

@@ -1,0 +1,110 @@
+"""CloudFormation: parameters whose type names something of the account are looked up in the name of whoever deploys.
+
+A parameter of type ``AWS::EC2::VPC::Id`` is validated "against existing values in the account" (CDK's
+ParameterValueType), with the permissions of the stack's service role or, without one, of the caller
+(https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html): the same refusal for
+``AWS::EC2::Image::Id`` is in https://github.com/yugabyte/yugabyte-db/issues/4336. MiniStack resolves names of SSM
+parameters with all permissions and takes any id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aws_emulator import inside
+from aws_emulator.core import ServiceError, arn, role_session
+from aws_emulator.iam.callers import authorize
+from aws_emulator.iam.permissions import may
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator
+
+    from aws_emulator.core import Json
+
+
+class LookUp(NamedTuple):
+    """How a type of parameter is looked up.
+
+    Attributes:
+        action: With which permission; none of these actions has a resource level.
+        existing: What there is in the account and region of the request, by id.
+    """
+
+    action: str
+    existing: Container[str]
+
+
+_LOOK_UPS: Final = {
+    "AWS::EC2::SecurityGroup::Id": LookUp("ec2:DescribeSecurityGroups", inside.ec2.security_groups),
+    "AWS::EC2::Subnet::Id": LookUp("ec2:DescribeSubnets", inside.ec2.subnets),
+    "AWS::EC2::VPC::Id": LookUp("ec2:DescribeVpcs", inside.ec2.vpcs),
+}
+_TYPE: Final = re.compile(r"AWS::(?!SSM::)\w+::\w+::\w+")
+_SSM_VALUE: Final = "AWS::SSM::Parameter::Value<"
+
+_role: Final[contextvars.ContextVar[str | None]] = contextvars.ContextVar("service_role_of_the_request", default=None)
+
+
+@contextlib.contextmanager
+def in_the_name_of(role_arn: str | None) -> Iterator[None]:
+    """Look parameters up with the permissions of a stack's service role; None for those of the caller."""
+    token = _role.set(role_arn)
+    try:
+        yield
+    finally:
+        _role.reset(token)
+
+
+def _ask(action: str, resource: str) -> None:
+    role = _role.get()
+    if role is None:
+        authorize(action, resource)
+    elif not may(role_session(role, "AWSCloudFormation"), action, resource):
+        raise ServiceError(
+            "AccessDenied",
+            f"User: {role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/AWSCloudFormation is not "
+            f"authorized to perform: {action} on resource: {resource} because no identity-based policy allows it",
+        )
+
+
+def _look_up(name: str, type_: str, value: Json) -> None:
+    """Ask for a parameter, and whether what it names exists.
+
+    Raises:
+        ServiceError: It may not be looked up, does not exist, or is of a type that is not emulated.
+    """
+    if type_.startswith(_SSM_VALUE) and value.get("SsmName"):
+        _ask("ssm:GetParameters", arn("ssm", f"parameter/{str(value['SsmName']).removeprefix('/')}"))
+    for inner in _TYPE.findall(type_):
+        if inner not in _LOOK_UPS:
+            raise ServiceError("ValidationError", f"Parameter {name}: the type {inner} is not emulated.")
+        _ask(_LOOK_UPS[inner].action, "*")
+        for id_ in str(value["Value"]).split(","):
+            if id_.strip() not in _LOOK_UPS[inner].existing:
+                raise ServiceError(
+                    "ValidationError",
+                    f"Parameter validation failed: parameter value {id_.strip()} for parameter name {name} does not "
+                    f"exist",
+                )
+
+
+def _looking_up(resolve: Callable[..., Json]) -> Callable[..., Json]:
+    def resolved(template: Json, *arguments: Any) -> Json:  # noqa: ANN401 - MiniStack's signature
+        values = resolve(template, *arguments)
+        for name, parameter in template.get("Parameters", {}).items():
+            try:
+                _look_up(name, parameter.get("Type", "String"), values[name])
+            except ServiceError as error:
+                raise ValueError(error.message) from error  # the operation answers ValidationError
+        return values
+
+    return resolved
+
+
+def install() -> None:
+    """Look parameters up wherever an operation on a stack resolves them."""
+    for module in (inside.handlers, inside.changesets):
+        module.resolve_parameters = _looking_up(module.resolve_parameters)

@@ -1,0 +1,281 @@
+"""CodePipeline's actions: taking a source, running a build, asking somebody for approval.
+
+Every action acts as the pipeline's role, or as its own. Sources:
+https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodestarConnectionSource.html,
+…/action-reference-CodeBuild.html, …/approvals.html, …/approvals-json-format.html and …/reference-variables.html.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ministack.core.responses import get_region
+
+from aws_emulator import core
+from aws_emulator.clock import clock
+from aws_emulator.codebuild import builds as codebuild
+from aws_emulator.codeconnections import connections as codeconnections
+from aws_emulator.codepipeline.state import Artifact
+from aws_emulator.iam import permissions as iam
+from aws_emulator.iam.callers import assume_as_service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_emulator.codepipeline.state import ActionExecution, Execution, Pipeline
+    from aws_emulator.core import Credentials, Json
+
+_VARIABLE: Final = re.compile(r"#\{([\w@-]+)\.([\w@-]+)\}")
+_CONFIGURATION_MAX: Final = 1000
+"""Longest value of an action's configuration (``ActionConfigurationValue`` in botocore's model)."""
+_APPROVAL_MINUTES: Final = 7 * 24 * 60
+"""How long an approval waits unless its action says otherwise.
+
+https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
+"""
+
+
+class ActionError(Exception):
+    """An action that failed, with CodePipeline's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def perform(pipeline: Pipeline, declaration: Json, execution: Execution, ran: ActionExecution) -> None:
+    """Do what an action does, and put its artifacts and variables into the execution.
+
+    Raises:
+        ActionError: It failed.
+    """
+    action = ran.action
+    credentials = assume_as_service(declaration["roleArn"], "codepipeline.amazonaws.com", execution.id)
+    if action.get("roleArn"):
+        assumed = core.client("sts", credentials=credentials).assume_role(
+            RoleArn=action["roleArn"], RoleSessionName=execution.id
+        )["Credentials"]
+        credentials = core.Credentials(
+            access_key=assumed["AccessKeyId"], secret_key=assumed["SecretAccessKey"], token=assumed["SessionToken"]
+        )
+    configuration = {key: _resolved(value, execution) for key, value in action.get("configuration", {}).items()}
+    ran.resolved = configuration
+    ran.inputs = [_input(artifact["name"], execution) for artifact in action.get("inputArtifacts", [])]
+    provider = action["actionTypeId"]["provider"]
+    if provider == "CodeStarSourceConnection":
+        _take_source(pipeline, execution, ran, configuration, credentials)
+    elif provider == "CodeBuild":
+        _build(declaration, execution, ran, configuration, credentials)
+    elif provider == "Manual":
+        _ask(execution, ran, configuration, credentials)
+    else:
+        raise ActionError("ConfigurationError", f"actions of the provider {provider} are not emulated")
+    for artifact in ran.produced:
+        execution.artifacts[artifact.name] = artifact
+    if action.get("namespace"):
+        execution.variables[action["namespace"]] = ran.outputs
+
+
+def _resolved(value: str, execution: Execution) -> str:
+    """Return a value of a configuration with the values of the variables that it names."""
+    known = {"codepipeline": {"PipelineExecutionId": execution.id}, **execution.variables}
+
+    def value_of(match: re.Match[str]) -> str:
+        namespace, name = match.groups()
+        if name not in known.get(namespace, {}):
+            raise ActionError(
+                "ConfigurationError",
+                f"The action configuration names the variable {match[0]}, which no action before it has: "
+                f"namespace {namespace} has {', '.join(sorted(known.get(namespace, {}))) or 'none'}",
+            )
+        return known[namespace][name]
+
+    return _VARIABLE.sub(value_of, value)
+
+
+def _input(name: str, execution: Execution) -> Artifact:
+    if name not in execution.artifacts:
+        raise ActionError("ConfigurationError", f"no action before this one has put out the artifact {name}")
+    return execution.artifacts[name]
+
+
+def _place(declaration: Json, ran: ActionExecution, name: str) -> Artifact:
+    """Return where an artifact that an action puts out belongs."""
+    # CodePipeline cuts the names of pipeline and artifact to 20 and 10 characters in the keys of artifacts.
+    key = f"{declaration['name'][:20]}/{name[:10]}/{clock.random_id(7)}"
+    return Artifact(name=name, bucket=declaration["artifactStore"]["location"], key=key, by=ran.action)
+
+
+# ---- source ---------------------------------------------------------------------------------------------------------
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    command = ["git", "--git-dir", str(repository), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if result.returncode:
+        raise ActionError("ConfigurationError", f"git {arguments[0]} in {repository.name}: {result.stderr.strip()}")
+    return result.stdout
+
+
+def _head(repository: Path, branch: str) -> str | None:
+    command = ["git", "--git-dir", str(repository), "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return result.stdout.strip() or None
+
+
+def _take_source(
+    pipeline: Pipeline,
+    execution: Execution,
+    ran: ActionExecution,
+    configuration: Mapping[str, str],
+    credentials: Credentials,
+) -> None:
+    """Put the head of a branch into the artifact bucket."""
+    arn, name, branch = (configuration[key] for key in ("ConnectionArn", "FullRepositoryId", "BranchName"))
+    context = {"codeconnections:FullRepositoryId": name, "codeconnections:BranchName": branch}
+    if not iam.may(credentials, "codeconnections:UseConnection", arn, context):
+        refusal = "The provided role does not have sufficient permissions."
+        raise ActionError("PermissionError", f"Unable to use Connection: {arn}. {refusal}")
+    if codeconnections.status(arn) != "AVAILABLE":
+        raise ActionError("ConfigurationError", f"Connection {arn} is not available")
+    repository = codeconnections.repository(name)
+    if not repository.exists():
+        raise ActionError("ConfigurationError", f"No repository {name} found")
+    commit = _head(repository, branch)
+    if commit is None:
+        raise ActionError("ConfigurationError", f"No Branch [{branch}] found for FullRepositoryName [{name}]")
+    pipeline.heads[ran.name] = commit
+    artifact = _place(pipeline.declaration, ran, ran.action["outputArtifacts"][0]["name"])
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "source.zip"
+        _git(repository, "archive", "--format=zip", f"--output={archive}", commit)
+        encryption = pipeline.declaration["artifactStore"].get("encryptionKey")
+        options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption["id"]} if encryption else {}
+        with archive.open("rb") as body:
+            core.client("s3", credentials=credentials).put_object(
+                Bucket=artifact.bucket, Key=artifact.key, Body=body, **options
+            )
+    ran.produced = [artifact]
+    message = _git(repository, "log", "-1", "--format=%s", commit).strip()
+    date = _git(repository, "log", "-1", "--format=%aI", commit).strip()
+    execution.revision = {"name": artifact.name, "revisionId": commit, "revisionSummary": message}
+    ran.external_id, ran.summary = commit, json.dumps({"ProviderType": "GitHub", "CommitMessage": message})
+    ran.outputs = {
+        "AuthorDate": date,
+        "BranchName": branch,
+        "CommitId": commit,
+        "CommitMessage": message,
+        "ConnectionArn": arn,
+        "FullRepositoryName": name,
+    }
+
+
+# ---- build ----------------------------------------------------------------------------------------------------------
+
+
+def _build(
+    declaration: Json,
+    execution: Execution,
+    ran: ActionExecution,
+    configuration: Mapping[str, str],
+    credentials: Credentials,
+) -> None:
+    """Run a build with the input artifact as its source; its variables are the ones that the build exports."""
+    project = configuration["ProjectName"]
+    arn = core.arn("codebuild", f"project/{project}")
+    for action in ("codebuild:StartBuild", "codebuild:BatchGetBuilds"):
+        if not iam.may(credentials, action, arn):
+            raise ActionError(
+                "PermissionError",
+                f"Error calling {action.split(':')[1]}: User is not authorized to perform: {action} on resource: {arn}",
+            )
+    outputs = [_place(declaration, ran, artifact["name"]) for artifact in ran.action.get("outputArtifacts", [])]
+    if len(ran.inputs) != 1 or len(outputs) > 1:
+        raise ActionError("ConfigurationError", "builds with several input or output artifacts are not emulated")
+    try:
+        environment = json.loads(configuration.get("EnvironmentVariables", "[]"))
+    except ValueError as error:
+        raise ActionError("ConfigurationError", f"EnvironmentVariables is no JSON: {error}") from error
+    ended: list[Json] = []
+
+    def on_end(build: Json) -> None:
+        ended.append(build)
+        ran.done.set()
+
+    encryption = declaration["artifactStore"].get("encryptionKey")
+    started = codebuild.start(
+        project,
+        environment=environment,
+        source=(ran.inputs[0].bucket, ran.inputs[0].key),
+        source_version=execution.revision.get("revisionId", ""),
+        artifact=(outputs[0].bucket, outputs[0].key) if outputs else None,
+        overrides={"encryptionKeyOverride": encryption["id"]} if encryption else None,
+        initiator=f"codepipeline/{declaration['name']}",
+        on_end=on_end,
+    )
+    ran.external_id, ran.external_url = started["id"], started["logs"]["deepLink"]
+    ran.done.wait()
+    if not ended:
+        return  # given up: what the build does from here on concerns nobody
+    build = ended[0]
+    if build["buildStatus"] != "SUCCEEDED":
+        failed = [phase for phase in build["phases"] if phase.get("phaseStatus") in {"FAILED", "FAULT", "TIMED_OUT"}]
+        said = [context["message"] for phase in failed for context in phase["contexts"]]
+        status = build["buildStatus"]
+        raise ActionError("JobFailed", f"Build terminated with state: {status}. Phase: {' '.join(said)}")
+    ran.produced = outputs
+    ran.outputs = {entry["name"]: entry["value"] for entry in build["exportedEnvironmentVariables"]}
+
+
+# ---- approval -------------------------------------------------------------------------------------------------------
+
+
+def _ask(
+    execution: Execution, ran: ActionExecution, configuration: Mapping[str, str], credentials: Credentials
+) -> None:
+    """Tell the topic that somebody has to decide, and wait for the answer."""
+    for key, value in configuration.items():
+        if len(value) > _CONFIGURATION_MAX:
+            raise ActionError(
+                "ConfigurationError",
+                f"{key} has {len(value)} characters with the values of its variables, and may have "
+                f"{_CONFIGURATION_MAX}: {value[:80]}…",
+            )
+    minutes = int(ran.action.get("timeoutInMinutes", _APPROVAL_MINUTES))
+    ran.token = clock.uuid()
+    topic = configuration.get("NotificationArn")
+    if topic:
+        core.client("sns", credentials=credentials, region=topic.split(":")[3]).publish(
+            TopicArn=topic,
+            Subject=f"APPROVAL NEEDED: AWS CodePipeline {execution.pipeline} for action {ran.name}"[:100],
+            Message=json.dumps(_request(execution, ran, configuration, minutes)),
+        )
+    if not ran.done.wait(minutes * core.organization().approval_minute_seconds):
+        raise ActionError("JobFailed", f"The approval was not answered within {minutes} minutes.")
+    if ran.verdict == "Rejected":
+        raise ActionError("JobFailed", f"Rejected by {ran.updated_by}: {ran.summary}")
+
+
+def _request(execution: Execution, ran: ActionExecution, configuration: Mapping[str, str], minutes: int) -> Json:
+    """Return what is published.
+
+    Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/approvals-json-format.html
+    """
+    region = get_region()
+    view = f"https://console.aws.amazon.com/codepipeline/home?region={region}#/view/{execution.pipeline}"
+    approval = {
+        "pipelineName": execution.pipeline,
+        "stageName": ran.stage,
+        "actionName": ran.name,
+        "token": ran.token,
+        "expires": clock.shown(clock.now() + minutes * 60, "%Y-%m-%dT%H:%MZ"),
+        "externalEntityLink": configuration.get("ExternalEntityLink"),
+        "approvalReviewLink": f"{view}/{ran.stage}/{ran.name}/approve/{ran.token}",
+        "customData": configuration.get("CustomData"),
+    }
+    return {"region": region, "consoleLink": view, "approval": approval}

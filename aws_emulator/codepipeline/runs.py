@@ -1,0 +1,218 @@
+"""How executions go through the stages of a pipeline, and what they tell about it on the bus.
+
+A stage is locked while an execution is in it. In the mode ``SUPERSEDED`` an execution that waits in front of a locked
+stage gives way to a newer one; in ``QUEUED`` they go one after the other; in ``PARALLEL`` nobody waits. Sources:
+https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-it-works.html and
+…/detect-state-changes-cloudwatch-events.html.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+from ministack.core.responses import get_account_id, get_region
+
+from aws_emulator import core
+from aws_emulator.clock import clock
+from aws_emulator.codepipeline.actions import ActionError, perform
+from aws_emulator.codepipeline.state import (
+    ENDED,
+    SERVICE,
+    ActionExecution,
+    Execution,
+    find,
+    find_execution,
+    in_run_order,
+)
+from aws_emulator.core import Json, ServiceError
+
+if TYPE_CHECKING:
+    from aws_emulator.codepipeline.state import Pipeline
+
+_log: Final = logging.getLogger(__name__)
+
+
+def start(pipeline: Pipeline, trigger: Json) -> Execution:
+    """Start an execution; it goes its way on a thread of its own."""
+    declaration = copy.deepcopy(pipeline.declaration)
+    execution = Execution(pipeline=declaration["name"], version=declaration["version"], trigger=trigger)
+    pipeline.executions.append(execution)
+    clock.start(_run, pipeline, declaration, execution)
+    return execution
+
+
+def start_by_rule(name: str, rule_arn: str) -> None:
+    """Start a pipeline as the target of a rule of EventBridge."""
+    start(find(name), {"triggerType": "CloudWatchEvent", "triggerDetail": rule_arn})
+
+
+def stop(name: str, execution_id: str, *, abandon: bool, reason: str) -> None:
+    """Stop an execution after the actions that are in progress, or with `abandon` without waiting for them.
+
+    Raises:
+        ServiceError: It is not in progress, or is being stopped already.
+    """
+    pipeline, execution = find(name), find_execution(name, execution_id)
+    with pipeline.turn:
+        if execution.status in ENDED:
+            raise ServiceError(
+                "PipelineExecutionNotStoppableException",
+                f"Unable to stop the pipeline execution {execution_id}: it is in the state {execution.status}.",
+            )
+        if execution.is_stopping() and (execution.abandoned or not abandon):
+            raise ServiceError(
+                "DuplicatedStopRequestException", f"The pipeline execution {execution_id} is already being stopped."
+            )
+        execution.stop_reason, execution.abandoned, execution.status = reason, abandon, "Stopping"
+    _tell(execution, "Pipeline", "STOPPING")
+    with pipeline.turn:
+        for ran in execution.actions if abandon else []:
+            if ran.status == "InProgress":
+                ran.status, ran.updated = "Abandoned", clock.now()
+                ran.done.set()
+        pipeline.turn.notify_all()
+
+
+def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
+    with core.as_account(pipeline.account, pipeline.region):
+        _tell(execution, "Pipeline", "STARTED")
+        status = "Succeeded"
+        for stage in declaration["stages"]:
+            status = _enter(pipeline, declaration, execution, stage["name"])
+            if status == "InProgress":
+                try:
+                    status = _run_stage(pipeline, declaration, execution, stage)
+                finally:
+                    _leave(pipeline, execution, stage["name"], status)
+            if status != "Succeeded":
+                break
+        with pipeline.turn:
+            # Somebody may have stopped it while its last action came to an end.
+            status = "Stopped" if execution.is_stopping() and status == "Succeeded" else status
+            execution.status, execution.updated = status, clock.now()
+        _tell(execution, "Pipeline", status.upper())
+
+
+def _enter(pipeline: Pipeline, declaration: Json, execution: Execution, name: str) -> str:
+    """Wait until a stage is free. Returns ``InProgress``, or why the execution does not get there."""
+    stage, mode = pipeline.stage(name), declaration["executionMode"]
+    with pipeline.turn:
+        if mode == "SUPERSEDED":
+            stage.waiting.clear()
+        if mode != "PARALLEL":
+            stage.waiting.append(execution)
+            pipeline.turn.notify_all()
+            pipeline.turn.wait_for(
+                lambda: (
+                    execution.is_stopping()
+                    or execution not in stage.waiting
+                    or (stage.inside is None and stage.waiting[0] is execution)
+                )
+            )
+            if execution not in stage.waiting:
+                return "Superseded"
+            stage.waiting.remove(execution)
+        if execution.is_stopping():
+            pipeline.turn.notify_all()
+            return "Stopped"
+        stage.inside = stage.latest = execution
+        stage.status = "InProgress"
+    _tell(execution, "Stage", "STARTED", stage=name)
+    return "InProgress"
+
+
+def _leave(pipeline: Pipeline, execution: Execution, name: str, status: str) -> None:
+    stage = pipeline.stage(name)
+    with pipeline.turn:
+        stage.status = status
+        if stage.inside is execution:
+            stage.inside = None
+        pipeline.turn.notify_all()
+    _tell(execution, "Stage", status.upper(), stage=name)
+
+
+def _run_stage(pipeline: Pipeline, declaration: Json, execution: Execution, stage: Json) -> str:
+    for together in in_run_order(stage["actions"]):
+        runs = [ActionExecution(stage=stage["name"], action=action, started=clock.now()) for action in together]
+        with pipeline.turn:
+            if execution.is_stopping():
+                return "Stopped"
+            execution.actions.extend(runs)
+        clock.all_at_once([functools.partial(_run_action, pipeline, declaration, execution, ran) for ran in runs])
+        if any(ran.status == "Failed" for ran in runs):
+            return "Failed"
+        if execution.is_stopping():
+            return "Stopped"
+    return "Succeeded"
+
+
+def _run_action(pipeline: Pipeline, declaration: Json, execution: Execution, ran: ActionExecution) -> None:
+    _tell(execution, "Action", "STARTED", stage=ran.stage, action=ran)
+    error: Json | None = None
+    try:
+        perform(pipeline, declaration, execution, ran)
+    except ActionError as failure:
+        error = {"code": failure.code, "message": str(failure)}
+    except (ServiceError, ClientError) as failure:
+        error = {"code": "PermissionError", "message": str(failure)}
+    except Exception as failure:  # an error of the emulator must end the execution as well
+        _log.exception("action %s of %s", ran.name, execution.pipeline)
+        error = {"code": "InternalError", "message": repr(failure)}
+    with pipeline.turn:
+        if ran.status != "Abandoned":
+            ran.status, ran.error = ("Failed", error) if error else ("Succeeded", None)
+            ran.updated = clock.now()
+        execution.updated = clock.now()
+    _tell(execution, "Action", ran.status.upper(), stage=ran.stage, action=ran)
+
+
+def _tell(
+    execution: Execution, what: str, state: str, *, stage: str = "", action: ActionExecution | None = None
+) -> None:
+    """Put a change of state on the account's bus; `what` is ``Pipeline``, ``Stage`` or ``Action``."""
+    detail: Json = {
+        "pipeline": execution.pipeline,
+        "execution-id": execution.id,
+        "start-time": clock.shown(action.started if action else execution.started),
+        "state": state,
+        "version": float(execution.version),
+        "pipeline-execution-attempt": 1.0,
+    }
+    if what == "Pipeline":
+        detail["execution-trigger"] = {
+            "trigger-type": execution.trigger["triggerType"],
+            "trigger-detail": execution.trigger.get("triggerDetail", ""),
+        }
+        if execution.stop_reason is not None:
+            detail["stop-execution-comments"] = execution.stop_reason
+    if stage:
+        detail["stage"] = stage
+    if action:
+        kind = action.action["actionTypeId"]
+        detail |= {
+            "action": action.name,
+            "action-execution-id": action.id,
+            "region": get_region(),
+            "type": {key: kind[key] for key in ("owner", "category", "provider")} | {"version": str(kind["version"])},
+        }
+        if state != "STARTED":
+            result = {
+                "external-execution-summary": action.summary,
+                "external-execution-id": action.external_id,
+                "external-execution-url": action.external_url,
+                "external-execution-state": state,
+                **({"error-code": action.error["code"]} if action.error else {}),
+            }
+            detail["execution-result"] = {key: value for key, value in result.items() if value}
+    core.emit(
+        get_account_id(),
+        get_region(),
+        "aws.codepipeline",
+        f"CodePipeline {what} Execution State Change",
+        detail,
+        [core.arn(SERVICE, execution.pipeline)],
+    )

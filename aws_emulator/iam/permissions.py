@@ -1,0 +1,655 @@
+"""IAM: policy variables, tags, condition keys of the organisation, and the resources of the bridged services.
+
+Which resource an action is checked against, and which condition keys a request of it carries, is in the Service
+Authorization Reference (`aws_emulator.reference`). A key that it does not list for an action is in no request, even
+if the emulator or a service passes it, and an action that it does not know is allowed to nobody but an account's root.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import importlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from ministack import app
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import sts, tagging
+
+from aws_emulator import core, inside, reference
+
+if TYPE_CHECKING:
+    from aws_emulator.core import Credentials, Json
+
+Value: TypeAlias = Any
+"""The value of a condition key: a text, a list of texts, or None where the request has none."""
+Tags: TypeAlias = Mapping[str, str]
+
+TAGS: Final[dict[str, Callable[[str], Tags]]] = {}
+"""Tags of the resource with an ARN, for ``aws:ResourceTag/…``: service of the ARN -> function of the ARN."""
+
+POLICIES: Final[dict[str, Callable[[str], tuple[str, str] | None]]] = {}
+"""Policy and owner of the resource with an ARN, where `may` must know more than MiniStack: service -> function."""
+
+_SESSION: Final = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
+
+_SAGEMAKER_MEMBERS: Final = {
+    "ModelPackageName": "model-package",
+    "PipelineName": "pipeline",
+    "TrainingJobName": "training-job",
+    "ProcessingJobName": "processing-job",
+    "TransformJobName": "transform-job",
+    "ProjectName": "project",
+    "ModelCardName": "model-card",
+    "ModelName": "model",
+    "EndpointName": "endpoint",
+    "EndpointConfigName": "endpoint-config",
+    "StudioLifecycleConfigName": "studio-lifecycle-config",
+    "ExperimentName": "experiment",
+    "TrialName": "experiment-trial",
+    "TrialComponentName": "experiment-trial-component",
+    "DomainId": "domain",
+}
+_SAGEMAKER_LISTS_WITH_RESOURCE: Final = (
+    "ListModelCardExportJobs",
+    "ListModelPackages",
+    "ListPipelineExecutions",
+    "ListPipelineExecutionSteps",
+    "ListPipelineParametersForExecution",
+    "ListPipelineVersions",
+    "ListTags",
+)
+"""Lists that are checked against a resource; all others only against ``*``."""
+
+
+def _sagemaker(operation: str, request: Json) -> str:
+    if operation == "Search" or (operation.startswith("List") and operation not in _SAGEMAKER_LISTS_WITH_RESOURCE):
+        return "*"
+    for member in ("ResourceArn", "PipelineExecutionArn", "ModelPackageArn", "ModelCardExportJobArn"):
+        if request.get(member):
+            return str(request[member])
+    if "UserProfileName" in request and "DomainId" in request:
+        return core.arn("sagemaker", f"user-profile/{request['DomainId']}/{request['UserProfileName']}")
+    group = request.get("ModelPackageGroupName")
+    if group:
+        group = group.rsplit("/", 1)[-1]
+        versions = operation in {"CreateModelPackage", "ListModelPackages"}
+        return core.arn("sagemaker", f"model-package/{group}/*" if versions else f"model-package-group/{group}")
+    for member, kind in _SAGEMAKER_MEMBERS.items():
+        name = request.get(member)
+        if name:
+            return str(name) if str(name).startswith("arn:") else core.arn("sagemaker", f"{kind}/{name}")
+    return "*"
+
+
+def _servicecatalog(operation: str, request: Json) -> str:
+    if "ProvisionedProduct" in operation or "Record" in operation or operation.startswith("Search"):
+        return "*"
+    product = request.get("ProductId") or (request.get("Id") if "Product" in operation else None)
+    if product:
+        return core.arn("catalog", f"product/{product}")
+    portfolio = request.get("PortfolioId") or (request.get("Id") if "Portfolio" in operation else None)
+    return core.arn("catalog", f"portfolio/{portfolio}") if portfolio else "*"
+
+
+def _codeconnections(operation: str, request: Json) -> str:
+    return str(request.get("ConnectionArn") or request.get("ResourceArn") or "*")
+
+
+def _codepipeline(operation: str, request: Json) -> str:
+    if operation == "PutApprovalResult":  # the only operation here that is checked against an action
+        return core.arn("codepipeline", "/".join(request[key] for key in ("pipelineName", "stageName", "actionName")))
+    name = request.get("name") or request.get("pipelineName") or request.get("pipeline", {}).get("name")
+    return str(request.get("resourceArn") or (core.arn("codepipeline", name) if name else "*"))
+
+
+def _codebuild(operation: str, request: Json) -> str:
+    name = request.get("projectName") or request.get("name")
+    builds = [request["id"]] if "id" in request else request.get("ids", [])
+    if not name and builds:  # a build is authorised as its project: <project>:<uuid>, or the ARN of the build
+        name = builds[0].rsplit("/", 1)[-1].split(":")[0]
+    name = name or (request.get("names") or [None])[0]
+    if not name:
+        return "*"
+    return str(name) if str(name).startswith("arn:") else core.arn("codebuild", f"project/{name}")
+
+
+def _logs(operation: str, request: Json) -> str | None:
+    group = request.get("logGroupName")
+    if not group or operation in {"TagResource", "UntagResource", "ListTagsForResource"}:
+        return None
+    # The ARN of a log group ends in ":*" in policies, because requests are checked with the stream behind the name.
+    return core.arn("logs", f"log-group:{group}:log-stream:{request.get('logStreamName', '')}")
+
+
+_RESOURCES: Final[Mapping[str, Callable[[str, Json], str | None]]] = {
+    "sagemaker": _sagemaker,
+    "servicecatalog": _servicecatalog,
+    "codeconnections": _codeconnections,
+    "codepipeline": _codepipeline,
+    "codebuild": _codebuild,
+    "logs": _logs,
+}
+
+
+def _role_arn(query: Mapping[str, Any], account: str) -> str | None:
+    """ARN of the role a request to IAM names, with its path: MiniStack's own answer leaves the path out."""
+    name = (query.get("RoleName") or [None])[0]
+    if not name:
+        return None
+    role = inside.iam.roles.get_scoped(account, None, name)
+    if role:
+        return str(role["Arn"])
+    path = (query.get("Path") or ["/"])[0]
+    return f"arn:aws:iam::{account}:role{path}{name}"
+
+
+RESOURCES_BY_PATH: Final[dict[str, Callable[[str, bytes, Mapping[str, Any]], str | None]]] = {}
+"""Service -> ARN of the resource that a request names by path, body and query; None leaves it to MiniStack.
+
+Services whose requests MiniStack cannot tell apart add themselves.
+"""
+
+
+def _install_resources() -> None:
+    original = iam_actions.extract_resource_arn
+
+    def resource_arn(  # noqa: PLR0917 - MiniStack's signature
+        service: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        query: Mapping[str, Any],
+        region: str,
+        account: str,
+    ) -> str:
+        found = RESOURCES_BY_PATH[service](path, body, query) if service in RESOURCES_BY_PATH else None
+        if found:
+            return found
+        if service in _RESOURCES and body[:1] == b"{":
+            operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
+            found = _RESOURCES[service](operation, json.loads(body))
+        elif service == "iam":
+            found = _role_arn(query, account)
+        return found or str(original(service, method, path, headers, body, query, region, account))
+
+    iam_actions.extract_resource_arn = resource_arn
+
+
+def _principal_arn(principal_arn: str) -> str:
+    """Value of ``aws:PrincipalArn``: of a session, the ARN of its role with the path.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
+    MiniStack asks policies of buckets in other accounts in the name of the account; the caller of the request stands
+    for it here when it is a session of that account.
+    """
+    session = _SESSION.fullmatch(principal_arn)
+    if session is None and principal_arn.endswith(":root"):
+        session = _SESSION.fullmatch(iam_evaluator.caller_arn())
+        if session and f"::{session['account']}:" not in principal_arn:
+            return principal_arn
+    role = inside.iam.roles.get_scoped(session["account"], None, session["role"]) if session else None
+    return str(role["Arn"]) if role else principal_arn
+
+
+def _resource_tag(key: str, context: iam_evaluator.EvalContext) -> str | None:
+    """Value of ``aws:ResourceTag/…``: MiniStack looks for it only when a policy of the caller, not a boundary, asks."""
+    if key in context.service_context:
+        return str(context.service_context[key])
+    wanted = key.split("/", 1)[1]
+    tags = tagging.resource_tags(context.resource_arn) or {}
+    return next((value for name, value in tags.items() if name.lower() == wanted), None)
+
+
+def _owner(context: iam_evaluator.EvalContext) -> str | None:
+    """Return the owner of a bucket, whose ARN names no account; MiniStack takes the caller's account."""
+    found = POLICIES["s3"](context.resource_arn) if context.resource_arn.startswith("arn:aws:s3:::") else None
+    return found[1] if found else None
+
+
+def _install_condition_keys() -> None:
+    original = inside.iam_evaluator.resolve_condition_key
+    organization = core.organization()
+    # Loopback without TLS stands for TLS: what never leaves the machine cannot be overheard.
+    transport = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
+
+    def resolve(key: str, context: iam_evaluator.EvalContext) -> Value:
+        lower = key.lower()
+        if lower == "aws:principalarn":
+            return _principal_arn(context.principal_arn)
+        if lower == "aws:principalorgid":
+            return organization.organization_id if context.principal_account in organization.accounts else None
+        if lower == "aws:principalorgpaths":
+            return organization.org_paths(context.principal_account) or None
+        if lower.startswith(("aws:resourcetag/", "iam:resourcetag/")):
+            return _resource_tag(lower, context)
+        if lower in {"aws:resourceaccount", "aws:resourceorgid", "s3:resourceaccount"}:
+            owner = _owner(context) or original("aws:ResourceAccount", context)
+            in_organization = organization.organization_id if owner in organization.accounts else None
+            return in_organization if lower == "aws:resourceorgid" else owner
+        return transport.get(lower) or original(key, context)
+
+    def carried(key: str, context: iam_evaluator.EvalContext) -> Value:
+        return resolve(key, context) if reference.carries(context.action, key) else None
+
+    inside.iam_evaluator.resolve_condition_key = carried
+
+
+# ---- policy variables -----------------------------------------------------------------------------------------------
+
+_VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
+
+
+class _UnresolvedError(Exception):
+    """A variable without a value: the statement that names it says nothing."""
+
+
+def _substituted(text: str, context: iam_evaluator.EvalContext) -> str:
+    """Return a text of a policy with the values of its variables.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html. A key with several
+    values is no variable; ``${*}`` and ``${?}`` are not emulated and match nothing.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        key, _, default = (part.strip() for part in match[1].partition(","))
+        if key == "$":
+            return "$"
+        value = inside.iam_evaluator.resolve_condition_key(key, context)
+        if isinstance(value, str):
+            return value
+        if default:
+            return str(default.strip("'"))
+        raise _UnresolvedError(key)
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def _install_variables() -> None:
+    first_match, conditions_met = inside.iam_evaluator.first_match, inside.iam_evaluator.conditions_met
+
+    def matching(
+        context: iam_evaluator.EvalContext, statements: list[iam_evaluator.ParsedStatement], effect: str
+    ) -> iam_evaluator.ParsedStatement | None:
+        if effect == "Allow" and reference.canonical(context.action) is None:
+            return None  # no policy can allow what does not exist
+        for statement in statements:
+            found = statement
+            if any("${" in resource for resource in (*statement.resources, *statement.not_resources)):
+                try:
+                    found = dataclasses.replace(
+                        statement,
+                        resources=[_substituted(resource, context) for resource in statement.resources],
+                        not_resources=[_substituted(resource, context) for resource in statement.not_resources],
+                    )
+                except _UnresolvedError:
+                    continue
+            if first_match(context, [found], effect):
+                return statement
+        return None
+
+    def met(conditions: Json, context: iam_evaluator.EvalContext) -> bool:
+        if "${" in json.dumps(conditions):
+            try:
+                conditions = {
+                    operator: {key: _values(expected, context) for key, expected in keys.items()}
+                    for operator, keys in conditions.items()
+                }
+            except _UnresolvedError:
+                return False
+        return bool(conditions_met(conditions, context))
+
+    inside.iam_evaluator.first_match = matching
+    inside.iam_evaluator.conditions_met = met
+
+
+def _values(expected: Value, context: iam_evaluator.EvalContext) -> list[str]:
+    return [_substituted(str(value), context) for value in (expected if isinstance(expected, list) else [expected])]
+
+
+# ---- session tags ---------------------------------------------------------------------------------------------------
+
+_refused: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("refused_action", default="")
+_transitive: Final[contextvars.ContextVar[tuple[str, ...]]] = contextvars.ContextVar("transitive_tags", default=())
+
+
+def _install_session_tags() -> None:
+    """Ask for ``sts:TagSession`` when tags are passed to a session, and hand transitive ones on to sessions after it.
+
+    MiniStack asks the role's trust policy only. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/
+    id_session-tags.html. AWS refuses another value for a tag that a session inherits; here the inherited one stays.
+    """
+    enforce, denied, register = iam_evaluator.enforce, iam_actions.access_denied_response, sts.register_session
+
+    def checked(  # noqa: PLR0917 - MiniStack's signature
+        access_key: str,
+        action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: Mapping[str, Value] | None = None,
+    ) -> Any:  # noqa: ANN401 - MiniStack's own types
+        _refused.set("")
+        result = enforce(access_key, action, service, region, resource_arn, service_context)
+        if result is None and action == "sts:AssumeRole" and (service_context or {}).get("aws:TagKeys"):
+            result = enforce(access_key, "sts:TagSession", service, region, resource_arn, service_context)
+            _refused.set("sts:TagSession" if result else "")
+        return result
+
+    def refusal(service: str, action: str, *arguments: object, **options: object) -> core.Reply:
+        reply: core.Reply = denied(service, _refused.get() or action, *arguments, **options)
+        return reply
+
+    def registered(access_key: str, session: Json) -> None:
+        source = inside.sts.sessions.get(session.get("SourceAccessKeyId") or "") or {}
+        keys = set(source.get("TransitiveTagKeys") or ())
+        inherited = [tag for tag in source.get("SessionTags") or [] if tag["Key"] in keys]
+        if session.get("PrincipalType") == "AssumedRole":
+            session["TransitiveTagKeys"] = [*keys, *_transitive.get()]
+            session["SessionTags"] = [*(session.get("SessionTags") or []), *inherited]
+        register(access_key, session)
+
+    iam_evaluator.enforce = checked
+    iam_actions.access_denied_response = refusal
+    sts.register_session = registered
+
+
+def _namespace(body: bytes, query: Mapping[str, Value]) -> str | None:
+    """Return the namespace of metrics in a request to CloudWatch: as a form, as JSON or, from newer SDKs, as CBOR."""
+    if "Namespace" in query:
+        return str(query["Namespace"][0])
+    try:
+        decoded = json.loads(body) if body[:1] == b"{" else importlib.import_module("cbor2").loads(body)
+    except (ValueError, EOFError):
+        return None
+    return decoded.get("Namespace") if isinstance(decoded, dict) else None
+
+
+_KNOWING_BOUNDARY: Final = frozenset(
+    f"iam:{operation}"
+    for operation in (
+        "AttachRolePolicy",
+        "CreateRole",
+        "DeleteRole",
+        "DeleteRolePermissionsBoundary",
+        "DeleteRolePolicy",
+        "DetachRolePolicy",
+        "GetRole",
+        "PutRolePermissionsBoundary",
+        "PutRolePolicy",
+        "UpdateAssumeRolePolicy",
+        "UpdateRole",
+        "UpdateRoleDescription",
+    )
+)
+"""Actions on roles with the key ``iam:PermissionsBoundary`` ("Actions, resources, and condition keys for AWS IAM")."""
+
+
+def _boundary(query: Mapping[str, Any]) -> str | None:
+    """Return the boundary that a request to IAM sets, or else that of the role it names."""
+    asked, name = query.get("PermissionsBoundary"), (query.get("RoleName") or [None])[0]
+    role = inside.iam.roles.get_scoped(get_account_id(), None, name) if name and not asked else None
+    found = asked[0] if asked else (role or {}).get("PermissionsBoundary")
+    return str(found) if found else None
+
+
+_BUILD_OVERRIDES: Final = {
+    "sourceLocationOverride": "source.location",
+    "sourceAuthOverride": "source.auth.type",
+    "buildspecOverride": "source.buildspec",
+    "insecureSslOverride": "source.insecureSsl",
+    "environmentTypeOverride": "environment.type",
+    "imageOverride": "environment.image",
+    "computeTypeOverride": "environment.computeType",
+    "fleetOverride": "environment.fleet.fleetArn",
+    "certificateOverride": "environment.certificate",
+    "privilegedModeOverride": "environment.privilegedMode",
+    "imagePullCredentialsTypeOverride": "environment.imagePullCredentialsType",
+    "registryCredentialOverride": "environment.registryCredential",
+    "cacheOverride": "cache",
+    "serviceRoleOverride": "serviceRole",
+    "encryptionKeyOverride": "encryptionKey",
+    "logsConfigOverride": "logsConfig",
+    "secondarySourcesOverride": "secondarySources",
+    "secondaryArtifactsOverride": "secondaryArtifacts",
+    "autoRetryLimitOverride": "autoRetryLimit",
+}
+
+
+def _build_overrides(request: Json) -> dict[str, Value]:
+    """Return the condition keys that StartBuild takes from what a request overrides.
+
+    The reference lists them for StartBuild ("Actions, resources, and condition keys for AWS CodeBuild"); a request has
+    those of its own members only ("AWS CodeBuild condition keys" in the CodeBuild user guide). Nothing stands for
+    ``sourceVersion`` and ``sourceTypeOverride``.
+    """
+    keys: dict[str, Value] = {
+        f"codebuild:{key}": value if isinstance(value := request[member], str) else json.dumps(value)
+        for member, key in _BUILD_OVERRIDES.items()
+        if member in request
+    }
+    artifacts = request.get("artifactsOverride", {})
+    keys |= {f"codebuild:artifacts.{key}": artifacts[key] for key in ("location",) if key in artifacts}
+    variables = {v["name"]: v["value"] for v in request.get("environmentVariablesOverride", [])}
+    if variables:
+        keys["codebuild:environment.environmentVariables.name"] = list(variables)
+        keys |= {f"codebuild:environment.environmentVariables/{n}.value": v for n, v in variables.items()}
+    return keys
+
+
+_JOBS_WITH_NETWORK: Final = ("sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob")
+
+
+def _sagemaker_keys(action: str, request: Json) -> dict[str, Value]:
+    """Return the condition keys of a request to SageMaker; what it does not name has no key."""
+    keys: dict[str, Value] = {}
+    if request.get("ModelApprovalStatus"):
+        keys["sagemaker:modelapprovalstatus"] = request["ModelApprovalStatus"]
+    for name, value in request.get("CustomerMetadataProperties", {}).items():
+        keys[f"sagemaker:customermetadataproperties/{name.lower()}"] = value
+    if request.get("CustomerMetadataPropertiesToRemove"):
+        keys["sagemaker:customermetadatapropertiestoremove"] = request["CustomerMetadataPropertiesToRemove"]
+    network = request.get("VpcConfig") or request.get("NetworkConfig", {}).get("VpcConfig")
+    if network and action in _JOBS_WITH_NETWORK:
+        keys |= {
+            "sagemaker:vpcsubnets": network["Subnets"],
+            "sagemaker:vpcsecuritygroupids": network["SecurityGroupIds"],
+        }
+    return keys
+
+
+REQUEST_KEYS: Final[dict[str, Callable[[str, Json], Mapping[str, Value]]]] = {
+    "codebuild": lambda action, request: _build_overrides(request) if action == "codebuild:StartBuild" else {},
+    "sagemaker": _sagemaker_keys,
+}
+"""Service -> condition keys that it takes from a request in JSON; called with the action and the request."""
+
+
+def _install_request_keys() -> None:
+    """Add the condition keys that services take from a request, in JSON or not."""
+    original = iam_actions.request_tag_context
+
+    def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
+        is_json = body[:1] == b"{" and action != "sagemaker:InvokeEndpoint"  # whose body is the caller's business
+        keys: dict[str, Value] = original(service, action, body if is_json or service != "sagemaker" else b"", query)
+        if is_json and service in REQUEST_KEYS:
+            keys |= {key.lower(): value for key, value in REQUEST_KEYS[service](action, json.loads(body)).items()}
+        boundary = _boundary(query) if action in _KNOWING_BOUNDARY else None
+        if boundary:
+            keys["iam:permissionsboundary"] = boundary
+        if action == "cloudwatch:PutMetricData":
+            keys["cloudwatch:namespace"] = _namespace(body, query)
+        if service == "sts":
+            passed = tuple(value[0] for name, value in query.items() if name.startswith("TransitiveTagKeys.member."))
+            _transitive.set(passed)
+            if passed:
+                keys["sts:transitivetagkeys"] = list(passed)
+        return keys
+
+    iam_actions.request_tag_context = context
+
+
+def _codebuild_tags(arn: str) -> Tags:
+    _, _, _, region, account, resource = arn.split(":", 5)
+    project = inside.codebuild.projects.get_scoped(account, region, resource.split("/", 1)[-1]) or {}
+    return {tag["key"]: tag["value"] for tag in project.get("tags", [])}
+
+
+def _sagemaker_tags(arn: str) -> Tags:
+    if arn.endswith("*"):
+        return {}
+    try:
+        tags = core.call("sagemaker", "ListTags", {"ResourceArn": arn}).get("Tags", [])
+    except core.ServiceError:
+        return {}
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def _iam_tags(arn: str) -> Tags:
+    account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
+    role = inside.iam.roles.get_scoped(account, None, name) if ":role/" in arn else None
+    return {tag["Key"]: tag["Value"] for tag in (role or {}).get("Tags") or []}
+
+
+def _cloudformation_tags(arn: str) -> Tags:
+    _, _, _, region, account, resource = arn.split(":", 5)
+    name = resource.split("/")[1] if resource.startswith("stack/") else ""
+    stack = inside.cloudformation.stacks.get_scoped(account, region, name) or {}
+    gone = stack.get("StackStatus") == "DELETE_COMPLETE"
+    return {} if gone else {tag["Key"]: tag["Value"] for tag in stack.get("Tags") or []}
+
+
+def _install_tags() -> None:
+    original = tagging.resource_tags
+
+    def resource_tags(arn: str) -> Tags | None:
+        service = arn.split(":")[2] if arn.count(":") >= 5 else ""
+        found: Tags | None = TAGS[service](arn) if service in TAGS else original(arn)
+        return found
+
+    tagging.resource_tags = resource_tags
+    TAGS.setdefault("codebuild", _codebuild_tags)
+    TAGS.setdefault("sagemaker", _sagemaker_tags)
+    TAGS.setdefault("iam", _iam_tags)
+    TAGS.setdefault("cloudformation", _cloudformation_tags)
+    inside.iam_evaluator.names_condition_key = lambda _policies, _prefix: (
+        False
+    )  # `_resource_tag` looks when it is asked
+
+
+def may(
+    credentials: Credentials | str, action: str, resource_arn: str, context: Mapping[str, Value] | None = None
+) -> bool:
+    """Whether somebody may do something, for what a service does on their behalf.
+
+    Args:
+        credentials: A role session, or an access key.
+        action: e.g. ``codeconnections:UseConnection``.
+        resource_arn: What it is done to.
+        context: Condition keys, e.g. ``{"codeconnections:FullRepositoryId": "team/churn"}``.
+    """
+    return refusal(credentials, action, resource_arn, context) is None
+
+
+def refusal(
+    credentials: Credentials | str,
+    action: str,
+    resource_arn: str | None,
+    context: Mapping[str, Value] | None = None,
+    *,
+    policy: Json | None = None,
+) -> str | None:
+    """Return why somebody may not do something, in AWS's words; None if they may.
+
+    Args:
+        credentials: A role session, or an access key.
+        action: e.g. ``codeconnections:UseConnection``.
+        resource_arn: What it is done to; None asks whether they may do it to anything at all.
+        context: Condition keys, e.g. ``{"codeconnections:FullRepositoryId": "team/churn"}``.
+        policy: Policy of the resource, where it is not there yet. Default: the one that it has.
+    """
+    service = action.split(":", 1)[0]
+    access_key = credentials if isinstance(credentials, str) else credentials.access_key
+    principal = iam_evaluator.resolve_principal(access_key, get_account_id())
+    if isinstance(principal, iam_evaluator.AuthError):
+        return str(principal.message)
+    keys: dict[str, Value] = {key.lower(): value for key, value in (context or {}).items()}
+    evaluated = iam_evaluator.EvalContext(
+        principal_arn=principal.arn,
+        principal_type=principal.type,
+        principal_account=principal.account,
+        action=action,
+        resource_arn=resource_arn or "*",
+        region=get_region(),
+        service_context=keys,
+        principal_keys=principal.keys,
+    )
+    # An account's root has every permission there, and elsewhere what a resource policy gives it.
+    policies = principal.policies if principal.policies is not None else [_EVERYTHING]
+    if resource_arn is None:
+        layers = (policies, *principal.limits)
+        if all(_allows_anywhere(action, layer) for layer in layers):
+            return None
+        result = iam_evaluator.EvalResult("ImplicitDeny")
+    else:
+        result = iam_evaluator.evaluate(evaluated, policies, *principal.limits)
+        look_up = POLICIES.get(service) if resource_arn.startswith("arn:") else None
+        found = look_up(resource_arn) if look_up else inside.iam_evaluator.resource_policy(service, resource_arn)
+        if policy is not None:
+            found = policy, get_account_id()
+        if found is not None:
+            required = service in inside.iam_evaluator.POLICY_REQUIRED
+            result = iam_evaluator.combine_resource_policy(
+                result, evaluated, *found, required=required, limits=principal.limits
+            )
+    if str(result.decision) == "Allow":
+        return None
+    denied = str(result.decision) == "Deny"
+    why = (
+        "with an explicit deny in a policy"
+        if denied
+        else f"because no identity-based policy allows the {action} action"
+    )
+    return f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource_arn or 'any'} {why}"
+
+
+def is_administrator(access_key: str) -> bool:
+    """Whether somebody may do everything, whatever else their policies say."""
+    principal = iam_evaluator.resolve_principal(access_key, get_account_id())
+    if isinstance(principal, iam_evaluator.AuthError) or principal.policies is None or principal.limits:
+        return False
+    statements = [statement for policy in principal.policies for statement in policy]
+    everything = any(s.actions == ["*"] and s.resources == ["*"] and not s.conditions for s in statements)
+    return everything and all(s.effect == "Allow" for s in statements)
+
+
+_EVERYTHING: Final = iam_evaluator.parse_policy_document(
+    {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+)
+
+
+def _allows_anywhere(action: str, layer: list[list[iam_evaluator.ParsedStatement]]) -> bool:
+    """Whether a statement allows an action on something, under whatever condition."""
+    return any(
+        statement.effect == "Allow"
+        and inside.iam_evaluator.action_matches(action, statement.actions, statement.not_actions)
+        for statements in layer
+        for statement in statements
+    )
+
+
+def install() -> None:
+    """Teach MiniStack's evaluator the organisation and the bridged services."""
+    if not app.AUTH:
+        raise RuntimeError("the emulated organisation must run with AUTH=true: start it as python -m aws_emulator")
+    _install_resources()
+    _install_condition_keys()
+    _install_variables()
+    _install_request_keys()
+    _install_session_tags()
+    _install_tags()

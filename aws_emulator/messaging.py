@@ -1,0 +1,258 @@
+"""SQS and SNS: who may use the keys of encrypted queues and topics, and functions that feed themselves through them.
+
+Who sends to a queue or publishes to a topic under a customer key needs ``kms:GenerateDataKey`` and ``kms:Decrypt`` on
+it, services included; MiniStack stores the key and never asks KMS. Sources:
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html,
+https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+
+Lambda counts how often it was invoked in a chain of requests through SQS, SNS or itself, and stops the chain after 16
+rounds unless the function says ``RecursiveLoop: Allow``. MiniStack counts direct invocations only. Source:
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html. Any function counts here, not only the same one
+again, which is stricter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from ministack import app
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+
+from aws_emulator import core, inside
+from aws_emulator.cloudformation.resources import complete
+from aws_emulator.core import ServiceError
+from aws_emulator.iam import permissions as iam
+from aws_emulator.iam.callers import require_grant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aws_emulator.core import Json, Reply
+
+_log: Final = logging.getLogger(__name__)
+CALLS: Final = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
+"""Services whose resources decide by themselves whether a service gets in, and what it does there."""
+_USES: Final = ("kms:GenerateDataKey", "kms:Decrypt")
+
+
+# ---- keys -----------------------------------------------------------------------------------------------------------
+
+
+def _key(arn: str) -> Json | None:
+    """Return the customer key of a queue or topic, None without one; a key that AWS manages has no policy here."""
+    _, _, service, region, account, _ = arn.split(":", 5)
+    found = {"sqs": inside.sqs.queue_by_arn, "sns": inside.sns.topic_by_arn_any_scope}.get(service, lambda _arn: None)(
+        arn
+    )
+    key_id = ((found or {}).get("attributes") or {}).get("KmsMasterKeyId")
+    if not key_id:
+        return None
+    with core.as_account(account, region):
+        return inside.kms.resolve_key(key_id) or {"Arn": key_id, "Policy": ""}
+
+
+def _key_refused(arn: str, access_key: str) -> str | None:
+    """Return why somebody may not send to a queue or topic because of its key, or None."""
+    key, service = _key(arn), arn.split(":")[2]
+    if key is None or not key["Policy"]:
+        return None
+    who = iam_evaluator.resolve_principal(access_key, get_account_id())
+    via = {"kms:ViaService": f"{service}.{get_region()}.amazonaws.com", "kms:CallerAccount": get_account_id()}
+    for action in _USES:
+        if not iam.may(access_key, action, key["Arn"], via):
+            return (
+                f"{getattr(who, 'arn', access_key)} is not authorized to perform: {action} on resource: {key['Arn']}, "
+                f"the key of {arn}"
+            )
+    return None
+
+
+def role_refused(arn: str, role_arn: str) -> str | None:
+    """Return why a service with a role may not send to a queue or topic, or None.
+
+    Args:
+        arn: Of the queue or topic.
+        role_arn: The role in whose name the service sends.
+    """
+    action, keys = CALLS[arn.split(":")[2]], core.role_session(role_arn, "send").access_key
+    if not iam.may(keys, action, arn):
+        return f"{role_arn} is not authorized to perform: {action} on resource: {arn}"
+    return _key_refused(arn, keys)
+
+
+def require_policies(arn: str, service: str, source_arn: str | None) -> None:
+    """Check that the policies of a queue, topic or function, and of the key of the former two, let a service in.
+
+    No service may use a key that AWS manages: nobody can change its policy. Source:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+
+    Args:
+        arn: Of the queue, topic or function.
+        service: Service principal, e.g. ``events.amazonaws.com``.
+        source_arn: For what it calls, e.g. the ARN of a rule.
+
+    Raises:
+        ServiceError: One of them does not.
+    """
+    called = arn.split(":")[2]
+    require_grant(arn, service, CALLS[called], kind=called, source_arn=source_arn)
+    key = _key(arn)
+    if key:
+        if not key["Policy"]:
+            raise ServiceError("AccessDeniedException", f"{arn} is under {key['Arn']}, whose policy nobody can change.")
+        require_grant(key["Arn"], service, *_USES, kind=f"kms of {called}", source_arn=source_arn)
+
+
+def _reaches(arn: str, service: str, source_arn: str | None, what: str) -> bool:
+    """Whether a service reaches a queue or topic; why not is in the log."""
+    try:
+        require_policies(arn, service, source_arn)
+    except ServiceError as error:
+        _log.warning("%s did not reach %s: %s", what, arn, error)
+        return False
+    return True
+
+
+# ---- loops ----------------------------------------------------------------------------------------------------------
+
+_rounds: Final[contextvars.ContextVar[int]] = contextvars.ContextVar("rounds", default=0)
+"""How many functions were invoked one after the other before the current request."""
+_ROUNDS: Final = "Rounds"
+
+
+def _install_marks() -> None:
+    """Mark every message with the round in which it was sent, in what the queue notes about its sender."""
+    of_request, of_topic = inside.sqs.build_send_sys_attrs, inside.sqs.ensure_msg_fields
+
+    def noted(*arguments: Any) -> Json:  # noqa: ANN401
+        return {**of_request(*arguments), _ROUNDS: _rounds.get()}
+
+    def completed(message: Json) -> None:
+        of_topic(message)
+        message["sys"].setdefault(_ROUNDS, _rounds.get())
+
+    inside.sqs.build_send_sys_attrs, inside.sqs.ensure_msg_fields = noted, completed
+
+
+@contextlib.contextmanager
+def _next_round(name: str, function: Json, rounds: int) -> Iterator[bool]:
+    """Yield whether Lambda lets a function have one more round, and count it."""
+    runs = inside.lambda_svc.recursive_loop_drop(name, function, rounds + 1) is None
+    token = inside.lambda_svc.invoke_depth.set(rounds + 1)
+    try:
+        yield runs
+    finally:
+        inside.lambda_svc.invoke_depth.reset(token)
+
+
+def _keep_declaration(function: str, properties: Json) -> None:
+    """Keep ``RecursiveLoop`` of a function."""
+    inside.lambda_svc.functions[function]["recursive_loop"] = properties.get("RecursiveLoop", "Terminate")
+
+
+def _install_queues() -> None:
+    send, run_batch, handler = inside.sqs.act_send_message, inside.lambda_svc.run_sqs_batch, app.SERVICE_HANDLERS["sqs"]
+
+    def sent(data: Json, url: str) -> Json:
+        queue = inside.sqs.get_q(data.get("QueueUrl", url))
+        access_key = inside.iam_evaluator.verified_key.get() or get_account_id()
+        refused = _key_refused(queue["attributes"]["QueueArn"], access_key)
+        if refused:
+            raise inside.sqs.Err("KmsAccessDenied", refused)
+        answer: Json = send(data, url)
+        return answer
+
+    def run(mapping: Json, function: Json, event: Json, batch: list[Json], *queue: str) -> None:
+        name = mapping["FunctionName"]
+        with _next_round(name, function, max(message["sys"].get(_ROUNDS, 0) for message in batch)) as runs:
+            if runs:
+                run_batch(mapping, function, event, batch, *queue)
+            else:  # the messages stay invisible and are received again, until the queue gives them up
+                _log.warning("Lambda stopped %s: it feeds itself through %s", name, queue[-1])
+
+    inside.sqs.act_send_message = inside.sqs.HANDLERS["SendMessage"] = sent
+    inside.lambda_svc.run_sqs_batch = run
+    app.SERVICE_HANDLERS["sqs"] = functools.partial(_counting, handler)
+
+
+async def _counting(handler: Any, method: str, path: str, headers: Mapping[str, str], *rest: Any) -> Reply:  # noqa: ANN401
+    """Answer a request that a function may have made, and remember in which round."""
+    _rounds.set(inside.lambda_svc.inbound_invoke_depth(headers))
+    answer: Reply = await handler(method, path, headers, *rest)
+    return answer
+
+
+def _install_topics() -> None:
+    publish, batch, to_queue, to_function = (
+        inside.sns.publish,
+        inside.sns.publish_batch,
+        inside.sns.deliver_to_sqs,
+        inside.sns.deliver_to_lambda,
+    )
+    act = inside.cloudwatch.dispatch_alarm_actions
+
+    def published(parameters: Json, *, original: Any) -> Reply:  # noqa: ANN401
+        arn = (parameters.get("TopicArn") or parameters.get("TargetArn") or [""])[0]
+        access_key = inside.iam_evaluator.verified_key.get() or get_account_id()
+        refused = _key_refused(arn, access_key) if arn.startswith("arn:") else None
+        answer: Reply = inside.sns.error("KMSAccessDenied", refused, 400) if refused else original(parameters)
+        return answer
+
+    def delivered_to_queue(endpoint: str, *message: Any, topic_arn: str = "", **options: Any) -> None:  # noqa: ANN401
+        # MiniStack looks at the policy of the queue itself.
+        if _key(endpoint) is None or _reaches(endpoint, "sns.amazonaws.com", topic_arn, "a message of a topic"):
+            to_queue(endpoint, *message, topic_arn=topic_arn, **options)
+
+    def delivered_to_function(endpoint: str, *message: Any) -> None:  # noqa: ANN401
+        function, _, name = inside.lambda_svc.get_func_record_for_ref(endpoint)
+        with _next_round(name, function or {}, _rounds.get()) as runs:
+            if runs:
+                to_function(endpoint, *message)
+
+    def acted(alarm: Json, *change: str) -> None:
+        told = dict(alarm)
+        for kind in ("AlarmActions", "OKActions", "InsufficientDataActions"):
+            told[kind] = [
+                arn
+                for arn in alarm.get(kind) or []
+                if ":sns:" not in arn or _reaches(arn, "cloudwatch.amazonaws.com", alarm.get("AlarmArn"), "an alarm")
+            ]
+        act(told, *change)
+
+    inside.sns.publish = functools.partial(published, original=publish)
+    inside.sns.publish_batch = functools.partial(published, original=batch)
+    inside.sns.deliver_to_sqs, inside.sns.deliver_to_lambda = delivered_to_queue, delivered_to_function
+    inside.cloudwatch.dispatch_alarm_actions = acted
+    app.SERVICE_HANDLERS["sns"] = functools.partial(_counting, app.SERVICE_HANDLERS["sns"])
+
+
+def _install_dead_letters() -> None:
+    """Send what a function could not deal with in the name of its role.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
+    """
+    route = inside.lambda_svc.route_async_failure
+
+    def routed(arn: str, name: str, event: Json, result: Json) -> None:
+        role = ((inside.lambda_svc.functions.get(name) or {}).get("config") or {}).get("Role", "")
+        refused = role_refused(arn, role) if arn.split(":")[2] in ("sns", "sqs") else None
+        if refused:
+            _log.warning("%s: what it could not deal with did not reach %s: %s", name, arn, refused)
+        else:
+            route(arn, name, event, result)
+
+    inside.lambda_svc.route_async_failure = routed
+
+
+def install() -> None:
+    """Ask for keys, and count rounds."""
+    complete("AWS::Lambda::Function", _keep_declaration)
+    _install_marks()
+    _install_queues()
+    _install_topics()
+    _install_dead_letters()

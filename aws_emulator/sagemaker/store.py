@@ -1,0 +1,95 @@
+"""What the parts of SageMaker share here: tables, tags, and who made something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from aws_emulator.core import Json, overlay
+from aws_emulator.iam.callers import authorize, caller
+from aws_emulator.records import Table, page, tag_list, tag_map, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SERVICE: Final = "sagemaker"
+PRINCIPAL: Final = "sagemaker.amazonaws.com"
+
+
+def table(
+    noun: str,
+    kind: str,
+    *,
+    missing: str,
+    taken: str,
+    code: str = "",
+    taken_code: str = "",
+    key: tuple[str, ...] = (),
+    newest_first: bool = True,
+) -> Table:
+    """Return a table of SageMaker's.
+
+    Args:
+        noun: As of `Table`.
+        kind: As of `Table`.
+        missing: How a resource that is not there is refused.
+        taken: How a second one is refused.
+        code: Code of the former. Default: ``ValidationException``.
+        taken_code: Code of the latter. Default: the same.
+        key: As of `Table`.
+        newest_first: As of `Table`.
+    """
+    refused = "ValidationException"
+    return Table(
+        service=SERVICE,
+        noun=noun,
+        kind=kind,
+        missing=(code or refused, missing),
+        taken=(taken_code or refused, taken),
+        key=key,
+        newest_first=newest_first,
+    )
+
+
+def authorize_tags(operation: str, arn: str, tags: Sequence[Json] | None) -> None:
+    """Check that the caller may tag a resource while it is created (Service Authorization Reference, AddTags).
+
+    Args:
+        operation: What creates it, e.g. ``CreateTrainingJob``.
+        arn: The resource.
+        tags: Its tags; without any there is nothing to check.
+
+    Raises:
+        ServiceError: The caller may not.
+    """
+    if tags:
+        keys: dict[str, Any] = {f"aws:RequestTag/{key}": value for key, value in tag_map(tags).items()}
+        keys |= {"aws:TagKeys": list(tag_map(tags)), "sagemaker:TaggingAction": operation}
+        authorize("sagemaker:AddTags", arn, context=keys)
+
+
+@overlay(SERVICE, "AddTags")
+def add_tags(request: Json) -> Json:
+    """Add tags to a resource."""
+    tags = tags_of(request["ResourceArn"])
+    tags.update(tag_map(request["Tags"]))
+    return {"Tags": tag_list(tags)}
+
+
+@overlay(SERVICE, "ListTags")
+def list_tags(request: Json) -> Json:
+    """List the tags of a resource."""
+    return page(request, "Tags", tag_list(tags_of(request["ResourceArn"])), size=50)
+
+
+@overlay(SERVICE, "DeleteTags")
+def delete_tags(request: Json) -> Json:
+    """Remove tags from a resource."""
+    for key in request["TagKeys"]:
+        tags_of(request["ResourceArn"]).pop(key, None)
+    return {}
+
+
+def user_context() -> Json:
+    """Return the caller as the API shows who made or changed something."""
+    who = caller()
+    return {"IamIdentity": {"Arn": who.session_arn, "PrincipalId": who.session_arn.rsplit("/", 1)[-1]}}
