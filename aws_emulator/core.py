@@ -70,7 +70,7 @@ class Organization:
             that it was made from. Default: none; builds use `python` and install what they lock.
         approval_minute_seconds: How long a minute of the time limit of an approval takes. Default: 60.
         faults: Which functions are disturbed on purpose (`aws_emulator.faults.install`). Default: none.
-        permissions: File that says what resource types ask for (`aws_emulator.cloudformation.stack_roles`). Default:
+        permissions: File that says what resource types ask for (`aws_emulator.cloudformation.asked`). Default:
             none; only administrators and the root of an account make stacks then.
     """
 

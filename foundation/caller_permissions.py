@@ -56,7 +56,7 @@ WITHOUT_RESOURCE: Final = frozenset({"cloudformation:GetTemplateSummary", "cloud
 although the reference lists some for GetTemplateSummary."""
 
 
-_LOOKED_UP: Final[Mapping[str, str]] = {
+LOOKED_UP: Final[Mapping[str, str]] = {
     "AWS::EC2::AvailabilityZone::Name": "ec2:DescribeAvailabilityZones",
     "AWS::EC2::Image::Id": "ec2:DescribeImages",
     "AWS::EC2::Instance::Id": "ec2:DescribeInstances",
@@ -120,12 +120,12 @@ def start_needs(template: Template) -> Iterator[Need]:
                 action="ssm:GetParameters", because=because, kind=kind, logical_id=name, phase="start", on={"Ref": name}
             )
         for inner in _TYPE.findall(kind):
-            if inner not in _LOOKED_UP:
+            if inner not in LOOKED_UP:
                 raise SchemaError(
                     f"{because}: foundation/caller_permissions.py does not say with which action CloudFormation looks "
-                    f"up {inner}: add it to _LOOKED_UP."
+                    f"up {inner}: add it to LOOKED_UP."
                 )
-            yield Need(action=_LOOKED_UP[inner], because=because, kind=kind, logical_id=name, phase="start", on="*")
+            yield Need(action=LOOKED_UP[inner], because=because, kind=kind, logical_id=name, phase="start", on="*")
     for service, reference in sorted(set(_REFERENCE.findall(json.dumps(template)))):
         yield Need(
             action=_REFERENCE_ACTIONS[service],

@@ -33,7 +33,7 @@ def types() -> frozenset[str]:
 
 
 def table(types_: Iterable[str]) -> Mapping[str, Any]:
-    """Return what `aws_emulator.cloudformation.stack_roles` reads."""
+    """Return what `aws_emulator.cloudformation.asked` reads."""
     return {
         "asked": {t: {phase: sorted(caller_permissions.asked(t, phase)) for phase in PHASES} for t in sorted(types_)},
         "exceptions": [
@@ -47,4 +47,5 @@ def table(types_: Iterable[str]) -> Mapping[str, Any]:
             for row in EXCEPTIONS
         ],
         "without_resource": sorted(caller_permissions.WITHOUT_RESOURCE),
+        "looked_up": caller_permissions.LOOKED_UP,
     }

@@ -12,36 +12,29 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_emulator import inside
+from aws_emulator.cloudformation.asked import table
 from aws_emulator.core import ServiceError, arn, role_session
 from aws_emulator.iam.callers import authorize
 from aws_emulator.iam.permissions import may
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from aws_emulator.core import Json
 
 
-class LookUp(NamedTuple):
-    """How a type of parameter is looked up.
-
-    Attributes:
-        action: With which permission; none of these actions has a resource level.
-        existing: What there is in the account and region of the request, by id.
-    """
-
-    action: str
-    existing: Container[str]
-
-
-_LOOK_UPS: Final = {
-    "AWS::EC2::SecurityGroup::Id": LookUp("ec2:DescribeSecurityGroups", inside.ec2.security_groups),
-    "AWS::EC2::Subnet::Id": LookUp("ec2:DescribeSubnets", inside.ec2.subnets),
-    "AWS::EC2::VPC::Id": LookUp("ec2:DescribeVpcs", inside.ec2.vpcs),
+_EXISTING: Final[Mapping[str, Container[str]]] = {
+    "AWS::EC2::SecurityGroup::Id": inside.ec2.security_groups,
+    "AWS::EC2::Subnet::Id": inside.ec2.subnets,
+    "AWS::EC2::VPC::Id": inside.ec2.vpcs,
 }
+"""What there is in the account and region of the request, by id, for each type that a parameter may name.
+
+With which permission it is looked up is configuration (`Table.looked_up`); no such action has a resource level.
+"""
 _TYPE: Final = re.compile(r"AWS::(?!SSM::)\w+::\w+::\w+")
 _SSM_VALUE: Final = "AWS::SSM::Parameter::Value<"
 
@@ -79,11 +72,13 @@ def _look_up(name: str, type_: str, value: Json) -> None:
     if type_.startswith(_SSM_VALUE) and value.get("SsmName"):
         _ask("ssm:GetParameters", arn("ssm", f"parameter/{str(value['SsmName']).removeprefix('/')}"))
     for inner in _TYPE.findall(type_):
-        if inner not in _LOOK_UPS:
+        if inner not in _EXISTING:
             raise ServiceError("ValidationError", f"Parameter {name}: the type {inner} is not emulated.")
-        _ask(_LOOK_UPS[inner].action, "*")
+        known = table()
+        if known:  # without it only administrators make stacks
+            _ask(known.looked_up[inner], "*")
         for id_ in str(value["Value"]).split(","):
-            if id_.strip() not in _LOOK_UPS[inner].existing:
+            if id_.strip() not in _EXISTING[inner]:
                 raise ServiceError(
                     "ValidationError",
                     f"Parameter validation failed: parameter value {id_.strip()} for parameter name {name} does not "
