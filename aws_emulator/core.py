@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -247,18 +247,15 @@ def call(service: str, operation: str, request: Json) -> Json:
 # ---- events ---------------------------------------------------------------------------------------------------------
 
 
-def emit(  # noqa: PLR0917 - the fields of an event, in the order in which AWS documents them
-    account: str, region: str, source: str, detail_type: str, detail: Json, resources: Sequence[str] = ()
-) -> None:
+def emit(source: str, detail_type: str, detail: Json, *resources: str, place: tuple[str, str] | None = None) -> None:
     """Put an event of an AWS service on the default bus of an account.
 
     Args:
-        account: 12-digit id of the account in which it happened.
-        region: Region in which it happened.
         source: e.g. ``aws.codebuild`` (only services may use ``aws.``; MiniStack refuses it from callers, as AWS does).
         detail_type: e.g. ``CodeBuild Build State Change``.
         detail: The event's detail.
-        resources: ARNs the event is about.
+        *resources: ARNs the event is about.
+        place: Account and region in which it happened. Default: those of the request.
     """
     entry = {
         "Source": source,
@@ -266,7 +263,7 @@ def emit(  # noqa: PLR0917 - the fields of an event, in the order in which AWS d
         "Detail": json.dumps(detail, default=str),
         "Resources": list(resources),
     }
-    with as_account(account, region):
+    with as_account(*(place or (get_account_id(), get_region()))):
         inside.eventbridge.ensure_default_bus()
         inside.eventbridge.put_events({"Entries": [entry]}, allow_aws_source=True)
 

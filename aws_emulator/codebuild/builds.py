@@ -510,7 +510,7 @@ def _emit(build: Json) -> None:
         "current-phase-context": "[]",
         "version": "1",
     }
-    core.emit(get_account_id(), get_region(), "aws.codebuild", "CodeBuild Build State Change", detail, [build["arn"]])
+    core.emit("aws.codebuild", "CodeBuild Build State Change", detail, build["arn"])
 
 
 _ENVIRONMENT: Final = ("image", "privilegedMode", "computeType", "type", "environmentVariables")

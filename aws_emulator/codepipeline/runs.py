@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_region
 
 from aws_emulator import core
 from aws_emulator.clock import clock
@@ -208,11 +208,5 @@ def _tell(
                 **({"error-code": action.error["code"]} if action.error else {}),
             }
             detail["execution-result"] = {key: value for key, value in result.items() if value}
-    core.emit(
-        get_account_id(),
-        get_region(),
-        "aws.codepipeline",
-        f"CodePipeline {what} Execution State Change",
-        detail,
-        [core.arn(SERVICE, execution.pipeline)],
-    )
+    arn = core.arn(SERVICE, execution.pipeline)
+    core.emit("aws.codepipeline", f"CodePipeline {what} Execution State Change", detail, arn)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,11 +11,9 @@ from aws_emulator.clock import Lock, clock, random_id
 from aws_emulator.core import ServiceError
 from aws_emulator.sagemaker.capture import Capture, chosen
 from aws_emulator.sagemaker.models import MODELS
-from aws_emulator.sagemaker.servers import ContainerError, Server, start
+from aws_emulator.sagemaker.servers import ContainerError, Server, log_of, start, write_log
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aws_emulator.core import Json
 
 
@@ -98,7 +95,7 @@ def start_fleet(endpoint: str, config: Json) -> Fleet:
         try:
             server = start(MODELS.find(settings), folder / name, variant=name)
         except ContainerError:
-            _write_log(endpoint, name, folder / name)
+            write_log(log_group(endpoint), name, log_of(folder / name).splitlines())
             raise
         variant = Variant(
             settings=settings,
@@ -123,20 +120,3 @@ def start_fleet(endpoint: str, config: Json) -> Fleet:
         shadows={item["VariantName"]: by_name[item["VariantName"]] for item in shadow},
         capture=Capture(endpoint, capture) if capture and capture.get("EnableCapture", True) else None,
     )
-
-
-def _write_log(endpoint: str, variant: str, folder: Path) -> None:
-    """Put what a container wrote into the endpoint's log group, as SageMaker does.
-
-    https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html
-    """
-    file = folder / "container.log"
-    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-    group, stream = log_group(endpoint), f"{variant}/i-{random_id(17)}"
-    logs = core.client("logs")
-    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_group(logGroupName=group)
-    logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    events = [{"timestamp": int(clock.now() * 1000), "message": line} for line in lines if line.strip()]
-    if events:
-        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from ministack.core.responses import get_account_id, get_region
-
 from aws_emulator import core
 from aws_emulator.clock import clock
 from aws_emulator.core import Json, ServiceError, overlay
@@ -95,7 +93,7 @@ def _announce(endpoint: Json) -> None:
         **{key: int(endpoint[key] * 1000) for key in ("CreationTime", "LastModifiedTime")},
         "Tags": dict(tags_of(arn)),
     }
-    core.emit(get_account_id(), get_region(), "aws.sagemaker", EVENT, detail, [arn])
+    core.emit("aws.sagemaker", EVENT, detail, arn)
 
 
 def _create(endpoint: Json, config: Json) -> None:

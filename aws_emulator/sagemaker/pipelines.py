@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_region
 
 from aws_emulator import core, processes
 from aws_emulator.clock import Lock, clock, random_id
@@ -344,7 +344,7 @@ def _emit(execution: Execution, detail_type: str, detail: Json) -> None:
     pipeline_arn = execution.arn.split("/execution/")[0]
     given = {key: value for key, value in detail.items() if value is not None}
     arns = {"pipelineArn": pipeline_arn, "pipelineExecutionArn": execution.arn}
-    core.emit(get_account_id(), get_region(), "aws.sagemaker", detail_type, given | arns, [pipeline_arn, execution.arn])
+    core.emit("aws.sagemaker", detail_type, given | arns, pipeline_arn, execution.arn)
 
 
 def _execution(arn: str) -> Execution:

@@ -277,7 +277,7 @@ def _announce(package: Json) -> None:
     for key in ("CreationTime", "LastModifiedTime"):
         if key in detail:
             detail[key] = clock.shown(detail[key])
-    core.emit(account, region, "aws.sagemaker", EVENT, detail, [arn])
+    core.emit("aws.sagemaker", EVENT, detail, arn, place=(account, region))
 
 
 # ---- model cards ----------------------------------------------------------------------------------------------------

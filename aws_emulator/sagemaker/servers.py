@@ -22,12 +22,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ministack.core.responses import get_region
 
 from aws_emulator import core, processes
-from aws_emulator.clock import Condition, clock
+from aws_emulator.clock import Condition, clock, random_id
 from aws_emulator.core import ServiceError
 from aws_emulator.iam.callers import assume_as_service
 from aws_emulator.sagemaker.store import PRINCIPAL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aws_emulator.core import AwsClient, Json
 
 S3_ERRORS: Final = (Boto3Error, BotoCoreError, ClientError)
@@ -160,7 +162,7 @@ class Server:
 
     def log(self) -> str:
         """Return what the container has written so far."""
-        return (self.folder / "container.log").read_text(errors="replace")
+        return log_of(self.folder)
 
     def stop(self) -> None:
         """End the container after the requests it is answering, and forget its model."""
@@ -236,6 +238,32 @@ def start(model: Json, folder: Path, *, variant: str = "AllTraffic", more: dict[
         f"The primary container for production variant {variant} did not pass the ping health check. Please check "
         f"CloudWatch logs for this endpoint. {last_line(log_text)}".strip()
     )
+
+
+def log_of(folder: Path) -> str:
+    """Return what the container in a folder has written."""
+    file = folder / "container.log"
+    return file.read_text(errors="replace") if file.exists() else ""
+
+
+def write_log(group: str, owner: str, lines: Iterable[str]) -> None:
+    """Put what a container wrote into a log group, in a stream of its own, as SageMaker does.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html
+
+    Args:
+        group: The log group.
+        owner: What the stream's name begins with: a variant or a job.
+        lines: The lines; empty ones are left out.
+    """
+    logs, stream = core.client("logs"), f"{owner}/i-{random_id(17)}"
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    moment = int(clock.now() * 1000)
+    events = [{"timestamp": moment, "message": line} for line in lines if line.strip()]
+    if events:
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
 
 def last_line(log: str) -> str:

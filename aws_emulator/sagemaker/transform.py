@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from aws_emulator.clock import clock, random_id
 from aws_emulator.core import Json, ServiceError, overlay
 from aws_emulator.sagemaker.jobs import job_table
 from aws_emulator.sagemaker.models import MODELS
-from aws_emulator.sagemaker.servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start
+from aws_emulator.sagemaker.servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start, write_log
 from aws_emulator.sagemaker.store import SERVICE, authorize_tags
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def _run(job: Json, model: Json) -> None:
         reason = f"ClientError: {error}"
     except Exception as error:  # somebody waits for the job
         reason = f"InternalServerError: {error!r}"
-    _write_log(job)
+    write_log(_LOG_GROUP, job["TransformJobName"], job["log"])
     job["TransformEndTime"] = job["LastModifiedTime"] = clock.now()
     if job["TransformJobStatus"] == "Stopping":
         job["TransformJobStatus"] = "Stopped"
@@ -178,19 +177,6 @@ def _batches(request: Json, content: bytes) -> Iterator[bytes]:
         size += len(record)
     if batch:
         yield b"".join(batch)
-
-
-def _write_log(job: Json) -> None:
-    """Put the log into the group of all transform jobs, in a stream of the job."""
-    logs = core.client("logs")
-    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_group(logGroupName=_LOG_GROUP)
-    stream = f"{job['TransformJobName']}/i-{random_id(17)}"
-    logs.create_log_stream(logGroupName=_LOG_GROUP, logStreamName=stream)
-    moment = int(clock.now() * 1000)
-    events = [{"timestamp": moment, "message": line} for line in job["log"] if line.strip()]
-    if events:
-        logs.put_log_events(logGroupName=_LOG_GROUP, logStreamName=stream, logEvents=events)
 
 
 @overlay(SERVICE, "StopTransformJob")
