@@ -15,16 +15,17 @@ import boto3
 import pytest
 
 from aws_emulator.codeconnections.handshake import complete_handshake
+from aws_emulator.tests.harness import HUB, REGION, eventually
+from aws_emulator.tests.test_codepipeline import commit
 from foundation import boundary
 from products.deploy_realtime.product import DeployRealtimeProduct
 from tests.products.launches import CATALOG, DEPLOY, GROUP
-from tests.rehearsal.cloud.harness import HUB, REGION, eventually, running
-from tests.rehearsal.cloud.test_codepipeline import commit
+from tests.rehearsal.cloud.harness import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

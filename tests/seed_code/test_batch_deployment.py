@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from aws_emulator.tests import harness
 from products.shared import seed_code
 from tests.promoted import write_record
-from tests.rehearsal.cloud import harness
+from tests.rehearsal.cloud.harness import running
 
 from .generated import ROOT
 from .trained import subscribers
@@ -150,29 +150,11 @@ class Deployment:
         return {entry["OutputKey"]: entry["OutputValue"] for entry in description.get("Outputs", [])}
 
 
-@contextlib.contextmanager
-def organization(folder: Path) -> Iterator[harness.Cloud]:
-    """Run an emulated organisation whose jobs have the environment of the seed code."""
-    (folder / "git").mkdir()
-    config = harness.configuration(folder, harness.free_port())
-    content = json.loads(config.read_text()) | {"seed_python": str(ROOT / ".venv-seed/bin/python")}
-    config.write_text(json.dumps(content))
-    with harness.start(config) as process:
-        try:
-            assert process.stdout
-            ready = json.loads(process.stdout.readline())
-            yield harness.Cloud(ready["endpoint"], folder / "work", folder / "git")
-        finally:
-            assert process.stdin
-            process.stdin.close()
-            assert process.wait(timeout=10) == 0
-
-
 @pytest.fixture(scope="module")
 def deployment(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("batch") / "project"
     seed_code.write("deploy-batch", folder)
-    with organization(tmp_path_factory.mktemp("cloud")) as cloud:
+    with running(tmp_path_factory.mktemp("cloud"), python=str(ROOT / ".venv-seed/bin/python")) as cloud:
         deployed = Deployment(cloud, folder)
         s3, kms, iam = (deployed.client(service) for service in ("s3", "kms", "iam"))
         for bucket in (REGISTRY, "lake", "project"):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aws_emulator.tests.harness import DEV, HUB, REGION, SHORT_PAUSES, Cloud, eventually
 from foundation import deploy_role, deployment_boundary
 from foundation.policy_documents import documents
 from products.shared import names
 from tests.promoted import write_record
-from tests.rehearsal.cloud import harness
-from tests.rehearsal.cloud.harness import DEV, HUB, REGION, Cloud
+from tests.rehearsal.cloud.harness import running
 
 from .generated import ROOT, Repository
 
@@ -79,7 +79,7 @@ class Organisation:
         choices = (self._repository.folder / "choices.env").read_text().splitlines()
         environment = {
             **dict(line.split("=", 1) for line in choices if line and not line.startswith("#")),
-            **harness.SHORT_PAUSES,
+            **SHORT_PAUSES,
             "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
             "AWS_SESSION_TOKEN": keys["SessionToken"],
@@ -121,7 +121,7 @@ class Organisation:
         """Delete a stack and wait until it is gone."""
         client = self.cloud.client("cloudformation", DEV)
         client.delete_stack(StackName=stack)
-        harness.eventually(lambda: stack not in self.stacks() or None, timeout_s=60)
+        eventually(lambda: stack not in self.stacks() or None, timeout_s=60)
 
     def _prepare_account(self) -> None:
         """Give the account what the deployment baseline gives it."""
@@ -190,7 +190,7 @@ def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Organisat
     folder: Path = tmp_path_factory.mktemp("organisation")
     for name in list(os.environ):
         assert not name.startswith("AWS_ENDPOINT_URL")
-    with harness.running(folder) as cloud:
+    with running(folder) as cloud:
         yield Organisation(cloud, Repository(folder / "repository", "deploy-batch"))
 
 

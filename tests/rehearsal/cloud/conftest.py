@@ -11,7 +11,7 @@ from tests.rehearsal.cloud.harness import running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 
 @pytest.fixture(scope="session")

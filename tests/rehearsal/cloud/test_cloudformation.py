@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import (
+from aws_emulator.tests.harness import (
     DEV,
     DEV2,
     HUB,
@@ -23,7 +23,7 @@ from tests.rehearsal.cloud.harness import (
 )
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import AwsClient, Cloud
+    from aws_emulator.tests.harness import AwsClient, Cloud
 
 pytestmark = pytest.mark.rehearsal
 

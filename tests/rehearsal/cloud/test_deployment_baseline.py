@@ -12,13 +12,13 @@ from aws_cdk import App, Environment, Stack
 from botocore.exceptions import ClientError
 from cfnlint.decode import cfn_yaml
 
+from aws_emulator.tests.harness import DEV, DEV2, HUB, REGION, ROOT, SESSION, AwsClient, Cloud, eventually
 from foundation.deployment_baseline import DeploymentBaselineTemplate
 from foundation.deployment_teardown import TEARDOWN_BUILD
 from lambdas.deployment import handler
 from lambdas.shared.custom_resource import NOT_CREATED
 from products.shared import names
 from tests.lambdas.cloudformation import AnswerBox, Context
-from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, REGION, ROOT, SESSION, AwsClient, Cloud, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
+from aws_emulator.tests.harness import DEV2, REGION, AwsClient, eventually
 from foundation import boundary
 from products.sagemaker_domain.product import SageMakerDomainProduct
 from products.shared import names
 from tests.products.launches import CATALOG, DOMAIN, launch
-from tests.rehearsal.cloud.harness import DEV2, REGION, AwsClient, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

@@ -14,10 +14,11 @@ import boto3
 import pytest
 
 from aws_emulator.codeconnections.handshake import complete_handshake
+from aws_emulator.tests.harness import DEV, HUB, REGION, ROOT, SHORT_PAUSES, Cloud, eventually
+from aws_emulator.tests.test_codepipeline import allow, commit, role
 from products.shared import seed_code
 from tests.promoted import write_record
-from tests.rehearsal.cloud.harness import DEV, HUB, REGION, ROOT, SHORT_PAUSES, Cloud, eventually, running
-from tests.rehearsal.cloud.test_codepipeline import allow, commit, role
+from tests.rehearsal.cloud.harness import running
 from tests.rehearsal.cloud.test_deployment_baseline import GROUP, PROJECT, Builds, baseline
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
+from aws_emulator.tests.harness import DEV, HUB, OUTSIDER, REGION, AwsClient, eventually
 from foundation.organization import PERMISSION_SETS
-from tests.rehearsal.cloud.harness import DEV, HUB, OUTSIDER, REGION, AwsClient, eventually
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

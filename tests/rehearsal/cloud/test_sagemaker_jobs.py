@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
+from aws_emulator.tests.harness import DEV, REGION, AwsClient
 from products.shared import names
 from products.train_s3.product import TrainS3Product
 from tests.products.launches import TRAIN, launch
 from tests.products.launches import network as found_network
-from tests.rehearsal.cloud.harness import DEV, REGION, AwsClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

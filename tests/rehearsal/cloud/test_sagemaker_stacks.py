@@ -9,12 +9,12 @@ import pytest
 from botocore.exceptions import ClientError
 from cfnlint.decode import cfn_yaml
 
+from aws_emulator.tests.harness import DEV, REGION, ROOT, AwsClient
+from aws_emulator.tests.serving_model import container, put_archives
 from tests.policy import Launch
-from tests.rehearsal.cloud.harness import DEV, REGION, ROOT, AwsClient
-from tests.rehearsal.cloud.serving_model import container, put_archives
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

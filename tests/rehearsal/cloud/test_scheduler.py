@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from aws_emulator.tests.harness import DEV, LOCK, PYTHON, REGION, eventually
 from products.shared.deployment.shadow import COMPARE, NEVER_OVERRIDDEN, STARTED_WITH
-from tests.rehearsal.cloud.harness import DEV, LOCK, PYTHON, REGION, eventually
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, OUTSIDER, REGION, WORKLOADS_OU, AwsClient, eventually
+from aws_emulator.tests.harness import DEV, DEV2, HUB, OUTSIDER, REGION, WORKLOADS_OU, AwsClient, eventually
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

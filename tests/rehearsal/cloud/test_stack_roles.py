@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, MANAGEMENT, REGION, ROOT, WORKLOADS_OU, eventually
+from aws_emulator.tests.harness import DEV, DEV2, HUB, MANAGEMENT, REGION, ROOT, WORKLOADS_OU, eventually
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud, Option
+    from aws_emulator.tests.harness import Cloud, Option
 
 pytestmark = pytest.mark.rehearsal
 

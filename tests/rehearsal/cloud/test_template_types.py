@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.rehearsal.cloud.harness import PYTHON, ROOT
+from aws_emulator.tests.harness import PYTHON, ROOT
 
 pytestmark = pytest.mark.rehearsal
 

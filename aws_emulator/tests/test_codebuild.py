@@ -16,10 +16,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_emulator.codeconnections.handshake import complete_handshake
-from tests.rehearsal.cloud.harness import DEV, REGION, eventually
+from aws_emulator.tests.harness import DEV, REGION, eventually
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

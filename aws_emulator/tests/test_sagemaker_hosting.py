@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, DEV2, REGION, AwsClient, Option, eventually
-from tests.rehearsal.cloud.serving_model import container, put_archives
+from aws_emulator.tests.harness import DEV, DEV2, REGION, AwsClient, Option, eventually
+from aws_emulator.tests.serving_model import container, put_archives
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

@@ -6,10 +6,10 @@ import io
 import tarfile
 from typing import TYPE_CHECKING, Final
 
-from tests.rehearsal.cloud.harness import REGION
+from aws_emulator.tests.harness import REGION
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import AwsClient, Cloud
+    from aws_emulator.tests.harness import AwsClient, Cloud
 
 INFERENCE: Final = """
 import json, os, sys

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, DEV2, HUB, ORGANIZATION_ID, REGION, WORKLOADS_PATH, eventually
+from aws_emulator.tests.harness import DEV, DEV2, HUB, ORGANIZATION_ID, REGION, WORKLOADS_PATH, eventually
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rehearsal.cloud.harness import DEV, HUB, PYTHON, ROOT, Cloud, configuration, eventually, free_port, start
+from aws_emulator.tests.harness import DEV, HUB, PYTHON, ROOT, Cloud, configuration, eventually, free_port, start
 
 pytestmark = pytest.mark.rehearsal
 

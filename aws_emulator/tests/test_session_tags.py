@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, DEV2, REGION, eventually
+from aws_emulator.tests.harness import DEV, DEV2, REGION, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV, REGION, eventually
+from aws_emulator.tests.harness import DEV, REGION, eventually
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import AwsClient, Cloud
+    from aws_emulator.tests.harness import AwsClient, Cloud
 
 pytestmark = pytest.mark.rehearsal
 

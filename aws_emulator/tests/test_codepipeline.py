@@ -14,12 +14,12 @@ import boto3
 import pytest
 
 from aws_emulator.codeconnections.handshake import complete_handshake
-from tests.rehearsal.cloud.harness import DEV, REGION, eventually
+from aws_emulator.tests.harness import DEV, REGION, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 

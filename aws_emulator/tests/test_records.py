@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.cloud.harness import DEV2
+from aws_emulator.tests.harness import NINE
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import AwsClient, Cloud
+    from aws_emulator.tests.harness import AwsClient, Cloud
 
 pytestmark = pytest.mark.rehearsal
 
@@ -20,7 +20,7 @@ GROUPS = ("listed-b", "listed-a", "other-c")
 @pytest.fixture(scope="module")
 def sagemaker(cloud: Cloud) -> AwsClient:
     """A client of an account with three groups, in the order of their creation."""
-    client = cloud.client("sagemaker", DEV2)
+    client = cloud.client("sagemaker", NINE[0])
     for name in GROUPS:
         client.create_model_package_group(ModelPackageGroupName=name, Tags=[{"Key": "team", "Value": name}])
     return client

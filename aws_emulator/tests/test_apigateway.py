@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from aws_emulator.apigateway.mapping_templates import Template, TemplateError
-from tests.rehearsal.cloud.harness import DEV, REGION
-from tests.rehearsal.cloud.serving_model import container, put_archives
+from aws_emulator.tests.harness import DEV, REGION
+from aws_emulator.tests.serving_model import container, put_archives
 
 if TYPE_CHECKING:
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 BUCKET: Final = "api-models"
 HIDDEN: Final = '{"message": "The model did not answer."}'

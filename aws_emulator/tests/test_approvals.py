@@ -15,14 +15,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_emulator.codeconnections.handshake import complete_handshake
-from tests.rehearsal.cloud.harness import DEV, REGION, eventually
-from tests.rehearsal.cloud.test_codepipeline import LOGS, allow, commit, role
+from aws_emulator.tests.harness import DEV, REGION, eventually
+from aws_emulator.tests.test_codepipeline import LOGS, allow, commit, role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.rehearsal.cloud.harness import Cloud
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
 
