@@ -80,9 +80,10 @@ environments:
 	@echo 'installing .venv (CDK, tests, tools)'
 	@$(UV) sync --quiet --frozen && touch $@
 
+# Without the emulator itself, which is found in this folder: on the path it would show emulated functions all of it.
 .venv-rehearsal/.ready: pyproject.toml uv.lock aws_emulator/pyproject.toml | .tools/python
 	@echo 'installing .venv-rehearsal (the emulated organisation)'
-	@UV_PROJECT_ENVIRONMENT=.venv-rehearsal $(UV) sync --quiet --frozen --only-group rehearsal && touch $@
+	@UV_PROJECT_ENVIRONMENT=.venv-rehearsal $(UV) sync --quiet --frozen --only-group rehearsal --no-install-workspace && touch $@
 
 .venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock | .tools/python
 	@echo 'installing .venv-seed (SageMaker SDK, XGBoost: the seed code)'

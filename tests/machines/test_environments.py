@@ -111,6 +111,15 @@ def test_every_place_names_the_same_pythons() -> None:
     assert "Python 3.11, 3.12 or 3.13" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.rehearsal
+def test_emulated_functions_find_nothing_of_this_repository_but_their_zip(tmp_path: Path) -> None:
+    """They run with the Python of the rehearsal's environment, so a module that a zip lacks would be found there."""
+    folders = ("aws_emulator", "lambdas", "products")
+    look = f"from importlib.util import find_spec; print([name for name in {folders} if find_spec(name)])"
+    python = [str(ROOT / ".venv-rehearsal/bin/python"), "-c", look]
+    assert subprocess.run(python, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=" ".join)
 def test_every_locked_package_is_built_for_every_machine_and_python(environment: tuple[str, ...]) -> None:
     project, *groups = environment
