@@ -298,18 +298,6 @@ def test_every_policy_fits_into_its_role(rendered: dict[str, dict[str, Any]]) ->
                 assert len(text) < 10_000, f"{path} {key} has {len(text)}"
 
 
-@every_template
-def test_names_are_those_of_the_contract(template: str) -> None:
-    files = seed_code.assemble(template)
-    base, targets = files["templates/base.yaml"].decode(), files["deployment/targets.py"].decode()
-    assert f'DEPLOY_ROLE = "{names.DEPLOY_ROLE}"' in targets
-    assert f'TAG = "{names.DEPLOYMENT_TAG}"' in targets
-    assert f"policy/{names.DEPLOYMENT_BOUNDARY_POLICY}" in base
-    assert f"Path: {names.DEPLOYMENT_ROLE_PATH}\n" in base
-    assert f"function:{names.BUCKET_EMPTIER_FUNCTION}" in base
-    assert f"Key: {names.DEPLOYMENT_TAG}," in base
-
-
 def imported(source: str) -> Iterator[str]:
     """Yield the top-level names of everything that Python code imports."""
     for node in ast.walk(ast.parse(source)):
