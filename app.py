@@ -9,6 +9,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from foundation.settings import HubSettings, SettingsError
 from pipeline.stack import PipelineStack
+from products.shared import names
 
 ROOT = Path(__file__).resolve().parent
 
@@ -30,7 +31,7 @@ def build(*, hub: object = None, outdir: str | None = None, checks: bool = True)
     if checks:
         Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     settings = HubSettings.from_app(app) if hub is None else HubSettings.parse(hub)
-    PipelineStack(app, "MlPlatformPipeline", settings=settings, root=ROOT)
+    PipelineStack(app, names.PIPELINE_STACK, settings=settings, root=ROOT)
     return app
 
 

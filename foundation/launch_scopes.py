@@ -262,7 +262,7 @@ def extras(hub_account_id: str) -> tuple[Extra, ...]:
             reason="The released template in the hub's artifact bucket.",
             actions=("s3:GetObject",),
             scope=Scope(
-                arns=(f"arn:${{AWS::Partition}}:s3:::{names.PREFIX}-artifacts-{hub_account_id}-*/{RELEASES_PREFIX}*",),
+                arns=(f"arn:${{AWS::Partition}}:s3:::{names.artifact_bucket(hub_account_id, '*')}/{RELEASES_PREFIX}*",),
                 because="One bucket per region, one folder per release.",
             ),
         ),

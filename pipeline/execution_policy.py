@@ -69,7 +69,7 @@ HUB: Final = {
 }
 """What the hub's stacks take, as a template."""
 
-_OWN: Final = ("MlPlatformPipeline-*", "ml-platform-*")  # generated names begin with the name of the stack
+_OWN: Final = (f"{names.PIPELINE_STACK}-*", "ml-platform-*")  # generated names begin with the name of the stack
 
 RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "cloudformation": (
@@ -90,16 +90,16 @@ RESOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "dynamodb": ("dynamodb:*:ACCOUNT:table/ml-platform-*",),
     "ecr": ("ecr:*:ACCOUNT:repository/ml-platform-*",),
     "events": (
-        "events:*:ACCOUNT:event-bus/ml-platform",
-        "events:*:ACCOUNT:rule/MlPlatformPipeline-*",
+        f"events:*:ACCOUNT:event-bus/{names.HUB_EVENT_BUS}",
+        f"events:*:ACCOUNT:rule/{names.PIPELINE_STACK}-*",
         "events:*:ACCOUNT:rule/ml-platform-*",
         "events:*:ACCOUNT:rule/ml-platform/ml-platform-*",  # a rule on a bus of its own has the bus in its ARN
     ),
     "glue": (
         "glue:*:ACCOUNT:catalog",
-        "glue:*:ACCOUNT:database/ml_platform",
-        "glue:*:ACCOUNT:table/ml_platform/*",
-        "glue:*:ACCOUNT:userDefinedFunction/ml_platform/*",  # a database is deleted with all that is in it
+        f"glue:*:ACCOUNT:database/{names.AUDIT_DATABASE}",
+        f"glue:*:ACCOUNT:table/{names.AUDIT_DATABASE}/*",
+        f"glue:*:ACCOUNT:userDefinedFunction/{names.AUDIT_DATABASE}/*",  # a database is deleted with all that is in it
     ),
     "iam:role": (
         *(f"iam::ACCOUNT:role/{name}" for name in _OWN),
@@ -188,6 +188,12 @@ def documents(account_id: str, partition: str) -> list[dict[str, Any]]:
     return [_document(part) for part in parts]
 
 
+def policies(account_id: str, partition: str) -> dict[str, dict[str, Any]]:
+    """Return the `documents` by the names of the policies that `cdk bootstrap` is told of."""
+    found = enumerate(documents(account_id, partition), start=1)
+    return {f"{names.PREFIX}-hub-execution-{number}": document for number, document in found}
+
+
 def _pieces(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cut long statements, so that the documents fill up."""
     size = 20
@@ -219,8 +225,7 @@ def main(arguments: Sequence[str]) -> None:
     partition = settings.partition
     folder.mkdir(parents=True, exist_ok=True)
     arns = []
-    for number, document in enumerate(documents(settings.account_id, partition), start=1):
-        name = f"ml-platform-hub-execution-{number}"
+    for name, document in policies(settings.account_id, partition).items():
         path = folder / f"{name}.json"
         path.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
         arns.append(f"arn:{partition}:iam::{settings.account_id}:policy/{name}")

@@ -28,7 +28,7 @@ def synthesise(world: World) -> str:
 
 def _stacks(world: World, stage: str, region: str) -> list[cloud_assembly.StackArtifact]:
     """Return the stacks of a stage in a region, Foundation or Portfolios, in the order in which they can be made."""
-    folder = world.assembly / f"assembly-MlPlatformPipeline-{stage}-{region}"
+    folder = world.assembly / f"assembly-{names.PIPELINE_STACK}-{stage}-{region}"
     if not folder.is_dir():
         raise RehearsalError(
             f"{world.assembly} has no assembly for the stage {stage} in {region}; it holds "

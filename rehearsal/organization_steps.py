@@ -97,10 +97,8 @@ def _bootstrap_hub(world: World) -> None:
     administrator = Credentials.administrator(HUB)
     iam = world.client("iam", administrator)
     policies = [
-        iam.create_policy(
-            PolicyName=f"ml-platform-hub-execution-{number}", PolicyDocument=json.dumps(policy, separators=(",", ":"))
-        )["Policy"]["Arn"]
-        for number, policy in enumerate(execution_policy.documents(HUB, "aws"), start=1)
+        iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(policy, separators=(",", ":")))["Policy"]["Arn"]
+        for name, policy in execution_policy.policies(HUB, "aws").items()
     ]
     trust = {"Effect": "Allow", "Principal": {"Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})

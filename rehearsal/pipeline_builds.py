@@ -10,6 +10,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
+from products.shared import names
 from rehearsal.cloud_assembly import execution_role_arn, wait_for_stack
 from rehearsal.organization import HUB, REGION, ROOT, Credentials, Organization, RehearsalError, wait_for
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from rehearsal.organization import AwsClient
 
-STACK: Final = "MlPlatformPipeline"
 _COMMAND: Final = ".venv/bin/portfolio "
 _COMMANDS: Final = ("upload", "check-published")
 _BUILD_TIMEOUT_S: Final = 300.0
@@ -33,15 +33,15 @@ def deploy(organization: Organization, assembly: Path, *, doing: Callable[[str],
         assembly: Cloud assembly of the hub.
         doing: Called with what is waited for.
     """
-    template = json.loads((assembly / f"{STACK}.template.json").read_text(encoding="utf-8"))
+    template = json.loads((assembly / f"{names.PIPELINE_STACK}.template.json").read_text(encoding="utf-8"))
     cloudformation = organization.client("cloudformation", Credentials.administrator(HUB))
     cloudformation.create_stack(
-        StackName=STACK,
+        StackName=names.PIPELINE_STACK,
         TemplateBody=json.dumps(builds_of(template)),
         Capabilities=["CAPABILITY_NAMED_IAM"],
         RoleARN=execution_role_arn(),
     )
-    wait_for_stack(STACK, cloudformation, doing=doing)
+    wait_for_stack(names.PIPELINE_STACK, cloudformation, doing=doing)
 
 
 def builds_of(template: Mapping[str, Any]) -> dict[str, Any]:

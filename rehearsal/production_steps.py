@@ -202,7 +202,10 @@ def detect_drift(world: World) -> str:
     listen(world, topic, _MAILBOX)
     _catch_events(world)
     prod = Credentials.administrator(PROD)
-    sagemaker, pipeline = world.client("sagemaker", prod), f"mlp-{tag_of(world, 'prod')}-monitor"
+    sagemaker, pipeline = (
+        world.client("sagemaker", prod),
+        f"{names.PROJECT_RESOURCE_PREFIX}{tag_of(world, 'prod')}-monitor",
+    )
     # A run looks at full hours; the records came in this one, so it is told that the next one has begun.
     end = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     arn = sagemaker.start_pipeline_execution(

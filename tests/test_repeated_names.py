@@ -213,6 +213,11 @@ REPEATED: Final = {
         r"(?m)^    - ([A-Z_]+)$",
         said("lambdas/deployment/core.py", r'exported\.get\("([A-Z_]+)"'),
     ),
+    "what is known of the network of jobs": (
+        "products/shared/training/jobs.py",
+        r'get_att_string\("(\w+)"\)',
+        said("lambdas/preflight/core.py", r'"(Jobs?[A-Z]\w+)": '),
+    ),
     "the stacks that a teardown removes": (
         "foundation/deployment_teardown_buildspec.yml",
         r'remove "([a-z]+-)\$TAG',
@@ -384,5 +389,8 @@ def test_a_function_reads_the_properties_that_products_send_and_the_documentatio
     if type_ == "Custom::Preflight":
         read |= {*preflight.FIXED, "Version"}  # nobody reads the version: a new one has CloudFormation ask again
     assert read == sent
+    if type_ == "Custom::Preflight":
+        asked = json.dumps([resource["Properties"]["Checks"] for resource in resources])
+        assert set(re.findall(r'"([a-z]+(?:-[a-z]+)*)"', asked)) == set(preflight.CHECKS)
     (row,) = said("docs/architecture.md", rf"(?m)^\| `{type_}`[^|]*\|([^|]+)\|")
     assert set(re.findall(r"`([A-Z]\w+)`", row)) == sent

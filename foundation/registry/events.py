@@ -146,7 +146,7 @@ def route_decisions(stack: Stack, bus: events.IEventBus, queues: Queues) -> None
             source=[APPROVAL_SOURCE],
             detail_type=[APPROVAL_EVENT],
             detail={
-                "pipeline": [{"prefix": f"{names.PROJECT_RESOURCE_PREFIX}p-"}],
+                "pipeline": [{"prefix": names.PROJECTS_PREFIX}],
                 "stage": [APPROVAL_STAGE],
                 "state": ["SUCCEEDED", "FAILED"],
                 "type": {"category": ["Approval"]},

@@ -90,7 +90,7 @@ def add_promotion(
 def _reads(stack: Stack) -> list[iam.PolicyStatement]:
     """Return what the function reads in other accounts; those accounts' own policies have to allow it as well."""
     place = f"{stack.region}:*"
-    buckets = f"arn:{Aws.PARTITION}:s3:::{names.PROJECT_RESOURCE_PREFIX}p-*"
+    buckets = f"arn:{Aws.PARTITION}:s3:::{names.PROJECTS_PREFIX}*"
     return [
         # Deployment projects have such buckets too, and within an account no bucket policy has to agree.
         iam.PolicyStatement(
@@ -115,7 +115,7 @@ def _reads(stack: Stack) -> list[iam.PolicyStatement]:
         _allow(
             "PullImages",
             ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            f"arn:{Aws.PARTITION}:ecr:{place}:repository/{names.PROJECT_RESOURCE_PREFIX}p-*",
+            f"arn:{Aws.PARTITION}:ecr:{place}:repository/{names.PROJECTS_PREFIX}*",
         ),
     ]
 
@@ -199,12 +199,10 @@ def _acknowledge_wildcards(stack: Stack, role: iam.Role, models: ModelStore, aud
     files = "Keys below this prefix are made of group and version of each model."
     resources = {
         f"arn:<AWS::Partition>:sagemaker:{foreign}:model-package/*": f"{theirs} descriptions of packages.",
-        f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}p-*": f"{theirs} buckets of projects.",
-        f"arn:<AWS::Partition>:s3:::{names.PROJECT_RESOURCE_PREFIX}p-*/*": f"{theirs} artifacts of models.",
+        f"arn:<AWS::Partition>:s3:::{names.PROJECTS_PREFIX}*": f"{theirs} buckets of projects.",
+        f"arn:<AWS::Partition>:s3:::{names.PROJECTS_PREFIX}*/*": f"{theirs} artifacts of models.",
         f"arn:<AWS::Partition>:kms:{foreign}:key/*": f"{theirs} keys of projects, and only through S3.",
-        f"arn:<AWS::Partition>:ecr:{foreign}:repository/{names.PROJECT_RESOURCE_PREFIX}p-*": (
-            f"{theirs} images of models."
-        ),
+        f"arn:<AWS::Partition>:ecr:{foreign}:repository/{names.PROJECTS_PREFIX}*": (f"{theirs} images of models."),
         f"arn:<AWS::Partition>:sagemaker:{own}:model-package-group/*": f"{ours} groups.",
         f"arn:<AWS::Partition>:sagemaker:{own}:model-package/*": f"{ours} packages.",
         f"arn:<AWS::Partition>:sagemaker:{own}:model-card/*": f"{ours} model cards.",

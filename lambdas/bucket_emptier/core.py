@@ -23,8 +23,8 @@ def require_platform_bucket(name: str, *, account_id: str, region: str) -> None:
     """
     if not re.fullmatch(rf"{PRODUCT_PREFIX}[a-z0-9-]+-{account_id}-{region}", name):
         raise CustomResourceError(
-            f"Bucket {name!r} is not a bucket of a product (mlp-…-{account_id}-{region}), and only those are emptied. "
-            f"Name the bucket as docs/architecture.md says, or empty it yourself."
+            f"Bucket {name!r} is not a bucket of a product ({PRODUCT_PREFIX}…-{account_id}-{region}), and only those "
+            f"are emptied. Name the bucket as docs/architecture.md says, or empty it yourself."
         )
 
 

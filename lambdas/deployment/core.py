@@ -236,7 +236,7 @@ def unreachable(stage: Stage, *, leaving: bool, detail: str) -> str:
     )
     if leaving:
         return (
-            f"{cause} So the stacks mlp-{stage.tag} and mlp-{stage.tag}-base in region {stage.region} were not deleted "
+            f"{cause} So the stacks {' and '.join(stage.stacks)} in region {stage.region} were not deleted "
             f"and may go on costing money. Have your platform team bring the account back below the deployment OU, "
             f"then delete again. {_RETAIN}"
         )

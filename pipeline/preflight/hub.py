@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-from pipeline.execution_policy import documents
+from pipeline.execution_policy import policies
 from pipeline.preflight.checking import Problem, check, pages, parameter_value
 from products.shared import names
 
@@ -41,10 +41,7 @@ def _bootstrapped(account: Account, region: str) -> Iterator[Problem]:
         policy["PolicyName"]: policy["PolicyArn"]
         for policy in pages(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=role)
     }
-    wanted = {
-        f"ml-platform-hub-execution-{number}": document
-        for number, document in enumerate(documents(settings.account_id, settings.partition), start=1)
-    }
+    wanted = policies(settings.account_id, settings.partition)
     for name in sorted(attached.keys() - wanted.keys()):
         yield Problem(
             what=f"role {role} also has the policy {name}: it may do more than the catalog needs", remedy=remedy
@@ -70,7 +67,7 @@ def _stacks(account: Account, region: str) -> Iterator[Problem]:
     for stack in pages(client, "describe_stacks", "Stacks"):
         name, state = stack["StackName"], stack["StackStatus"]
         ours = name.startswith(
-            (names.PREFIX, "MlPlatformPipeline", f"StackSet-{names.PREFIX}", names.PROJECT_RESOURCE_PREFIX)
+            (names.PREFIX, names.PIPELINE_STACK, f"StackSet-{names.PREFIX}", names.PROJECT_RESOURCE_PREFIX)
         )
         if not ours or not state.endswith(_FAILED_STATES) or state.endswith("UPDATE_ROLLBACK_IN_PROGRESS"):
             continue

@@ -151,5 +151,5 @@ class DeployBatchProduct(servicecatalog.ProductStack):
 
 
 def _output_uri(stage: str, place: Place) -> str:
-    bucket = cdk.Fn.join("-", [template.sub(f"mlp-${{SageMakerProjectId}}-{stage}"), place.account_id, place.region])
+    bucket = cdk.Fn.join("-", [template.sub(names.project_resource(stage)), place.account_id, place.region])
     return cdk.Fn.join("", ["s3://", bucket, "/batch/"])

@@ -26,7 +26,7 @@ INSTANCE, SERVERLESS = "instance", "serverless"
 AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
 NO_API, IAM_API, JWT_API = "none", "iam", "jwt"
 _SHADOW_HOURS_MAX = 336
-_BUCKET_PATTERN = r"^$|^(?!mlp-p-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+_BUCKET_PATTERN = rf"^$|^(?!{names.PROJECTS_PREFIX})" + r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 _KEY_PATTERN = r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$"
 _POOL_PATTERN = r"^$|^arn:[a-z0-9-]+:cognito-idp:[a-z0-9-]+:[0-9]{12}:userpool/[a-z0-9-]+_[A-Za-z0-9]+$"
 

@@ -21,8 +21,9 @@ LEAD = "lead-data-scientist"
 _GROUPS = template.arn("sagemaker", "model-package-group/*-p-*")
 _PACKAGES = template.arn("sagemaker", "model-package/*-p-*/*")
 _PIPELINES = template.arn("sagemaker", "pipeline/*-p-*")
+_CODEPIPELINES = template.arn("codepipeline", f"{names.PROJECTS_PREFIX}*")
 _PROJECTS = template.arn("sagemaker", "project/*")
-_BUCKETS = "mlp-p-*-${AWS::AccountId}-${AWS::Region}"
+_BUCKETS = names.PROJECTS_PREFIX + "*-${AWS::AccountId}-${AWS::Region}"
 _BY_PROJECT_ID = "Persons work on every project of their account; the pattern is the form of project names and ids."
 _NO_RESOURCES = "These actions have no resources; they list or find, and what is found is read under other grants."
 _OWN_LEVEL = {"StringEquals": {"servicecatalog:roleLevel": "self"}}
@@ -183,14 +184,15 @@ def reading() -> list[Grant]:
                 "codebuild:BatchGetProjects",
                 "codebuild:ListBuildsForProject",
             ],
-            resources=[template.arn("codepipeline", "mlp-p-*"), template.arn("codebuild", "project/mlp-p-*")],
+            resources=[_CODEPIPELINES, template.arn("codebuild", f"project/{names.PROJECTS_PREFIX}*")],
             because=_BY_PROJECT_ID,
         ),
         Grant(
             sid="ReadLogs",
             actions=["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"],
             resources=[
-                template.arn("logs", f"log-group:/aws/{group}*") for group in ("sagemaker/", "codebuild/mlp-p-")
+                template.arn("logs", f"log-group:/aws/{group}*")
+                for group in ("sagemaker/", f"codebuild/{names.PROJECTS_PREFIX}")
             ],
             because=_BY_PROJECT_ID,
         ),
@@ -320,7 +322,7 @@ def running() -> list[Grant]:
         Grant(
             sid="BuildAgain",
             actions=["codepipeline:RetryStageExecution", "codepipeline:StartPipelineExecution"],
-            resources=[template.arn("codepipeline", "mlp-p-*")],
+            resources=[_CODEPIPELINES],
             because=_BY_PROJECT_ID,
         ),
     ]

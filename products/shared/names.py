@@ -21,6 +21,9 @@ UNRELEASED: Final = "0.0.0-unreleased"
 """
 
 PREFIX: Final = "ml-platform"
+PIPELINE_STACK: Final = "MlPlatformPipeline"
+"""Stack of the catalog's own pipeline; names that CloudFormation generates in it begin with its name."""
+
 LAUNCH_ROLE: Final = "ml-platform-launch"
 BOUNDARY_POLICY: Final = "ml-platform-boundary"
 PROJECT_ROLE_PATH: Final = "/ml-platform/project/"
@@ -169,6 +172,9 @@ def checked_bucket_name(name: str) -> str:
 
 PROJECT_RESOURCE_PREFIX: Final = product_names.PRODUCT_PREFIX
 """Prefix of every named resource that a product makes, so that the launch role can be scoped to it."""
+
+PROJECTS_PREFIX: Final = f"{PROJECT_RESOURCE_PREFIX}p-"
+"""Prefix of what projects make, whose ids begin with ``p-``; what domains make begins with ``mlp-d-``."""
 
 DOMAIN_BUCKET: Final = "mlp-d-${DomainName}-${Unique}-${AWS::AccountId}-${AWS::Region}"
 """Bucket of a domain: at most 6 + 20 + 1 + 8 + 1 + 12 + 1 + 14 = 63 characters. `Unique` is part of the stack id."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from products.shared import names
 from rehearsal import pipeline_builds
 from rehearsal.organization import HUB, Credentials, RehearsalError
 from tests.hub import hub_assembly
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_only_the_builds_and_what_they_refer_to_are_deployed() -> None:
-    part = pipeline_builds.builds_of(hub_assembly().templates[pipeline_builds.STACK])["Resources"]
+    part = pipeline_builds.builds_of(hub_assembly().templates[names.PIPELINE_STACK])["Resources"]
     types = [resource["Type"] for resource in part.values()]
     assert {type_: types.count(type_) for type_ in types} == {
         "AWS::CodeBuild::Project": 2,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 
+from products.shared import names
+
 MAX_DEPTH = 8
-PATTERN = r"^s3://(?!mlp-p-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
+PATTERN = rf"^s3://(?!{names.PROJECTS_PREFIX})" + r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
 """``s3://bucket/prefix/`` with one to `MAX_DEPTH` folders, and no character that IAM or EventBridge gives a meaning.
 
 Buckets of projects are refused: naming one as data would let a role of this project read another project.
