@@ -29,12 +29,12 @@ _PRODUCT_ROLES: Final = (
     f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{names.PREFIX}/persona/*",
 )
 _DATA_SCIENTISTS: Final = (
-    f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{names.persona_role_path('data-scientist')}*"
+    f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{names.persona_role_path(names.DATA_SCIENTIST)}*"
 )
 _DEPLOY_ROLES: Final = f"arn:${{AWS::Partition}}:iam::*:role/{names.DEPLOY_ROLE}"
 """Of any account, the hub included; their trust policies decide who gets in, by `names.DEPLOYMENT_TAG`."""
 
-APPROVERS: Final = ("lead-data-scientist", "ml-engineer")
+APPROVERS: Final = (names.LEAD, names.ML_ENGINEER)
 """Personas that may approve a model."""
 
 WORK: Final = (

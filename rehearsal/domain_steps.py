@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from products.sagemaker_domain.personas import LEAD
 from products.shared import names
 from rehearsal import launching, report
 from rehearsal.organization import DEV, Credentials, RehearsalError, wait_for
@@ -107,6 +106,6 @@ def act_as_data_scientist(world: World) -> Credentials:
     session = world.client("sts", lead).assume_role(
         RoleArn=domain["DataScientistRoleArn"],
         RoleSessionName="lead",
-        Tags=[{"Key": names.ACTS_AS_TAG, "Value": LEAD}],
+        Tags=[{"Key": names.ACTS_AS_TAG, "Value": names.LEAD}],
     )["Credentials"]
     return Credentials(session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"], DEV)

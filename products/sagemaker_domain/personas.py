@@ -16,8 +16,6 @@ from products.shared.training.jobs import PENDING, job_arn, run_jobs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LEAD = "lead-data-scientist"
-
 _GROUPS = template.arn("sagemaker", "model-package-group/*-p-*")
 _PACKAGES = template.arn("sagemaker", "model-package/*-p-*/*")
 _PIPELINES = template.arn("sagemaker", "pipeline/*-p-*")
@@ -335,7 +333,7 @@ def building(parts: DomainParts) -> list[Grant]:
     delete everybody's. Only the lead deletes projects, in a session of this role that carries
     `names.ACTS_AS_TAG` (`leading`).
     """
-    as_lead = {f"aws:PrincipalTag/{names.ACTS_AS_TAG}": LEAD}
+    as_lead = {f"aws:PrincipalTag/{names.ACTS_AS_TAG}": names.LEAD}
     return [
         Grant(
             sid="ManageProjects",
@@ -385,7 +383,7 @@ def leading(data_scientist_role_arn: str) -> list[Grant]:
             sid="ActAsDataScientist",
             actions=["sts:AssumeRole", "sts:TagSession"],
             resources=[data_scientist_role_arn],
-            conditions={"StringEquals": {f"aws:RequestTag/{names.ACTS_AS_TAG}": LEAD}},
+            conditions={"StringEquals": {f"aws:RequestTag/{names.ACTS_AS_TAG}": names.LEAD}},
         ),
         Grant(sid="StayKnown", actions=["sts:SetSourceIdentity"], resources=[data_scientist_role_arn]),
     ]
@@ -410,8 +408,8 @@ def grants(persona: str, parts: DomainParts) -> Sequence[Grant]:
         KeyError: The persona is unknown.
     """
     own = {
-        LEAD: [*connecting(parts), *launching(), terminating(), *running(), *approving()],
-        "data-scientist": [*connecting(parts), *launching(), *running(), *building(parts)],
-        "ml-engineer": [],
+        names.LEAD: [*connecting(parts), *launching(), terminating(), *running(), *approving()],
+        names.DATA_SCIENTIST: [*connecting(parts), *launching(), *running(), *building(parts)],
+        names.ML_ENGINEER: [],
     }
     return [*studio(parts), *reading(), *own[persona]]

@@ -245,7 +245,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
             source_identity=True,
         )
         roles = {persona: self._persona_role(persona, parts) for persona in names.PERSONAS}
-        self._let_the_lead_act(roles[personas.LEAD].role, roles["data-scientist"].role)
+        self._let_the_lead_act(roles[names.LEAD].role, roles[names.DATA_SCIENTIST].role)
         domain = self._domain(
             key=key,
             execution_role=execution_role.role,
@@ -364,12 +364,12 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
 
         The lead's role is named by its path, because it names the data scientists' role itself.
         """
-        cdk.Tags.of(data_scientist).add(names.ACTS_AS_TAG, "data-scientist", priority=300)
+        cdk.Tags.of(data_scientist).add(names.ACTS_AS_TAG, names.DATA_SCIENTIST, priority=300)
         for grant in personas.leading(data_scientist.role_arn):
             lead.add_to_policy(grant.statement())
-        leads = template.sub(template.arn("iam", f"role{names.persona_role_path(personas.LEAD)}*"))
+        leads = template.sub(template.arn("iam", f"role{names.persona_role_path(names.LEAD)}*"))
         principal = iam.AccountRootPrincipal().with_conditions({"ArnLike": {"aws:PrincipalArn": leads}})
-        tagged = principal.with_conditions({"StringEquals": {f"aws:RequestTag/{names.ACTS_AS_TAG}": personas.LEAD}})
+        tagged = principal.with_conditions({"StringEquals": {f"aws:RequestTag/{names.ACTS_AS_TAG}": names.LEAD}})
         if data_scientist.assume_role_policy:
             data_scientist.assume_role_policy.add_statements(
                 iam.PolicyStatement(actions=["sts:AssumeRole", "sts:TagSession"], principals=[tagged]),

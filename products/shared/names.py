@@ -37,7 +37,10 @@ DEPLOYMENT_ROLE_PATH: Final = "/ml-platform/deployment/"
 STUDIO_ROLE_PATH: Final = "/ml-platform/persona/none/"
 """Path of a domain's execution role, with which profiles without a persona open Studio; no job gets it."""
 
-PERSONAS: Final = ("lead-data-scientist", "data-scientist", "ml-engineer")
+LEAD: Final = "lead-data-scientist"
+DATA_SCIENTIST: Final = "data-scientist"
+ML_ENGINEER: Final = "ml-engineer"
+PERSONAS: Final = (LEAD, DATA_SCIENTIST, ML_ENGINEER)
 
 SEED_CHECKIN_FUNCTION: Final = "ml-platform-seed-checkin"
 SEED_CHECKIN_COMPLETION_FUNCTION: Final = "ml-platform-seed-checkin-completion"
