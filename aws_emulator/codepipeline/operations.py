@@ -5,6 +5,7 @@ What an execution does is in `codepipeline_runs`, what its actions do in `codepi
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -82,6 +83,13 @@ def put_approval_result(request: Json) -> Json:
         ran.updated_by, ran.updated = caller().session_arn, clock.now()
     ran.done.set()
     return {"approvedAt": ran.updated}
+
+
+@overlay(SERVICE, "GetPipeline")
+def get_pipeline(request: Json) -> Json:
+    """Return the declaration of a pipeline."""
+    arn = core.arn(SERVICE, request["name"])
+    return {"pipeline": copy.deepcopy(find(request["name"]).declaration), "metadata": {"pipelineArn": arn}}
 
 
 @overlay(SERVICE, "ListPipelines")
