@@ -49,14 +49,16 @@ environment+=("SSL_CERT_FILE=$certificates" "NODE_EXTRA_CA_CERTS=$certificates")
 for command in "$@"; do
     echo "$suite: $command"
     started=$SECONDS
-    # Everything that a command starts ends with it: it is the first process of its namespace.
+    # Everything that a command starts ends with it. The outer bash stays: it is the first process of the namespace, which
+    # has to bury the orphans.
     unshare --mount --pid --fork --kill-child --mount-proc="$machine/proc" bash -euc '
         machine=$1 user=$2 directory=$3 command=$4
         shift 4
         mount --rbind /dev "$machine/dev"
         mount -t tmpfs -o size=50%,mode=1777 tmp "$machine/tmp"
-        exec chroot "$machine" setpriv --reuid "$user" --regid "$user" --init-groups \
+        chroot "$machine" setpriv --reuid "$user" --regid "$user" --init-groups \
             env --ignore-environment "$@" bash -ec "cd $directory; python3 --version; $command"
+        exit
     ' bash "$machine" "$user" "$home/catalog" "$command" "${environment[@]}" </dev/null
     echo "$suite: $command: passed after $((SECONDS - started)) s"
 done
