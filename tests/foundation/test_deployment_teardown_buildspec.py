@@ -17,11 +17,11 @@ BUILDSPEC: Final = Path(__file__).parents[2] / "foundation" / "deployment_teardo
 MAIN, BASE = "mlp-p-abc-prod", "mlp-p-abc-prod-base"
 EXECUTION = "arn:aws:sagemaker:eu-central-1:444455556666:pipeline/mlp-p-abc-prod-monitor/execution/1"
 
+pytestmark = pytest.mark.slow
+
 AWS: Final = """#!{python}
 import json, os, sys
 from pathlib import Path
-
-pytestmark = pytest.mark.slow
 
 world_file = Path(os.environ["WORLD"])
 world = json.loads(world_file.read_text())
