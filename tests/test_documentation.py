@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sqlite3
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -135,7 +136,7 @@ def test_every_statement_of_sql_runs_on_the_audit_table() -> None:
     assert len(statements) >= 2
     columns = ", ".join(f"{column} text" for column in AUDIT_COLUMNS)
     partitions = ", ".join(f"{partition} integer" for partition in AUDIT_PARTITIONS)
-    with sqlite3.connect(":memory:") as database:
+    with closing(sqlite3.connect(":memory:")) as database:
         database.execute(f"ATTACH ':memory:' AS {names.AUDIT_DATABASE}")
         database.execute(f"CREATE TABLE {names.AUDIT_DATABASE}.{names.AUDIT_TABLE} ({columns}, {partitions})")
         for page, sql in statements:
