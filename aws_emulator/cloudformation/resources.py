@@ -43,7 +43,7 @@ def resource_type(
         name: e.g. ``AWS::SageMaker::Domain``.
         create: Called with properties, logical id and stack name; returns the read-only properties, and what belongs to
             ``Ref`` and may be missing in a template.
-        delete: Called with ``Ref`` and properties. That the resource is gone already is no error.
+        delete: Called with ``Ref`` and properties. It is not an error when the resource is already gone.
         update: Called with ``Ref``, old and new properties; returns as `create` does. Default: every change replaces
             the resource.
         also: What `create` and `update` return besides for ``Fn::GetAtt`` (template reference, return values).
