@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from foundation.policy_documents import substituted, wildcard_finding
+from foundation.policy_documents import wildcard_finding
 from lambdas.model_promotion.names import APPROVAL_STAGE, APPROVED
 from products.shared import names
 from products.shared.findings import acknowledge
+from products.shared.template import substituted
 
 if TYPE_CHECKING:
     from aws_cdk import CfnCondition

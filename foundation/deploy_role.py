@@ -16,10 +16,11 @@ from constructs import Construct
 
 from foundation.caller_permissions import bare, needed_actions
 from foundation.handler_permissions import resource_kinds
-from foundation.policy_documents import documents, substituted, wildcard_finding
+from foundation.policy_documents import documents, wildcard_finding
 from lambdas.model_promotion.names import PACKAGES_PREFIX
 from products.shared import names
 from products.shared.findings import acknowledge
+from products.shared.template import substituted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -23,9 +23,10 @@ from foundation.deploy_role import (
     TAG_VARIABLE,
     place,
 )
-from foundation.policy_documents import substituted, wildcard_finding
+from foundation.policy_documents import wildcard_finding
 from products.shared import names
 from products.shared.findings import acknowledge
+from products.shared.template import substituted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

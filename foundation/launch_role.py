@@ -14,9 +14,10 @@ from constructs import Construct
 
 from foundation.launch_policy import grants, statements
 from foundation.launch_scopes import WORKLOADS
-from foundation.policy_documents import documents, substituted, wildcard_finding
+from foundation.policy_documents import documents, wildcard_finding
 from products.shared import names
 from products.shared.findings import acknowledge
+from products.shared.template import substituted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

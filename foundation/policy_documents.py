@@ -1,11 +1,12 @@
-"""Policy documents: ARNs with placeholders, their findings, and how statements are spread over managed policies."""
+"""Policy documents: how statements are spread over managed policies, and the findings of ARNs with a star.
+
+It does not import the CDK, so that commands which only ask AWS start quickly.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
-
-from aws_cdk import Fn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,17 +57,3 @@ def _length(statement: Mapping[str, Any]) -> int:
 def wildcard_finding(arn: str) -> str:
     """Return the id of cdk-nag's finding for an ARN with a star; the ARN is text for ``Fn::Sub``."""
     return f"AwsSolutions-IAM5[Resource::{arn.replace('${', '<').replace('}', '>')}]"
-
-
-def substituted(value: Any) -> Any:  # noqa: ANN401 - a policy document is JSON of any shape
-    """Return JSON in which every text with a placeholder ``${AWS::…}`` is an ``Fn::Sub``.
-
-    Policy variables are written ``${!aws:…}``; a text with these alone needs no ``Fn::Sub``.
-    """
-    if isinstance(value, str):
-        return Fn.sub(value) if "${" in value.replace("${!", "") else value.replace("${!", "${")
-    if isinstance(value, dict):
-        return {key: substituted(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [substituted(entry) for entry in value]
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pipeline.preflight.checking import pages
+from pipeline.paging import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.preflight.checking import Problem, check, pages, parameter_value
+from pipeline.paging import pages
+from pipeline.preflight.checking import Problem, check, parameter_value
 from products.shared import names
 
 if TYPE_CHECKING:

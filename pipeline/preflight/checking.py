@@ -1,20 +1,19 @@
-"""What a check is, what it finds, and how it asks AWS."""
+"""What a check is, and what it finds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from foundation.settings import HubSettings
+    from pipeline.paging import AwsClient
     from portfolios.catalog import PortfolioSpec
 
 Kind = Literal["hub", "workload", "deployment"]
 State = Literal["ok", "missing", "unknown"]
-AwsClient = Any
-"""A boto3 client: its operations are made from service models at run time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,27 +99,3 @@ def parameter_value(account: Account, region: str, name: str) -> str | None:
     # GetParameters names what is missing, where GetParameter fails.
     found = account.client("ssm", region).get_parameters(Names=[name])["Parameters"]
     return found[0]["Value"] if found else None
-
-
-def pages(client: AwsClient, operation: str, result: str, **request: object) -> list[dict[str, Any]]:
-    """Return the results of all pages, whatever the service calls the token of the next one."""
-    found: list[dict[str, Any]] = []
-    while True:
-        page = getattr(client, operation)(**request)
-        found += page.get(result, [])
-        token = next(
-            (
-                (sent, page[got])
-                for got, sent in (
-                    ("NextToken", "NextToken"),
-                    ("NextPageToken", "PageToken"),
-                    ("NextMarker", "Marker"),
-                    ("Marker", "Marker"),
-                )
-                if page.get(got)
-            ),
-            None,
-        )
-        if token is None:
-            return found
-        request[token[0]] = token[1]

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from pipeline.execution_policy import policies
-from pipeline.preflight.checking import Problem, check, pages, parameter_value
+from pipeline.paging import pages
+from pipeline.preflight.checking import Problem, check, parameter_value
 from products.shared import names
 
 if TYPE_CHECKING:

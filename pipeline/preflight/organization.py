@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.preflight.checking import Problem, check, pages
+from pipeline.paging import pages
+from pipeline.preflight.checking import Problem, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.preflight.checking import Account, AwsClient, Check
+    from pipeline.paging import AwsClient
+    from pipeline.preflight.checking import Account, Check
 
 CHECKS: Final[list[Check]] = []
 CATALOG_PRINCIPAL: Final = "servicecatalog.amazonaws.com"

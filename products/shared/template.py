@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 from aws_cdk import Acknowledgment, Validations
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 def sub(text: str) -> str:
     """Return text with ``${…}`` as ``Fn::Sub``, and any other text (tokens of CDK included) as it is."""
     return cdk.Fn.sub(text) if "${" in text and not cdk.Token.is_unresolved(text) else text
+
+
+def substituted(value: Any) -> Any:  # noqa: ANN401 - a policy document is JSON of any shape
+    """Return JSON in which every text with a placeholder ``${AWS::…}`` is an ``Fn::Sub``.
+
+    Policy variables are written ``${!aws:…}``; a text with these alone needs no ``Fn::Sub``.
+    """
+    if isinstance(value, str):
+        return cdk.Fn.sub(value) if "${" in value.replace("${!", "") else value.replace("${!", "${")
+    if isinstance(value, dict):
+        return {key: substituted(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [substituted(entry) for entry in value]
+    return value
 
 
 def arn(service: str, resource: str) -> str:

@@ -217,3 +217,12 @@ def test_commands_that_do_not_synthesise_load_neither_cdk_nor_boto3() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_commands_that_only_ask_aws_do_not_load_the_cdk() -> None:
+    code = (
+        "import sys, pipeline.baselines, pipeline.preflight, pipeline.published, pipeline.upload; "
+        "assert not {'aws_cdk', 'jsii', 'cfnlint'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
