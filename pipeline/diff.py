@@ -32,6 +32,12 @@ Area = Literal["product", "parameters", "rules", "resources", "iam", "outputs", 
 AREAS: Final[tuple[Area, ...]] = ("product", "parameters", "rules", "resources", "iam", "outputs", "seed code")
 Kind = Literal["added", "removed", "replaced", "changed", "wider"]
 
+SPLIT_VECTORS: Final = "tests/split_vectors.json"
+"""What the seed code of a training project holds its division of records to: keys, and the split of each."""
+_RECORDS_MOVE: Final = (
+    "once a project takes the new seed code, records move between training and test, so figures of old and new models "
+    "differ for that reason alone, and they are compared only on records that are test records of both"
+)
 _ANY_ARCHIVE: Final = "assets/(seed code).zip"
 _SCHEMA_REGION: Final = "us-east-1"  # every type exists there; what is create-only does not differ between regions
 
@@ -433,9 +439,25 @@ def _output(name: str, kind: Kind, detail: str, step: Step) -> Change:
 
 
 def _archives(before: bytes | None, after: bytes | None) -> Iterator[Change]:
-    for name, kind, _, _ in _matched(_unzipped(before), _unzipped(after)):
-        step = Step.PATCH if kind == "changed" else Step.MINOR
-        yield Change(area="seed code", kind=kind, name=name, detail="", step=step)
+    """Yield which files of the seed code differ; a division of records that differs needs a major step."""
+    old, new = _unzipped(before), _unzipped(after)
+    for name, kind, was, now in _matched(old, new):
+        if name == SPLIT_VECTORS and old and new and (moved := _moved(was, now)):
+            yield Change(area="seed code", kind=kind, name=name, detail=f"{moved}; {_RECORDS_MOVE}", step=Step.MAJOR)
+        else:
+            step = Step.PATCH if kind == "changed" else Step.MINOR
+            yield Change(area="seed code", kind=kind, name=name, detail="", step=step)
+
+
+def _moved(before: tuple[bytes, int] | None, after: tuple[bytes, int] | None) -> str:
+    """Return what is different about the division that two files of vectors describe; nothing if some were added."""
+    if not before:
+        return "records were divided in another way before"
+    if not after:
+        return "nothing holds records to their split any longer"
+    old, new = ({json.dumps(v, sort_keys=True) for v in json.loads(file)["vectors"]} for file, _ in (before, after))
+    gone = len(old - new)
+    return f"{gone} of {len(old)} known keys are no longer divided as before" if gone else ""
 
 
 def _unzipped(archive: bytes | None) -> dict[str, tuple[bytes, int]]:

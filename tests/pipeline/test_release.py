@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import freezing
+from pipeline.diff import SPLIT_VECTORS
 from pipeline.freezing import ReleasePlan, plan_release, retire
 from pipeline.synthesis import Candidate, SynthesisError, template_bytes
 from pipeline.verification import problems_of_catalog, problems_since
 from products.releases import ReleaseError, load_catalog
+from products.semver import Step
+from products.shared import seed_code as archives
 from products.shared.names import UNRELEASED
 from tests.pipeline.product_repository import ROOT, ProductRepository
 
@@ -167,6 +170,54 @@ def test_seed_code_is_compared_file_by_file(releases: Releases) -> None:
         ("seed code", "removed", "c"),
         ("seed code", "changed", "b"),
     ]
+
+
+def vectors(*keys: str, test: str = "") -> Candidate:
+    """Return a candidate that divides records: vectors of some keys, one of which is a test record."""
+    found = [{"key": [key], "split": "test" if key == test else "train"} for key in keys]
+    return seeded(readme="hello", **{SPLIT_VECTORS: json.dumps({"vectors": found})})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "detail"),
+    [
+        (seeded(readme="hello"), vectors("a"), "records were divided in another way before"),
+        (vectors("a"), seeded(readme="hello"), "nothing holds records to their split any longer"),
+        (vectors("a", "b"), vectors("a", "b", test="b"), "1 of 2 known keys are no longer divided as before"),
+        (vectors("a", "b"), vectors("b", "c"), "1 of 2 known keys are no longer divided as before"),
+    ],
+)
+def test_records_that_move_between_training_and_test_need_a_major_step(
+    releases: Releases, before: Candidate, after: Candidate, detail: str
+) -> None:
+    releases.release("1.0.0", before)
+    releases.next = after
+    with pytest.raises(ReleaseError, match=f"{SPLIT_VECTORS} .*: {detail}; once a project takes the new seed code, "):
+        releases.plan("1.1.0")
+    diff = releases.plan("2.0.0").diff
+    assert diff is not None
+    (reason,) = diff.reasons
+    assert (reason.name, reason.step) == (SPLIT_VECTORS, Step.MAJOR)
+    assert "compared only on records that are test records of both" in reason.detail
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (vectors("a"), vectors("b", "a")),
+        (candidate(), vectors("a")),  # nothing was divided before
+    ],
+)
+def test_more_known_keys_are_not_another_division(releases: Releases, before: Candidate, after: Candidate) -> None:
+    releases.release("1.0.0", before)
+    releases.next = after
+    diff = releases.plan("2.0.0").diff
+    assert diff is not None
+    assert diff.step < Step.MAJOR
+
+
+def test_a_training_project_brings_the_vectors_of_its_division() -> None:
+    assert SPLIT_VECTORS in archives.assemble("train-s3")
 
 
 def test_an_unchanged_product_is_refused(releases: Releases) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 from products.shared import seed_code
@@ -21,10 +22,15 @@ class Repository:
     Attributes:
         folder: Where it is.
         template: What it was made from.
+        archive: Seed code of a released version. Default: today's.
     """
 
-    def __init__(self, folder: Path, template: str = "train-s3") -> None:
-        seed_code.write(template, folder)
+    def __init__(self, folder: Path, template: str = "train-s3", *, archive: Path | None = None) -> None:
+        if archive:
+            with zipfile.ZipFile(archive) as released:
+                released.extractall(folder)
+        else:
+            seed_code.write(template, folder)
         self.folder = folder
         self.template = template
         self._python = DEPLOYMENT_PYTHON if template in DEPLOYING else SEED_PYTHON

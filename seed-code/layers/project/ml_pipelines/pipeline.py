@@ -392,7 +392,11 @@ class _Steps:
             "evaluation_details": [
                 {
                     "name": "Test records",
-                    "evaluation_observation": "Records that took no part in training; the gate let the model pass.",
+                    "evaluation_observation": _Slot(
+                        "Records that took no part in training; the gate let the model pass. Approved model: ",
+                        self._evaluated("champion.note"),
+                        ".",
+                    ),
                     "metric_groups": [
                         {
                             "name": "Gate",

@@ -25,10 +25,11 @@ from tabular import curves, gate, metrics, monitoring
 from tabular.champion import download_champion
 from tabular.comparison import Champion, compare
 from tabular.config import Config
+from tabular.division import hash_records
 from tabular.jobs import Folders, processing_arguments, run, write_json
 from tabular.model import Model, Scores, targets, unpack
 from tabular.schema import KEY, LABEL
-from tabular.splits import digests, identities, load_split
+from tabular.splits import arrow_columns, load_split
 from tabular.values import canonical
 
 MOST_CURVE_POINTS = 200
@@ -59,6 +60,7 @@ def main() -> None:
     write_json(folders.output("baseline") / "model_quality_constraints.json", quality)
     write_json(folders.output("baseline") / "analysis.json", explanation(model, test))
     write_samples(folders.output("samples"), model, test, scores)
+    print(f"approved model: {champion.note}")
     print(("PASSED: " if report["gate"]["passed"] else "NOT GOOD ENOUGH: ") + report["gate"]["reason"])
 
 
@@ -220,7 +222,7 @@ def write_evaluation(
 
 def write_samples(folder: Path, model: Model, test: pd.DataFrame, scores: Scores) -> None:
     """Write some test records as raw as a client sends them, with the answers that the endpoint must give."""
-    order = np.argsort(digests(identities(test, list(test.columns)), seed=0), kind="stable")[:MOST_SAMPLES]
+    order = np.argsort(hash_records(arrow_columns(test)), kind="stable")[:MOST_SAMPLES]
     chosen = test.iloc[order]
     columns = [column.name for column in model.schema.columns if column.role != LABEL]
     texts = {name: canonical(chosen[name]) for name in columns}

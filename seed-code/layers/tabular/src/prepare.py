@@ -13,16 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tabular.config import Config
+from tabular.division import SPLITS, explain
 from tabular.files import data_files, read_chunks
 from tabular.jobs import Folders, current_host, processing_arguments, run
 from tabular.schema import Schema
-from tabular.splits import SPLITS, arrow_schema, assign, labelled, typed_records
+from tabular.splits import arrow_schema, assign, labelled, typed_records
 
 
 def main() -> None:
     """Divide the files that this instance was given."""
     folders = Folders(processing_arguments(__doc__).parse_args().base)
     config, schema = Config.load(), Schema.load(folders.input("schema"))
+    print(explain(schema))
     outputs = {split: folders.output(split) for split in SPLITS}
     rows: Counter[str] = Counter()
     data = folders.input("data")

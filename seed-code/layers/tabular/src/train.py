@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 
-from tabular import metrics
+from tabular import division, metrics
 from tabular.cluster import Cluster, join_cluster
 from tabular.config import Config
 from tabular.encoders import Encoders, summarise
@@ -106,9 +106,8 @@ def fit(
         verbose_eval=LOG_EVERY_ROUNDS,
     )
     booster = booster[: booster.best_iteration + 1]  # saves what prediction uses, and no more
-    model = Model(
-        booster, encoders, schema, config, {"rounds": booster.num_boosted_rounds(), "decision_threshold": 0.5}
-    )
+    found = {"rounds": booster.num_boosted_rounds(), "decision_threshold": 0.5, "division": division.NAME}
+    model = Model(booster, encoders, schema, config, found)
     scores = model.scores(validation)
     if schema.problem_type == "binary":
         threshold = metrics.decision_threshold(validation_target, scores)

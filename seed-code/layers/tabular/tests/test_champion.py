@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from tabular_jobs import Project, evaluated, pack, shop_config, shop_records
 
-from tabular import champion
-from tabular.comparison import Champion, compare
+from tabular import champion, former_split
+from tabular.comparison import FEWEST_RECORDS, Champion, compare
 from tabular.errors import ConfigError
 from tabular.model import targets
 from tabular.splits import load_split
@@ -31,7 +31,7 @@ class Registry:
         self.stub = Stubber(self._sagemaker)
         self.stub.activate()
         self.asked: list[tuple[str, str]] = []
-        self._archive = archive
+        self.archive = archive
         monkeypatch.setattr(boto3, "Session", lambda **_: self)
 
     def client(self, service: str) -> Any:
@@ -41,7 +41,7 @@ class Registry:
     def download_file(self, bucket: str, key: str, path: str) -> None:
         """Answer as the S3 client does."""
         self.asked.append((bucket, key))
-        shutil.copy(self._archive, path)
+        shutil.copy(self.archive, path)
 
     def list_page(self, *arns: str, token: str | None = None, sent_token: str | None = None) -> None:
         """Prepare one page of approved packages."""
@@ -161,11 +161,11 @@ def test_a_worse_model_does_not_replace_the_approved_one(registry: Registry, tmp
     assert f"the approved model reaches {gate['champion_value']:.4f}" in gate["reason"]
 
 
-def compared(tmp_path: Path, folder: Path, **changes: Any) -> Champion:
-    """Compare the model in a folder with the records of the shop, whose schema is changed."""
+def compared(tmp_path: Path, folder: Path, project: Project | None = None, **changes: Any) -> Champion:
+    """Compare the model in a folder with the one of a project (default: of the shop), whose schema is changed."""
     archive = tmp_path / "model.tar.gz"
     pack(folder, archive)
-    project = evaluated("binary")
+    project = project or evaluated("binary")
     model = project.model()
     test = load_split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
     truth = targets(test, model.schema)
@@ -175,15 +175,82 @@ def compared(tmp_path: Path, folder: Path, **changes: Any) -> Champion:
     return compare(ARN, archive, tmp_path / "unpacked", model, test.drop(columns=dropped), truth, scores)
 
 
-def test_only_records_that_the_approved_model_has_not_learned_from_count(tmp_path: Path) -> None:
-    approved = again(tmp_path / "approved", seed=1)
+MANY_TEST_RECORDS = {"train": 0.2, "validation": 0.2, "test": 0.6}
+
+
+@pytest.fixture(scope="module")
+def today(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with so many test records that enough of them are new to another model, too."""
+    return again(tmp_path_factory.mktemp("today"), splits=MANY_TEST_RECORDS)
+
+
+def test_only_records_that_the_approved_model_has_not_learned_from_count(tmp_path: Path, today: Project) -> None:
+    approved = again(tmp_path / "approved", seed=1, splits=MANY_TEST_RECORDS)
     known = set(approved.split("train")["customer"]) | set(approved.split("validation")["customer"])
-    today = evaluated("binary").split("test")
-    result = compared(tmp_path, approved.folder / "train" / "model")
-    assert 0 < result.rows < len(today)
-    assert result.rows == len(set(today["customer"]) - known)
+    records = today.split("test")
+    result = compared(tmp_path, approved.folder / "train" / "model", today)
+    assert FEWEST_RECORDS <= result.rows < len(records)
+    assert result.rows == len(set(records["customer"]) - known)
     assert result.note == f"scored on the {result.rows} test records it has not learned from"
     assert result.metrics["auc"] != result.challenger_metrics["auc"]
+
+
+def changed(model: Path, copy: Path, name: str, **values: object) -> Path:
+    """Return a copy of a model in whose JSON file some values are others, or gone (None)."""
+    shutil.copytree(model, copy)
+    content = json.loads((copy / name).read_text(encoding="utf-8")) | values
+    kept = {key: value for key, value in content.items() if value is not None}
+    (copy / name).write_text(json.dumps(kept), encoding="utf-8")
+    return copy
+
+
+def test_a_model_says_by_which_division_it_was_trained(today: Project) -> None:
+    assert today.model().division == "xxh64"
+
+
+def test_a_model_of_version_1_is_compared_on_what_is_test_in_both_divisions(tmp_path: Path, today: Project) -> None:
+    former = changed(today.folder / "train" / "model", tmp_path / "former", "training.json", division=None)
+    result = compared(tmp_path, former, today)
+    model = today.model()
+    records = load_split(today.folder / "prepare" / "output" / "test", model.schema, model.config)
+    splits = former_split.assign(records, model.schema, model.config.splits, model.config.seed)
+    assert result.rows == splits.count("test") < len(records)
+    assert result.rows >= FEWEST_RECORDS
+    assert result.to_dict()["compared"] == 1
+
+
+def test_with_few_common_test_records_the_approved_model_is_not_compared(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = changed(evaluated("binary").folder / "train" / "model", tmp_path / "former", "training.json", division=None)
+    pack(model, registry.archive)
+    registry.list_page(ARN)
+    registry.describe(ModelDataUrl="s3://bucket/model.tar.gz")
+    report = again(tmp_path / "new").evaluate("--model-package-group", "shop")
+    assert report["champion"]["note"].startswith("not comparable: of the ")
+    assert "at least 200 with different labels are needed" in report["champion"]["note"]
+    assert (report["champion"]["compared"], report["champion"]["model_package_arn"]) == (0, ARN)
+    assert (report["gate"]["champion_value"], report["gate"]["not_worse_than_champion"]) == (None, 1)
+    assert f"approved model: {report['champion']['note']}\n" in capsys.readouterr().out
+
+
+def test_few_test_records_are_compared_if_none_is_known_to_the_approved_model(tmp_path: Path) -> None:
+    few = again(tmp_path / "few", splits={"train": 0.8, "validation": 0.15, "test": 0.05})
+    result = compared(tmp_path, few.folder / "train" / "model", few)
+    assert 0 < result.rows == len(few.split("test")) < FEWEST_RECORDS
+    assert result.note == "scored on the same test records"
+
+
+def test_a_model_of_an_unknown_division_is_not_compared(tmp_path: Path) -> None:
+    later = changed(evaluated("binary").folder / "train" / "model", tmp_path / "later", "training.json", division="x")
+    note = "not comparable: the approved model was trained by the division 'x', which this version does not know"
+    assert compared(tmp_path, later).note == note
+
+
+def test_the_note_can_stand_in_json_as_it_is() -> None:
+    note = Champion('the "model"\nneeds \\ and\ta column' + "x" * 2000).to_dict()["note"]
+    assert json.loads(f'"{note}"') == note
+    assert len(note) == 1000
 
 
 def test_a_new_column_does_not_hide_what_the_approved_model_has_learned(tmp_path: Path) -> None:
@@ -200,32 +267,29 @@ def test_a_new_column_does_not_hide_what_the_approved_model_has_learned(tmp_path
 
 
 def test_a_model_that_knows_all_test_records_is_not_compared(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(evaluated("binary").folder / "train" / "model", copy)
-    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
     splits = {"train": 0.999998, "validation": 1e-6, "test": 1e-6}
-    (copy / "config.json").write_text(json.dumps(config | {"splits": splits}), encoding="utf-8")
-    result = compared(tmp_path, copy)
-    assert result.note.startswith("the approved model has learned from the test records")
+    knowing = changed(evaluated("binary").folder / "train" / "model", tmp_path / "copy", "config.json", splits=splits)
+    result = compared(tmp_path, knowing)
+    assert "test records, the approved model, whose splits were others, has not learned from 0, " in result.note
     assert result.to_dict()["compared"] == 0
 
 
 def test_classes_in_another_order_are_put_in_order(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(evaluated("binary").folder / "train" / "model", copy)
-    same = compared(tmp_path, copy)
-    schema = json.loads((copy / "schema.json").read_text(encoding="utf-8"))
-    (copy / "schema.json").write_text(json.dumps(schema | {"classes": ["yes", "no"]}), encoding="utf-8")
-    turned = compared(tmp_path, copy)
+    model = evaluated("binary").folder / "train" / "model"
+    same = compared(tmp_path, model)
+    turned = compared(tmp_path, changed(model, tmp_path / "copy", "schema.json", classes=["yes", "no"]))
     assert turned.metrics["auc"] == pytest.approx(1 - same.metrics["auc"])
 
 
 @pytest.mark.parametrize(
     ("changes", "note"),
     [
-        ({"label": "other"}, "the approved model solves another problem: binary on 'churned'"),
-        ({"classes": ("no", "perhaps")}, "the approved model solves another problem"),
-        ({"without": ["spent"]}, "the approved model needs column 'spent', which the data no longer has"),
+        ({"label": "other"}, "not comparable: the approved model solves another problem: binary on 'churned'"),
+        ({"classes": ("no", "perhaps")}, "not comparable: the approved model solves another problem"),
+        (
+            {"without": ["spent"]},
+            "not comparable: the approved model needs column 'spent', which the data no longer has",
+        ),
     ],
 )
 def test_an_approved_model_of_other_data_is_reported_as_not_comparable(
@@ -240,4 +304,6 @@ def test_an_archive_of_another_kind_is_reported_as_not_comparable(tmp_path: Path
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "model.pkl").write_bytes(b"pickle")
-    assert compared(tmp_path, foreign).note.startswith("the approved model was not made by this version")
+    note = compared(tmp_path, foreign).note
+    assert note.startswith("not comparable: the approved model was not made by this version of the project (")
+    assert "\n" not in note

@@ -66,6 +66,21 @@ def test_records_of_one_key_and_equal_records_never_part(tmp_path: Path) -> None
         assert sum(len(members) for members in splits.values()) == len(records)
 
 
+def test_a_key_of_whole_numbers_is_the_same_in_csv_and_parquet(tmp_path: Path) -> None:
+    records = shop_records().assign(customer=range(7_000_000_000, 7_000_001_500))
+    text = prepared(tmp_path / "csv", {"all.csv": records})
+    typed = prepared(tmp_path / "parquet", {"all.parquet": records})
+    mixed = prepared(tmp_path / "mixed", {"a.csv": records[:700], "b.parquet": records[700:]}, hosts=2)
+    assert text == typed == mixed
+
+
+def test_the_log_says_what_the_division_follows_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared(tmp_path / "key", {"all.csv": shop_records()})
+    assert "Records are divided by customer. SQL can repeat it: docs/split.md says how.\n" in capsys.readouterr().out
+    prepared(tmp_path / "none", {"all.csv": shop_records()}, record_key=[])
+    assert "as there is no record key: SQL cannot repeat this division.\n" in capsys.readouterr().out
+
+
 def test_rows_without_key_are_spread_over_the_splits(tmp_path: Path) -> None:
     project = Project(tmp_path, shop_config("binary"))
     project.add_csv("all.csv", shop_records().assign(customer=[None] * 1490 + ["c1"] * 10))

@@ -30,7 +30,10 @@ CACHE_KEYS = {
 DURING_EXECUTION = Scope(
     parameters={**test_data_source.PARAMETERS, "DataVersion": "1"},
     execution={"PipelineExecutionArn": "arn"},
-    read_property_file=lambda *_: {"gate": {"metric": "auc", "value": 0.5, "reason": "auc is 0.5000: good enough"}},
+    read_property_file=lambda *_: {
+        "gate": {"metric": "auc", "value": 0.5, "reason": "auc is 0.5000: good enough"},
+        "champion": {"note": "not comparable: it solves another problem"},
+    },
 )
 
 

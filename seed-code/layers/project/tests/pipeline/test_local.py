@@ -88,6 +88,7 @@ def test_every_kind_of_problem_ends_in_a_registration(
     assert float(metadata["metric_value"]) == report["gate"]["value"]
     card = json.loads(package["ModelCard"]["ModelCardContent"])
     (measured,) = card["evaluation_details"][0]["metric_groups"][0]["metric_data"]
+    assert card["evaluation_details"][0]["evaluation_observation"].endswith(" no approved model to compare with.")
     assert measured == {"name": report["gate"]["metric"], "type": "number", "value": report["gate"]["value"]}
     assert list((folder / "out" / "evaluation").glob("*.png"))
     assert (

@@ -1,6 +1,7 @@
 """The new model against the approved one (the champion), on the same test records."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,12 +12,19 @@ import numpy.typing as npt
 import pandas as pd
 from xgboost.core import XGBoostError
 
-from tabular import metrics
+from tabular import division, former_split, metrics
 from tabular.errors import ConfigError
 from tabular.model import Model, Scores, unpack
 from tabular.schema import Schema
 from tabular.splits import assign
 from tabular.values import BadValueError, canonical
+
+FEWEST_RECORDS = 200
+"""Records new to both models that a comparison needs; what fewer say is chance."""
+
+MOST_NOTE_CHARACTERS = 1_000
+
+DIVISIONS = {division.NAME: assign, former_split.NAME: former_split.assign}
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,12 @@ class Champion:
     rows: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as JSON values, with ``compared`` as 1 or 0."""
-        return asdict(self) | {"compared": int(bool(self.metrics))}
+        """Return the comparison as JSON values, with ``compared`` as 1 or 0.
+
+        The pipeline puts the note into the JSON of the model card as it is, so it has nothing that JSON would escape.
+        """
+        note = re.sub(r'["\\\x00-\x1f]', "'", self.note)[:MOST_NOTE_CHARACTERS]
+        return asdict(self) | {"note": note, "compared": int(bool(self.metrics))}
 
 
 def compare(
@@ -47,11 +59,11 @@ def compare(
 ) -> Champion:
     """Score a champion on the test records of the new model.
 
-    Only records count that the champion has not learned from: with another seed, other splits or another record key it
-    was trained on what are test records today, and would look better on them than it is.
+    Only records count that the champion has not learned from: with another seed, other splits, another record key or
+    the division of version 1 it was trained on what are test records today, and would look better on them than it is.
 
-    A champion that solves another problem, or cannot read today's records, does not stop the new model: it is reported
-    as not comparable, and the person who approves sees why.
+    A champion that solves another problem, cannot read today's records, or shares too few test records, does not stop
+    the new model: it is reported as not comparable, and the person who approves sees why.
 
     Args:
         arn: The approved package.
@@ -66,35 +78,52 @@ def compare(
     try:
         model = Model.load(unpack(archive, folder))
     except (OSError, KeyError, TypeError, json.JSONDecodeError, ConfigError, XGBoostError) as err:
-        return Champion(f"the approved model was not made by this version of the project ({err})", arn)
+        cause = str(err).partition("\n")[0]  # XGBoost adds the stack of its C++ code
+        return _not_comparable(arn, f"the approved model was not made by this version of the project ({cause})")
     theirs = model.schema
     if (theirs.problem_type, theirs.label, set(theirs.classes)) != (
         schema.problem_type,
         schema.label,
         set(schema.classes),
     ):
-        return Champion(f"the approved model solves another problem: {theirs.problem_type} on {theirs.label!r}", arn)
+        return _not_comparable(
+            arn, f"the approved model solves another problem: {theirs.problem_type} on {theirs.label!r}"
+        )
     converted = {}
     for column in model.columns:
         if column.name not in test:
-            return Champion(f"the approved model needs column {column.name!r}, which the data no longer has", arn)
+            return _not_comparable(
+                arn, f"the approved model needs column {column.name!r}, which the data no longer has"
+            )
         try:
             converted[column.name] = column.convert(canonical(test[column.name]))
         except BadValueError as err:
-            return Champion(
-                f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is none", arn
+            return _not_comparable(
+                arn, f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is none"
             )
+    if model.division not in DIVISIONS:
+        return _not_comparable(
+            arn, f"the approved model was trained by the division {model.division!r}, which this version does not know"
+        )
     unseen = _unseen(test, model)
-    if len(np.unique(truth[unseen])) < 2:
-        return Champion("the approved model has learned from the test records, as its splits were others", arn)
+    rows = int(unseen.sum())
+    which = "the same test records" if rows == len(test) else f"the {rows} test records it has not learned from"
+    if rows < min(FEWEST_RECORDS, len(test)) or len(np.unique(truth[unseen])) < 2:
+        return _not_comparable(
+            arn,
+            f"of the {len(test)} test records, the approved model, whose splits were others, has not learned from "
+            f"{rows}, and at least {FEWEST_RECORDS} with different labels are needed to tell which model is better",
+        )
     their_scores = _in_order(model.scores(pd.DataFrame(converted)), theirs, schema)
     reached, ours = (
         metrics.compute(schema.problem_type, truth[unseen], found[unseen], threshold)
         for found, threshold in ((their_scores, model.decision_threshold), (scores, challenger.decision_threshold))
     )
-    rows = int(unseen.sum())
-    which = "the same test records" if rows == len(test) else f"the {rows} test records it has not learned from"
     return Champion(f"scored on {which}", arn, reached, ours, rows)
+
+
+def _not_comparable(arn: str, why: str) -> Champion:
+    return Champion(f"not comparable: {why}", arn)
 
 
 def _unseen(test: pd.DataFrame, champion: Model) -> npt.NDArray[np.bool_]:
@@ -107,8 +136,9 @@ def _unseen(test: pd.DataFrame, champion: Model) -> npt.NDArray[np.bool_]:
             columns[column.name] = column.convert(texts)
         except BadValueError:
             columns[column.name] = pd.Series(texts, dtype=object)
-    splits = assign(pd.DataFrame(columns), champion.schema, champion.config.splits, champion.config.seed)
-    return np.array([split == "test" for split in splits])
+    divide = DIVISIONS[champion.division]
+    splits = divide(pd.DataFrame(columns), champion.schema, champion.config.splits, champion.config.seed)
+    return np.asarray(splits) == "test"
 
 
 def _in_order(scores: Scores, theirs: Schema, ours: Schema) -> Scores:

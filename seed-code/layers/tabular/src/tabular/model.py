@@ -5,7 +5,7 @@
 ``encoders.json``  how raw columns become features (`tabular.encoders`)
 ``schema.json``    columns, kinds and classes (`tabular.schema`)
 ``config.json``    the configuration it was trained with
-``training.json``  rounds, validation metrics, decision threshold
+``training.json``  rounds, validation metrics, decision threshold, division
 ``code/``          ``inference.py`` and this package, for the endpoint
 =================  ==========================================================
 """
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import xgboost as xgb
 
+from tabular import former_split
 from tabular.config import Config
 from tabular.encoders import Encoders
 from tabular.schema import Column, Schema
@@ -41,7 +42,8 @@ class Model:
         encoders: Fitted on its training records.
         schema: The data it was trained on.
         config: How it was trained.
-        training: What training found: ``rounds``, ``decision_threshold`` (binary only), ``validation`` (metrics).
+        training: What training found: ``rounds``, ``decision_threshold`` (binary only), ``validation`` (metrics); and
+            ``division``, the name of what divided its records (`tabular.division.NAME`).
     """
 
     booster: xgb.Booster
@@ -54,6 +56,11 @@ class Model:
     def decision_threshold(self) -> float:
         """Least score that is labelled positive."""
         return float(self.training["decision_threshold"])
+
+    @property
+    def division(self) -> str:
+        """Name of what divided its records into training, validation and test; models of version 1 do not say."""
+        return str(self.training.get("division", former_split.NAME))
 
     @property
     def columns(self) -> list[Column]:

@@ -1,28 +1,20 @@
-"""Which split a record belongs to: decided by a hash of its content, so no shuffle and no shared state is needed.
+"""The records of a split as the jobs see them: typed, divided (`tabular.division`), stored as Parquet, loaded."""
 
-The result does not depend on the number or the layout of files, on the order of rows or columns, or on the number of
-instances. Equal records, and all records with the same record key, are in the same split, so that nothing the model was
-trained on comes back in its test.
-"""
-
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tabular.config import Config, Splits
+from tabular.division import divide, hash_records
 from tabular.errors import DataError
 from tabular.files import Chunk
-from tabular.schema import KEY, Schema
-from tabular.values import BadValueError, canonical
+from tabular.schema import Schema
+from tabular.values import BadValueError
 
-SPLITS = ("train", "validation", "test")
-
-_SEPARATOR = "\x1f"
-_MISSING = "\x00"
 _ARROW_TYPES = {"category": pa.string(), "boolean": pa.bool_(), "date": pa.timestamp("us")}
 
 
@@ -44,39 +36,14 @@ def typed_records(chunk: Chunk, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(converted)
 
 
-def identities(records: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Return one text per record that is equal where the records agree in these columns; their order is no matter."""
-    ordered = [canonical(records[name]) for name in sorted(columns)]
-    return [_SEPARATOR.join(_MISSING if text is None else text for text in row) for row in zip(*ordered, strict=True)]
+def assign(records: pd.DataFrame, schema: Schema, shares: Splits, seed: int) -> npt.NDArray[np.object_]:
+    """Return the split of every record, see `tabular.division.divide`."""
+    return divide(arrow_columns(records), schema, shares, seed)
 
 
-def digests(texts: Sequence[str], seed: int) -> list[int]:
-    """Return a number from 0 to 2**64 - 1 per text, evenly spread and the same on every machine."""
-    salt = seed.to_bytes(16, "big")
-    return [
-        int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt).digest(), "big")
-        for text in texts
-    ]
-
-
-def assign(records: pd.DataFrame, schema: Schema, shares: Splits, seed: int) -> list[str]:
-    """Return the split of every record.
-
-    A record is recognised by its record key, or by all its values where the schema has none or its key is missing.
-    """
-    everything = [column.name for column in schema.columns]
-    key = [column.name for column in schema.columns if column.role == KEY]
-    texts = identities(records, everything)
-    if key:
-        nothing = _SEPARATOR.join([_MISSING] * len(key))
-        keys = identities(records, key)
-        texts = [whole if own == nothing else own for whole, own in zip(texts, keys, strict=True)]
-    train_end = int(shares.train * 2**64)
-    validation_end = int((shares.train + shares.validation) * 2**64)
-    return [
-        "train" if digest < train_end else "validation" if digest < validation_end else "test"
-        for digest in digests(texts, seed)
-    ]
+def arrow_columns(records: pd.DataFrame) -> dict[str, pa.Array]:
+    """Return typed records as Arrow columns."""
+    return {name: pa.array(records[name], from_pandas=True) for name in records.columns}
 
 
 def labelled(records: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -108,5 +75,5 @@ def load_split(folder: Path, schema: Schema, config: Config) -> pd.DataFrame:
         )
     exact = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     records = pa.concat_tables(tables).to_pandas(types_mapper=exact.get)
-    order = pd.Series(identities(records, list(records.columns))).argsort(kind="stable")
-    return records.iloc[order.to_numpy()].reset_index(drop=True)
+    order = np.argsort(hash_records(arrow_columns(records)), kind="stable")
+    return records.iloc[order].reset_index(drop=True)
