@@ -46,6 +46,9 @@ SETTINGS: Final[dict[str, Any]] = {
 TWO_REGIONS: Final = {**SETTINGS, "regions": [REGION, OTHER_REGION]}
 """The same with two regions."""
 
+CONNECTION: Final = f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/11111111-2222-3333-4444-555555555555"
+"""A connection to Git that exists before the hub."""
+
 
 @dataclass(frozen=True)
 class Assembly:
@@ -54,7 +57,7 @@ class Assembly:
     Attributes:
         folder: The cloud assembly.
         templates: Template of each stack by stack name, those of the stages included.
-        report: The validation report; empty if nothing was checked.
+        report: The validation report.
     """
 
     folder: Path
@@ -70,20 +73,21 @@ def hub_assembly() -> Assembly:
 
 @cache
 def two_region_assembly() -> Assembly:
-    """Return the assembly of a hub with two regions, at which cdk-nag has not looked."""
-    return synthesise(TWO_REGIONS, checks=False)
+    """Return the assembly of a hub with two regions."""
+    return synthesise(TWO_REGIONS)
 
 
-def synthesise(settings: dict[str, Any], *, checks: bool = True) -> Assembly:
-    """Return the assembly for some settings.
+@cache
+def connected_assembly() -> Assembly:
+    """Return the assembly of a hub with two regions that is given its connection to Git."""
+    return synthesise({**TWO_REGIONS, "connection_arn": CONNECTION})
 
-    Args:
-        settings: Settings of the hub.
-        checks: Whether cdk-nag looks at it. Default: yes.
-    """
+
+def synthesise(settings: dict[str, Any]) -> Assembly:
+    """Return the assembly for some settings."""
     folder = Path(tempfile.mkdtemp(prefix="hub-assembly-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    app.build(hub=settings, outdir=str(folder), checks=checks).synth()
+    app.build(hub=settings, outdir=str(folder)).synth()
     templates = {}
     for manifest in (folder / "manifest.json", *sorted(folder.glob("assembly-*/manifest.json"))):
         for artifact in json.loads(manifest.read_text())["artifacts"].values():
@@ -92,7 +96,7 @@ def synthesise(settings: dict[str, Any], *, checks: bool = True) -> Assembly:
                 name = artifact["properties"].get("stackName") or artifact["displayName"]
                 template = json.loads((manifest.parent / artifact["properties"]["templateFile"]).read_text())
                 templates[name if region == settings["regions"][0] else f"{name} in {region}"] = template
-    report = json.loads((folder / "validation-report.json").read_text()) if checks else {}
+    report = json.loads((folder / "validation-report.json").read_text())
     return Assembly(folder=folder, templates=templates, report=report)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -58,21 +58,21 @@ class Baseline:
     def landed(self, region: str = HOME, partition: str = "aws") -> Launch:
         return Launch(self.template, {}, account=ACCOUNT, region=region, partition=partition)
 
-    @property
+    @cached_property
     def deploy(self) -> list[Any]:
         """Statements of the deploy role."""
         landed = self.landed()
         (role,) = (i for i, p in landed.resources("AWS::IAM::Role").items() if p.get("RoleName") == names.DEPLOY_ROLE)
         return list(landed.roles()[role])
 
-    @property
+    @cached_property
     def trust(self) -> dict[str, Any]:
         """Trust policy of the deploy role."""
         roles = self.landed().resources("AWS::IAM::Role").values()
         (role,) = (p for p in roles if p.get("RoleName") == names.DEPLOY_ROLE)
         return dict(role["AssumeRolePolicyDocument"])
 
-    @property
+    @cached_property
     def ceiling(self) -> list[Any]:
         """Statements of the boundary: what a role with the broadest policy there is may do."""
         return list(boundary(self.landed())["Statement"])

@@ -9,17 +9,25 @@ import pytest
 from foundation.launch_scopes import HUB
 from lambdas.bundling import asset_key
 from products.shared import names
-from tests.hub import ACCOUNT, OTHER_REGION, REGION, SETTINGS, TWO_REGIONS, Assembly, hub_assembly, synthesise
+from tests.hub import (
+    ACCOUNT,
+    CONNECTION,
+    OTHER_REGION,
+    REGION,
+    SETTINGS,
+    Assembly,
+    connected_assembly,
+    hub_assembly,
+)
 from tests.policy import Launch, allows
 
 STACK: Final = "ml-platform-hub-baseline"
-CONNECTION: Final = f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/11111111-2222-3333-4444-555555555555"
 TOPIC: Final = "AWS::SNS::Topic"
 
 
 @pytest.fixture(scope="module")
 def two_regions() -> Assembly:
-    return synthesise({**TWO_REGIONS, "connection_arn": CONNECTION}, checks=False)
+    return connected_assembly()
 
 
 def landed(assembly: Assembly, region: str = REGION) -> Launch:

@@ -11,7 +11,7 @@ from foundation.caller_permissions import bare, needed_actions
 from foundation.handler_permissions import resource_kinds, resource_types
 from pipeline import execution_policy
 from pipeline.execution_policy import HUB, HUB_RESOURCES, RESOURCES, ExecutionPolicyError, documents
-from tests.hub import ACCOUNT, OU, REGION, SETTINGS, resources, synthesise, two_region_assembly
+from tests.hub import ACCOUNT, OU, REGION, hub_assembly, resources, two_region_assembly
 from tests.policy import Launch, allows
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def test_cloudformation_may_touch_the_catalogs_resources_and_no_others(
 
 
 def test_cloudformation_may_make_every_build_under_the_name_that_it_gets(statements: list[dict[str, Any]]) -> None:
-    template = synthesise(SETTINGS).templates["MlPlatformPipeline"]
+    template = hub_assembly().templates["MlPlatformPipeline"]
     builds = resources(template, "AWS::CodeBuild::Project")
     assert len(builds) == 5
     for logical_id, build in builds.items():
@@ -143,7 +143,7 @@ def test_cloudformation_may_make_what_the_hubs_baseline_names(
     statements: list[dict[str, Any]], type_: str, action: str, resource: str
 ) -> None:
     name = "ml-platform-hub-baseline"
-    template = synthesise(SETTINGS).templates[name]
+    template = hub_assembly().templates[name]
     hub = Launch(template, {"BootstrapVersion": "30"}, account=ACCOUNT, region=REGION, stack=name)
     made = [
         f"arn:aws:{resource}".format_map(

@@ -18,15 +18,17 @@ import app
 from foundation.settings import SAMPLE
 from tests.hub import (
     ACCOUNT,
+    CONNECTION,
     OTHER_REGION,
     OU,
     REGION,
     SETTINGS,
-    TWO_REGIONS,
     Assembly,
+    connected_assembly,
     hub_assembly,
     resources,
     synthesise,
+    two_region_assembly,
 )
 from tests.policy import Launch, allows
 
@@ -55,7 +57,7 @@ def sample() -> Assembly:
 
 @pytest.fixture(scope="module")
 def two_regions() -> Assembly:
-    return synthesise(TWO_REGIONS)
+    return two_region_assembly()
 
 
 def actions(assembly: Assembly) -> list[list[str]]:
@@ -286,11 +288,10 @@ def test_the_topic_is_encrypted_takes_events_and_refuses_plain_http(launch: Laun
 def test_a_connection_is_created_unless_one_is_given(assembly: Assembly) -> None:
     (connection,) = resources(assembly.templates[PIPELINE], "AWS::CodeConnections::Connection").values()
     assert connection["ProviderType"] == "GitHub"
-    arn = f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/0a1b2c3d-0000-4000-8000-000000000000"
-    template = synthesise({**SETTINGS, "connection_arn": arn}).templates[PIPELINE]
+    template = connected_assembly().templates[PIPELINE]
     assert resources(template, "AWS::CodeConnections::Connection") == {}
     (pipeline,) = resources(template, "AWS::CodePipeline::Pipeline").values()
-    assert pipeline["Stages"][0]["Actions"][0]["Configuration"]["ConnectionArn"] == arn
+    assert pipeline["Stages"][0]["Actions"][0]["Configuration"]["ConnectionArn"] == CONNECTION
 
 
 def test_the_sample_synthesises_but_cloudformation_refuses_it_with_the_list_of_what_to_set(sample: Assembly) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .generated import DEPLOYING, Repository
-from .trained import train
+from .trained import AwsServer, train
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .trained import TrainedModel
 
 
@@ -23,6 +25,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def model(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     """A trained model; its files are read only."""
     return train(repository, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[AwsServer]:
+    """A server in place of AWS; what a test makes in it has names of its own."""
+    server = AwsServer()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The jobs of a batch run, run as SageMaker runs them, on a really trained model."""
+"""The jobs of a batch run, run as SageMaker runs them, on a trained model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import gzip
 import io
 import itertools
 import json
-import os
 import shutil
-import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .generated import ROOT
-from .trained import REGION, AwsServer, subscribers
+from .trained import REGION, subscribers
+from .warm import warm_python
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import subprocess
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from .trained import TrainedModel
+    from .trained import AwsServer, TrainedModel
 
 pytestmark = pytest.mark.seed
 
@@ -31,15 +31,7 @@ JOBS = ROOT / "seed-code/layers"
 RUN = "abc123def456"
 LABEL = "churned"
 STARTED = datetime.now(UTC).isoformat()
-NUMBERS = itertools.count(1)
 HOSTS = ("algo-1", "algo-2", "algo-3")
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[AwsServer]:
-    server = AwsServer()
-    yield server
-    server.stop()
 
 
 @dataclass
@@ -86,17 +78,11 @@ class Stage:
             "max-bad-percent": "1",
             **self.options,
         }
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
-        return subprocess.run(
-            [
-                str(ROOT / ".venv-seed/bin/python"),
-                *("-W", "error", str(self.folder / f"jobs/batch/{script}.py"), "--settings", str(settings)),
-                *(f"--{name}={value}" for name, value in options.items()),
-            ],
-            env={**clean, **self.aws.environment, "OMP_NUM_THREADS": "1", "SM_RESOURCE_CONFIG": str(resources)},
-            capture_output=True,
-            text=True,
-            check=False,
+        return warm_python().run(
+            self.folder / f"jobs/batch/{script}.py",
+            *("--settings", str(settings)),
+            *(f"--{name}={value}" for name, value in options.items()),
+            environment={**self.aws.environment, "SM_RESOURCE_CONFIG": str(resources)},
         )
 
     def run(self, script: str, hosts: Sequence[str] = ("algo-1",)) -> None:
@@ -132,13 +118,9 @@ class Stage:
 
 @pytest.fixture
 def stage(aws: AwsServer, model: TrainedModel, tmp_path: Path) -> Stage:
-    number = next(NUMBERS)
-    bucket, lake = f"mlp-p-abc123-prod-{number}", f"lake-{number}"
-    aws.bucket(bucket)
+    bucket, bus, queue = aws.deployed(model)
+    lake = f"lake-{bucket}"
     aws.bucket(lake)
-    aws.upload(model.folder / "baseline", bucket, "packages/0123456789ab/baseline/")
-    aws.s3.upload_file(str(model.folder / "model.tar.gz"), bucket, "packages/0123456789ab/model-0/model.tar.gz")
-    bus, queue = aws.drift_bus(f"batch-bus-{number}")
     (tmp_path / "jobs").mkdir()
     for layer, name in (("batch", "batch"), ("monitoring", "monitor")):
         shutil.copytree(JOBS / layer / "jobs" / name, tmp_path / "jobs" / name)

@@ -1,14 +1,11 @@
-"""The monitors of deployed models, run as the processing job runs them, on a really trained model."""
+"""The monitors of deployed models, run as the processing job runs them, on a trained model."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import io
-import itertools
 import json
-import os
-import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .generated import ROOT
-from .trained import REGION, AwsServer, subscribers
+from .trained import REGION, subscribers
+from .warm import warm_python
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
     from pathlib import Path
 
     from .generated import Repository
-    from .trained import TrainedModel
+    from .trained import AwsServer, TrainedModel
 
 pytestmark = pytest.mark.seed
 
@@ -34,15 +32,7 @@ NOW = datetime.now(UTC)  # CloudWatch takes metrics of the last two weeks only
 END = NOW.isoformat()
 HOUR = f"{NOW - timedelta(hours=1):%Y/%m/%d/%H}"
 LABEL = "churned"
-NUMBERS = itertools.count(1)
 FACETS: list[dict[str, Any]] = [{"name": "country", "values": ["PT", "ES"]}]
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[AwsServer]:
-    server = AwsServer()
-    yield server
-    server.stop()
 
 
 @dataclass
@@ -108,14 +98,8 @@ class Stage:
     def start(self, end: str = END) -> subprocess.CompletedProcess[str]:
         """Run the job."""
         (self.folder / "0123456789ab.json").write_text(json.dumps(self.settings()))
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
-        command = [str(ROOT / ".venv-seed/bin/python"), "-W", "error", str(JOB), "--settings", str(self.folder)]
-        return subprocess.run(
-            [*command, "--started", end],
-            env={**clean, **self.aws.environment, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
+        return warm_python().run(
+            JOB, "--settings", str(self.folder), "--started", end, environment=self.aws.environment
         )
 
     def run(self, end: str = END) -> dict[str, Any]:
@@ -135,12 +119,7 @@ class Stage:
 
 @pytest.fixture
 def stage(aws: AwsServer, model: TrainedModel, tmp_path: Path) -> Stage:
-    number = next(NUMBERS)
-    bucket = f"mlp-p-abc123-prod-{number}"
-    aws.bucket(bucket)
-    aws.upload(model.folder / "baseline", bucket, "packages/0123456789ab/baseline/")
-    aws.s3.upload_file(str(model.folder / "model.tar.gz"), bucket, "packages/0123456789ab/model-0/model.tar.gz")
-    bus, queue = aws.drift_bus(f"bus-{number}")
+    bucket, bus, queue = aws.deployed(model)
     folder = tmp_path / "settings"
     folder.mkdir()
     return Stage(aws, model, bucket, folder, bus, queue)
@@ -475,7 +454,7 @@ detail = publish.drift_detail("id", publish.Origin("p", "prod", "e", "arn"), win
 kept = detail["results"]
 print(json.dumps([len(json.dumps(detail).encode()), kept[0]["size"], len(kept), detail["omitted"]]))
 """
-    run = in_the_job(script)
+    run = warm_python().run(script, modules=JOB.parent)
     assert run.returncode == 0, run.stderr
     size, largest, kept, omitted = json.loads(run.stdout)
     assert size < 256 * 1024
@@ -562,12 +541,6 @@ for start in range(0, len(rows), 100):
     alarms += any(result.verdict != "ok" for result in results)
 print(alarms)
 """
-    run = in_the_job(script)
+    run = warm_python().run(script, modules=JOB.parent)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) <= 1, "of 30 windows"
-
-
-def in_the_job(script: str) -> subprocess.CompletedProcess[str]:
-    """Run code beside the job's."""
-    python = str(ROOT / ".venv-seed/bin/python")
-    return subprocess.run([python, "-c", script], cwd=JOB.parent, capture_output=True, text=True, check=False)

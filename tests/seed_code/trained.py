@@ -1,7 +1,8 @@
-"""A really trained model with everything that comes with its package, and a server that stands for AWS."""
+"""A trained model with everything that comes with its package, and a server in place of AWS."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -16,12 +17,15 @@ import boto3
 from rehearsal import demo_data
 from rehearsal.organization import ROOT
 
+from .warm import warm_python
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .generated import Repository
 
 REGION = "eu-west-1"
+_NUMBERS = itertools.count(1)
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
 _TRAIN = """
@@ -66,11 +70,8 @@ class TrainedModel:
 
     def answers(self, records: list[dict[str, str]]) -> list[dict[str, Any]]:
         """Return what the model answers for records."""
-        python = str(ROOT / ".venv-seed/bin/python")
         lines = "".join(json.dumps(record) + "\n" for record in records)
-        run = subprocess.run(
-            [python, "-c", _ANSWER, str(self.folder)], input=lines, capture_output=True, text=True, check=False
-        )
+        run = warm_python().run(_ANSWER, str(self.folder), text=lines)
         assert run.returncode == 0, run.stderr
         return [json.loads(line) for line in run.stdout.splitlines()]
 
@@ -93,7 +94,7 @@ def subscribers(count: int, seed: int) -> list[dict[str, str]]:
 
 
 class AwsServer:
-    """A server that stands for S3, CloudWatch, EventBridge and SQS, on this machine."""
+    """A server on this machine in place of S3, CloudWatch, EventBridge and SQS."""
 
     def __init__(self) -> None:
         with socket.socket() as probe:
@@ -120,13 +121,21 @@ class AwsServer:
         """Create a bucket."""
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
-    def upload(self, folder: Path, bucket: str, prefix: str) -> None:
-        """Copy a folder into a bucket."""
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self.s3.upload_file(str(path), bucket, f"{prefix}{path.relative_to(folder).as_posix()}")
+    def deployed(self, model: TrainedModel) -> tuple[str, str, str]:
+        """Create what a stage with a model has; return its bucket, the ARN of the hub's bus and the URL of a queue.
 
-    def drift_bus(self, name: str) -> tuple[str, str]:
+        The bucket holds the model and its baseline, as a deployment leaves them. The queue gets the bus' events of
+        drift.
+        """
+        number = next(_NUMBERS)
+        bucket = f"mlp-p-abc123-prod-{number}"
+        self.bucket(bucket)
+        for path in sorted((model.folder / "baseline").iterdir()):
+            self.s3.upload_file(str(path), bucket, f"packages/0123456789ab/baseline/{path.name}")
+        self.s3.upload_file(str(model.folder / "model.tar.gz"), bucket, "packages/0123456789ab/model-0/model.tar.gz")
+        return bucket, *self._drift_bus(f"bus-{number}")
+
+    def _drift_bus(self, name: str) -> tuple[str, str]:
         """Create an event bus whose events of drift go to a queue; return the bus' ARN and the queue's URL."""
         arn = self.events.create_event_bus(Name=name)["EventBusArn"]
         url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
