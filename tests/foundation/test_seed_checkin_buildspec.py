@@ -22,6 +22,8 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 BUILDSPEC = Path(__file__).parents[2] / "foundation" / "seed_checkin_buildspec.yml"
 GIT_URL = "https://codeconnections.eu-west-1.amazonaws.com/git-http/111122223333/eu-west-1/abc/team/churn.git"
 FIRST = {

@@ -18,6 +18,8 @@ from tests.lambdas.aws import client_error
 from tests.lambdas.model_promotion.cloud import DEV, REGION, Cloud, Killed, model, put_artifacts
 from tests.lambdas.model_promotion.conftest import Function
 
+pytestmark = pytest.mark.slow
+
 Prepare = Callable[[Cloud, Function], dict[str, Any]]
 
 
