@@ -144,3 +144,13 @@ def test_every_statement_of_sql_runs_on_the_audit_table() -> None:
             for statement in filter(str.strip, sql.split(";")):
                 assert "SELECT" in statement, (page.name, "the stack of the hub makes the table")
                 database.execute(statement)
+
+
+def test_what_contributing_says_to_change_is_in_the_file_that_it_names() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = " ".join(text.split("\n## Where to change what\n")[1].split("\n## ")[0].split())
+    found = re.findall(r"`([^`]+)` in \[[^]]+\]\(([^)]+)\)", section)
+    assert len(found) == section.count("]("), "each link follows the name of what is in the file"
+    assert len(found) > 10
+    for name, path in found:
+        assert re.search(rf"{re.escape(name)}\b", (ROOT / path).read_text(encoding="utf-8")), (name, path)
