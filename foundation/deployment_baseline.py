@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aws_cdk import Aws, CfnCondition, Fn, RemovalPolicy, Tags
 from aws_cdk import aws_apigateway as apigateway
@@ -14,8 +14,7 @@ from foundation.custom_resources import add_bucket_emptier
 from foundation.deploy_role import DeployRole
 from foundation.deployment_boundary import DeploymentBoundary
 from foundation.forwarding import forward_alarms
-from foundation.hub_stack import HubStack
-from foundation.stack_set import roll_out
+from foundation.stack_set import RollOutStack
 from products.shared import names
 from products.shared.findings import acknowledge
 
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from constructs import Construct
-
-    from foundation.settings import HubSettings
-
-STACK_SET: Final = names.DEPLOYMENT_STACK_SET
-"""Name of the StackSet in every region of the hub."""
 
 
 class DeploymentBaselineTemplate(sc.ProductStack):
@@ -76,37 +70,22 @@ class DeploymentBaselineTemplate(sc.ProductStack):
         account.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 
-class DeploymentBaselineStack(HubStack):
-    """Rolls the deployment baseline out to every account of the deployment OU, those that join later included.
+class DeploymentBaselineStack(RollOutStack):
+    """Rolls the deployment baseline out to the deployment OU; so a stage can live in the hub's regions only."""
 
-    One StackSet per region of the hub, because the function's code comes from that region's artifact bucket. A stage
-    can therefore live in the hub's regions only.
+    NAME = "ml-platform-deployment-baseline"
+    PURPOSE = "rolls the deployment baseline out to the accounts of the deployment OU"
+    STACK_SET = names.DEPLOYMENT_STACK_SET
+    GIVES = "What every account of the deployment OU has before a model is deployed to it."
 
-    Args:
-        settings: Settings of the hub.
-        region: Region of the hub.
-    """
+    @property
+    def unit_id(self) -> str:
+        """The deployment OU."""
+        return self.settings.deployment_ou_id
 
-    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, region: str) -> None:
-        super().__init__(
-            scope,
-            id_,
-            settings=settings,
-            region=region,
-            name="ml-platform-deployment-baseline",
-            description="rolls the deployment baseline out to the accounts of the deployment OU",
-        )
-        self.template = DeploymentBaselineTemplate(
-            self,
-            "Template",
-            hub_account_id=settings.account_id,
-            home_region=settings.home_region,
-            regions=settings.regions,
-        )
-        roll_out(
-            self,
-            self.template,
-            name=STACK_SET,
-            description="What every account of the deployment OU has before a model is deployed to it.",
-            unit_id=settings.deployment_ou_id,
+    def make_template(self, id_: str) -> DeploymentBaselineTemplate:
+        """Return the deployment baseline."""
+        hub = self.settings
+        return DeploymentBaselineTemplate(
+            self, id_, hub_account_id=hub.account_id, home_region=hub.home_region, regions=hub.regions
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aws_cdk import Aws, CfnCondition, Fn, Tags
 from aws_cdk import aws_events as events
@@ -13,10 +13,9 @@ from foundation.baseline import Baseline, BaselineFunction
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
 from foundation.forwarding import forward_alarms, forward_to_hub
-from foundation.hub_stack import HubStack
 from foundation.launch_policy import launched_templates
 from foundation.launch_role import LaunchRole
-from foundation.stack_set import roll_out
+from foundation.stack_set import RollOutStack
 from lambdas.enable_projects.environment import EnableProjectsEnvironment
 from lambdas.model_promotion.names import DECISIONS, MODEL_EVENT, MODEL_SOURCE
 from portfolios.catalog import PORTFOLIOS
@@ -24,11 +23,6 @@ from products.shared import names
 
 if TYPE_CHECKING:
     from constructs import Construct
-
-    from foundation.settings import HubSettings
-
-STACK_SET: Final = names.WORKLOAD_STACK_SET
-"""Name of the StackSet in every region of the hub."""
 
 
 class BaselineTemplate(sc.ProductStack):
@@ -150,36 +144,22 @@ class BaselineTemplate(sc.ProductStack):
         )
 
 
-class WorkloadBaselineStack(HubStack):
-    """Rolls the baseline out to every account of the workloads OU, those that join later included.
+class WorkloadBaselineStack(RollOutStack):
+    """Rolls the baseline out to the workloads OU."""
 
-    One StackSet per region of the hub, because code and templates come from that region's artifact bucket.
+    NAME = "ml-platform-workload-baseline"
+    PURPOSE = "rolls the workload baseline out to the accounts of the workloads OU"
+    STACK_SET = names.WORKLOAD_STACK_SET
+    GIVES = "What every account of the workloads OU has before an ML product is launched in it."
 
-    Args:
-        settings: Settings of the hub.
-        region: Region of the hub.
-    """
+    @property
+    def unit_id(self) -> str:
+        """The workloads OU."""
+        return self.settings.workloads_ou_id
 
-    def __init__(self, scope: Construct, id_: str, *, settings: HubSettings, region: str) -> None:
-        super().__init__(
-            scope,
-            id_,
-            settings=settings,
-            region=region,
-            name="ml-platform-workload-baseline",
-            description="rolls the workload baseline out to the accounts of the workloads OU",
-        )
-        self.template = BaselineTemplate(
-            self,
-            "Template",
-            hub_account_id=settings.account_id,
-            catalog=settings.source.repository,
-            home_region=settings.home_region,
-        )
-        roll_out(
-            self,
-            self.template,
-            name=STACK_SET,
-            description="What every account of the workloads OU has before an ML product is launched in it.",
-            unit_id=settings.workloads_ou_id,
+    def make_template(self, id_: str) -> BaselineTemplate:
+        """Return the workload baseline."""
+        hub = self.settings
+        return BaselineTemplate(
+            self, id_, hub_account_id=hub.account_id, catalog=hub.source.repository, home_region=hub.home_region
         )

@@ -18,7 +18,7 @@ from cfnlint.decode import cfn_yaml
 
 from foundation.caller_permissions import bare, needed_actions
 from foundation.deploy_role import BASE_TYPES
-from foundation.deployment_baseline import STACK_SET, DeploymentBaselineStack
+from foundation.deployment_baseline import DeploymentBaselineStack
 from foundation.deployment_boundary import STAGE_TYPES
 from foundation.handler_permissions import resource_kinds
 from foundation.settings import SAMPLE, HubSettings
@@ -154,7 +154,7 @@ def test_every_account_of_the_deployment_ou_gets_the_baseline_also_later(baselin
     (stack_set,) = baseline.hub_template["Resources"].values()
     properties = stack_set["Properties"]
     assert stack_set["Type"] == "AWS::CloudFormation::StackSet"
-    assert properties["StackSetName"] == STACK_SET
+    assert properties["StackSetName"] == names.DEPLOYMENT_STACK_SET
     assert (properties["PermissionModel"], properties["CallAs"]) == ("SERVICE_MANAGED", "DELEGATED_ADMIN")
     assert properties["AutoDeployment"] == {"Enabled": True, "RetainStacksOnAccountRemoval": True}
     assert properties["OperationPreferences"]["FailureToleranceCount"] >= 1, "a percentage of few accounts is none"
