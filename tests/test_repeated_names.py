@@ -392,5 +392,5 @@ def test_a_function_reads_the_properties_that_products_send_and_the_documentatio
     if type_ == "Custom::Preflight":
         asked = json.dumps([resource["Properties"]["Checks"] for resource in resources])
         assert set(re.findall(r'"([a-z]+(?:-[a-z]+)*)"', asked)) == set(preflight.CHECKS)
-    (row,) = said("docs/architecture.md", rf"(?m)^\| `{type_}`[^|]*\|([^|]+)\|")
+    (row,) = said("docs/architecture.md", rf"(?ms)^- `{type_}`[^\n]*\n  - properties: (.*?)\n  - returns")
     assert set(re.findall(r"`([A-Z]\w+)`", row)) == sent

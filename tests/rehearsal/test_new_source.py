@@ -29,7 +29,7 @@ BY_HAND: Final = {
 }
 """Each file here, and where somebody would write it."""
 
-EDITED_LINE: Final = ("| `DataUri` |", "| `Table` | Table of the data lake, e.g. `subscribers` |\n")
+EDITED_LINE: Final = ("- `DataUri`:", "- `Table`: Table of the data lake, e.g. `subscribers`.\n")
 """Beginning of the one line of the README that has to change, and what takes its place."""
 
 ENVIRONMENTS: Final = (".venv", ".venv-rehearsal", ".venv-seed", ".venv-deployment", "node_modules", ".tools")
