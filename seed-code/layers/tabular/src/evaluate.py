@@ -11,26 +11,28 @@ Reads ``input/model/model.tar.gz`` and the splits ``input/train``, ``input/valid
 """
 
 import csv
+import io
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pc_csv
 
 from tabular import curves, gate, metrics, monitoring
 from tabular.champion import download_champion
 from tabular.comparison import Champion, compare
 from tabular.config import Config
-from tabular.division import hash_records
 from tabular.jobs import Folders, processing_arguments, run, write_json
 from tabular.model import Model, Scores, targets, unpack
 from tabular.schema import KEY, LABEL
-from tabular.splits import arrow_columns, load_split
-from tabular.values import canonical
+from tabular.splits import load_split
+from tabular.values import canonical, texts
 
 MOST_CURVE_POINTS = 200
 MOST_SAMPLES = 500
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 def find_champion(
-    group: str, scratch: Path, model: Model, test: pd.DataFrame, truth: Scores, scores: Scores
+    group: str, scratch: Path, model: Model, test: pa.RecordBatch, truth: Scores, scores: Scores
 ) -> Champion:
     """Score the last approved model of a group on the test records."""
     found = download_champion(group, scratch / "champion") if group else None
@@ -135,10 +137,9 @@ def evaluate(
 def confusion_matrix(model: Model, truth: Scores, scores: Scores) -> dict[str, dict[str, int]]:
     """Return how many records of each actual class (outer) got which label (inner)."""
     classes = model.schema.classes
-    counts = {actual: dict.fromkeys(classes, 0) for actual in classes}
-    for actual, predicted in zip(truth.astype(int), model.labels(scores), strict=True):
-        counts[classes[actual]][predicted] += 1
-    return counts
+    pairs = truth.astype(int) * len(classes) + model.predicted(scores)
+    counts = np.bincount(pairs, minlength=len(classes) ** 2).reshape(len(classes), -1).tolist()
+    return {actual: dict(zip(classes, row, strict=True)) for actual, row in zip(classes, counts, strict=True)}
 
 
 def curve_points(truth: Scores, scores: Scores) -> dict[str, Any]:
@@ -172,13 +173,13 @@ def importance(model: Model) -> dict[str, float]:
     return {name: columns[name] / total for name in sorted(columns, key=lambda name: (-columns[name], name))}
 
 
-def explanation(model: Model, test: pd.DataFrame) -> dict[str, Any]:
+def explanation(model: Model, test: pa.RecordBatch) -> dict[str, Any]:
     """Return the mean absolute SHAP value of every column, in the form of a report of SageMaker Clarify.
 
     Studio and Model Monitor look for the values under the name of Clarify's own method, ``kernel_shap``; these are the
     exact ones of trees. Labels are numbered in the order of the schema.
     """
-    values = model.contributions(test.head(MOST_EXPLAINED))
+    values = model.contributions(test.slice(0, MOST_EXPLAINED))
     size, expected = np.abs(values).mean(axis=0), values.mean(axis=0)[:, -1]
     names = [column.name for column in model.columns]
     labels = {
@@ -192,7 +193,7 @@ def explanation(model: Model, test: pd.DataFrame) -> dict[str, Any]:
 
 
 def write_evaluation(
-    folder: Path, report: dict[str, Any], model: Model, test: pd.DataFrame, truth: Scores, scores: Scores
+    folder: Path, report: dict[str, Any], model: Model, test: pa.RecordBatch, truth: Scores, scores: Scores
 ) -> None:
     """Write the report, the pictures and the predictions."""
     write_json(folder / "evaluation.json", report)
@@ -206,49 +207,56 @@ def write_evaluation(
         curves.draw_confusion(folder, [list(row.values()) for row in counts.values()], model.schema.classes)
     if model.schema.problem_type == "binary":
         curves.draw_binary(folder, truth, scores)
+    predicted = model.answer_columns(scores)
     key = [column.name for column in model.schema.columns if column.role == KEY]
-    answers = model.answers(scores)
-    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer: Any = None
-        columns = zip(*(canonical(test[name]) for name in [*key, model.schema.label]), strict=True)
-        for record, answer in zip(columns, answers, strict=True):
-            probabilities = {f"p_{name}": value for name, value in answer.get("probabilities", {}).items()}
-            predicted = {name: value for name, value in answer.items() if name != "probabilities"} | probabilities
-            if writer is None:
-                writer = csv.writer(stream, lineterminator="\n")
-                writer.writerow([*key, "actual", *predicted])
-            writer.writerow([*record, *predicted.values()])
+    observed = {name: texts(test.column(name)) for name in key} | {"actual": texts(test.column(model.schema.label))}
+    table = pa.table([*observed.values(), *predicted.values()], names=[*observed, *predicted])
+    # Arrow quotes either every text or none.
+    quoted = any(
+        pc.any(pc.match_substring_regex(column, '[",\r\n]')).as_py()
+        for column in table.columns
+        if pa.types.is_string(column.type)
+    )
+    options = pc_csv.WriteOptions(include_header=False, quoting_style="needed" if quoted else "none")
+    with (folder / "predictions.csv").open("wb") as stream:
+        stream.write(_csv_line(table.column_names).encode())
+        pc_csv.write_csv(table, stream, options)
 
 
-def write_samples(folder: Path, model: Model, test: pd.DataFrame, scores: Scores) -> None:
+def _csv_line(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def write_samples(folder: Path, model: Model, test: pa.RecordBatch, scores: Scores) -> None:
     """Write some test records as raw as a client sends them, with the answers that the endpoint must give."""
-    order = np.argsort(hash_records(arrow_columns(test)), kind="stable")[:MOST_SAMPLES]
-    chosen = test.iloc[order]
+    # The records of a split are in the order of their hashes, so the first ones are a sample of all.
+    chosen, scores = test.slice(0, MOST_SAMPLES), scores[:MOST_SAMPLES]
     columns = [column.name for column in model.schema.columns if column.role != LABEL]
-    texts = {name: canonical(chosen[name]) for name in columns}
     with (folder / "records.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*texts.values(), strict=True))
-    _write_lines(folder / "records.jsonl", raw_records(chosen[columns]))
-    actual = canonical(chosen[model.schema.label])
-    answers = model.answers(scores[order])
+        writer.writerows(zip(*(canonical(chosen.column(name)) for name in columns), strict=True))
+    _write_lines(folder / "records.jsonl", raw_records(chosen.select(columns)))
+    actual = canonical(chosen.column(model.schema.label))
+    answers = model.answers(scores)
     expected = ({"expected": answer, "actual": label} for answer, label in zip(answers, actual, strict=True))
     _write_lines(folder / "expected.jsonl", expected)
     with tarfile.open(folder / "payload.tar.gz", "w:gz") as archive:
         archive.add(folder / "records.csv", arcname="records.csv")
 
 
-def raw_records(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def raw_records(records: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """Yield typed records as JSON objects: numbers and booleans as such, dates and infinite numbers as text."""
     columns = {}
-    for name in records.columns:
-        column = records[name]
-        texts = canonical(column)
-        native = column.dtype in ("Int64", "boolean", "float64")
+    for name, column in zip(records.schema.names, records.columns, strict=True):
+        plain = (
+            pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)
+        )
         columns[name] = [
-            None if text is None else value if native and np.isfinite(value) else text
-            for value, text in zip(column.tolist(), texts, strict=True)
+            value if plain and value is not None and np.isfinite(value) else text
+            for value, text in zip(column.to_pylist(), canonical(column), strict=True)
         ]
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))

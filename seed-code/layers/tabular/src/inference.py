@@ -1,17 +1,20 @@
 """Answer requests of the endpoint: raw records in, predictions out.
 
-========================  =============================================================================================
-request                   content
-========================  =============================================================================================
-``text/csv``              with a header in any column order; or without one, all columns of the data set in its order,
-                          with or without the label
-``application/json``      a record, a list of records, or ``{"instances": [records]}``
+=========================  ============================================================================================
+request                    content
+=========================  ============================================================================================
+``text/csv``               with a header in any column order; or without one, all columns of the data set in its order,
+                           with or without the label; separated by comma, semicolon, tab or bar
+``application/json``       a record, a list of records, or either as ``instances``, ``records``, ``inputs`` or
+                           ``dataframe_records``; ``{"dataframe_split": {"columns": [...], "data": [...]}}``; any of
+                           these as ``body`` of a request that API Gateway passed on
 ``application/jsonlines``  one record per line
-========================  =============================================================================================
+=========================  ============================================================================================
 
 A record is what a row of the data set is: ``{"age": 54, "state": "WA"}``. Columns that the model does not know are
-ignored, those left out are missing. The answer follows the Accept header: JSON (default), JSON lines, or CSV without
-header.
+ignored, those left out are missing; a record without any column that the model reads, or with one that seems to be
+misspelt, is refused (`tabular.records`). The answer follows the Accept header: JSON (default), JSON lines, or CSV
+without header.
 
 =============  ====================================================  ============================================
 problem        JSON, per record                                      CSV
@@ -25,23 +28,27 @@ regression     ``{"value": 17.5}``                                   value
 ``score`` is the probability of the positive class. A JSON answer is ``{"predictions": [...]}``.
 """
 
+import base64
 import csv
 import io
 import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
 # The image imports this module before it puts the code of the model on the path.
 sys.path.insert(0, os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY", str(Path(__file__).resolve().parent)))
 
+from tabular.files import separator_of
 from tabular.model import Model, Scores
+from tabular.records import is_header, is_misspelt_header, misfit
 from tabular.schema import FEATURE, LABEL
-from tabular.values import BadValueError, text_of
+from tabular.values import BadValueError, column_of
 
 try:
     from sagemaker_inference.errors import BaseInferenceToolkitError as _ToolkitError
@@ -56,6 +63,8 @@ except ImportError:  # outside the image
 
 
 CSV, JSON = "text/csv", "application/json"
+WRAPPERS = ("instances", "records", "inputs", "dataframe_records")
+KNOWN_FORMS = f'a record such as {{"age": 54}}, a list of records, or {{"{WRAPPERS[0]}": [records]}}'
 JSON_LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
 
 Records = list[dict[str, Any]]
@@ -120,18 +129,21 @@ def predict_fn(data: Records | Rows, model: Model) -> Prediction:
     Raises:
         BadRequestError: A value does not fit its column; the message names record and column.
     """
-    records = _named(data.rows, model) if isinstance(data, Rows) else data
-    typed = {}
+    raw = _named(data.rows, model) if isinstance(data, Rows) else None
+    count = len(data) if raw is None else len(next(iter(raw.values())))
+    _check_columns([list(raw)] if raw is not None else data, model)
+    typed = []
     for column in model.columns:
-        texts = [_text(record.get(column.name), number, column.name) for number, record in enumerate(records, start=1)]
+        name = column.name
+        values = [record.get(name) for record in data] if raw is None else raw.get(name, [None] * count)
         try:
             # A column of whole numbers may well get its first 0.5 here.
-            typed[column.name] = replace(column, whole=False).convert(texts)
+            typed.append(replace(column, whole=False).convert(column_of(values)))
         except BadValueError as err:
-            raise BadRequestError(
-                f"Record {err.position + 1}, column {column.name!r}: {err.text!r} is no {column.kind}."
-            ) from err
-    return Prediction(model, model.scores(pd.DataFrame(typed)))
+            what = f"{err.text!r} is no {column.kind}" if err.text is not None else "a list or an object is no value"
+            raise BadRequestError(f"Record {err.position + 1}, column {name!r}: {what}.") from err
+    records = pa.RecordBatch.from_arrays(typed, [column.name for column in model.columns])
+    return Prediction(model, model.scores(records))
 
 
 def output_fn(prediction: Prediction, accept: str) -> str:
@@ -140,15 +152,34 @@ def output_fn(prediction: Prediction, accept: str) -> str:
     Raises:
         BadRequestError: The form is not known.
     """
-    kind = _media_type(accept)
+    kind = _accepted(accept)
     answers = prediction.model.answers(prediction.scores)
-    if kind in (JSON, "*/*", ""):
+    if kind == JSON:
         return json.dumps({"predictions": answers}, ensure_ascii=False)
-    if kind in JSON_LINES:
-        return "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
     if kind == CSV:
         return _csv_text(answers)
-    raise BadRequestError(f"Accept {accept!r} is not supported: use {JSON}, {JSON_LINES[0]} or {CSV}.")
+    return "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+
+
+def _accepted(header: str | None) -> str:
+    """Return the form of the answer that a caller prefers, by RFC 9110, section 12.5.1: the greatest ``q`` wins.
+
+    Raises:
+        BadRequestError: The caller takes none of the forms.
+    """
+    wanted = []
+    for position, entry in enumerate(filter(str.strip, (header or "*/*").split(","))):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        quality = next((part.removeprefix("q=") for part in parameters if part.startswith("q=")), "1")
+        try:
+            wanted.append((-float(quality), position, kind))
+        except ValueError:
+            continue
+    for quality, _, kind in sorted(wanted):
+        for form in (JSON, CSV, *JSON_LINES):
+            if quality < 0 and kind in (form, f"{form.split('/')[0]}/*", "*/*"):
+                return form
+    raise BadRequestError(f"Accept {header!r} is not supported: use {JSON}, {JSON_LINES[0]} or {CSV}.")
 
 
 def _media_type(header: str | None) -> str:
@@ -166,8 +197,8 @@ def _parse_json(text: str, what: str) -> object:
 
 def _json_records(content: Any) -> Records:
     """Return the records of a JSON request."""
-    if isinstance(content, dict) and isinstance(content.get("instances"), list):
-        content = content["instances"]
+    if isinstance(content, dict):
+        content = _unwrapped(content)
     records = content if isinstance(content, list) else [content]
     if not records:
         raise BadRequestError("The request has no record: send at least one.")
@@ -179,30 +210,78 @@ def _json_records(content: Any) -> Records:
     return records
 
 
+def _unwrapped(content: dict[str, Any]) -> Any:
+    """Return what a request holds in one of the known wrappers; a record has no lists and objects, so it is none."""
+    if isinstance(content.get("body"), str) and {"httpMethod", "requestContext", "isBase64Encoded"} & content.keys():
+        body = content["body"]
+        if content.get("isBase64Encoded"):
+            body = base64.b64decode(body).decode()
+        inner = _parse_json(body, "The body of the request")
+        return _unwrapped(inner) if isinstance(inner, dict) else inner
+    split = content.get("dataframe_split")
+    if isinstance(split, dict) and isinstance(split.get("columns"), list) and isinstance(split.get("data"), list):
+        for number, row in enumerate(split["data"], start=1):
+            if not isinstance(row, list) or len(row) != len(split["columns"]):
+                raise BadRequestError(f"Record {number} has not as many values as dataframe_split has columns.")
+        return [dict(zip(map(str, split["columns"]), row, strict=True)) for row in split["data"]]
+    for name in WRAPPERS:
+        if isinstance(content.get(name), (list, dict)):
+            return content[name]
+    return content
+
+
+def _check_columns(records: Sequence[Iterable[str]], model: Model) -> None:
+    """Refuse records that the model would score as something else; records of the same columns are judged once."""
+    wanted = [column.name for column in model.columns]
+    known = {column.name for column in model.schema.columns}
+    judged: set[tuple[str, ...]] = set()
+    for number, record in enumerate(records, start=1):
+        names = tuple(record)
+        if names in judged:
+            continue
+        judged.add(names)
+        for name, value in record.items() if isinstance(record, dict) else ():
+            if isinstance(value, (list, dict)) and name not in known:
+                raise BadRequestError(
+                    f"Record {number}: {name!r} holds a list or an object, and the model knows no such column. "
+                    f"Send {KNOWN_FORMS}."
+                )
+        if reason := misfit(names, wanted, known):
+            raise BadRequestError(
+                f"Record {number} has {reason}. Send {KNOWN_FORMS}."
+                if reason.startswith("none")
+                else f"Record {number}: {reason}"
+            )
+
+
 def _csv_rows(text: str) -> Rows:
     """Return the rows of a CSV request."""
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator_of(text), strict=True) if row]
     except csv.Error as err:
         raise BadRequestError(f"The request is not CSV: {err}.") from err
     return Rows(rows)
 
 
-def _named(rows: list[list[str]], model: Model) -> Records:
-    """Return CSV rows as records: by the header where there is one, else by the order of the columns."""
+def _named(rows: list[list[str]], model: Model) -> dict[str, list[str]]:
+    """Return CSV rows by column: by the header where there is one, else by the order of the columns."""
     first = [cell.strip() for cell in rows[0]]
-    known = {column.name for column in model.schema.columns}
-    has_header = 2 * sum(cell in known for cell in first) >= len(first)
-    if has_header:
+    known = [column.name for column in model.schema.columns]
+    if is_header(first, known):
         header, rows = first, rows[1:]
         if not rows:
             raise BadRequestError("The request has a header but no record: send at least one.")
+    elif is_misspelt_header(first, known):
+        raise BadRequestError(
+            f"The first line, {', '.join(first[:10])}, seems to be a header in another spelling: the columns are "
+            f"{', '.join(known[:20])}."
+        )
     else:
         header = _header_for(len(first), model)
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise BadRequestError(f"Record {number} has {len(row)} fields instead of {len(header)}.")
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def _header_for(fields: int, model: Model) -> list[str]:
@@ -220,13 +299,6 @@ def _header_for(fields: int, model: Model) -> list[str]:
         f"Records have {fields} fields. Send a header, or the {len(layouts[1])} columns of the data set without the "
         f"label in this order: {', '.join(layouts[1])}."
     )
-
-
-def _text(value: object, number: int, column: str) -> str | None:
-    """Return the text of one value of a record."""
-    if isinstance(value, (list, dict)):
-        raise BadRequestError(f"Record {number}, column {column!r}: a list or an object is no value.")
-    return text_of(value)
 
 
 def _csv_text(answers: list[dict[str, Any]]) -> str:

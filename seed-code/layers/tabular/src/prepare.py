@@ -9,22 +9,18 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tabular.config import Config
 from tabular.division import SPLITS, explain
 from tabular.files import data_files, read_chunks
-from tabular.jobs import Folders, current_host, processing_arguments, run
+from tabular.jobs import Folders, current_host, processing_arguments, read_ahead, run
 from tabular.schema import Schema
-from tabular.splits import arrow_schema, assign, labelled, typed_records
+from tabular.splits import SplitWriter, labelled, typed_records
 
 
 def main() -> None:
     """Divide the files that this instance was given."""
     folders = Folders(processing_arguments(__doc__).parse_args().base)
     config, schema = Config.load(), Schema.load(folders.input("schema"))
-    print(explain(schema))
     outputs = {split: folders.output(split) for split in SPLITS}
     rows: Counter[str] = Counter()
     data = folders.input("data")
@@ -32,27 +28,21 @@ def main() -> None:
     for path in paths:
         rows += divide_file(path, path.relative_to(data).as_posix(), schema, config, outputs)
     print(f"{len(paths)} file(s) on {current_host()}: " + ", ".join(f"{rows[split]} {split}" for split in SPLITS))
+    print(explain(schema))
 
 
 def divide_file(path: Path, name: str, schema: Schema, config: Config, outputs: dict[str, Path]) -> Counter[str]:
     """Write the records of one file to the three splits and return how many went where."""
     # No two instances get the same file, but folders may hold files of the same name: hence host and full name.
     part = f"part-{current_host()}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.parquet"
-    written: Counter[str] = Counter()
-    types = arrow_schema(schema)
-    writers: dict[str, pq.ParquetWriter] = {}
+    writer = SplitWriter(outputs, part, schema, config)
     try:
-        for chunk in read_chunks(path, name):
-            records = labelled(typed_records(chunk, schema), schema)
-            for split, members in records.groupby(assign(records, schema, config.splits, config.seed)):
-                if split not in writers:
-                    writers[split] = pq.ParquetWriter(outputs[split] / part, types)
-                writers[split].write_table(pa.Table.from_pandas(members, schema=types, preserve_index=False))
-                written[split] += len(members)
+        typed = (labelled(typed_records(chunk, schema), schema) for chunk in read_chunks(path, name))
+        for records in read_ahead(typed):
+            writer.add(records)
     finally:
-        for writer in writers.values():
-            writer.close()
-    return written
+        writer.close()
+    return Counter(writer.rows)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import xgboost as xgb
 
 from tabular import division, metrics
@@ -74,7 +74,7 @@ def configured(config: Config) -> Config:
 
 
 def fit(
-    training: pd.DataFrame, validation: pd.DataFrame, schema: Schema, config: Config, cluster: Cluster
+    training: pa.RecordBatch, validation: pa.RecordBatch, schema: Schema, config: Config, cluster: Cluster
 ) -> tuple[Model, dict[str, Any]]:
     """Train a model and measure it on the validation records.
 

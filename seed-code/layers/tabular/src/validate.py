@@ -8,12 +8,14 @@ from tabular.config import Config
 from tabular.jobs import Folders, processing_arguments, run
 from tabular.profile import profile_folder
 from tabular.schema import Schema
+from tabular.verdict import resolve
 
 
 def main() -> None:
     """Validate the data that the job was given."""
     folders = Folders(processing_arguments(__doc__).parse_args().base)
-    schema = profile_folder(folders.input("data"), Config.load())
+    config = Config.load()
+    schema = resolve(*profile_folder(folders.input("data"), config), config)
     schema.save(folders.output("schema"))
     print(describe(schema))
 

@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import evaluate
 import prepare
@@ -53,6 +54,11 @@ def shop_records(rows: int = 1500, seed: int = 7) -> pd.DataFrame:
         }
     )
     return records
+
+
+def arrow_columns(records: pd.DataFrame) -> dict[str, pa.Array]:
+    """Return typed records of pandas as Arrow columns."""
+    return {name: pa.array(records[name], from_pandas=True) for name in records.columns}
 
 
 LABELS = {"binary": "churned", "multiclass": "segment", "regression": "value"}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
@@ -172,7 +173,7 @@ def compared(tmp_path: Path, folder: Path, project: Project | None = None, **cha
     scores = model.scores(test)
     dropped = changes.pop("without", [])
     model = dataclasses.replace(model, schema=dataclasses.replace(model.schema, **changes))
-    return compare(ARN, archive, tmp_path / "unpacked", model, test.drop(columns=dropped), truth, scores)
+    return compare(ARN, archive, tmp_path / "unpacked", model, test.drop_columns(dropped), truth, scores)
 
 
 MANY_TEST_RECORDS = {"train": 0.2, "validation": 0.2, "test": 0.6}
@@ -213,7 +214,8 @@ def test_a_model_of_version_1_is_compared_on_what_is_test_in_both_divisions(tmp_
     result = compared(tmp_path, former, today)
     model = today.model()
     records = load_split(today.folder / "prepare" / "output" / "test", model.schema, model.config)
-    splits = former_split.assign(records, model.schema, model.config.splits, model.config.seed)
+    columns = dict(zip(records.schema.names, records.columns, strict=True))
+    splits = former_split.divide(columns, model.schema, model.config.splits, model.config.seed)
     assert result.rows == splits.count("test") < len(records)
     assert result.rows >= FEWEST_RECORDS
     assert result.to_dict()["compared"] == 1
@@ -259,7 +261,7 @@ def test_a_new_column_does_not_hide_what_the_approved_model_has_learned(tmp_path
     test = approved.split("test")
     typed = load_split(approved.folder / "prepare" / "output" / "test", model.schema, model.config)
     pack(approved.folder / "train" / "model", tmp_path / "model.tar.gz")
-    more = typed.assign(new=range(len(typed)))
+    more = typed.append_column("new", pa.array(range(len(typed))))
     truth, scores = targets(typed, model.schema), model.scores(typed)
     result = compare(ARN, tmp_path / "model.tar.gz", tmp_path / "unpacked", model, more, truth, scores)
     assert (result.rows, result.note) == (len(test), "scored on the same test records")

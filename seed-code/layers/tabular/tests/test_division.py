@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tabular_jobs import shop_records
+from tabular_jobs import arrow_columns, shop_records
 
 from tabular import former_split
 from tabular.config import Splits
 from tabular.division import SPLITS, divide, explain, hash_keys, hash_records, position
 from tabular.hashing import hash_texts
 from tabular.schema import KEY, Column, Schema
-from tabular.splits import arrow_columns, assign
 
 VECTORS = json.loads((Path(__file__).parent / "split_vectors.json").read_text(encoding="utf-8"))["vectors"]
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "split.md").read_text(encoding="utf-8")
@@ -42,7 +41,7 @@ def column_of(part: object, name: str) -> Column:
 
 
 def divided(records: pd.DataFrame, *columns: Column, shares: Splits = USUAL, seed: int = 0) -> list[str]:
-    return list(assign(records, schema(*columns), shares, seed))
+    return list(divide(arrow_columns(records), schema(*columns), shares, seed))
 
 
 # ---- as in SQL ------------------------------------------------------------------------------------------------------
@@ -253,28 +252,12 @@ def test_a_record_stays_in_its_split_whatever_stands_around_it() -> None:
 def test_the_division_of_version_1_is_still_known() -> None:
     records = shop_records(60)[["customer", "spent", "visits"]]
     kinds = (Column("customer", "category", KEY), Column("spent", "number"), Column("visits", "number", whole=True))
-    by_key = former_split.assign(records, schema(*kinds), USUAL, 0)
-    by_record = former_split.assign(records, schema(Column("customer", "category"), *kinds[1:]), USUAL, 3)
+    by_key = former_split.divide(arrow_columns(records), schema(*kinds), USUAL, 0)
+    by_record = former_split.divide(
+        arrow_columns(records), schema(Column("customer", "category"), *kinds[1:]), USUAL, 3
+    )
     letters = {"train": "r", "validation": "v", "test": "e"}
     assert "".join(letters[split] for split in by_key) == "eerervrrrerrvrrrrerrrrrvrrrerrrererrrrvrerrerrrrvrrrvrrrrvrv"
     assert (
         "".join(letters[split] for split in by_record) == "rrrerrvevrrrrrererrrvrrerrrrrrvrrerrrrrrrrrerrrrrrrrerrrevrr"
     )
-
-
-def test_typed_records_become_columns_of_their_kinds() -> None:
-    kinds = pd.DataFrame(
-        {
-            "whole": pd.Series([1, None], dtype="Int64"),
-            "number": [0.5, None],
-            "flag": pd.Series([True, None], dtype="boolean"),
-            "day": pd.to_datetime(["2024-01-01", None]).astype("datetime64[us]"),
-            "text": pd.Series(["a", None], dtype=object),
-            "gone": pd.Series([None, None], dtype=object),
-        }
-    )
-    found = arrow_columns(kinds)
-    assert [str(values.type) for values in found.values()] == [
-        "int64", "double", "bool", "timestamp[us]", "string", "null",
-    ]  # fmt: skip
-    assert all(values[-1].as_py() is None for values in found.values())

@@ -1,7 +1,7 @@
 import json
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tabular.encoders import DATE_PARTS, ColumnSummary, Encoders
@@ -18,7 +18,7 @@ def fitted(kind: str, texts: list[str | None], max_categories: int = 100) -> Enc
 
 def encoded(encoders: Encoders, kind: str, texts: list[str | None]) -> list[list[float | None]]:
     """Return the features of one column, None where missing."""
-    matrix = encoders.encode(pd.DataFrame({"c": convert(texts, kind)}))
+    matrix = encoders.encode(pa.RecordBatch.from_pydict({"c": convert(texts, kind)}))
     return [[None if np.isnan(value) else float(value) for value in row] for row in matrix]
 
 

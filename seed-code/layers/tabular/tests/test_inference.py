@@ -1,3 +1,4 @@
+import base64
 import csv
 import importlib.util
 import io
@@ -17,6 +18,10 @@ import inference
 pytestmark = pytest.mark.slow
 
 PROBLEM_TYPES = ["binary", "multiclass", "regression"]
+
+
+RECORD = {"spent": 50.0, "visits": 3, "region": "south", "member": True, "joined": "2023-05-01"}
+ONE = json.dumps(RECORD)
 
 
 def ask(project: Project, body: str | bytes, content_type: str, accept: str = "application/json") -> Any:
@@ -62,7 +67,10 @@ def test_serving_agrees_with_the_listed_predictions(problem_type: str) -> None:
         row = listed[record["customer"]]
         if problem_type == "multiclass":
             answer = {"label": answer["label"]} | {f"p_{name}": p for name, p in answer["probabilities"].items()}
-        assert {name: str(value) for name, value in answer.items()}.items() <= row.items()
+        for name, value in answer.items():
+            assert (value if isinstance(value, str) else float(value)) == (
+                row[name] if isinstance(value, str) else float(row[name])
+            )
 
 
 def test_one_record_alone_scores_like_among_others() -> None:
@@ -93,7 +101,7 @@ def test_a_missing_column_counts_as_a_missing_value() -> None:
         for r in (without, record | {"spent": None}, record | {"spent": ""})
     ]
     assert answers[0] == answers[1] == answers[2]
-    assert np.isfinite(ask(project, "{}", "application/json")[0]["score"])
+    assert np.isfinite(answers[0][0]["score"])
 
 
 def test_values_are_taken_in_any_reasonable_type() -> None:
@@ -137,9 +145,52 @@ def test_probabilities_add_up_and_labels_follow_from_scores() -> None:
         assert answer["label"] == ("yes" if answer["score"] >= threshold else "no")
 
 
-@pytest.mark.parametrize("accept", ["*/*", "", "application/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*",
+        "",
+        "application/json; charset=utf-8",
+        "text/html, */*;q=0.8",
+        "text/csv;q=0.1, application/*",
+        "x/y;q=z, */*",
+    ],
+)
 def test_json_is_the_default_answer(accept: str) -> None:
-    assert "score" in json.loads(ask(evaluated("binary"), "{}", "application/json", accept))["predictions"][0]
+    assert "score" in json.loads(ask(evaluated("binary"), ONE, "application/json", accept))["predictions"][0]
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/csv", "text/*", "application/json;q=0.5, text/csv", "application/json;q=0, text/csv;q=0.1, a/b"]
+)
+def test_a_caller_who_prefers_csv_gets_it(accept: str) -> None:
+    assert ask(evaluated("binary"), ONE, "application/json", accept).count(",") == 1
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"instances": [RECORD]},
+        {"instances": RECORD},
+        {"records": [RECORD]},
+        {"inputs": [RECORD]},
+        {"dataframe_records": [RECORD]},
+        {"dataframe_split": {"index": [0], "columns": list(RECORD), "data": [list(RECORD.values())]}},
+        {"httpMethod": "POST", "body": ONE, "isBase64Encoded": False},
+        {"requestContext": {}, "body": base64.b64encode(ONE.encode()).decode(), "isBase64Encoded": True},
+        {"httpMethod": "POST", "body": json.dumps({"records": [RECORD]})},
+    ],
+)
+def test_records_in_a_known_wrapper_are_scored(wrapped: dict[str, Any]) -> None:
+    project = evaluated("binary")
+    assert ask(project, json.dumps(wrapped), "application/json") == ask(project, ONE, "application/json")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_csv_with_any_separator_of_training_is_scored(separator: str) -> None:
+    project = evaluated("binary")
+    text = f"{separator.join(RECORD)}\n{separator.join(map(str, RECORD.values()))}\n"
+    assert ask(project, text, "text/csv") == ask(project, ONE, "application/json")
 
 
 @pytest.mark.parametrize(
@@ -151,6 +202,18 @@ def test_json_is_the_default_answer(accept: str) -> None:
         ('{"instances": []}', "application/json", "The request has no record"),
         ("[1, 2]", "application/json", "Record 1 is no object of columns and values"),
         ('[{}, "x"]', "application/json", "Record 2 is no object"),
+        ("{}", "application/json", "Record 1 has none of the columns that the model reads"),
+        ('[{"visits": 1}, {"shoe": 44}]', "application/json", "Record 2 has none of the columns"),
+        ('{"spennt": 4, "visits": 1}', "application/json", "Record 1: unknown column 'spennt': is 'spent' meant?"),
+        ('{"VISITS": 4, "spent": 1}', "application/json", "Record 1: unknown column 'VISITS': is 'visits' meant?"),
+        ('{"data": [{"visits": 1}]}', "application/json", "'data' holds a list or an object"),
+        ('{"spent": 1, "more": {}}', "application/json", "'more' holds a list or an object"),
+        (
+            '{"dataframe_split": {"columns": ["visits"], "data": [[1, 2]]}}',
+            "application/json",
+            "Record 1 has not as many",
+        ),
+        ("SPENT,VISITS,REGION\n1,2,south", "text/csv", "seems to be a header in another spelling"),
         ('{"spent": "lots"}', "application/json", "Record 1, column 'spent': 'lots' is no number"),
         ('[{"visits": 1}, {"visits": "1,5"}]', "application/json", "Record 2, column 'visits': '1,5' is no number"),
         ('{"member": "perhaps"}', "application/json", "column 'member': 'perhaps' is no boolean"),
@@ -176,7 +239,7 @@ def test_a_bad_request_is_answered_with_status_400_and_the_reason(
 
 def test_an_unknown_answer_form_is_refused() -> None:
     with pytest.raises(inference.BadRequestError, match="Accept 'image/png' is not supported"):
-        ask(evaluated("binary"), "{}", "application/json", "image/png")
+        ask(evaluated("binary"), ONE, "application/json", "image/png")
 
 
 def test_the_archive_serves_by_its_own_code(tmp_path: Path) -> None:

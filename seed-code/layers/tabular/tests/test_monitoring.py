@@ -1,5 +1,5 @@
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 from tabular_jobs import LABELS, evaluated
 
@@ -71,7 +71,7 @@ def test_constraints_tell_types_completeness_and_domains() -> None:
 @pytest.mark.parametrize("values", [[5, 5, 5], [2**62, 2**62 + 1, 2**62 + 2000], [-1e30, 0, 1e30], [1]])
 def test_extreme_ranges_still_fill_ten_buckets(values: list[float]) -> None:
     schema = Schema("y", "regression", (), (), (Column("c", "number"),), len(values), 0, ())
-    (feature,) = statistics(pd.DataFrame({"c": np.array(values, dtype=float)}), schema)["features"]
+    (feature,) = statistics(pa.RecordBatch.from_pydict({"c": pa.array(map(float, values))}), schema)["features"]
     described = feature["numerical_statistics"]
     buckets = described["distribution"]["kll"]["buckets"]
     assert [len(buckets), sum(bucket["count"] for bucket in buckets)] == [10, len(values)]

@@ -42,7 +42,7 @@ def test_every_mistake_is_named_at_once_with_the_value_found() -> None:
         "splits must add up to 1, e.g. 0.7, 0.15 and 0.15; found 1.2",
         "hyperparameters.eta must be above 0 and at most 1, found 0",
         "hyperparameters.depth is not a known key; did you mean max_depth?",
-        "types.zip must be one of number, category, boolean, date; found 'text'",
+        "types.zip must be one of number, category, boolean, date, or how its numbers or dates are written, ",
         "threshold must be a number or null, found 'high'",
         "min_rows must be a whole number of at least 1, found 0",
     ):

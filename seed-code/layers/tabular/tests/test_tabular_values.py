@@ -1,7 +1,7 @@
 from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tabular.profile import kinds_of
@@ -16,8 +16,6 @@ from tabular.values import BadValueError, canonical, convert, text_of
         ("NaN", None),
         ("None", "None"),
         (None, None),
-        (pd.NA, None),
-        (pd.NaT, None),
         (float("nan"), None),
         (np.datetime64("NaT"), None),
         (1, "1"),
@@ -53,7 +51,7 @@ def test_equal_values_have_one_text_wherever_they_come_from(value: object, text:
     ],
 )
 def test_numbers_are_read_in_every_usual_form(text: str, number: float) -> None:
-    assert convert([text], "number").tolist() == [number]
+    assert convert([text], "number").to_pylist() == [number]
 
 
 @pytest.mark.parametrize("text", ["1,5", "1_000", "0x10", "$5", "1.2.3", "five", "१२"])
@@ -75,8 +73,8 @@ def test_whole_numbers_keep_every_digit() -> None:
 
 def test_words_for_nothing_are_missing_in_numbers_but_categories_elsewhere() -> None:
     texts = ["none", "N/A", "-", "?", None]
-    assert convert(texts, "number").isna().all()
-    assert convert(texts, "category").tolist() == texts
+    assert convert(texts, "number").null_count == len(texts)
+    assert convert(texts, "category").to_pylist() == texts
 
 
 def test_boolean_words_of_any_case_are_read() -> None:
@@ -125,10 +123,9 @@ def test_days_that_do_not_exist_are_no_dates(text: str) -> None:
     ],
 )
 def test_the_kinds_of_a_text_are_told_apart(text: str, kinds: list[str]) -> None:
-    assert kinds_of(text) == kinds
+    assert sorted(kinds_of(text)) == sorted(kinds)
 
 
 def test_what_is_written_to_text_and_read_again_is_the_same_number() -> None:
-    numbers = pd.Series([0.1, 1 / 3, 1e300, -5e-324, 123456789.123456789, 2.0**60])
-    texts = canonical(numbers)
-    assert convert(texts, "number").tolist() == numbers.tolist()
+    numbers = pa.array([0.1, 1 / 3, 1e300, -5e-324, 123456789.123456789, 2.0**60])
+    assert convert(canonical(numbers), "number") == numbers

@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
 from xgboost.core import XGBoostError
 
 from tabular import division, former_split, metrics
 from tabular.errors import ConfigError
 from tabular.model import Model, Scores, unpack
 from tabular.schema import Schema
-from tabular.splits import assign
-from tabular.values import BadValueError, canonical
+from tabular.values import BadValueError, texts
 
 FEWEST_RECORDS = 200
 """Records new to both models that a comparison needs; what fewer say is chance."""
 
 MOST_NOTE_CHARACTERS = 1_000
 
-DIVISIONS = {division.NAME: assign, former_split.NAME: former_split.assign}
+DIVISIONS = {division.NAME: division.divide, former_split.NAME: former_split.divide}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Champion:
 
 
 def compare(
-    arn: str, archive: Path, folder: Path, challenger: Model, test: pd.DataFrame, truth: Scores, scores: Scores
+    arn: str, archive: Path, folder: Path, challenger: Model, test: pa.RecordBatch, truth: Scores, scores: Scores
 ) -> Champion:
     """Score a champion on the test records of the new model.
 
@@ -91,12 +90,12 @@ def compare(
         )
     converted = {}
     for column in model.columns:
-        if column.name not in test:
+        if column.name not in test.schema.names:
             return _not_comparable(
                 arn, f"the approved model needs column {column.name!r}, which the data no longer has"
             )
         try:
-            converted[column.name] = column.convert(canonical(test[column.name]))
+            converted[column.name] = column.convert(texts(test.column(column.name)))
         except BadValueError as err:
             return _not_comparable(
                 arn, f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is none"
@@ -114,7 +113,7 @@ def compare(
             f"of the {len(test)} test records, the approved model, whose splits were others, has not learned from "
             f"{rows}, and at least {FEWEST_RECORDS} with different labels are needed to tell which model is better",
         )
-    their_scores = _in_order(model.scores(pd.DataFrame(converted)), theirs, schema)
+    their_scores = _in_order(model.scores(pa.RecordBatch.from_pydict(converted)), theirs, schema)
     reached, ours = (
         metrics.compute(schema.problem_type, truth[unseen], found[unseen], threshold)
         for found, threshold in ((their_scores, model.decision_threshold), (scores, challenger.decision_threshold))
@@ -126,18 +125,19 @@ def _not_comparable(arn: str, why: str) -> Champion:
     return Champion(f"not comparable: {why}", arn)
 
 
-def _unseen(test: pd.DataFrame, champion: Model) -> npt.NDArray[np.bool_]:
+def _unseen(test: pa.RecordBatch, champion: Model) -> npt.NDArray[np.bool_]:
     """Finds the test records that a champion has not learned, by dividing them as it was done for its training."""
     columns = {}
     for column in champion.schema.columns:
         # A column that is gone counts as empty. It matters only without record key, where the whole record is hashed.
-        texts = canonical(test[column.name]) if column.name in test else [None] * len(test)
+        known = column.name in test.schema.names
+        values = texts(test.column(column.name)) if known else pa.nulls(test.num_rows, pa.string())
         try:
-            columns[column.name] = column.convert(texts)
+            columns[column.name] = column.convert(values)
         except BadValueError:
-            columns[column.name] = pd.Series(texts, dtype=object)
+            columns[column.name] = values
     divide = DIVISIONS[champion.division]
-    splits = divide(pd.DataFrame(columns), champion.schema, champion.config.splits, champion.config.seed)
+    splits = divide(columns, champion.schema, champion.config.splits, champion.config.seed)
     return np.asarray(splits) == "test"
 
 

@@ -19,6 +19,28 @@ CONFIG_PATH = Path(__file__).resolve().parents[1] / "config.json"
 
 PROBLEM_TYPES = ("auto", "binary", "multiclass", "regression")
 COLUMN_KINDS = ("number", "category", "boolean", "date")
+# How numbers may be written besides 1234.56, see `tabular.notations`; the preferred reading first.
+NUMBER_NOTATIONS = ("1,234.56", "1.234,56", "1 234,56", "1 234.56", "1'234.56", "1'234,56", "12,34,567.8")
+# How dates may be written besides ISO 8601, see `tabular.dates`; 03/04/2024 is March 4 unless some day of the column
+# says no.
+DATE_FORMATS = (
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%d.%m.%Y",
+    "%m-%d-%Y",
+    "%d-%m-%Y",
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+    "%B %d, %Y",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d.%m.%y",
+    "%d-%b-%y",
+)
 
 # Precision and recall are missing on purpose: alone, each is perfect for a constant prediction.
 METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -113,8 +135,9 @@ class Config:
         record_key: Columns that say which records belong together (a customer, a policy): such records are always in
             the same split, and the columns are not used for learning. Default: every row stands for itself.
         drop: Columns that are not used for learning.
-        types: Kind of single columns where the guess is wrong, e.g. ``{"zip": "category"}``. A column named here is
-            used even if it looks like an identifier.
+        types: Kind of single columns where the guess is wrong, e.g. ``{"zip": "category"}``, or how their numbers or
+            dates are written (`NUMBER_NOTATIONS`, `DATE_FORMATS`). A column named here is used even if it looks like an
+            identifier.
         splits: Shares of training, validation and test records.
         metric: Metric of the gate, see `METRICS`; ``auto`` is ``auc``, ``macro_f1`` or ``rmse``.
         threshold: Value the metric has to reach (for errors: at most). Default: none.
@@ -219,9 +242,10 @@ class Config:
             found.append(f"label {self.label!r} must not also stand under record_key or drop.")
         if isinstance(self.types, Mapping):
             found += [
-                f"types.{column} must be one of {', '.join(COLUMN_KINDS)}; found {kind!r}."
+                f"types.{column} must be one of {', '.join(COLUMN_KINDS)}, or how its numbers or dates are written, "
+                f'e.g. "1.234,56" or "%d/%m/%Y"; found {kind!r}.'
                 for column, kind in self.types.items()
-                if kind not in COLUMN_KINDS
+                if kind not in (*COLUMN_KINDS, *NUMBER_NOTATIONS, *DATE_FORMATS)
             ]
         if self.metric != "auto" and self.problem_type in METRICS and self.metric not in METRICS[self.problem_type]:
             choices = ", ".join(METRICS[self.problem_type])

@@ -20,12 +20,16 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tabular.errors import DataError
 from tabular.schema import Column, Schema
+from tabular.values import texts
 
 Matrix = npt.NDArray[np.float32]
+Records = Any
+"""Typed records: an Arrow record batch, or anything else whose columns are found by name, such as a pandas frame."""
 
 RARE_BELOW = 5
 IDENTIFIER_SHARE = 0.5
@@ -33,6 +37,7 @@ IDENTIFIER_SHARE = 0.5
 FEWEST_RUNNING_NUMBERS = 100
 MOST_GAPS = 4  # as many times more numbers as there are records may lie between the smallest and the largest
 LARGEST = 1e30  # infinity and what XGBoost cannot hold in 32 bits become this: still the largest value of all
+MICROSECONDS_PER_DAY = 86_400_000_000
 DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
 
 
@@ -64,27 +69,42 @@ class Encoder:
         """Their types as XGBoost calls them: ``c`` for categories, ``q`` for quantities."""
         return ["c" if self.kind == "category" else "q"] * len(self.features)
 
-    def encode(self, values: pd.Series) -> list[Matrix]:
+    def encode(self, values: pa.Array) -> list[Matrix]:
         """Return the features of some values, already converted to the kind of the column."""
         if self.kind == "category":
-            # Without rare categories in training nothing was learned for "other": unseen ones count as missing.
-            other = float(len(self.categories)) if self.has_other else np.nan
-            codes = {category: float(code) for code, category in enumerate(self.categories)}
-            encoded = [codes.get(text, other) if isinstance(text, str) else np.nan for text in values]
-            return [np.asarray(encoded, dtype=np.float32)]
+            return [self._codes(values)]
         if self.kind == "date":
-            parts = date_parts(values)
-            return [parts[part] for part in self.parts]
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        return [np.clip(numbers, -LARGEST, LARGEST).astype(np.float32)]
+            return [date_part(values, part) for part in self.parts]
+        return [np.clip(_numbers(values), -LARGEST, LARGEST).astype(np.float32)]
+
+    def _codes(self, values: pa.Array) -> Matrix:
+        """Return the code of each category, NaN where there is none."""
+        if pa.types.is_dictionary(values.type):  # each text is looked up once
+            codes = np.append(self._codes(values.dictionary), np.float32(np.nan))
+            return codes[pc.fill_null(values.indices, len(values.dictionary)).to_numpy(zero_copy_only=False)]
+        found = pc.index_in(values, value_set=pa.array(self.categories, pa.string()))
+        if self.has_other:
+            # Without rare categories in training nothing was learned for "other": unseen ones count as missing.
+            other = pc.if_else(pc.is_valid(values), len(self.categories), None)
+            found = pc.coalesce(found, other.cast(pa.int32()))
+        return np.asarray(found.cast(pa.float32()).to_numpy(zero_copy_only=False))
 
 
-def date_parts(moments: pd.Series) -> dict[str, Matrix]:
-    """Return the parts of moments, see `DATE_PARTS`."""
-    days = (moments - pd.Timestamp(0).as_unit("us")) / pd.Timedelta(days=1)
-    parts = {"days": days, "year": moments.dt.year, "month": moments.dt.month, "day": moments.dt.day}
-    parts |= {"weekday": moments.dt.weekday, "hour": moments.dt.hour}
-    return {name: parts[name].to_numpy(dtype=np.float32) for name in DATE_PARTS}
+def date_part(moments: pa.Array, name: str) -> Matrix:
+    """Return a part of moments, see `DATE_PARTS`; NaN where there is no moment."""
+    if name == "days":
+        return (_numbers(moments.cast(pa.int64())) / MICROSECONDS_PER_DAY).astype(np.float32)
+    return _numbers(_DATE_PARTS[name](moments)).astype(np.float32)
+
+
+_DATE_PARTS = {"year": pc.year, "month": pc.month, "day": pc.day, "weekday": pc.day_of_week, "hour": pc.hour}
+
+
+def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
+    """Return numbers, or booleans as 0 and 1, with NaN where they are missing."""
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
+    return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
 @dataclass(frozen=True)
@@ -133,10 +153,15 @@ class Encoders:
         """Types of all features."""
         return [name for encoder in self.encoders for name in encoder.feature_types]
 
-    def encode(self, records: pd.DataFrame) -> Matrix:
-        """Return the features of records, one row each."""
-        columns = [feature for encoder in self.encoders for feature in encoder.encode(records[encoder.column])]
-        return np.column_stack(columns)
+    def encode(self, records: Records) -> Matrix:
+        """Return the features of typed records, one row each."""
+        matrix = np.empty((len(records), len(self.features)), dtype=np.float32)
+        position = 0
+        for encoder in self.encoders:
+            for feature in encoder.encode(arrow(records[encoder.column])):
+                matrix[:, position] = feature
+                position += 1
+        return matrix
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -173,18 +198,21 @@ class ColumnSummary:
     distinct: int = 0
 
     @classmethod
-    def of(cls, column: Column, values: pd.Series) -> Self:
+    def of(cls, column: Column, values: pa.Array) -> Self:
         """Summarise the values of a column."""
-        known = values[values.notna()]
-        counts = Counter(known.tolist()) if column.kind == "category" else Counter()
-        parts: dict[str, Matrix] = {}
-        if len(known):
-            if column.kind == "date":
-                parts = date_parts(known)
-            elif column.kind != "category":
-                parts = {"value": known.to_numpy(dtype=np.float64)}
+        known = values.drop_null()
+        counts: Counter[str] = Counter()
+        parts: dict[str, npt.NDArray[Any]] = {}
+        if column.kind == "category":
+            counted = pc.value_counts(known)
+            shown = texts(counted.field("values")).to_pylist()
+            counts.update(dict(zip(shown, counted.field("counts").to_pylist(), strict=True)))
+        elif len(known):
+            names = DATE_PARTS if column.kind == "date" else ()
+            parts = {name: date_part(known, name) for name in names} or {"value": _numbers(known)}
         ranges = {name: (float(part.min()), float(part.max())) for name, part in parts.items()}
-        return cls(column.name, column.kind, len(known), counts, ranges, known.nunique() if column.whole else 0)
+        distinct = pc.count_distinct(known).as_py() if column.whole else 0
+        return cls(column.name, column.kind, len(known), counts, ranges, distinct)
 
     def __add__(self, other: "ColumnSummary") -> "ColumnSummary":
         names = sorted(self.ranges.keys() | other.ranges.keys())
@@ -233,6 +261,13 @@ class ColumnSummary:
         )
 
 
-def summarise(records: pd.DataFrame, schema: Schema) -> list[ColumnSummary]:
+def arrow(values: Any) -> pa.Array:
+    """Return a column of records as one Arrow array; a column of pandas, as older deployments send it, too."""
+    if isinstance(values, pa.Array):
+        return values
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else pa.array(values, from_pandas=True)
+
+
+def summarise(records: pa.RecordBatch, schema: Schema) -> list[ColumnSummary]:
     """Summarise the feature columns of training records."""
-    return [ColumnSummary.of(column, records[column.name]) for column in schema.features]
+    return [ColumnSummary.of(column, records.column(column.name)) for column in schema.features]

@@ -1,26 +1,42 @@
 """Reading data files of any supported form in bounded memory: CSV, gzipped CSV and Parquet.
 
-Files are recognised by their content, so the extensionless files that Athena and Spark write work too.
+Files are recognised by their content, so the extensionless files that Athena and Spark write work too. Columns are read
+by Arrow. What Arrow cannot read, or might read otherwise than it was written, goes through Python's own CSV reader,
+which knows the line of every record and what is wrong with it.
 """
 
 import csv
 import gzip
+import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
+from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
 from tabular.errors import DataError
-from tabular.values import NUMBER, text_of
+from tabular.values import NEVER_A_VALUE, TEXT, canonical, clean
 
 ROWS_PER_CHUNK = 50_000
+BLOCK_BYTES = 4 << 20
+MOST_FIELD_BYTES = 64 << 20  # a quote that is still open after so much was never meant as one
+READ_AHEAD = 2
 SEPARATORS = ",;\t|"
 TABLE_SUFFIXES = frozenset({"", ".csv", ".tsv", ".txt", ".gz", ".parquet", ".pq", ".snappy"})
 MARKER_FILES = re.compile(r"^[._]|\.(metadata|crc|manifest)$")  # _SUCCESS, .part.crc, Athena's query.csv.metadata ...
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+GZIP_ERRORS = (EOFError, OSError, zlib.error)
+
+csv.field_size_limit(MOST_FIELD_BYTES)
 
 
 @dataclass(frozen=True)
@@ -29,22 +45,96 @@ class Chunk:
 
     Attributes:
         file: Name of the file relative to the data folder.
-        columns: Texts of every column (`tabular.values.text_of`), None where missing.
-        rows: Where each row stands: the line of a CSV file, the number of the record in a Parquet file, both from 1.
+        arrays: Raw columns (`tabular.values.clean`), all of the same length.
+        rows: Rows of the chunk.
         row_word: ``line`` or ``record``.
+        first: Where the first row stands: its line or the number of its record, from 1.
+        lines: Line of each row where they do not follow one another, or what they can be counted in.
+        separator: Between the fields of a CSV file; empty for Parquet.
     """
 
     file: str
-    columns: dict[str, list[str | None]]
-    rows: list[int]
+    arrays: dict[str, pa.Array]
+    rows: int
     row_word: str
+    first: int
+    lines: Any = field(default=None, repr=False)
+    separator: str = ""
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.rows
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """The values of all columns as JSON has them, which is what batch jobs of projects made before read."""
+        return {
+            name: canonical(column) if pa.types.is_timestamp(column.type) else column.to_pylist()
+            for name, column in self.arrays.items()
+        }
+
+    def row(self, position: int) -> int:
+        """Return the line of a row, or the number of its record."""
+        if self.lines is None:
+            return self.first + position
+        if isinstance(self.lines, _Block):
+            return self.lines.line_of(position)
+        return int(self.lines[position])
 
     def place(self, position: int, column: str) -> str:
         """Name file, row and column of one value, e.g. ``claims.csv, line 17, column 'age'``."""
-        return f"{self.file}, {self.row_word} {self.rows[position]}, column {column!r}"
+        return f"{self.file}, {self.row_word} {self.row(position)}, column {column!r}"
+
+
+class _CsvError(Exception):
+    """A record is not valid CSV.
+
+    Attributes:
+        line: Where it begins.
+        reason: What Python's reader says.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(line, reason)
+        self.line, self.reason = line, reason
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Whole lines of a CSV file.
+
+    Attributes:
+        text: The lines.
+        first: Number of the first one.
+        separator: Between fields.
+        fields: Fields of a record.
+    """
+
+    text: bytes
+    first: int
+    separator: str
+    fields: int
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield every record with its line; empty lines are none unless there is one column only.
+
+        Raises:
+            _CsvError: A record is not valid CSV.
+            UnicodeDecodeError: The text is not UTF-8.
+        """
+        stream = io.TextIOWrapper(io.BytesIO(self.text), encoding="utf-8", newline="")
+        reader = csv.reader(stream, delimiter=self.separator, strict=True)
+        line = self.first
+        try:
+            for record in reader:
+                if record or self.fields == 1:
+                    yield line, record or [""]
+                line = self.first + reader.line_num
+        except csv.Error as err:
+            raise _CsvError(line, str(err)) from err
+
+    def line_of(self, position: int) -> int:
+        """Return the line of a record, counted from 0."""
+        return next(line for number, (line, _) in enumerate(self.records()) if number == position)
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -67,104 +157,265 @@ def data_files(folder: Path) -> list[Path]:
     return found
 
 
-def read_header(path: Path, name: str) -> list[str]:
-    """Return the column names of a file.
+def read_header(path: Path, name: str, *, known: Sequence[str] = ()) -> list[str]:
+    """Return the column names of a file, and after them those that only the names of its folders tell.
+
+    Args:
+        path: The file.
+        name: How messages call it.
+        known: Columns that the configuration names: a first line with one of them is a header even if it holds numbers.
 
     Raises:
         DataError: The file cannot be read, or its header is missing, incomplete or has duplicates.
     """
     if _is_parquet(path):
         header = [str(column) for column in _open_parquet(path, name).schema_arrow.names]
+        looks_like_data = False
     else:
-        with _open_text(path) as stream:
+        with _open_binary(path) as stream:
             header = _csv_header(stream, name)[0]
-    _check_header(header, name)
-    return header
+        looks_like_data = not set(known).intersection(header)
+    _check_header(header, name, looks_like_data=looks_like_data)
+    return [*header, *(column for column in partition(name) if column not in header)]
+
+
+def partition(name: str) -> dict[str, str | None]:
+    """Return the columns and values in the names of a file's folders, as in ``year=2024/region=south/part-0.csv``.
+
+    Hive, Spark and Athena write a column like this instead of into the file, with special characters as in a URL.
+    """
+    pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
+    return {unquote(key): None if value == HIVE_NULL else unquote(value) for key, value in pairs if key}
+
+
+def untabular_columns(path: Path, name: str) -> dict[str, str]:
+    """Return the columns of a Parquet file that hold lists, objects or bytes, with their types; chunks leave them out.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if not _is_parquet(path):
+        return {}
+    return {entry.name: str(entry.type) for entry in _open_parquet(path, name).schema_arrow if _is_untabular(entry)}
 
 
 def read_chunks(path: Path, name: str, rows_per_chunk: int = ROWS_PER_CHUNK) -> Iterator[Chunk]:
-    """Yield the rows of a file, some at a time.
+    """Yield the rows of a file, some at a time; a few chunks are read ahead.
 
     Args:
         path: The file.
         name: How messages call it.
-        rows_per_chunk: Most rows in memory at once.
+        rows_per_chunk: Most rows of a chunk of a Parquet file; a CSV file is read by blocks of bytes.
 
     Raises:
         DataError: The file cannot be read; the message names the line where possible.
     """
     chunks = _parquet_chunks if _is_parquet(path) else _csv_chunks
-    yield from chunks(path, name, rows_per_chunk)
+    folders = partition(name)
+    for chunk in chunks(path, name, rows_per_chunk):
+        for column, value in folders.items():
+            if column not in chunk.arrays:
+                chunk.arrays[column] = clean(pa.repeat(pa.scalar(value, TEXT), len(chunk)))
+        yield chunk
+
+
+# ---- CSV ------------------------------------------------------------------------------------------------------------
 
 
 def _csv_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chunk]:
     """Yield the rows of a CSV file; every row must have as many fields as the header."""
-    with _open_text(path) as stream:
-        header, separator = _csv_header(stream, name)
-        _check_header(header, name)
-        reader = csv.reader(stream, delimiter=separator, strict=True)
-        lines: list[int] = []
-        records: list[list[str]] = []
+    with _open_binary(path) as stream, ThreadPoolExecutor(READ_AHEAD) as pool:
+        header, separator, data = _csv_header(stream, name)
+        waiting: deque[Future[list[Chunk]]] = deque()
+        for block in _blocks(stream, data, separator, len(header), name):
+            waiting.append(pool.submit(_block_chunks, block, header, name, rows_per_chunk))
+            while len(waiting) > READ_AHEAD:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _blocks(stream: BinaryIO, data: bytes, separator: str, fields: int, name: str) -> Iterator[_Block]:
+    """Cut a file into blocks of whole records; the first one starts with the header, which is left out."""
+    line, is_first = 1, True
+    end = b"\n" if b"\n" in data or b"\r" not in data else b"\r"
+    while data:
         try:
-            next(reader)
-            line = reader.line_num + 1
-            for record in reader:
-                if len(record) == len(header):
-                    records.append(record)
-                    lines.append(line)
-                elif record:  # an empty line is no record
-                    advice = (
-                        f"A field that contains {separator!r} must stand in double quotes."
-                        if len(record) > len(header)
-                        else f"Is the line cut off? Empty fields need their {separator!r}, too."
-                    )
-                    raise DataError(
-                        f"{name}, line {line}: {len(record)} fields, but the header has {len(header)}. {advice}"
-                    )
-                elif len(header) == 1:
-                    records.append([""])
-                    lines.append(line)
-                line = reader.line_num + 1
-                if len(records) == rows_per_chunk:
-                    yield _csv_chunk(name, header, records, lines)
-                    records, lines = [], []
-        except csv.Error as err:
-            raise DataError(f"{name}, line {line}: not valid CSV ({err}). Check the quotes of this line.") from err
-        except UnicodeDecodeError as err:
-            raise _not_utf8(name, err) from err
-        except (EOFError, gzip.BadGzipFile, OSError) as err:
-            raise DataError(f"{name}: the gzip file is damaged after line {line} ({err}). Upload it again.") from err
-        if records:
-            yield _csv_chunk(name, header, records, lines)
+            more = stream.read(BLOCK_BYTES)
+        except GZIP_ERRORS as err:
+            raise _damaged_gzip(name, line, err) from err
+        cut = _end_of_records(data, end) if more else len(data)
+        if cut or not more or len(data) > MOST_FIELD_BYTES:
+            cut = cut or len(data)
+            block = _Block(data[:cut], line, separator, fields)
+            if is_first:
+                block, is_first = _without_header(block), False
+            if block.text:
+                yield block
+            line += data.count(end, 0, cut)
+            data = data[cut:]
+        data += more
 
 
-def _csv_chunk(name: str, header: list[str], records: list[list[str]], lines: list[int]) -> Chunk:
-    """Turn records into columns."""
-    columns = {column: [text_of(record[position]) for record in records] for position, column in enumerate(header)}
-    return Chunk(name, columns, lines, "line")
+def _end_of_records(data: bytes, end: bytes) -> int:
+    """Return where the last whole record of some data ends; 0 where no record is whole."""
+    cut = data.rfind(end) + 1
+    if b'"' in data:
+        # An odd number of quotes before a line end means that it stands within a field.
+        while cut and data.count(b'"', 0, cut) % 2:
+            cut = data.rfind(end, 0, cut - 1) + 1
+    return cut
 
 
-def _csv_header(stream: TextIO, name: str) -> tuple[list[str], str]:
-    """Return the column names and the separator of a CSV file, and go back to its start."""
+def _without_header(block: _Block) -> _Block:
+    """Return a block without its first record."""
+    stream = io.TextIOWrapper(io.BytesIO(block.text), encoding="utf-8", errors="surrogateescape", newline="")
+    lines: list[str] = []
+
+    def read() -> Iterator[str]:
+        for text in stream:
+            lines.append(text)
+            yield text
+
+    next(csv.reader(read(), delimiter=block.separator, strict=True), None)
+    length = len("".join(lines).encode("utf-8", "surrogateescape"))
+    return _Block(block.text[length:], block.first + len(lines), block.separator, block.fields)
+
+
+def _block_chunks(block: _Block, header: list[str], name: str, rows_per_chunk: int) -> list[Chunk]:
+    """Return the rows of a block, read by Arrow where Arrow and Python read the same."""
+    if len(header) > 1 and _is_plain(block):
+        try:
+            columns = _arrow_columns(block, header)
+        except pa.ArrowException:
+            pass  # Python's reader says in which line, and what to do about it
+        else:
+            return [Chunk(name, columns, len(columns[header[0]]), "line", block.first, block, block.separator)]
+    return _python_chunks(block, header, name, rows_per_chunk)
+
+
+def _is_plain(block: _Block) -> bool:
+    """Tell whether every quote of a block opens or closes a whole field, or stands doubled within one.
+
+    Arrow takes anything else for granted, where Python's reader asks.
+    """
+    if b'"' not in block.text:
+        return True
+    text = np.frombuffer(block.text, np.uint8)
+    quotes = np.flatnonzero(text == ord('"'))
+    if len(quotes) % 2:
+        return False
+    around = np.frombuffer(b'\n\r"' + block.separator.encode(), np.uint8)
+    opening, closing = quotes[::2], quotes[1::2]
+    before = text[np.maximum(opening - 1, 0)]
+    after = text[np.minimum(closing + 1, len(text) - 1)]
+    return bool(
+        (np.isin(before, around) | (opening == 0)).all() and (np.isin(after, around) | (closing == len(text) - 1)).all()
+    )
+
+
+def _arrow_columns(block: _Block, header: list[str]) -> dict[str, pa.Array]:
+    """Return the columns of a block."""
+    table = pc_csv.read_csv(
+        pa.BufferReader(block.text),
+        read_options=pc_csv.ReadOptions(
+            column_names=[str(number) for number in range(len(header))],
+            block_size=len(block.text) + 1,
+            use_threads=False,
+        ),
+        parse_options=pc_csv.ParseOptions(delimiter=block.separator, newlines_in_values=b'"' in block.text),
+        convert_options=pc_csv.ConvertOptions(
+            column_types={str(number): TEXT for number in range(len(header))},
+            null_values=sorted(NEVER_A_VALUE),
+            strings_can_be_null=True,
+        ),
+    )
+    columns = [_whole(table.column(position)) for position in range(len(header))]
+    if _has_blanks_around(block):
+        columns = [clean(column) for column in columns]
+    return dict(zip(header, columns, strict=True))
+
+
+def _has_blanks_around(block: _Block) -> bool:
+    """Tell whether some field may begin or end with a blank; most files have none, and trimming takes long."""
+    if not block.text.isascii():
+        return True
+    text = np.frombuffer(block.text, np.uint8)
+    blanks = np.flatnonzero((text <= ord(" ")) & (text != ord("\n")) & (text != ord("\r")))
+    if block.separator == "\t":
+        blanks = blanks[text[blanks] != ord("\t")]
+    around = np.frombuffer(b'\n\r"' + block.separator.encode(), np.uint8)
+    before, after = text[np.maximum(blanks - 1, 0)], text[np.minimum(blanks + 1, len(text) - 1)]
+    inside = ~np.isin(before, around) & ~np.isin(after, around)
+    return not inside.all()
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _python_chunks(block: _Block, header: list[str], name: str, rows_per_chunk: int) -> list[Chunk]:
+    """Return the rows of a block as Python's reader understands them.
+
+    Raises:
+        DataError: Names the line that cannot be read.
+    """
+    lines: list[int] = []
+    records: list[list[str]] = []
     try:
-        first = stream.readline()
-        separator = max(SEPARATORS, key=re.sub(r'"[^"]*"', "", first).count)
-        stream.seek(0)
-        header = next(csv.reader(stream, delimiter=separator, strict=True), [])
-        stream.seek(0)
+        for line, record in block.records():
+            if len(record) != len(header):
+                advice = (
+                    f"A field that contains {block.separator!r} must stand in double quotes."
+                    if len(record) > len(header)
+                    else f"Is the line cut off? Empty fields need their {block.separator!r}, too."
+                )
+                raise DataError(
+                    f"{name}, line {line}: {len(record)} fields, but the header has {len(header)}. {advice}"
+                )
+            records.append(record)
+            lines.append(line)
+    except _CsvError as err:
+        raise DataError(
+            f"{name}, line {err.line}: not valid CSV ({err.reason}). Check the quotes of this line."
+        ) from err
     except UnicodeDecodeError as err:
         raise _not_utf8(name, err) from err
-    except (csv.Error, EOFError, OSError) as err:
+    columns = list(zip(*records, strict=True)) if records else [()] * len(header)
+    arrays = {column: clean(pa.array(values, TEXT)) for column, values in zip(header, columns, strict=True)}
+    return [Chunk(name, arrays, len(records), "line", lines[0], lines, block.separator)] if records else []
+
+
+def separator_of(text: str) -> str:
+    """Return the separator of CSV: the most frequent one in the first line, outside of quotes."""
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    return max(SEPARATORS, key=re.sub(r'"[^"]*"', "", first).count)
+
+
+def _csv_header(stream: BinaryIO, name: str) -> tuple[list[str], str, bytes]:
+    """Return the column names and the separator of a CSV file, and what was read to find them."""
+    try:
+        data = stream.read(BLOCK_BYTES)
+        text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="strict", newline="")
+        first = text.readline()
+        separator = separator_of(first)
+        text.seek(0)
+        header = next(csv.reader(text, delimiter=separator, strict=True), [])
+    except UnicodeDecodeError as err:
+        raise _not_utf8(name, err) from err
+    except GZIP_ERRORS as err:
+        raise _damaged_gzip(name, 0, err) from err
+    except csv.Error as err:
         raise DataError(f"{name}: the header cannot be read ({err}). The first line must name the columns.") from err
-    return [column.strip() for column in header], separator
+    return [column.strip() for column in header], separator, data
 
 
-def _check_header(header: list[str], name: str) -> None:
+def _check_header(header: list[str], name: str, *, looks_like_data: bool) -> None:
     """Refuse a header that does not name every column once."""
     advice = "The first line must name every column, each with a name of its own."
     if not header or not any(header):
         raise DataError(f"{name}: no header. {advice}")
-    if numbers := [cell for cell in header if NUMBER.fullmatch(cell)]:
+    if looks_like_data and (numbers := [cell for cell in header if _NUMBER.fullmatch(cell)]):
         raise DataError(
             f"{name}: the first line looks like data, not like a header (it holds {numbers[0]!r}). {advice}"
         )
@@ -176,51 +427,48 @@ def _check_header(header: list[str], name: str) -> None:
         raise DataError(f"{name}: column {duplicates[0]!r} occurs {header.count(duplicates[0])} times. {advice}")
 
 
-def _parquet_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chunk]:
-    """Yield the rows of a Parquet file."""
-    file = _open_parquet(path, name)
-    for field in file.schema_arrow:
-        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
-            raise DataError(
-                f"{name}, column {field.name!r}: values of type {field.type} are not tabular. "
-                f"Spread them over plain columns, or leave the column out."
-            )
-    first = 1
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
+
+
+def _open_binary(path: Path) -> BinaryIO:
+    """Open plain or gzipped text as UTF-8 without a byte order mark, which Excel writes."""
+    buffered: Any = gzip.open(path, "rb") if _is_gzip(path) else path.open("rb")  # noqa: SIM115 (the caller closes it)
     try:
-        for batch in file.iter_batches(batch_size=rows_per_chunk):
-            columns = {
-                column: [text_of(value) for value in _plain(batch.column(column))] for column in batch.schema.names
-            }
-            yield Chunk(name, columns, list(range(first, first + batch.num_rows)), "record")
-            first += batch.num_rows
-    except (pa.ArrowException, OSError) as err:
-        raise DataError(f"{name}: damaged Parquet file after record {first - 1} ({err}). Upload it again.") from err
+        start = buffered.peek(4)[:4]
+    except (EOFError, OSError):
+        return buffered  # the first read says what is wrong
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return io.BufferedReader(_Utf8(buffered), BLOCK_BYTES)
+    if start.startswith(b"\xef\xbb\xbf"):
+        buffered.read(3)
+    return buffered
 
 
-def _plain(values: pa.Array) -> list[Any]:
-    """Return Arrow values as Python values; timestamps with microseconds, because finer ones need pandas."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.timestamp("us", tz=values.type.tz), safe=False)
-    if pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
-    return list(values.to_pylist())
+class _Utf8(io.RawIOBase):
+    """UTF-16 text, as Excel's "Unicode text" is, as UTF-8."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._text = io.TextIOWrapper(stream, encoding="utf-16", newline="")
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = self._text.read(len(buffer)).encode("utf-8", "surrogatepass")
+        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self._text.close()
+        super().close()
 
 
-def _open_parquet(path: Path, name: str) -> pq.ParquetFile:
-    """Open a Parquet file, or say that it is damaged."""
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as err:
-        raise DataError(f"{name}: damaged Parquet file ({err}). Upload it again.") from err
-
-
-def _open_text(path: Path) -> TextIO:
-    """Open plain or gzipped text; a byte order mark, as Excel writes it, is skipped."""
-    if _is_gzip(path):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+def _damaged_gzip(name: str, line: int, err: Exception) -> DataError:
+    """Describe a gzip file that ends too early, or was changed."""
+    return DataError(f"{name}: the gzip file is damaged after line {line} ({err}). Upload it again.")
 
 
 def _not_utf8(name: str, err: UnicodeDecodeError) -> DataError:
@@ -229,6 +477,41 @@ def _not_utf8(name: str, err: UnicodeDecodeError) -> DataError:
         f"{name}: not UTF-8 text (byte {err.object[err.start]:#04x}). "
         f"Convert it, e.g. with: iconv -f latin1 -t utf-8 {Path(name).name} > converted.csv"
     )
+
+
+# ---- Parquet --------------------------------------------------------------------------------------------------------
+
+
+def _parquet_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chunk]:
+    """Yield the rows of a Parquet file."""
+    file = _open_parquet(path, name)
+    plain = [entry.name for entry in file.schema_arrow if not _is_untabular(entry)]
+    first = 1
+    try:
+        for batch in file.iter_batches(batch_size=rows_per_chunk, columns=plain):
+            columns = {column: clean(batch.column(column)) for column in batch.schema.names}
+            yield Chunk(name, columns, batch.num_rows, "record", first)
+            first += batch.num_rows
+    except (pa.ArrowException, OSError) as err:
+        raise DataError(f"{name}: damaged Parquet file after record {first - 1} ({err}). Upload it again.") from err
+
+
+def _is_untabular(entry: pa.Field) -> bool:
+    kind = entry.type
+    return bool(
+        pa.types.is_nested(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _open_parquet(path: Path, name: str) -> pq.ParquetFile:
+    """Open a Parquet file, or say that it is damaged."""
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as err:
+        raise DataError(f"{name}: damaged Parquet file ({err}). Upload it again.") from err
 
 
 def _is_parquet(path: Path) -> bool:

@@ -5,9 +5,9 @@ like this any more.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import pandas as pd
+import pyarrow as pa
 
 from tabular.config import Splits
 from tabular.division import SPLITS, key_columns
@@ -20,7 +20,7 @@ _SEPARATOR = "\x1f"
 _MISSING = "\x00"
 
 
-def assign(records: pd.DataFrame, schema: Schema, shares: Splits, seed: int) -> list[str]:
+def divide(records: Mapping[str, pa.Array], schema: Schema, shares: Splits, seed: int) -> list[str]:
     """Return the split of every record, by its record key, or by all its values where it has none."""
     texts = _identities(records, [column.name for column in schema.columns])
     if key := [column.name for column in key_columns(schema)]:
@@ -32,7 +32,7 @@ def assign(records: pd.DataFrame, schema: Schema, shares: Splits, seed: int) -> 
     return [SPLITS[sum(_digest(text, salt) >= end for end in ends)] for text in texts]
 
 
-def _identities(records: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+def _identities(records: Mapping[str, pa.Array], columns: Sequence[str]) -> list[str]:
     ordered = [canonical(records[name]) for name in sorted(columns)]
     return [_SEPARATOR.join(_MISSING if text is None else text for text in row) for row in zip(*ordered, strict=True)]
 

@@ -4,13 +4,18 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from tabular.errors import ConfigError, DataError
 
 PROCESSING_BASE = "/opt/ml/processing"
 MOST_MESSAGE_CHARACTERS = 1024  # SageMaker cuts FailureReason and ExitMessage there
+
+
+Item = TypeVar("Item")
 
 
 class Folders:
@@ -61,6 +66,16 @@ def run(main: Callable[[], None]) -> None:
     except (ConfigError, DataError) as err:
         _report_failure(str(err))
         sys.exit(f"ERROR: {err}")
+
+
+def read_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield items while a thread makes the next one: what compiled code does in it, it does at the same time."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]
 
 
 def write_json(path: Path, content: object) -> None:

@@ -19,14 +19,15 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import xgboost as xgb
 
 from tabular import former_split
 from tabular.config import Config
-from tabular.encoders import Encoders
+from tabular.encoders import Encoders, Records, arrow
 from tabular.schema import Column, Schema
-from tabular.values import canonical
+from tabular.values import numbers
 
 BOOSTER, ENCODERS, CONFIG, TRAINING = "model.ubj", "encoders.json", "config.json", "training.json"
 
@@ -67,18 +68,18 @@ class Model:
         """The columns that the model reads."""
         return [self.schema.column(encoder.column) for encoder in self.encoders.encoders]
 
-    def scores(self, records: pd.DataFrame) -> Scores:
+    def scores(self, records: Records) -> Scores:
         """Score typed records.
 
         Returns:
             Binary: probability of the positive class, one number per record. Multiclass: one row per record with the
             probability of each class in the order of the schema. Regression: the predicted value.
         """
-        if records.empty:
+        if not len(records):
             return np.empty((0, len(self.schema.classes)) if self.schema.problem_type == "multiclass" else 0)
         return np.asarray(self.booster.predict(feature_matrix(self.encoders, records)), dtype=np.float64)
 
-    def contributions(self, records: pd.DataFrame) -> Scores:
+    def contributions(self, records: Records) -> Scores:
         """Return how much each column moved the prediction of each record (SHAP values, in units of the margin).
 
         Returns:
@@ -90,11 +91,15 @@ class Model:
         starts = np.cumsum([0, *(len(encoder.features) for encoder in self.encoders.encoders)])
         return np.asarray(np.add.reduceat(classes, starts, axis=2), dtype=np.float64)  # the parts of a date are added
 
+    def predicted(self, scores: Scores) -> npt.NDArray[np.int64]:
+        """Return the number of the predicted class of every score, in the order of the schema."""
+        if self.schema.problem_type == "binary":
+            return (scores >= self.decision_threshold).astype(np.int64)
+        return np.asarray(scores.argmax(axis=1))
+
     def labels(self, scores: Scores) -> list[str]:
         """Return the predicted class of every score."""
-        if self.schema.problem_type == "binary":
-            return [self.schema.classes[int(score >= self.decision_threshold)] for score in scores]
-        return [self.schema.classes[position] for position in scores.argmax(axis=1)]
+        return [self.schema.classes[number] for number in self.predicted(scores).tolist()]
 
     def answers(self, scores: Scores) -> list[dict[str, Any]]:
         """Return what the endpoint answers for every score, see `inference`."""
@@ -107,6 +112,17 @@ class Model:
             {"label": label, "probabilities": dict(zip(self.schema.classes, row, strict=True))}
             for row, label in zip(scores.tolist(), labels, strict=True)
         ]
+
+    def answer_columns(self, scores: Scores) -> dict[str, pa.Array]:
+        """Return the answers column by column, probabilities as ``p_<class>``."""
+        if self.schema.problem_type == "regression":
+            return {"value": pa.array(scores)}
+        classes = pa.array(self.schema.classes, pa.string())
+        labels = classes.take(pa.array(self.predicted(scores)))
+        if self.schema.problem_type == "binary":
+            return {"score": pa.array(scores), "label": labels}
+        shares = {f"p_{name}": pa.array(scores[:, number]) for number, name in enumerate(self.schema.classes)}
+        return {"label": labels} | shares
 
     def save(self, folder: Path) -> None:
         """Write the model without its code into a folder."""
@@ -141,7 +157,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def feature_matrix(
-    encoders: Encoders, records: pd.DataFrame, *, label: Scores | None = None, weight: Scores | None = None
+    encoders: Encoders, records: Records, *, label: Scores | None = None, weight: Scores | None = None
 ) -> xgb.DMatrix:
     """Return the features of typed records as XGBoost takes them, for training with label and weights.
 
@@ -156,10 +172,17 @@ def feature_matrix(
     )
 
 
-def targets(records: pd.DataFrame, schema: Schema) -> Scores:
+def targets(records: Records, schema: Schema) -> Scores:
     """Return what is to be predicted: the number of the class in the order of the schema, or the value itself."""
-    column = records[schema.label]
+    label = arrow(records[schema.label])
     if schema.problem_type == "regression":
-        return np.asarray(column, dtype=np.float64)
-    numbers = {name: float(number) for number, name in enumerate(schema.classes)}
-    return np.array([numbers[text] for text in canonical(column) if text is not None])
+        return np.asarray(label.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    classes = pa.array(schema.classes, pa.string())
+    if pa.types.is_dictionary(label.type):
+        known = pc.index_in(label.dictionary, value_set=classes)
+        found = known.take(label.indices)
+    elif pa.types.is_string(label.type):
+        found = pc.index_in(label, value_set=classes)
+    else:
+        found = pc.index_in(label.cast(pa.float64()), value_set=numbers(classes))
+    return np.asarray(found.cast(pa.float64()).to_numpy(zero_copy_only=False))

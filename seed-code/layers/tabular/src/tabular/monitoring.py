@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tabular.config import LOWER_IS_BETTER
 from tabular.encoders import LARGEST
 from tabular.metrics import SECTIONS, Numbers
 from tabular.schema import Column, Schema
-from tabular.values import canonical
+from tabular.values import FLOAT, texts
 
 BUCKETS = 10  # fixed by Model Monitor
 SKETCH_ITEMS = 2048
@@ -48,15 +49,15 @@ MONITORING_CONFIG = {
 }
 
 
-def statistics(training: pd.DataFrame, schema: Schema) -> dict[str, Any]:
+def statistics(training: pa.RecordBatch, schema: Schema) -> dict[str, Any]:
     """Return the content of ``statistics.json``."""
-    features = [_column_statistics(column, training[column.name]) for column in schema.features]
-    return {"version": 0, "dataset": {"item_count": len(training)}, "features": features}
+    features = [_column_statistics(column, training.column(column.name)) for column in schema.features]
+    return {"version": 0, "dataset": {"item_count": training.num_rows}, "features": features}
 
 
-def constraints(training: pd.DataFrame, schema: Schema) -> dict[str, Any]:
+def constraints(training: pa.RecordBatch, schema: Schema) -> dict[str, Any]:
     """Return the content of ``constraints.json``."""
-    features = [_column_constraints(column, training[column.name]) for column in schema.features]
+    features = [_column_constraints(column, training.column(column.name)) for column in schema.features]
     return {"version": 0, "features": features, "monitoring_config": MONITORING_CONFIG}
 
 
@@ -80,9 +81,9 @@ def quality_constraints(problem_type: str, report: Mapping[str, Any]) -> dict[st
     return {"version": 0.0, section.replace("_metrics", "_constraints"): limits}
 
 
-def _column_statistics(column: Column, values: pd.Series) -> dict[str, Any]:
+def _column_statistics(column: Column, values: pa.Array) -> dict[str, Any]:
     """Describe how the values of a column are distributed."""
-    present = int(values.notna().sum())
+    present = len(values) - values.null_count
     common = {"num_present": present, "num_missing": len(values) - present}
     described: dict[str, Any] = {"name": column.name, "inferred_type": _inferred_type(column, present)}
     if column.kind == "number":
@@ -98,9 +99,9 @@ def _column_statistics(column: Column, values: pd.Series) -> dict[str, Any]:
     return described
 
 
-def _column_constraints(column: Column, values: pd.Series) -> dict[str, Any]:
+def _column_constraints(column: Column, values: pa.Array) -> dict[str, Any]:
     """Describe what the values of a column must look like."""
-    present = int(values.notna().sum())
+    present = len(values) - values.null_count
     described: dict[str, Any] = {
         "name": column.name,
         "inferred_type": _inferred_type(column, present),
@@ -156,15 +157,17 @@ def quantile_sketch(numbers: Numbers) -> list[list[float]]:
     return levels
 
 
-def _finite(values: pd.Series) -> Numbers:
+def _finite(values: pa.Array) -> Numbers:
     """Return the finite numbers among values, those that the model cannot tell from infinity as it takes them."""
-    numbers: Numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = values.drop_null().cast(FLOAT, safe=False).to_numpy(zero_copy_only=False)
     return np.clip(numbers[np.isfinite(numbers)], -LARGEST, LARGEST)
 
 
-def _text_counts(values: pd.Series) -> Counter[str]:
+def _text_counts(values: pa.Array) -> Counter[str]:
     """Return how often each text occurs; booleans and dates in the form in which they are sent."""
-    return Counter(text for text in canonical(values) if text is not None)
+    counted = pc.value_counts(values.drop_null())
+    shown = texts(counted.field("values")).to_pylist()
+    return Counter(dict(zip(shown, counted.field("counts").to_pylist(), strict=True)))
 
 
 def _inferred_type(column: Column, present: int) -> str:

@@ -4,44 +4,45 @@ Memory is bounded: of every column, only counts and at most `MOST_DISTINCT` diff
 """
 
 import difflib
-import math
-import re
 from collections import Counter
-from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tabular import dates, notations
 from tabular.config import Config
 from tabular.errors import DataError
-from tabular.files import Chunk, data_files, read_chunks, read_header
-from tabular.schema import DROPPED, FEATURE, KEY, LABEL, Column, DataFile, Schema
+from tabular.files import Chunk, data_files, read_chunks, read_header, untabular_columns
+from tabular.schema import Column, DataFile
 from tabular.values import (
-    DATE_FORMATS,
-    FALSE_WORDS,
+    EXACT_IN_FLOAT,
     INT64_MAX,
     INT64_MIN,
     LEADING_ZERO,
-    TRUE_WORDS,
+    Mask,
+    booleans,
+    integers,
     is_missing,
-    number_text,
-    text_of,
-    to_boolean,
-    to_date,
-    to_integer,
-    to_number,
+    maybe_missing,
+    numbers,
+    texts,
 )
 
 FINITE = "finite number"
 MOST_DISTINCT = 10_000
-MOST_CLASSES = 100
-MOST_NUMERIC_CLASSES = 20
-FEWEST_ROWS_PER_CLASS = 10
+CORES = 2  # columns are looked at side by side; more threads would only hold more memory
 
-# A column is "nearly" of a kind when so many of its values are; the others are then errors rather than categories.
-NEARLY = 0.95
-FEWEST_VALUES_TO_JUDGE = 50
+# So many values that look like dates tell which formats a column may have.
+FEWEST_DATES_TO_JUDGE = 10_000
 
-DATE_LIKE = re.compile(r"\d{1,4}[-/. ](\d{1,2}|[A-Za-z]+)[-/. ]\d{1,4}.*|[A-Z][a-z]+ \d{1,2}, \d{4}.*")
+DATE_LIKE = r"^(?:\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]+)[-/. ]\d{1,4}.*|[A-Za-z]+ \d{1,2}, \d{4}.*)$"
+
+
+_BITS = pa.array(["0", "1"])
 
 
 @dataclass
@@ -51,10 +52,20 @@ class ColumnProfile:
     Attributes:
         name: Name of the column.
         values: Values that are certainly there.
-        fits: How many of them fit each kind; dates by format, with ``date`` for ISO 8601.
+        empty: Rows without value.
+        maybe_missing: Values that are words for nothing unless the column is a category.
+        fits: How many values fit each kind, and each notation of `tabular.notations`, with finer distinctions:
+            `FINITE` numbers are those that are not infinite, ``bit`` is 0 or 1, ``whole`` a whole number, ``huge`` one
+            beyond 64 bits, ``code`` has a leading zero; a date is ``date`` when it is ISO 8601, else every one of
+            `tabular.dates.FORMATS` that it fits; ``dotted`` numbers have a point, and ``grouped`` ones three digits
+            behind it, like a thousand in half of the world.
         misfit: Place and text of the first value that does not fit a kind.
         counts: How often each value occurs, for the first `MOST_DISTINCT` values.
         overflowed: There were more different values than that.
+        units: Currencies and percent signs beside numbers, with how often.
+        samples: A value of each sort that messages show: ``grouped``, ``unit <unit>``.
+        separators: Separators of the files.
+        dates_seen: Values that looked like dates.
     """
 
     name: str
@@ -67,29 +78,147 @@ class ColumnProfile:
     misfit: dict[str, tuple[str, str]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     overflowed: bool = False
+    units: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, str] = field(default_factory=dict)
+    separators: set[str] = field(default_factory=set)
+    dates_seen: int = 0
 
     def add(self, chunk: Chunk) -> None:
         """Take the values of some more rows into account."""
-        texts = chunk.columns[self.name]
-        for text, count in Counter(texts).items():
-            if text is None:
-                self.empty += count
-                self.first_empty = self.first_empty or chunk.place(texts.index(None), self.name)
-                continue
+        column = chunk.arrays[self.name]
+        if column.null_count:
+            self.empty += column.null_count
+            self.first_empty = self.first_empty or chunk.place(pc.index(pc.is_null(column), True).as_py(), self.name)
+        if column.null_count == len(column):
+            return
+        self.separators.add(chunk.separator)
+        weights = None
+        if self.overflowed:
+            values = column.drop_null()
+        else:
+            values, weights = self._count(column)
+        missing = np.zeros(len(values), dtype=bool)
+        number = numbers(values)
+        if number.null_count:
+            shown = texts(values)
+            missing = _mask(maybe_missing(shown))
+            if missing.any():
+                self.maybe_missing += _sum(missing, weights)
+                text = shown.filter(pa.array(missing))[0].as_py()
+                self.first_maybe_missing = self.first_maybe_missing or self._place(chunk, text)
+        there = ~missing
+        self.values += _sum(there, weights)
+        for kind, fitting in self._kinds(values, number).items():
+            self.fits[kind] += _sum(fitting & there, weights)
+            if kind in ("number", FINITE, "boolean", "any date") and kind.removeprefix("any ") not in self.misfit:
+                misfits = np.flatnonzero(~fitting & there)
+                if len(misfits):
+                    text = texts(values.slice(misfits[0], 1))[0].as_py()
+                    self.misfit[kind.removeprefix("any ")] = (self._place(chunk, text), text)
+        if pa.types.is_string(values.type):
+            self._note_notations(values, number, there, weights)
+
+    def _note_notations(
+        self, values: pa.StringArray, number: pa.DoubleArray, there: Mask, weights: np.ndarray | None
+    ) -> None:
+        """Count how many values are numbers in which notation; a whole number of digits alone is one in each."""
+        is_number = _mask(pc.is_valid(number))
+        dotted = is_number & _mask(pc.match_substring(values, "."))
+        is_grouped = dotted & notations.is_grouped(values)
+        for name, mask in (("dotted", dotted), ("grouped", is_grouped)):
+            self.fits[name] += _sum(mask & there, weights)
+        if is_grouped.any():
+            self.samples.setdefault("grouped", values[int(np.flatnonzero(is_grouped)[0])].as_py())
+        every = _sum(is_number & ~dotted & there, weights)
+        for name in notations.NOTATIONS:
+            self.fits[name] += every
+        # A point is a decimal point unless some value or the separator of the file gives reason to doubt it.
+        doubtful = there & ~is_number if self.separators <= {",", ""} else there & (~is_number | dotted)
+        if doubtful.any() and not is_number.all():
+            doubtful |= dotted & there
+        else:
+            for name, (_, decimal) in notations.NOTATIONS.items():
+                self.fits[name] += _sum(dotted & there & ~doubtful, weights) if decimal == "." else 0
+        if not doubtful.any():
+            return
+        rest = values.filter(pa.array(doubtful))
+        some = None if weights is None else weights[doubtful]
+        digits, units = notations.bare(rest)
+        if digits.null_count == len(digits):
+            return
+        for name in notations.NOTATIONS:
+            self.fits[name] += _sum(_mask(pc.is_valid(notations.parse_bare(digits, name))), some)
+        for unit in pc.unique(units.drop_null()).to_pylist():
+            mask = _mask(pc.equal(units, unit))
+            self.units[unit] += _sum(mask, some)
+            self.samples.setdefault(f"unit {unit}", rest.filter(pa.array(mask))[0].as_py())
+
+    def _count(self, column: pa.Array) -> tuple[pa.Array, np.ndarray]:
+        """Count the different values of some rows; return them in the order in which they occur, and how often."""
+        counted = pc.value_counts(column.drop_null())
+        values, weights = counted.field("values"), counted.field("counts").to_numpy()
+        for text, count in zip(texts(values.slice(0, MOST_DISTINCT + 1)).to_pylist(), weights.tolist(), strict=False):
             if text in self.counts or len(self.counts) < MOST_DISTINCT:
                 self.counts[text] += count
             else:
                 self.overflowed = True
-            if is_missing(text, "number"):
-                self.maybe_missing += count
-                self.first_maybe_missing = self.first_maybe_missing or chunk.place(texts.index(text), self.name)
-                continue
-            self.values += count
-            fitting = kinds_of(text)
-            self.fits.update(dict.fromkeys(fitting, count))
-            kinds = {"date" if fit in DATE_FORMATS else fit for fit in fitting}
-            for kind in {"number", FINITE, "boolean", "date"} - kinds - self.misfit.keys():
-                self.misfit[kind] = (chunk.place(texts.index(text), self.name), text)
+        self.overflowed = self.overflowed or len(values) > MOST_DISTINCT
+        return values, weights
+
+    def _place(self, chunk: Chunk, text: str) -> str:
+        """Name the place where a text occurs first."""
+        position = pc.index(pc.equal(texts(chunk.arrays[self.name]), text), True).as_py()
+        return chunk.place(position, self.name)
+
+    def _kinds(self, values: pa.Array, number: pa.DoubleArray) -> dict[str, Mask]:
+        """Return which values fit which kinds; ``any date`` is a date of any format."""
+        none = np.zeros(len(values), dtype=bool)
+        is_number = ~_mask(pc.is_null(number)) if number.null_count else ~none
+        found: dict[str, Mask] = {"number": is_number, "boolean": none, "any date": none}
+        numeric = number.to_numpy(zero_copy_only=False)
+        whole = is_number & (np.floor(numeric) == numeric)
+        found |= {FINITE: is_number & np.isfinite(numeric), "whole": whole & np.isfinite(numeric)}
+        huge = whole & (np.abs(numeric) > EXACT_IN_FLOAT)
+        if huge.any():
+            inexact = pc.is_null(integers(values.filter(pa.array(huge))))
+            outside = (numeric[huge] < INT64_MIN) | (numeric[huge] >= INT64_MAX)
+            huge[huge] = _mask(inexact) | outside
+            found["huge"] = huge & np.isfinite(numeric)
+        # Words and dates are few or none in a column of numbers, and 0 and 1 are booleans, too.
+        few = ~is_number | (numeric == 0) | (numeric == 1)
+        if few.any():
+            rest = values if few.all() else values.filter(pa.array(few))
+            found["boolean"] = _spread(~_mask(pc.is_null(booleans(rest))), few)
+            found["bit"] = _spread(_mask(pc.is_in(texts(rest), value_set=_BITS)), few)
+        if pa.types.is_string(values.type):
+            if is_number.any():
+                found["code"] = _mask(pc.match_substring_regex(values, LEADING_ZERO))
+            if not is_number.all():
+                found |= self._dates(values, ~is_number)
+        elif pa.types.is_timestamp(values.type):
+            found |= {"date": ~none, "any date": ~none}
+        return found
+
+    def _dates(self, values: pa.StringArray, candidates: Mask) -> dict[str, Mask]:
+        """Return which texts are dates in which formats."""
+        rest = values if candidates.all() else values.filter(pa.array(candidates))
+        like = _mask(pc.match_substring_regex(rest, DATE_LIKE))
+        if not like.any():
+            return {}
+        at = candidates.copy()
+        at[candidates] = like
+        shown = rest if like.all() else rest.filter(pa.array(like))
+        iso = ~_mask(pc.is_null(dates.parse(shown)))
+        found = {"date": _spread(iso, at), "any date": _spread(iso, at)}
+        if not iso.all():
+            others = shown.filter(pa.array(~iso))
+            at[at] = ~iso
+            for name in dates.FORMATS:
+                if self.dates_seen < FEWEST_DATES_TO_JUDGE or self.fits[name]:
+                    found[name] = _spread(~_mask(pc.is_null(dates.parse_only(others, name))), at)
+                    found["any date"] = found["any date"] | found[name]
+        self.dates_seen += int(like.sum())
+        return found
 
     def missing(self, kind: str) -> int:
         """Return the rows without value, given the kind of the column."""
@@ -99,58 +228,9 @@ class ColumnProfile:
         """Return the place of a row without value, given the kind of the column."""
         return self.first_empty or ("" if kind == "category" else self.first_maybe_missing)
 
-    @property
-    def date_format(self) -> str:
-        """The format that fits most values; ``date`` for ISO 8601, which every format includes."""
-        return max(("date", *DATE_FORMATS), key=lambda name: self.fits[name] + (self.fits["date"] * (name != "date")))
-
-    def dates(self) -> int:
-        """Return how many values are dates in the format of the column."""
-        name = self.date_format
-        return self.fits[name] + (self.fits["date"] if name != "date" else 0)
-
-    def guess(self) -> str:
-        """Return the kind of the column.
-
-        Raises:
-            DataError: The column has no values, or nearly all are of a kind and some are not.
-        """
-        if not self.values:
-            raise DataError(
-                f"Column {self.name!r} has no value in any row. "
-                f"Remove it from the data, or list it under drop in config.yaml."
-            )
-        fits = {"boolean": self.fits["boolean"], "number": self.fits["number"], "date": self.dates()}
-        if fits["boolean"] == self.values and self.fits["bit"] < self.values:
-            return "boolean"
-        if self.fits["code"] or (self.fits["huge"] and self.fits["whole"] == self.values):
-            return "category"  # 00123 and numbers beyond 64 bits are identifiers: as numbers they would be cut
-        for kind in ("number", "date"):
-            if fits[kind] == self.values:
-                return kind
-            if fits[kind] >= NEARLY * self.values and len(self.counts) >= FEWEST_VALUES_TO_JUDGE:
-                place, text = self.misfit.get(kind, ("", ""))
-                raise DataError(
-                    f"{place}: {text!r} is no {kind}, while nearly all other values of the column are. "
-                    f"Correct it, or write under types in config.yaml that {self.name} is a category."
-                )
-        return "category"
-
-    def check(self, kind: str) -> None:
-        """Refuse values that do not fit the kind a person has named for this column.
-
-        Raises:
-            DataError: Names the first such value.
-        """
-        fitting = self.dates() if kind == "date" else self.fits[kind]
-        if kind != "category" and fitting < self.values:
-            place, text = self.misfit.get(kind, (f"column {self.name!r}", "a value in another format"))
-            raise DataError(f"{place}: {text!r} is no {kind}, but the column should be. Correct it or the type.")
-
-    def column(self, kind: str, role: str) -> Column:
-        """Describe the column, given its kind."""
-        whole = kind == "number" and self.fits["whole"] == self.values and not self.fits["huge"]
-        formats = (self.date_format,) if kind == "date" and self.date_format != "date" else ()
+    def column(self, kind: str, role: str, formats: tuple[str, ...] = ()) -> Column:
+        """Describe the column, given its kind and how its numbers or dates are written."""
+        whole = kind == "number" and not formats and self.fits["whole"] == self.values and not self.fits["huge"]
         return Column(
             name=self.name,
             kind=kind,
@@ -164,59 +244,32 @@ class ColumnProfile:
 
 
 def kinds_of(text: str) -> list[str]:
-    """Return the kinds that one text fits, with finer distinctions.
-
-    `FINITE` numbers are those that are not infinite, ``bit`` is 0 or 1, ``whole`` a whole number, ``huge`` one beyond
-    64 bits, ``code`` has a leading zero; a date is ``date`` when it is ISO 8601, else every one of `DATE_FORMATS` that
-    it fits.
-    """
-    kinds = []
-    lowered = text.lower()
-    if lowered in TRUE_WORDS or lowered in FALSE_WORDS:
-        kinds += ["boolean", "bit"] if lowered in "01" else ["boolean"]
-    try:
-        number = to_number(text)
-    except ValueError:
-        pass
-    else:
-        kinds += ["number", FINITE] if math.isfinite(number) else ["number"]
-        if LEADING_ZERO.fullmatch(text):
-            kinds.append("code")
-        if number.is_integer():
-            kinds.append("whole")
-            if not INT64_MIN <= number < INT64_MAX or not _is_exact(text):
-                kinds.append("huge")
-        return kinds
-    if DATE_LIKE.fullmatch(text):
-        kinds += _date_kinds(text)
-    return kinds
+    """Return the kinds that one text fits; see `ColumnProfile.fits`."""
+    values = pa.array([text])
+    found = ColumnProfile("")._kinds(values, numbers(values))
+    return [kind for kind, fitting in found.items() if fitting[0] and kind != "any date"]
 
 
-def _is_exact(text: str) -> bool:
-    """Tell whether a whole number survives 64 bits without loss."""
-    try:
-        to_integer(text)
-    except ValueError:
-        return False
-    return True
+def _mask(column: pa.BooleanArray) -> Mask:
+    """Return a column of booleans as an array; null counts as false."""
+    filled = pc.fill_null(column, False) if column.null_count else column
+    return np.asarray(filled.to_numpy(zero_copy_only=False))
 
 
-def _date_kinds(text: str) -> list[str]:
-    """Return the date formats that a text fits."""
-    found = []
-    for name in ("date", *DATE_FORMATS):
-        try:
-            to_date(text, () if name == "date" else (name,))
-        except ValueError:
-            continue
-        found.append(name)
-        if name == "date":
-            break
-    return found
+def _sum(mask: Mask, weights: np.ndarray | None) -> int:
+    """Return how many rows the values of a mask stand for."""
+    return int(np.count_nonzero(mask) if weights is None else weights[mask].sum())
 
 
-def profile_folder(folder: Path, config: Config) -> Schema:
-    """Read all data files below a folder and return their schema.
+def _spread(part: Mask, at: Mask) -> Mask:
+    """Return a mask that says of the places `at` what `part` says, and no of all others."""
+    whole = np.zeros(len(at), dtype=bool)
+    whole[at] = part
+    return whole
+
+
+def profile_folder(folder: Path, config: Config) -> tuple[dict[str, ColumnProfile], list[DataFile]]:
+    """Read all data files below a folder and return what was seen of every column, and the files.
 
     Raises:
         DataError: The data cannot be used; the message names file, column and row where that is known.
@@ -225,19 +278,40 @@ def profile_folder(folder: Path, config: Config) -> Schema:
     if not paths:
         raise DataError("There is no data file: the data location holds no CSV or Parquet file with any content.")
     names = [path.relative_to(folder).as_posix() for path in paths]
-    header = read_header(paths[0], names[0])
+    known = (config.label, *config.record_key, *config.drop)
+    header = read_header(paths[0], names[0], known=known)
     _check_configured_columns(header, names[0], config)
-    profiles = {column: ColumnProfile(column) for column in header}
+    untabular = _untabular_columns(paths, names, config)
+    profiles = {column: ColumnProfile(column) for column in header if column not in untabular}
     files = []
+    with ThreadPoolExecutor(CORES) as pool:
+        for path, name in zip(paths, names, strict=True):
+            _check_same_columns(read_header(path, name, known=known), name, header, names[0])
+            rows = 0
+            for chunk in read_chunks(path, name):
+                for _ in pool.map(lambda profile, chunk=chunk: profile.add(chunk), profiles.values()):
+                    pass
+                rows += len(chunk)
+            files.append(DataFile(name, rows))
+    return profiles, files
+
+
+def _untabular_columns(paths: list[Path], names: list[str], config: Config) -> set[str]:
+    """Return columns of lists, objects or bytes that nobody wants.
+
+    Raises:
+        DataError: The configuration does not drop such a column.
+    """
+    found = set()
     for path, name in zip(paths, names, strict=True):
-        _check_same_columns(read_header(path, name), name, header, names[0])
-        rows = 0
-        for chunk in read_chunks(path, name):
-            for profile in profiles.values():
-                profile.add(chunk)
-            rows += len(chunk)
-        files.append(DataFile(name, rows))
-    return _resolve(profiles, files, config)
+        for column, kind in untabular_columns(path, name).items():
+            if column not in config.drop:
+                raise DataError(
+                    f"{name}, column {column!r}: values of type {kind} are not tabular. "
+                    f"Spread them over plain columns, or list the column under drop in config.yaml."
+                )
+            found.add(column)
+    return found
 
 
 def _check_configured_columns(header: list[str], name: str, config: Config) -> None:
@@ -258,165 +332,3 @@ def _check_same_columns(header: list[str], name: str, expected: list[str], first
         differences = [f"column {column!r} is missing" for column in missing]
         differences += [f"column {column!r} is new" for column in extra]
         raise DataError(f"{name} differs from {first}: {', '.join(differences)}. All files need the same columns.")
-
-
-def _resolve(profiles: dict[str, ColumnProfile], files: list[DataFile], config: Config) -> Schema:
-    """Decide kinds, problem type and classes from what was seen."""
-    rows = sum(file.rows for file in files)
-    if not rows:
-        raise DataError(f"{files[0].name} has a header but no rows, and so has every other file.")
-    label = profiles[config.label]
-    if not label.values and not label.counts:
-        raise DataError(
-            f"The label column {config.label!r} is empty in all {rows} rows: there is nothing to learn from."
-        )
-    label_kind = _label_kind(label, config)
-    problem_type = _problem_type(label, label_kind, config)
-    unlabelled = _check_labelled_rows(label, label_kind, rows, config)
-    counts = _class_rows(label, label_kind, problem_type) if problem_type != "regression" else Counter[str]()
-    columns = [_describe(profile, label_kind, config) for profile in profiles.values()]
-    if not any(column.role == FEATURE for column in columns):
-        raise DataError("No column is left to learn from besides label, record_key and drop.")
-    classes = _order(counts, problem_type, label_kind, config)
-    return Schema(
-        label=config.label,
-        problem_type=problem_type,
-        classes=classes,
-        class_rows=tuple(counts[name] for name in classes),
-        columns=tuple(columns),
-        rows=rows,
-        unlabelled_rows=unlabelled,
-        files=tuple(files),
-    )
-
-
-def _describe(profile: ColumnProfile, label_kind: str, config: Config) -> Column:
-    """Decide kind and role of one column."""
-    name = profile.name
-    if name == config.label:
-        return profile.column(label_kind, LABEL)
-    if name in config.drop:
-        return profile.column("category", DROPPED)
-    if name in config.types:
-        profile.check(config.types[name])
-        return profile.column(config.types[name], KEY if name in config.record_key else FEATURE)
-    if name in config.record_key:
-        exact = profile.fits["whole"] == profile.values and not profile.fits["code"] and not profile.fits["huge"]
-        return profile.column("number" if exact and profile.values else "category", KEY)
-    return profile.column(profile.guess(), FEATURE)
-
-
-def _label_kind(label: ColumnProfile, config: Config) -> str:
-    """Return ``number`` or ``category``; a label is never a date, and Yes and No stay the classes they are."""
-    if config.problem_type == "regression":
-        label.check(FINITE)
-        return "number"
-    guess = config.types.get(label.name)
-    if guess is None:
-        numeric = label.values > 0 and label.fits["number"] == label.values and not label.fits["code"]
-        guess = "number" if numeric and label.fits["boolean"] in (0, label.fits["bit"]) else "category"
-        if guess == "category" and config.problem_type == "auto" and len(label.counts) > MOST_CLASSES:
-            label.guess()  # names the value that keeps a column of numbers from being one
-    label.check(FINITE if guess == "number" else guess)
-    return "number" if guess == "number" else "category"
-
-
-def _problem_type(label: ColumnProfile, kind: str, config: Config) -> str:
-    """Return the problem to solve."""
-    if config.problem_type != "auto":
-        return config.problem_type
-    distinct = _class_texts(label, kind)
-    if kind == "number" and (len(distinct) > MOST_NUMERIC_CLASSES or label.fits["whole"] < label.values):
-        return "regression" if len(distinct) > 2 else "binary"
-    return "binary" if len(distinct) <= 2 else "multiclass"
-
-
-def _check_labelled_rows(label: ColumnProfile, kind: str, rows: int, config: Config) -> int:
-    """Return the number of rows without label, or refuse them, or refuse too few rows."""
-    unlabelled = label.missing(kind)
-    if unlabelled and not config.drop_unlabelled:
-        raise DataError(
-            f"{label.first_missing(kind)}: the label is missing, as in {unlabelled} of {rows} rows. "
-            f"Fill it in, remove the rows, or set drop_unlabelled: true in config.yaml to leave them out."
-        )
-    if rows - unlabelled < config.min_rows:
-        raise DataError(
-            f"{rows - unlabelled} rows with a label are not enough: min_rows in config.yaml asks for "
-            f"{config.min_rows}. Provide more, or lower min_rows if you know that so few will do."
-        )
-    return unlabelled
-
-
-def _class_texts(label: ColumnProfile, kind: str) -> Counter[str]:
-    """Return how often each label value occurs; 1 and 1.0 are one value."""
-    if kind == "category":
-        return label.counts
-    counts: Counter[str] = Counter()
-    for text, count in label.counts.items():
-        if not is_missing(text, kind):
-            counts[number_text(to_number(text)) or text] += count
-    return counts
-
-
-def _class_rows(label: ColumnProfile, kind: str, problem_type: str) -> Counter[str]:
-    """Return the rows of each class, or refuse classes that cannot be learned."""
-    counts = _class_texts(label, kind)
-    shown = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(10))
-    if len(counts) == 1:
-        raise DataError(
-            f"Column {label.name!r}: all rows have the same label, {shown}. There is nothing to tell apart."
-        )
-    if problem_type == "binary" and len(counts) > 2:
-        more = f" and {len(counts) - 10} more" if len(counts) > 10 else ""
-        raise DataError(
-            f"Column {label.name!r}: a binary problem has two label values, found {len(counts)}: {shown}{more}. "
-            f"Set problem_type to multiclass or regression, or correct the labels."
-        )
-    if len(counts) > MOST_CLASSES or label.overflowed:
-        raise DataError(
-            f"Column {label.name!r} has more than {MOST_CLASSES} different values, e.g. {next(iter(counts))!r}: "
-            f"too many for classes. Is it the label? For numbers, set problem_type: regression."
-        )
-    rare = [name for name, count in counts.items() if count < FEWEST_ROWS_PER_CLASS]
-    if rare:
-        raise DataError(
-            f"Column {label.name!r}: label {rare[0]!r} has only {counts[rare[0]]} rows; every class needs "
-            f"at least {FEWEST_ROWS_PER_CLASS}. Collect more, merge it with another class, or remove the rows."
-        )
-    return counts
-
-
-def _order(counts: Counter[str], problem_type: str, kind: str, config: Config) -> tuple[str, ...]:
-    """Return the classes in order; the positive class of a binary problem comes last."""
-    classes = sorted(counts, key=(lambda text: (to_number(text), text)) if kind == "number" else None)
-    if problem_type != "binary":
-        return tuple(classes)
-    positive = _positive(classes, counts, kind, config)
-    return tuple(sorted(classes, key=lambda name: name == positive))
-
-
-def _positive(classes: list[str], counts: Counter[str], kind: str, config: Config) -> str:
-    """Return the positive class, see `Config.positive`."""
-    if config.positive is not None:
-        return _configured_positive(classes, config)
-    if kind == "number":
-        return classes[-1]
-    meaning_yes = [name for name in classes if name.lower() in TRUE_WORDS]
-    if len(meaning_yes) == 1:
-        return meaning_yes[0]
-    return min(reversed(classes), key=lambda name: counts[name])
-
-
-def _configured_positive(classes: Iterable[str], config: Config) -> str:
-    """Return the class that the configuration calls positive; ``true`` also finds Yes, as YAML reads Yes as true."""
-    wanted = text_of(config.positive) or ""
-    for name in classes:
-        if name == wanted or name.lower() == wanted.lower():
-            return name
-        try:
-            if isinstance(config.positive, bool) and to_boolean(name) is config.positive:
-                return name
-        except ValueError:
-            continue
-    found = ", ".join(repr(name) for name in classes)
-    raise DataError(f"positive in config.yaml is {config.positive!r}, but the label {config.label!r} is {found}.")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import pandas as pd
+import pyarrow as pa
 
 from tabular.values import convert
 
@@ -24,7 +24,7 @@ class Column:
         kind: ``number``, ``category``, ``boolean`` or ``date``, see `tabular.values`.
         role: ``feature``, ``label``, ``key`` (part of the record key) or ``dropped``.
         whole: The numbers of the column are whole and kept exactly.
-        formats: Formats of its dates besides ISO 8601.
+        formats: How its numbers or dates are written, besides 1234.56 and ISO 8601.
         missing: Rows without value.
         distinct: Different values seen.
         distinct_is_exact: False where there were more than are counted.
@@ -39,13 +39,13 @@ class Column:
     distinct: int = 0
     distinct_is_exact: bool = True
 
-    def convert(self, texts: Sequence[str | None]) -> pd.Series:
-        """Return texts (`tabular.values.text_of`) as values of this column.
+    def convert(self, values: pa.Array | Sequence[str | None]) -> pa.Array:
+        """Return a raw column (`tabular.values.clean`), or texts, as values of this column.
 
         Raises:
-            BadValueError: A text does not fit the kind of the column.
+            BadValueError: A value does not fit the kind of the column.
         """
-        return convert(texts, self.kind, whole=self.whole, formats=self.formats)
+        return convert(values, self.kind, whole=self.whole, formats=self.formats)
 
 
 @dataclass(frozen=True)

@@ -1,79 +1,144 @@
-"""The records of a split as the jobs see them: typed, divided (`tabular.division`), stored as Parquet, loaded."""
+"""The records of a split as the jobs see them: typed, stored as Parquet, loaded in an order of their own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tabular.config import Config, Splits
-from tabular.division import divide, hash_records
+from tabular.config import Config
+from tabular.division import SPLITS, divide, hash_records
 from tabular.errors import DataError
 from tabular.files import Chunk
-from tabular.schema import Schema
-from tabular.values import BadValueError
+from tabular.schema import Column, Schema
+from tabular.values import BOOL, FLOAT, INT, MOMENT, TEXT, BadValueError, maybe_missing
 
-_ARROW_TYPES = {"category": pa.string(), "boolean": pa.bool_(), "date": pa.timestamp("us")}
+ROWS_PER_GROUP = 131_072
+ROWS_AT_ONCE = 65_536
+
+_ARROW_TYPES = {"category": TEXT, "boolean": BOOL, "date": MOMENT}
 
 
-def typed_records(chunk: Chunk, schema: Schema) -> pd.DataFrame:
+def typed_records(chunk: Chunk, schema: Schema) -> pa.RecordBatch:
     """Return the rows of a chunk with every column in its kind, columns in the order of the schema.
 
     Raises:
         DataError: A value does not fit the schema, so the data has changed since validation.
     """
-    converted = {}
-    for column in schema.columns:
+
+    def convert(column: Column) -> pa.Array:
         try:
-            converted[column.name] = column.convert(chunk.columns[column.name])
+            return column.convert(chunk.arrays[column.name])
         except BadValueError as err:
             raise DataError(
                 f"{chunk.place(err.position, column.name)}: {err.text!r} is no {column.kind}, "
                 f"which the column was at validation. The data changed in between: start the pipeline again."
             ) from err
-    return pd.DataFrame(converted)
+
+    return pa.RecordBatch.from_arrays([convert(column) for column in schema.columns], schema=arrow_schema(schema))
 
 
-def assign(records: pd.DataFrame, schema: Schema, shares: Splits, seed: int) -> npt.NDArray[np.object_]:
-    """Return the split of every record, see `tabular.division.divide`."""
-    return divide(arrow_columns(records), schema, shares, seed)
-
-
-def arrow_columns(records: pd.DataFrame) -> dict[str, pa.Array]:
-    """Return typed records as Arrow columns."""
-    return {name: pa.array(records[name], from_pandas=True) for name in records.columns}
-
-
-def labelled(records: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Return the records that have a label."""
-    return records[records[schema.label].notna()]
+def labelled(records: pa.RecordBatch, schema: Schema) -> pa.RecordBatch:
+    """Return the records that have a label; a word for nothing is one only where it is among the classes."""
+    label = records.column(schema.label)
+    has_one = pc.is_valid(label)
+    if pa.types.is_string(label.type):
+        nothing = pc.and_(maybe_missing(label), pc.invert(pc.is_in(label, value_set=pa.array(schema.classes, TEXT))))
+        has_one = pc.and_(has_one, pc.invert(nothing))
+    return records if pc.all(has_one).as_py() else records.filter(has_one)
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
     """Return the column types of the Parquet files of a split."""
-    whole_or_not = {True: pa.int64(), False: pa.float64()}
     return pa.schema(
-        [(column.name, _ARROW_TYPES.get(column.kind, whole_or_not[column.whole])) for column in schema.columns]
+        [(column.name, _ARROW_TYPES.get(column.kind, INT if column.whole else FLOAT)) for column in schema.columns]
     )
 
 
-def load_split(folder: Path, schema: Schema, config: Config) -> pd.DataFrame:
+class SplitWriter:
+    """Divides records and writes those of each split into one Parquet file.
+
+    Args:
+        folders: Folder of each split.
+        part: Name of the files; a split without record gets none.
+        schema: The data.
+        config: Shares of the splits, and the seed of their division.
+    """
+
+    def __init__(self, folders: dict[str, Path], part: str, schema: Schema, config: Config) -> None:
+        self._folders, self._part, self._schema, self._config = folders, part, schema, config
+        self._waiting: dict[str, list[pa.RecordBatch]] = {split: [] for split in SPLITS}
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self.rows = dict.fromkeys(SPLITS, 0)
+
+    def add(self, records: pa.RecordBatch) -> None:
+        """Divide some more records."""
+        columns = dict(zip(records.schema.names, records.columns, strict=True))
+        where = divide(columns, self._schema, self._config.splits, self._config.seed)
+        for split in SPLITS:
+            members = records.filter(pa.array(where == split))
+            self.rows[split] += members.num_rows
+            self._waiting[split].append(members)
+            if sum(batch.num_rows for batch in self._waiting[split]) >= ROWS_PER_GROUP:
+                self._write(split)
+
+    def close(self) -> None:
+        """Write what is left and finish the files."""
+        for split in SPLITS:
+            self._write(split)
+        for writer in self._writers.values():
+            writer.close()
+
+    def _write(self, split: str) -> None:
+        table = pa.Table.from_batches(self._waiting[split], schema=arrow_schema(self._schema))
+        self._waiting[split] = []
+        if not table.num_rows:
+            return
+        if split not in self._writers:
+            repeated = [column.name for column in self._schema.columns if column.distinct_is_exact]
+            path = self._folders[split] / self._part
+            self._writers[split] = pq.ParquetWriter(path, table.schema, use_dictionary=repeated)
+        self._writers[split].write_table(table, row_group_size=ROWS_PER_GROUP)
+
+
+def load_split(folder: Path, schema: Schema, config: Config) -> pa.RecordBatch:
     """Return all records of a split in an order that depends on their content only.
 
     Raises:
         DataError: The split has no record.
     """
-    paths = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
-    tables = [pq.read_table(path, schema=arrow_schema(schema)) for path in paths]
-    if not tables or not sum(table.num_rows for table in tables):
-        raise DataError(
-            f"The {folder.name} split has no record. The data has too few records, or too few different values of the "
-            f"record key ({', '.join(config.record_key) or 'none'}), for splits of {config.splits.train:g}, "
-            f"{config.splits.validation:g} and {config.splits.test:g}."
-        )
-    exact = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    records = pa.concat_tables(tables).to_pandas(types_mapper=exact.get)
-    order = np.argsort(hash_records(arrow_columns(records)), kind="stable")
-    return records.iloc[order].reset_index(drop=True)
+    tables = [
+        pq.read_table(path, schema=arrow_schema(schema), read_dictionary=_texts(schema)) for path in _parts(folder)
+    ]
+    if not sum(table.num_rows for table in tables):
+        raise empty_split(folder.name, config)
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    (records,) = table.to_batches()
+    columns = dict(zip(records.schema.names, records.columns, strict=True))
+    return records.take(pa.array(np.argsort(hash_records(columns), kind="stable")))
+
+
+def read_split(folder: Path, schema: Schema, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the records of a split as they are stored, some at a time."""
+    for path in _parts(folder):
+        file = pq.ParquetFile(path, read_dictionary=_texts(schema))
+        yield from file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns)
+
+
+def empty_split(name: str, config: Config) -> DataError:
+    """Describe a split without records."""
+    return DataError(
+        f"The {name} split has no record. The data has too few records, or too few different values of the "
+        f"record key ({', '.join(config.record_key) or 'none'}), for splits of {config.splits.train:g}, "
+        f"{config.splits.validation:g} and {config.splits.test:g}."
+    )
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
+
+
+def _texts(schema: Schema) -> list[str]:
+    return [column.name for column in schema.columns if column.kind == "category" and column.distinct_is_exact]

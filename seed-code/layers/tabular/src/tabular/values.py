@@ -1,15 +1,17 @@
 """What a raw value means: the one place where text becomes a number, a boolean, a date or a category.
 
 Validation, preparation, training, evaluation and the endpoint all convert raw values here, so a record means the same
-everywhere, whether it came from CSV (all text), Parquet (typed) or JSON (mixed).
+everywhere, whether it came from CSV (all text), Parquet (typed) or JSON (mixed). Everything works on Arrow arrays; the
+functions of a single text at the end are the same rules for one value.
 
 ==========  ======================================================  =========================================
-kind        accepted                                                converted column (pandas)
+kind        accepted                                                converted column (Arrow)
 ==========  ======================================================  =========================================
-number      3, 3.5, 1e3, -inf, "  7 "; booleans count as 0 and 1    ``float64`` or exact ``Int64``
-boolean     true/false, yes/no, y/n, t/f (any case), 1/0            ``boolean``
-date        ISO 8601 and the formats in `DATE_FORMATS`              ``datetime64[us]``, UTC where zoned
-category    anything                                                ``object`` of text, None where missing
+number      3, 3.5, 1e3, -inf, "  7 "; booleans count as 0 and 1;   ``double``, or exact ``int64``
+            one of `tabular.notations` where the column says so
+boolean     true/false, yes/no, y/n, t/f (any case), 1/0            ``bool``
+date        ISO 8601, and one of `tabular.dates`                    ``timestamp[us]``, UTC where zoned
+category    anything                                                ``string``
 ==========  ======================================================  =========================================
 
 An empty cell and the words that programs write for nothing (`NEVER_A_VALUE`) are always missing. Words that people
@@ -18,16 +20,23 @@ categories, because "None" may well be an answer.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tabular import dates, notations
 
 NEVER_A_VALUE = frozenset({"", "nan", "NaN", "NAN", "null", "NULL", "Null", "NaT", "<NA>", r"\N"})
-MAYBE_MISSING = frozenset({"na", "n/a", "#n/a", "nan", "none", "null", "nil", "missing", "?", "-", "--"})
+MAYBE_MISSING = frozenset(
+    {"na", "n/a", "n.a.", "nan", "none", "null", "nil", "missing", "?", "-", "--", "(null)", "(blank)", "(empty)"}
+    # What spreadsheets show where they cannot calculate.
+    | {"#n/a", "#n/a n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"}
+)
 
 TRUE_WORDS = frozenset({"true", "yes", "y", "t", "1"})
 FALSE_WORDS = frozenset({"false", "no", "n", "f", "0"})
@@ -35,27 +44,19 @@ FALSE_WORDS = frozenset({"false", "no", "n", "f", "0"})
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 EXACT_IN_FLOAT = 2**53
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
-INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-LEADING_ZERO = re.compile(r"0\d+", re.ASCII)
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?", re.ASCII)
+NUMBER = r"^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:[+-]?inf(?:inity)?))$"
+INTEGER = r"^[+-]?\d+$"
+SAFE_INTEGER = r"^[+-]?\d{1,18}$"  # fits into 64 bits whatever its digits
+LEADING_ZERO = r"^0\d+$"
 
-# In the order of preference where a column fits several: 03/04/2024 is March 4 unless some day of the column says no.
-DATE_FORMATS = (
-    "%Y/%m/%d",
-    "%Y.%m.%d",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%d.%m.%Y",
-    "%m-%d-%Y",
-    "%d-%m-%Y",
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%b %d, %Y",
-    "%d %B %Y",
-    "%B %d, %Y",
-)
-TIME_SUFFIXES = ("", " %H:%M", " %H:%M:%S")
+TEXT, FLOAT, INT, BOOL, MOMENT = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.timestamp("us")
+
+_NEVER = pa.array(sorted(NEVER_A_VALUE))
+_MAYBE = pa.array(sorted(MAYBE_MISSING))
+_TRUE, _FALSE = pa.array(sorted(TRUE_WORDS)), pa.array(sorted(FALSE_WORDS))
+_MIDNIGHT = r"[T ]00:00:00(?:\.0+)?$"
+
+Mask = npt.NDArray[np.bool_]
 
 
 class BadValueError(ValueError):
@@ -72,15 +73,226 @@ class BadValueError(ValueError):
         self.text = text
 
 
-def text_of(value: object) -> str | None:
-    """Return the one text that stands for a raw value, or None when it is missing.
+# ---- raw columns ----------------------------------------------------------------------------------------------------
+
+
+def clean(column: pa.Array) -> pa.Array:
+    """Return a column as it came, in one of five types, null where a value is missing whatever the kind of the column.
+
+    Text is trimmed and stays text; whole numbers become ``int64``, other numbers ``double`` (durations in seconds,
+    times of day in seconds since midnight), dates and moments ``timestamp[us]`` in UTC.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return clean(column.dictionary_decode())
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
+        return clean(column.cast(TEXT))
+    if pa.types.is_string(kind):
+        return _clean_text(column)
+    if pa.types.is_boolean(kind):
+        return column
+    if pa.types.is_uint64(kind):
+        return clean(column.cast(TEXT)) if _exceeds(column, INT64_MAX) else column.cast(INT)
+    if pa.types.is_integer(kind):
+        return column.cast(INT)
+    if pa.types.is_temporal(kind):
+        return _clean_time(column)
+    numbers = column.cast(FLOAT)
+    return pc.if_else(pc.is_nan(numbers), None, numbers)
+
+
+def _exceeds(column: pa.Array, most: int) -> bool:
+    largest = pc.max(column).as_py()
+    return largest is not None and largest > most
+
+
+def _clean_text(column: pa.StringArray) -> pa.StringArray:
+    trimmed = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.is_in(trimmed, value_set=_NEVER), None, trimmed)
+
+
+def _clean_time(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_duration(kind):
+        return pc.divide(column.cast(pa.duration("ns"), safe=False).cast(INT).cast(FLOAT), 1e9)
+    if pa.types.is_time(kind):
+        return pc.divide(column.cast(pa.time64("ns")).cast(INT).cast(FLOAT), 1e9)
+    if pa.types.is_timestamp(kind):
+        # Arrow keeps a zoned moment in UTC; dropping the zone leaves that moment.
+        return column.cast(pa.timestamp("us", tz=kind.tz), safe=False).cast(MOMENT)
+    return column.cast(MOMENT)
+
+
+def column_of(values: Sequence[Any]) -> pa.Array:
+    """Return Python values, e.g. of JSON records, as a raw column (see `clean`); a mix of types becomes text.
+
+    Raises:
+        BadValueError: A value is a list or an object; it says where, without text.
+    """
+    try:
+        made = pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        made = None
+    if made is None or pa.types.is_nested(made.type) or pa.types.is_binary(made.type):
+        for position, value in enumerate(values):
+            if isinstance(value, (list, dict)):
+                raise BadValueError(position, None)
+        made = pa.array([text_of(value) for value in values], TEXT)
+    return clean(made)
+
+
+def texts(column: pa.Array) -> pa.StringArray:
+    """Return the one text that stands for each value of a raw or converted column, null where it is missing.
 
     Equal values have equal texts wherever they come from: 1, 1.0 and True as a category are "1", "1" and "true".
     """
+    kind = column.type
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_dictionary(kind):
+        return column.dictionary_decode()
+    if pa.types.is_floating(kind):
+        return _number_texts(column)
+    if pa.types.is_timestamp(kind):
+        shown = pc.replace_substring_regex(column.cast(TEXT), pattern=_MIDNIGHT, replacement="")
+        shown = pc.replace_substring_regex(shown, pattern=r"\.000000$", replacement="")
+        return pc.replace_substring(shown, pattern=" ", replacement="T")
+    return column.cast(TEXT)
+
+
+def _number_texts(numbers: pa.DoubleArray) -> pa.StringArray:
+    """Return the shortest exact text of each number, without ``.0`` where it is whole; null for NaN."""
+    numbers = pc.if_else(pc.is_nan(numbers), None, numbers)
+    whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less_equal(pc.abs(numbers), EXACT_IN_FLOAT))
+    if pc.all(whole).as_py() is not False:
+        return numbers.cast(INT).cast(TEXT)
+    plain = pc.if_else(whole, pc.if_else(whole, numbers, 0.0).cast(INT).cast(TEXT), numbers.cast(TEXT))
+    scientific = pc.match_substring(plain, "e").to_numpy(zero_copy_only=False) == True  # noqa: E712 (null is no match)
+    if not scientific.any():
+        return plain
+    # Arrow writes 1e-7 where Python writes 1e-07; the model may know the latter as a category.
+    shown = [number_text(number) for number in numbers.filter(pa.array(scientific)).to_pylist()]
+    return pc.replace_with_mask(plain, pa.array(scientific), pa.array(shown, TEXT))
+
+
+# ---- conversion -----------------------------------------------------------------------------------------------------
+
+
+def convert(
+    column: pa.Array | Sequence[str | None], kind: str, *, whole: bool = False, formats: Sequence[str] = ()
+) -> pa.Array:
+    """Return a raw column as a column of a kind, null where a value is missing.
+
+    Args:
+        column: A raw column (`clean`), or its texts.
+        kind: ``number``, ``boolean``, ``date`` or ``category``.
+        whole: The numbers are whole and kept exactly (``int64``).
+        formats: How the numbers or dates of the column are written, see `tabular.notations` and `tabular.dates`.
+
+    Raises:
+        BadValueError: A value does not fit; it says which one and where.
+    """
+    if not isinstance(column, pa.Array):
+        column = pa.array(column, TEXT)
+    converted = fitting(column, kind, whole=whole, formats=formats)
+    if converted.null_count == column.null_count:
+        return converted
+    lost = pc.and_(pc.is_valid(column), pc.is_null(converted))
+    shown = texts(column.filter(lost))
+    bad = shown if kind == "category" else shown.filter(pc.invert(maybe_missing(shown)))
+    if len(bad):
+        text = bad[0].as_py()
+        raise BadValueError(pc.index(pc.and_(lost, pc.equal(texts(column), text)), True).as_py(), text)
+    return converted
+
+
+def fitting(column: pa.Array, kind: str, *, whole: bool = False, formats: Sequence[str] = ()) -> pa.Array:
+    """Return a raw column as a column of a kind, null where a value is missing or does not fit; see `convert`."""
+    if kind == "category":
+        return texts(column)
+    if kind == "number" and formats and pa.types.is_string(column.type):
+        # A number without point and comma, 1e5 or inf, is the same in every notation.
+        same = pc.if_else(pc.match_substring_regex(column, "[.,]"), None, column)
+        return pc.coalesce(notations.parse(column, formats[0]), numbers(same))
+    if kind == "number":
+        return integers(column) if whole else numbers(column)
+    if kind == "boolean":
+        return booleans(column)
+    if pa.types.is_timestamp(column.type):
+        return column
+    return dates.parse(texts(column), formats)
+
+
+def numbers(column: pa.Array) -> pa.DoubleArray:
+    """Return the values that are numbers, booleans as 0 and 1."""
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return column.cast(FLOAT, safe=False)
+    if pa.types.is_boolean(column.type):
+        return column.cast(pa.int8()).cast(FLOAT)
+    if not pa.types.is_string(column.type):
+        return pa.nulls(len(column), FLOAT)
+    plain = pc.match_substring_regex(column, NUMBER)
+    if pc.all(plain).as_py() is not False:
+        return column.cast(FLOAT)
+    found = pc.if_else(plain, column, None).cast(FLOAT)
+    lowered = pc.utf8_lower(column)
+    word = pc.if_else(pc.equal(lowered, "true"), 1.0, pc.if_else(pc.equal(lowered, "false"), 0.0, None))
+    return pc.coalesce(found, word.cast(FLOAT))
+
+
+def integers(column: pa.Array) -> pa.Int64Array:
+    """Return the values that are whole numbers of 64 bits, exactly, where `double` would round them."""
+    if pa.types.is_integer(column.type):
+        return column
+    found = numbers(column)
+    whole = pc.and_(pc.equal(pc.floor(found), found), pc.less_equal(pc.abs(found), EXACT_IN_FLOAT))
+    plain = pc.if_else(whole, found, None).cast(INT)
+    if not pa.types.is_string(column.type):
+        return plain
+    large = pc.and_kleene(pc.is_valid(found), pc.greater_equal(pc.abs(found), EXACT_IN_FLOAT))
+    if pc.any(large).as_py() is not True:
+        return plain
+    digits = pc.and_kleene(large, pc.match_substring_regex(column, INTEGER))
+    safe = pc.and_kleene(digits, pc.match_substring_regex(column, SAFE_INTEGER))
+    exact = pc.if_else(safe, column, None).cast(INT)
+    rest = pc.and_kleene(digits, pc.invert(safe)).to_numpy(zero_copy_only=False) == True  # noqa: E712
+    if rest.any():
+        mask = pa.array(rest)
+        known = [int(text) for text in column.filter(mask).to_pylist()]
+        known = [number if INT64_MIN <= number <= INT64_MAX else None for number in known]
+        exact = pc.replace_with_mask(exact, mask, pa.array(known, INT))
+    return pc.if_else(pc.fill_null(digits, False), exact, plain)
+
+
+def booleans(column: pa.Array) -> pa.BooleanArray:
+    """Return the values that are words for true or false."""
+    if pa.types.is_boolean(column.type):
+        return column
+    lowered = pc.utf8_lower(texts(column))
+    return pc.if_else(
+        pc.is_in(lowered, value_set=_TRUE), True, pc.if_else(pc.is_in(lowered, value_set=_FALSE), False, None)
+    )
+
+
+def maybe_missing(column: pa.StringArray) -> pa.BooleanArray:
+    """Return which texts are words for nothing; see `MAYBE_MISSING`."""
+    return pc.is_in(pc.utf8_lower(column), value_set=_MAYBE)
+
+
+def canonical(column: pa.Array) -> list[str | None]:
+    """Return a converted column as texts that are equal exactly where the values are equal."""
+    return list(texts(column).to_pylist())
+
+
+# ---- single values --------------------------------------------------------------------------------------------------
+
+
+def text_of(value: object) -> str | None:
+    """Return the one text that stands for a raw value, or None when it is missing; see `texts`."""
     if isinstance(value, str):
         text = value.strip()
         return None if text in NEVER_A_VALUE else text
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None:
         return None
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
@@ -88,7 +300,8 @@ def text_of(value: object) -> str | None:
         return number_text(float(value))
     if isinstance(value, (date, np.datetime64)):
         return _moment_text(value)
-    return str(value)
+    text = str(value)
+    return None if text in NEVER_A_VALUE else text
 
 
 def number_text(number: float) -> str | None:
@@ -116,24 +329,7 @@ def to_number(text: str) -> float:
     Raises:
         ValueError: The text is no number.
     """
-    lowered = text.lower()
-    if lowered in ("true", "false"):
-        return float(lowered == "true")
-    if not NUMBER.fullmatch(text):
-        raise ValueError(text)
-    return float(text)
-
-
-def to_integer(text: str) -> int:
-    """Return the whole number that a text is, exactly, where `float` would round it.
-
-    Raises:
-        ValueError: The text is no whole number, or does not fit into 64 bits.
-    """
-    number = int(text) if INTEGER.fullmatch(text) else _whole(to_number(text))
-    if not INT64_MIN <= number <= INT64_MAX:
-        raise ValueError(text)
-    return number
+    return float(_single(text, "number"))
 
 
 def to_boolean(text: str) -> bool:
@@ -142,12 +338,7 @@ def to_boolean(text: str) -> bool:
     Raises:
         ValueError: The text is none of the words for true and false.
     """
-    lowered = text.lower()
-    if lowered in TRUE_WORDS:
-        return True
-    if lowered in FALSE_WORDS:
-        return False
-    raise ValueError(text)
+    return bool(_single(text, "boolean"))
 
 
 def to_date(text: str, formats: Sequence[str] = ()) -> datetime:
@@ -155,74 +346,20 @@ def to_date(text: str, formats: Sequence[str] = ()) -> datetime:
 
     Args:
         text: A date, with or without time of day.
-        formats: Formats besides ISO 8601 to try, in this order; see `DATE_FORMATS`.
+        formats: Formats besides ISO 8601, see `tabular.dates.FORMATS`.
 
     Raises:
         ValueError: The text is no date in any of the formats.
     """
-    if ISO_DATE.fullmatch(text):
-        try:
-            return _naive_utc(datetime.fromisoformat(re.sub(r" ?(Z|UTC)$", "Z", text)))
-        except OverflowError as err:  # year 1 or 9999, pushed out of the calendar by its zone
-            raise ValueError(text) from err
-    suffix = TIME_SUFFIXES[min(text.count(":"), 2)]
-    for layout in formats:
-        try:
-            return datetime.strptime(text, layout + suffix)
-        except ValueError:
-            continue
-    raise ValueError(text)
+    moment: datetime = _single(text, "date", formats)
+    return moment
 
 
-def convert(texts: Sequence[str | None], kind: str, *, whole: bool = False, formats: Sequence[str] = ()) -> pd.Series:
-    """Return texts as a column of a kind.
-
-    Args:
-        texts: Texts from `texts_of`.
-        kind: ``number``, ``boolean``, ``date`` or ``category``.
-        whole: The numbers are whole and kept exactly (``Int64``).
-        formats: Formats of the dates besides ISO 8601.
-
-    Raises:
-        BadValueError: A text does not fit; it says which one and where.
-    """
-    if kind == "category":
-        return pd.Series(texts, dtype=object)
-    parse: Callable[[str], Any]
-    if kind == "boolean":
-        parse, dtype = to_boolean, "boolean"
-    elif kind == "date":
-        parse, dtype = lambda text: np.datetime64(to_date(text, formats), "us"), "datetime64[us]"
-    elif whole:
-        parse, dtype = to_integer, "Int64"
-    else:
-        parse, dtype = to_number, "float64"
-    known: dict[str | None, Any] = {None: None}
-    parsed = []
-    for position, text in enumerate(texts):
-        if text is not None and text not in known:
-            try:
-                known[text] = None if is_missing(text, kind) else parse(text)
-            except ValueError as err:
-                raise BadValueError(position, text) from err
-        parsed.append(known[text])
-    return pd.Series(parsed, dtype=dtype)
-
-
-def canonical(column: pd.Series) -> list[str | None]:
-    """Return a converted column as texts that are equal exactly where the values are equal."""
-    if column.dtype == "Int64":
-        return [None if value is pd.NA else str(value) for value in column.astype(object)]
-    if column.dtype == "float64":
-        return [number_text(value) for value in column.tolist()]
-    return texts_of(column.to_numpy() if column.dtype.kind == "M" else column.astype(object))
-
-
-def _whole(number: float) -> int:
-    """Return a float as int where that loses nothing."""
-    if not number.is_integer() or abs(number) > EXACT_IN_FLOAT:
-        raise ValueError(number)
-    return int(number)
+def _single(text: str, kind: str, formats: Sequence[str] = ()) -> Any:
+    value = fitting(pa.array([text], TEXT), kind, formats=formats)[0].as_py()
+    if value is None:
+        raise ValueError(text)
+    return value
 
 
 def _moment_text(moment: date | np.datetime64) -> str | None:
@@ -230,11 +367,7 @@ def _moment_text(moment: date | np.datetime64) -> str | None:
     plain: date | None = moment.astype("datetime64[us]").item() if isinstance(moment, np.datetime64) else moment
     if not isinstance(plain, datetime):
         return plain.isoformat() if plain else None
-    plain = _naive_utc(plain)
+    if plain.tzinfo:
+        plain = plain.astimezone(UTC).replace(tzinfo=None)
     midnight = (plain.hour, plain.minute, plain.second, plain.microsecond) == (0, 0, 0, 0)
     return plain.date().isoformat() if midnight else plain.isoformat()
-
-
-def _naive_utc(moment: datetime) -> datetime:
-    """Return a moment in UTC without zone; a moment without zone is taken as it is."""
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

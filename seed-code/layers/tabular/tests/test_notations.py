@@ -1,0 +1,272 @@
+"""Numbers, dates, labels and files in the notations of several programs and countries: read, or asked about."""
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tabular_jobs import Project
+
+from tabular.config import NUMBER_NOTATIONS
+from tabular.errors import DataError
+from tabular.schema import Schema
+
+ROWS = 120
+AMOUNTS = [round(float(number), 2) for number in np.random.default_rng(3).lognormal(7, 2, ROWS)]
+
+
+def written(notation: str, number: float) -> str:
+    """Return a number as a notation writes it, with groups."""
+    group, decimal = {"1 234.56": (" ", "."), "1 234,56": (" ", ",")}.get(notation, (notation[1], notation[-3]))
+    if notation == "12,34,567.8":
+        whole, fraction = f"{number:.2f}".split(".")
+        head, tail = whole[:-3], whole[-3:]
+        pairs = [head[max(end - 2, 0) : end] for end in range(len(head), 0, -2)][::-1]
+        return f"{','.join([*pairs, tail])}.{fraction}"
+    return f"{number:,.2f}".replace(",", "_").replace(".", decimal).replace("_", group)
+
+
+def validated(folder: Path, column: list[Any], separator: str = ";", **config: object) -> Schema:
+    return project(folder, column, separator, **config).validate()
+
+
+def project(folder: Path, column: list[Any], separator: str = ";", **config: object) -> Project:
+    made = Project(folder, {"label": "y"} | config)
+    rows = len(column)
+    data = pd.DataFrame({"c": column, "x": range(rows), "y": (["a", "b"] * rows)[:rows]})
+    made.add_csv("data.csv", data, sep=separator)
+    return made
+
+
+DRESSES: dict[str, Callable[[str], str]] = {
+    "plain": "{}".format,
+    "symbol": "€{}".format,
+    "code": "{} EUR".format,
+    "percent": "{}%".format,
+    "narrow blank": lambda text: text.replace(" ", "\u202f"),
+    "accounting": lambda text: f"({text[1:]})" if text.startswith("-") else text,
+    "minus": lambda text: text.replace("-", "\u2212"),
+    "minus behind": lambda text: f"{text[1:]}-" if text.startswith("-") else text,
+}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("notation", NUMBER_NOTATIONS)
+def test_numbers_of_every_notation_are_read(tmp_path: Path, separator: str, notation: str) -> None:
+    numbers = [-number if position % 7 == 0 else number for position, number in enumerate(AMOUNTS)]
+    texts = [f"{'-' * (number < 0)}{written(notation, abs(number))}" for number in numbers]
+    made = Project(tmp_path, {"label": "y"})
+    columns = {name: [dress(text) for text in texts] for name, dress in DRESSES.items()}
+    made.add_csv("data.csv", pd.DataFrame(columns | {"x": range(ROWS), "y": ["a", "b"] * (ROWS // 2)}), sep=separator)
+    schema = made.validate()
+    read = pd.concat(made.prepare().values()).set_index("x").sort_index()
+    for name in DRESSES:
+        assert (name, schema.column(name).kind) == (name, "number")
+        assert (name, read[name].tolist()) == (name, numbers)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize(("texts", "readings"), [(["5.340", "164"], "5.34 or 5340"), (["1,250", "7"], "1.25 or 1250")])
+def test_numbers_that_may_be_thousands_are_asked_about(
+    tmp_path: Path, separator: str, texts: list[str], readings: str
+) -> None:
+    with pytest.raises(DataError, match=rf"Column 'c': .* may be {readings}.*under types in config\.yaml"):
+        validated(tmp_path, texts * (ROWS // 2), separator)
+
+
+@pytest.mark.parametrize(("notation", "values"), [("1,234.56", {5.34, 164.0}), ("1.234,56", {5340.0, 164.0})])
+def test_the_configuration_says_which_reading_is_meant(tmp_path: Path, notation: str, values: set[float]) -> None:
+    made = project(tmp_path, ["5.340", "164"] * (ROWS // 2), types={"c": notation})
+    assert made.validate().column("c").formats == (notation,)
+    assert set(pd.concat(made.prepare().values())["c"]) == values
+
+
+@pytest.mark.parametrize(
+    ("separator", "texts"),
+    [
+        (",", ["5.340", "1.250"]),  # a file of a country with a decimal point
+        (";", ["5.340", "1.25"]),  # some fraction is no group
+        (";", ["0.340", "0.125"]),  # no group begins with 0
+        (";", ["1e3", "7"]),
+    ],
+)
+def test_ordinary_numbers_stay_what_they_are(tmp_path: Path, separator: str, texts: list[str]) -> None:
+    column = validated(tmp_path, texts * (ROWS // 2), separator).column("c")
+    assert (column.kind, column.formats) == ("number", ())
+
+
+def test_numbers_of_several_units_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'c' has numbers of several units, e\.g\. .*€.*\$"):
+        validated(tmp_path, [f"{'€$'[n % 2]}{n},5" for n in range(ROWS)])
+    with pytest.raises(DataError, match="several units"):
+        validated(tmp_path / "percent", [f"{n},5{'%' * (n % 2)}" for n in range(ROWS)])
+
+
+@pytest.mark.parametrize("word", ["unknown", "tbd", "k.A."])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.45])
+def test_a_few_words_among_many_numbers_are_asked_about(tmp_path: Path, word: str, share: float) -> None:
+    count = int(ROWS * share)
+    with pytest.raises(DataError, match=rf"column 'c': {word!r} is no number, while .*leave the cell empty"):
+        validated(tmp_path, [*AMOUNTS[count:], *[word] * count])
+
+
+@pytest.mark.parametrize("word", ["#DIV/0!", "#N/A", "(blank)", "n.a.", "#VALUE!"])
+def test_what_spreadsheets_show_for_nothing_is_missing(tmp_path: Path, word: str) -> None:
+    column = validated(tmp_path, [*AMOUNTS[40:], *[word] * 40]).column("c")
+    assert (column.kind, column.missing) == ("number", 40)
+
+
+def test_words_of_a_category_with_some_numbers_stay_categories(tmp_path: Path) -> None:
+    assert validated(tmp_path, ["1", "2", "many"] * 40).column("c").kind == "category"
+
+
+DAYS = [datetime.datetime(2023, 1, 1) + datetime.timedelta(hours=31 * number) for number in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%Y-%m-%d %H:%M:%S+00",
+        "%Y-%m-%dT%H:%M:%S.000Z",
+        "%m/%d/%Y %I:%M %p",
+        "%d.%m.%Y %H:%M",
+        "%d.%m.%y %H:%M",
+        "%b %d, %Y %I:%M:%S %p",
+        "%d %B %Y %H:%M",
+        "%d-%b-%y %H:%M",
+        "%Y/%m/%d %H:%M",
+    ],
+)
+def test_dates_of_many_programs_are_read(tmp_path: Path, form: str) -> None:
+    made = project(tmp_path, [day.strftime(form) for day in DAYS])
+    assert made.validate().column("c").kind == "date"
+    read = pd.concat(made.prepare().values()).set_index("x")["c"].sort_index()
+    seconds = "%S" in form
+    assert read.tolist() == [day if seconds else day.replace(second=0) for day in DAYS]
+
+
+@pytest.mark.parametrize("form", ["%Y %m %d %H", "%d de %b de %Y", "%A %d/%m/%Y", "%Y-%m-%d at %H"])
+def test_dates_in_a_form_that_is_not_read_are_not_left_out_in_silence(tmp_path: Path, form: str) -> None:
+    with pytest.raises(DataError, match="Column 'c': its values look like dates"):
+        validated(tmp_path, [day.strftime(form) for day in DAYS])
+
+
+@pytest.mark.parametrize("form", ["{} kg", "~{}", "{}°C"])
+def test_numbers_in_a_form_that_is_not_read_are_not_left_out_in_silence(tmp_path: Path, form: str) -> None:
+    with pytest.raises(DataError, match="Column 'c': its values look like numbers"):
+        validated(tmp_path, [form.format(amount) for amount in AMOUNTS])
+
+
+@pytest.mark.parametrize("form", ["A{}", "{}-12-{}", "+49 170 {}", "{:06.0f}", "note {} here"])
+def test_identifiers_and_text_are_still_text(tmp_path: Path, form: str) -> None:
+    texts = [form.format(*[number * 977] * form.count("{")) for number in range(1, ROWS + 1)]
+    assert validated(tmp_path, texts).column("c").kind == "category"
+
+
+# ---- labels ---------------------------------------------------------------------------------------------------------
+
+
+def label_of(folder: Path, labels: list[str], **config: object) -> Schema:
+    made = Project(folder, {"label": "y"} | config)
+    made.add_csv("data.csv", pd.DataFrame({"x": range(ROWS), "y": (labels * ROWS)[:ROWS]}))
+    return made.validate()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["True", "TRUE", "false"], ["gold", "Gold", "silver"], ["yes", "true", "no"], ["new  car", "new car", "b"]],
+)
+def test_one_class_in_several_spellings_is_refused(tmp_path: Path, labels: list[str]) -> None:
+    with pytest.raises(DataError, match=r"Column 'y': .*one class in several spellings"):
+        label_of(tmp_path, labels)
+
+
+def test_spellings_are_classes_when_a_person_says_so(tmp_path: Path) -> None:
+    assert label_of(tmp_path, ["gold", "Gold"], types={"y": "category"}).classes == ("Gold", "gold")
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "n/a", "?", "missing"])
+def test_words_for_nothing_are_no_classes(tmp_path: Path, word: str) -> None:
+    with pytest.raises(DataError, match="line 4, column 'y': the label is missing, as in 40 of 120 rows"):
+        label_of(tmp_path, ["a", "b", word])
+    made = Project(tmp_path / "left out", {"label": "y", "drop_unlabelled": True, "min_rows": 50})
+    made.add_csv("data.csv", pd.DataFrame({"x": range(ROWS), "y": ["a", "b", word] * (ROWS // 3)}))
+    schema = made.validate()
+    assert (schema.classes, schema.unlabelled_rows) == (("a", "b"), 40)
+    assert sum(map(len, made.prepare().values())) == 80
+
+
+def test_words_for_nothing_are_classes_when_a_person_says_so(tmp_path: Path) -> None:
+    schema = label_of(tmp_path, ["None", "fire", "water"], types={"y": "category"})
+    assert schema.classes == ("None", "fire", "water")
+
+
+def test_a_label_of_counts_is_told_how_to_be_predicted(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"only \d rows.*problem_type: regression"):
+        label_of(tmp_path, [*["0", "1", "2"] * 38, "9", "8", "7", "6", "5", "4"])
+
+
+def test_a_label_in_another_notation_is_predicted(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    texts = [written("1.234,56", amount) for amount in AMOUNTS]
+    made.add_csv("data.csv", pd.DataFrame({"x": range(ROWS), "y": texts}), sep=";")
+    assert made.validate().problem_type == "regression"
+    assert sorted(pd.concat(made.prepare().values())["y"]) == sorted(AMOUNTS)
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_names_of_folders_are_columns(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    for region in ("north", "S%C3%BCd", "__HIVE_DEFAULT_PARTITION__"):
+        made.add_csv(f"region={region}/part-0.csv", pd.DataFrame({"x": range(60), "y": ["a", "b"] * 30}))
+    column = made.validate().column("region")
+    assert (column.kind, column.distinct, column.missing) == ("category", 2, 60)
+    splits = pd.concat(made.prepare(hosts=2).values())
+    assert splits["region"].value_counts(dropna=False).to_dict() == {"north": 60, "Süd": 60, None: 60}
+
+
+def test_a_folder_that_some_files_lack_is_named(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    made.add_csv("part-0.csv", pd.DataFrame({"x": range(60), "y": ["a", "b"] * 30}))
+    made.add_csv("region=north/part-0.csv", pd.DataFrame({"x": range(60), "y": ["a", "b"] * 30}))
+    with pytest.raises(DataError, match=r"region=north/part-0\.csv differs from part-0\.csv: column 'region' is new"):
+        made.validate()
+
+
+def test_a_column_of_lists_that_nobody_wants_is_no_matter(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y", "drop": ["tags"]})
+    data = pd.DataFrame({"x": range(ROWS), "tags": [["a"]] * ROWS, "y": ["a", "b"] * (ROWS // 2)})
+    data.to_parquet(made.data / "part.parquet")
+    assert [column.name for column in made.validate().columns] == ["x", "y"]
+    assert sum(map(len, made.prepare().values())) == ROWS
+
+
+def test_columns_called_like_years_are_columns(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    made.add_csv("data.csv", pd.DataFrame({"2023": range(ROWS), "2024": AMOUNTS, "y": ["a", "b"] * (ROWS // 2)}))
+    assert [column.name for column in made.validate().columns] == ["2023", "2024", "y"]
+
+
+def test_times_and_durations_of_parquet_are_numbers(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    times = [datetime.time(number % 24, 30) for number in range(ROWS)]
+    spans = pd.to_timedelta([f"{number} min" for number in range(ROWS)])
+    data = pd.DataFrame({"at": times, "took": spans, "y": ["a", "b"] * (ROWS // 2)})
+    data.to_parquet(made.data / "part.parquet")
+    schema = made.validate()
+    assert {schema.column(name).kind for name in ("at", "took")} == {"number"}
+    read = pd.concat(made.prepare().values())
+    assert (read["at"].max(), read["took"].max()) == (23 * 3600 + 1800, (ROWS - 1) * 60)
+
+
+def test_everything_that_is_wrong_with_columns_is_said_at_once(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    data = pd.DataFrame({"e": [None] * ROWS, "f": [None] * ROWS, "n": [*range(ROWS - 1), "x"], "y": ["a", "b"] * 60})
+    made.add_csv("data.csv", data)
+    with pytest.raises(DataError, match=r"(?s)3 columns.*- Column 'e' has no value.*- Column 'f'.*'x' is no number"):
+        made.validate()
