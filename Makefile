@@ -85,7 +85,7 @@ environments:
 	@echo 'installing .venv-rehearsal (the emulated organisation)'
 	@UV_PROJECT_ENVIRONMENT=.venv-rehearsal $(UV) sync --quiet --frozen --only-group rehearsal --no-install-workspace && touch $@
 
-.venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock | .tools/python
+.venv-seed/.ready: $(SEED_PROJECT)/pyproject.toml $(SEED_PROJECT)/uv.lock $(wildcard $(SEED_PROJECT)/vendor/*.whl) | .tools/python
 	@echo 'installing .venv-seed (SageMaker SDK, XGBoost: the seed code)'
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-seed $(UV) sync --quiet --frozen --project $(SEED_PROJECT) && touch $@
 

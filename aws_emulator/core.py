@@ -66,8 +66,8 @@ class Organization:
         pythonpath: Where the runner finds its modules. Default: beside the standard ones nowhere.
         programs: Programs that builds find besides those of this machine, by name. Default: none.
         share_seconds: How long sharing a portfolio with an organization node takes. Default: no time at all.
-        interpreters: Interpreter of an environment that is installed already, by the SHA-256 (hex) of the ``uv.lock``
-            that it was made from. Default: none; builds use `python` and install what they lock.
+        interpreters: Interpreter of an environment that is installed already, by the ``uv.lock`` that it was made
+            from. Default: none; builds use `python` and install what they lock.
         approval_minute_seconds: How long a minute of the time limit of an approval takes. Default: 60.
         faults: Which functions are disturbed on purpose (`aws_emulator.faults.install`). Default: none.
         permissions: File that says what resource types ask for (`aws_emulator.cloudformation.asked`). Default:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import shutil
@@ -118,12 +117,12 @@ def org_path(ou_id: str) -> str:
 
 
 def _interpreters() -> dict[str, str]:
-    """Return the interpreters of the environments that `make` installs from lock files, by the SHA-256 of these."""
+    """Return the interpreters of the environments that `make` installs from lock files, by the paths of these."""
     found = {}
     for layer, environment in (("project", ".venv-seed"), ("deployment", ".venv-deployment")):
         lock, python = ROOT / f"seed-code/layers/{layer}/uv.lock", ROOT / f"{environment}/bin/python"
         if lock.exists() and python.exists():
-            found[hashlib.sha256(lock.read_bytes()).hexdigest()] = str(python)
+            found[str(lock)] = str(python)
     return found
 
 
@@ -227,7 +226,7 @@ class Organization:
             "pipeline_runner": str(PIPELINE_RUNNER),
             "programs": {"uv": str(ROOT / ".tools/uv")} if (ROOT / ".tools/uv").exists() else {},
             "interpreters": _interpreters(),
-            "pythonpath": str(ROOT / "seed-code/layers/project"),
+            "pythonpath": str(ROOT / "seed-code/runner/src"),
         }
 
     def _await_ready(self) -> str:

@@ -1,6 +1,6 @@
-"""The seed code's pipeline runner with jobs of the emulated SageMaker, and one kind of step more: ``Transform``.
+"""The runner of ``local_pipelines`` with jobs of the emulated SageMaker, and one kind of step more: ``Transform``.
 
-Started as a script with the seed code's Python and its runner on the path; takes the arguments of the runner. Jobs are
+Started as a script with the seed code's Python and the runner on the path; takes the arguments of the runner. Jobs are
 created with the credentials of the pipeline's role, as SageMaker Pipelines does:
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html. Processing and training then happen here,
 which is why their role has to be the pipeline's; a transform job happens in the emulator, as the role of its model.
@@ -27,7 +27,7 @@ Result: TypeAlias = tuple[dict[str, Any], dict[str, Any], str]
 """Properties of a step, its metadata, and a word about it."""
 
 # Not a package of the environment that checks this file: the seed code is data to this repository.
-_runner: Final[Any] = importlib.import_module("ml_pipelines.runner")
+_runner: Final[Any] = importlib.import_module("local_pipelines.runner")
 _RUNNING: Final = ("InProgress", "Stopping")
 
 

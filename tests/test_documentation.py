@@ -21,7 +21,15 @@ from products.shared import names
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "products/*/*.md", "tests/**/*.md", "seed-code/*.md", ".github/*.md")
+    for pattern in (
+        "*.md",
+        "docs/**/*.md",
+        "products/*/*.md",
+        "tests/**/*.md",
+        "seed-code/*.md",
+        "seed-code/*/*.md",
+        ".github/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 REPOSITORIES: Final = {

@@ -35,7 +35,7 @@ FLOORS: Final = (
 """From the ground to the roof. A module imports from its own floor and from those before it, and from no others."""
 
 NO_FLOORS: Final = frozenset({"build", "node_modules", "seed-code"})
-"""Folders whose Python nobody here can import: results, tools, and the layers of generated repositories."""
+"""Folders whose Python nobody here can import: results, tools, and what generated repositories are made of."""
 
 IN_LAMBDA: Final = sys.stdlib_module_names | {"boto3", "botocore"}
 """What a function's zip does not have to carry (lambdas/bundling.py)."""

@@ -258,9 +258,13 @@ every_project = pytest.mark.parametrize(
 
 @cache
 def repository(template: str) -> dict[str, str]:
-    """Return the files of a generated repository that are no tests."""
-    files = seed_code.assemble(template)
-    return {path: content.decode() for path, content in files.items() if "tests" not in Path(path).parts}
+    """Return the text files of a generated repository that are no tests."""
+    files = {Path(path): content for path, content in seed_code.assemble(template).items()}
+    return {
+        path.as_posix(): content.decode()
+        for path, content in files.items()
+        if "tests" not in path.parts and path.suffix != ".whl"
+    }
 
 
 def _named(node: ast.AST) -> str:

@@ -8,7 +8,6 @@ CodeBuild's standard image: bash, git, aws, and python3 of an environment that i
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import os
 import shutil
@@ -24,6 +23,7 @@ from ministack.core.responses import get_account_id, get_region
 from aws_emulator import core, inside
 from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import complete
+from aws_emulator.codebuild import environments
 from aws_emulator.codebuild.buildspec import Buildspec, PhaseResult, Shell, run
 from aws_emulator.codeconnections import connections as codeconnections
 from aws_emulator.core import Json, ServiceError
@@ -414,8 +414,9 @@ def _machine(home: Path, sources: Path) -> dict[str, str]:
             (programs / "aws").symlink_to(Path(sys.executable).with_name("aws"))
             for name, path in core.organization().programs.items():
                 (programs / name).symlink_to(path)
-    installed = _installed(sources)
-    python = installed or Path(core.organization().python)
+    environment = sources.parent / "environment"
+    lent = environments.lend(sources / "uv.lock", core.organization().interpreters, environment)
+    python = lent or Path(core.organization().python)
     return {
         "HOME": str(home),
         "LANG": "C.UTF-8",
@@ -424,19 +425,9 @@ def _machine(home: Path, sources: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(Path(__file__).with_name("pauses")),
         "UV_CACHE_DIR": os.environ["UV_CACHE_DIR"],
-        # A build that locks other packages gets an environment of its own: the installed ones are everybody's.
-        "UV_PROJECT_ENVIRONMENT": str(installed.parent.parent if installed else sources.parent / "environment"),
-        **({"UV_OFFLINE": "1"} if installed else {}),
+        "UV_PROJECT_ENVIRONMENT": str(environment),
+        **({"UV_OFFLINE": "1"} if lent else {}),
     }
-
-
-def _installed(sources: Path) -> Path | None:
-    """Return the interpreter of the environment with the packages that a repository locks: installing takes long."""
-    lock = sources / "uv.lock"
-    if not lock.exists():
-        return None
-    found = core.organization().interpreters.get(hashlib.sha256(lock.read_bytes()).hexdigest())
-    return Path(found) if found else None
 
 
 # ---- what a build shows ---------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import socket
@@ -193,9 +192,10 @@ def configuration(folder: Path, port: int, more: Mapping[str, str] | None = None
         "python": str(PYTHON),
         "share_seconds": 0.2,
         "approval_minute_seconds": 0.02,
-        "interpreters": {hashlib.sha256(LOCK).hexdigest(): sys.executable},
+        "interpreters": {str(folder / "uv.lock"): sys.executable},
         **(more or {}),
     }
+    (folder / "uv.lock").write_bytes(LOCK)
     path = folder / "cloud.json"
     path.write_text(json.dumps(content))
     return path

@@ -16,6 +16,25 @@ DEPLOYING = ("deploy-batch", "deploy-realtime")
 """Templates of the repositories that deploy; all others train."""
 
 
+_WITHOUT_LOCAL_PIPELINES = """
+import sys
+
+class Refuse:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "local_pipelines":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse)
+"""
+
+
+def without_local_pipelines(folder: Path) -> dict[str, str]:
+    """Return variables with which Python does not find ``local_pipelines``, as where only the jobs' packages are."""
+    (folder / "sitecustomize.py").write_text(_WITHOUT_LOCAL_PIPELINES, encoding="utf-8")
+    return {"PYTHONPATH": str(folder)}
+
+
 class Repository:
     """A generated repository on disk.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from .generated import ROOT, Repository
+from .generated import ROOT, Repository, without_local_pipelines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,19 +92,19 @@ def await_port(port: int) -> None:
         time.sleep(0.1)
 
 
-def publish(checkout: Repository, aws: Aws, *options: str) -> str:
+def publish(checkout: Repository, aws: Aws, *options: str, **environment: str) -> str:
     """Publish the pipeline as the build does and return what was printed."""
-    run = checkout.run("-m", "ml_pipelines", "upsert", *options, **aws.environment, **BUILD)
+    run = checkout.run("-m", "ml_pipelines", "upsert", *options, **aws.environment, **BUILD, **environment)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
 
 
-def test_publishing_twice_updates_and_changes_nothing(
-    repository: Repository, other_checkout: Repository, aws: Aws
+def test_publishing_twice_updates_and_changes_nothing_also_without_the_local_runner(
+    repository: Repository, other_checkout: Repository, aws: Aws, tmp_path: Path
 ) -> None:
     publish(repository, aws)
     first = aws.sagemaker.describe_pipeline(PipelineName=NAME)["PipelineDefinition"]
-    printed = publish(other_checkout, aws, "--start")
+    printed = publish(other_checkout, aws, "--start", **without_local_pipelines(tmp_path))
     assert aws.sagemaker.describe_pipeline(PipelineName=NAME)["PipelineDefinition"] == first
     (execution,) = aws.sagemaker.list_pipeline_executions(PipelineName=NAME)["PipelineExecutionSummaries"]
     assert execution["PipelineExecutionArn"] in printed
@@ -127,7 +127,7 @@ def execute(repository: Repository, aws: Aws, work: Path, execution: str) -> lis
     (work / "definition.json").write_text(definition)
     arn = f"arn:aws:sagemaker:{REGION}:123456789012:pipeline/{NAME}/execution/{execution}"
     run = repository.run(
-        *("-m", "ml_pipelines.runner", "--aws", "--definition", str(work / "definition.json")),
+        *("-m", "local_pipelines.runner", "--aws", "--definition", str(work / "definition.json")),
         *("--pipeline-name", NAME, "--execution-arn", arn, "--parameters", '{"DataVersion": "1"}'),
         *("--work", str(work / "jobs"), "--events", str(work / "events.jsonl")),
         **aws.environment,
@@ -168,7 +168,7 @@ def test_what_s3_refuses_fails_the_step_with_the_reason(repository: Repository, 
     definition["Parameters"][0]["DefaultValue"] = "s3://no-such-bucket/data/"
     (tmp_path / "definition.json").write_text(json.dumps(definition))
     run = repository.run(
-        *("-m", "ml_pipelines.runner", "--aws", "--definition", str(tmp_path / "definition.json")),
+        *("-m", "local_pipelines.runner", "--aws", "--definition", str(tmp_path / "definition.json")),
         *("--pipeline-name", NAME, "--execution-arn", f"arn:aws:sagemaker:{REGION}:1:pipeline/x/execution/y"),
         *("--parameters", '{"DataVersion": "1"}', "--work", str(tmp_path / "jobs")),
         **aws.environment,

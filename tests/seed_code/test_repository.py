@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -63,23 +65,35 @@ def imported(source: str) -> Iterator[str]:
             yield node.module.split(".")[0]
 
 
+def texts() -> dict[str, str]:
+    """Return the text files of the repository, and those in its wheels."""
+    found: dict[str, str] = {}
+    for path, content in seed_code.assemble("train-s3").items():
+        if path.endswith(".whl"):
+            with zipfile.ZipFile(io.BytesIO(content)) as wheel:
+                found |= {f"{path}/{name}": wheel.read(name).decode() for name in wheel.namelist()}
+        else:
+            found[path] = content.decode()
+    return found
+
+
 def test_it_imports_nothing_that_it_does_not_bring_or_install() -> None:
-    files = seed_code.assemble("train-s3")
-    project = tomllib.loads(files["pyproject.toml"].decode())
+    files = texts()
+    project = tomllib.loads(files["pyproject.toml"])
     listed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     names = {re.split(r"[=<>; ]", requirement)[0] for requirement in listed}
     installed = {DISTRIBUTIONS.get(name, name) for name in names} | COMES_WITH_SDK | ONLY_IN_THE_IMAGE
     own = {path.split("/")[-2] if path.endswith("__init__.py") else path.split("/")[-1][:-3] for path in files}
     for path, content in files.items():
         if path.endswith(".py"):
-            foreign = set(imported(content.decode())) - installed - own - sys.stdlib_module_names
+            foreign = set(imported(content)) - installed - own - sys.stdlib_module_names
             assert not foreign, f"{path} imports {foreign}"
 
 
 def test_it_says_nothing_of_the_repository_it_comes_from() -> None:
-    for path, content in seed_code.assemble("train-s3").items():
+    for path, content in texts().items():
         if path != "uv.lock":
-            found = re.findall(r"ml-platform|portfolio|seed-code|products/|rehears|MiniStack|moto\b", content.decode())
+            found = re.findall(r"ml-platform|portfolio|seed-code|products/|rehears|MiniStack|moto\b", content)
             assert not found, f"{path} mentions {found}"
 
 
@@ -105,6 +119,7 @@ def test_it_is_complete() -> None:
         "src/train.py",
         "src/validate.py",
         "uv.lock",
+        "vendor/local_pipelines-1.0.0-py3-none-any.whl",
     }
 
 

@@ -22,7 +22,7 @@ def running(folder: Path, **settings: str) -> Iterator[harness.Cloud]:
     more = {
         "permissions": str(permissions),
         "pipeline_runner": str(PIPELINE_RUNNER),
-        "pythonpath": str(harness.ROOT / "seed-code/layers/project"),
+        "pythonpath": str(harness.ROOT / "seed-code/runner/src"),
         **settings,
     }
     with harness.running(folder, more) as cloud:

@@ -59,6 +59,7 @@ def start(options: argparse.Namespace) -> int:
 
 def definition(options: argparse.Namespace) -> int:
     """Print the definition of the pipeline, built without AWS."""
+    _need_local_pipelines()
     config = for_this_machine(options.config, label=options.label, problem_type=options.problem_type)
     text = _define(config, ROOT / "build" / "definition")
     if options.output:
@@ -72,10 +73,12 @@ def definition(options: argparse.Namespace) -> int:
 
 def local(options: argparse.Namespace) -> int:
     """Run the pipeline on this machine and say what came out."""
+    _need_local_pipelines()
+    from local_pipelines.runner import Events, Execution, PipelineRunner, write_registration
+    from local_pipelines.sandbox import Sandbox
+    from local_pipelines.stores import FolderStore
+
     from ml_pipelines import data_source, sample
-    from ml_pipelines.runner import Events, Execution, PipelineRunner, write_registration
-    from ml_pipelines.sandbox import Sandbox
-    from ml_pipelines.stores import FolderStore
 
     began = time.monotonic()
     label = options.label
@@ -167,12 +170,29 @@ def _metrics_line(report: dict[str, Any]) -> str:
 
 
 def _define(config: ProjectConfig, store: Path) -> str:
+    from local_pipelines.offline import offline_session
+
     from ml_pipelines import sdk
-    from ml_pipelines.offline import offline_session
     from ml_pipelines.pipeline import definition as define
 
     sdk.quiet()
-    return define(_with_commit(config), offline_session(store, bucket=config.bucket, region=_LOCAL_REGION))
+    session = sdk.pipeline_session(offline_session(store, region=_LOCAL_REGION), config.bucket)
+    return define(_with_commit(config), session)
+
+
+def _need_local_pipelines() -> None:
+    """Check that what stands for AWS on this machine is installed; it is a development dependency.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    try:
+        import local_pipelines  # noqa: F401
+    except ModuleNotFoundError as err:
+        raise ConfigError(
+            "The package local-pipelines, which stands for AWS on this machine, is not installed, so no pipeline can "
+            "run here: install it from vendor/ with `uv sync` and repeat the command, or use `make local`."
+        ) from err
 
 
 def _start(config: ProjectConfig, boto_session: Any, settings: Sequence[str]) -> int:

@@ -46,12 +46,12 @@ def definition(config: ProjectConfig, tmp_path_factory: pytest.TempPathFactory) 
 
 def define(config: ProjectConfig, store: Path) -> dict[str, Any]:
     """Return the definition of a configuration."""
+    from local_pipelines.offline import offline_session
+
     from ml_pipelines import sdk
-    from ml_pipelines.offline import offline_session
     from ml_pipelines.pipeline import definition as build_definition
 
     sdk.quiet()
-    found: dict[str, Any] = json.loads(
-        build_definition(config, offline_session(store, bucket=config.bucket, region="eu-west-1"))
-    )
+    session = sdk.pipeline_session(offline_session(store, region="eu-west-1"), config.bucket)
+    found: dict[str, Any] = json.loads(build_definition(config, session))
     return found

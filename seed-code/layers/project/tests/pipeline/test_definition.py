@@ -14,9 +14,9 @@ import pytest
 import test_data_source
 from conftest import define
 from definition_rules import problems, steps
+from local_pipelines.expressions import Scope, resolve
 
 from ml_pipelines.config import SOURCE, Machines, ProjectConfig
-from ml_pipelines.expressions import Scope, resolve
 
 pytestmark = pytest.mark.slow
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 
@@ -20,6 +21,15 @@ def test_every_locked_file_has_a_hash() -> None:
         files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
         assert files, package["name"]
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", file["hash"]) for file in files), package["name"]
+
+
+def test_every_locked_wheel_of_this_repository_is_the_one_that_is_here() -> None:
+    wheels = [package for package in LOCK["package"] if "path" in package["source"]]
+    assert "local-pipelines" in {package["name"] for package in wheels}
+    for package in wheels:
+        content = (ROOT / package["source"]["path"]).read_bytes()
+        (locked,) = package["wheels"]
+        assert locked["hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}", package["name"]
 
 
 def test_the_installer_is_pinned_with_hashes() -> None:
@@ -46,7 +56,6 @@ def test_the_build_publishes_and_starts_but_does_not_wait() -> None:
 @pytest.mark.slow
 def test_everything_the_pipeline_uses_can_be_imported() -> None:
     import ml_pipelines.cli
-    import ml_pipelines.offline
     import ml_pipelines.pipeline
 
     assert ml_pipelines.pipeline.XGBOOST_VERSION == "3.2-0"

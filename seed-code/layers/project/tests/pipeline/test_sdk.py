@@ -91,20 +91,6 @@ def test_a_digest_depends_on_names_and_contents_only(tmp_path: Path) -> None:
     assert digest(tree("a", {}), extra="more") != base
 
 
-def test_what_is_not_s3_or_sts_is_refused_offline(tmp_path: Path) -> None:
-    from ml_pipelines.offline import OfflineError, offline_session
-
-    session = offline_session(tmp_path, bucket="bucket", region="eu-west-1")
-    client = session.boto_session.client("s3")
-    client.put_object(Bucket="bucket", Key="deep/a b.txt", Body=b"hello")
-    assert (tmp_path / "bucket" / "deep" / "a b.txt").read_bytes() == b"hello"
-    assert client.get_object(Bucket="bucket", Key="deep/a b.txt")["Body"].read() == b"hello"
-    with pytest.raises(client.exceptions.ClientError, match="404"):
-        client.head_object(Bucket="bucket", Key="missing")
-    with pytest.raises(OfflineError, match="no AWS here to answer"):
-        session.boto_session.client("sagemaker").list_pipelines()
-
-
 def test_a_processing_step_makes_no_session_of_its_own(
     config: ProjectConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

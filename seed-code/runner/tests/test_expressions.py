@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_pipelines.expressions import DefinitionError, Scope, holds, referenced_steps, resolve
+from local_pipelines.expressions import DefinitionError, Scope, holds, referenced_steps, resolve
 
 REPORT = {"gate": {"passed": 1, "auc": 0.75}, "rows": [{"n": 3}], "a b": {"c.d": True}}
 

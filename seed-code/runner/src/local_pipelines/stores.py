@@ -1,4 +1,4 @@
-"""Where a pipeline run by `ml_pipelines.runner` keeps what would be in S3: a local folder, or S3 itself."""
+"""Where a pipeline run by `local_pipelines.runner` keeps what would be in S3: a local folder, or S3 itself."""
 
 from __future__ import annotations
 

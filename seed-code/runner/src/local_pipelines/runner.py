@@ -1,8 +1,8 @@
 """Runs a SageMaker pipeline definition for real, on this machine: the jobs, the conditions, the registration.
 
-``python -m ml_pipelines local`` uses it for a pipeline that keeps everything in a folder. It can also be run by itself:
+A pipeline keeps everything in a folder, or in S3 with the credentials of the environment. From the command line:
 
-    python -m ml_pipelines.runner --definition FILE --pipeline-name NAME --execution-arn ARN --work DIR \
+    python -m local_pipelines.runner --definition FILE --pipeline-name NAME --execution-arn ARN --work DIR \
         (--store DIR | --aws) [--parameters JSON] [--events FILE]
 
 Nothing here needs the SageMaker SDK: what is run is the JSON that the service would run. Steps run one after the other
@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ml_pipelines.expressions import DefinitionError, Scope, as_text, holds, referenced_steps, resolve
-from ml_pipelines.sandbox import ROOT, Sandbox
-from ml_pipelines.stores import FolderStore, S3Store, Store, StoreError
+from local_pipelines.expressions import DefinitionError, Scope, as_text, holds, referenced_steps, resolve
+from local_pipelines.sandbox import ROOT, Sandbox
+from local_pipelines.stores import FolderStore, S3Store, Store, StoreError
 
 _METRICS_SHOWN = 3
 _REASON_LENGTH = 1024  # FailureReason of DescribeTrainingJob
@@ -403,12 +403,12 @@ class Events:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Append one event; readers see it at once."""
-        self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
 
 
 def write_registration(folder: Path) -> Callable[[dict[str, Any]], str]:
@@ -518,7 +518,7 @@ def _now() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one execution as the command line says and return the exit code: 0, or 1 when a step failed."""
     parser = argparse.ArgumentParser(
-        prog="python -m ml_pipelines.runner", description="Run a pipeline definition here."
+        prog="python -m local_pipelines.runner", description="Run a pipeline definition here."
     )
     parser.add_argument("--definition", type=Path, required=True, help="the definition, JSON")
     parser.add_argument("--pipeline-name", required=True)

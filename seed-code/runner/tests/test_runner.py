@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from ml_pipelines.config import ROOT
-from ml_pipelines.runner import Events, Execution, Outcome, PipelineRunner, main, write_registration
-from ml_pipelines.sandbox import Sandbox, has_namespaces
-from ml_pipelines.stores import FolderStore
+from local_pipelines.runner import Events, Execution, Outcome, PipelineRunner, main, write_registration
+from local_pipelines.sandbox import Sandbox, has_namespaces
+from local_pipelines.stores import FolderStore
 
+SOURCE = Path(__file__).resolve().parents[1] / "src"
 ARN = "arn:aws:sagemaker:eu-west-1:111111111111:pipeline/demo/execution/abc123def456"
 NAMESPACES = pytest.param(True, marks=pytest.mark.skipif(not has_namespaces(), reason="no mount namespaces here"))
 
@@ -374,8 +374,8 @@ def test_a_runner_that_is_killed_takes_its_jobs_with_it(tmp_path: Path) -> None:
         "--work",
         str(tmp_path / "w"),
     ]
-    command = [sys.executable, "-m", "ml_pipelines.runner", "--definition", str(definition), *options]
-    runner = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "local_pipelines.runner", "--definition", str(definition), *options]
+    runner = subprocess.Popen(command, cwd=SOURCE, stdout=subprocess.DEVNULL)
     try:
         assert soon(lambda: is_running(mark))
     finally:

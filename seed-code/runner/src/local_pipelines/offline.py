@@ -1,7 +1,7 @@
-"""A SageMaker session without AWS: the pipeline is defined as usual, and what it uploads lands in a folder.
+"""A session of boto3 without AWS: what is uploaded through it lands in a folder, such as the code of a pipeline.
 
-Only the HTTP layer is replaced: S3 is a folder, STS says who we are, and every other request is refused. So nothing the
-SDK does, in this version or the next, can reach the network unnoticed.
+Only the HTTP layer is replaced: S3 is a folder, STS says who we are, and every other request is refused. So nothing
+that a library does with the session, in this version or the next, can reach the network unnoticed.
 """
 
 from __future__ import annotations
@@ -14,36 +14,31 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ml_pipelines import sdk  # before any other part of the SDK
-
-# isort: split
 import boto3
 from botocore.awsrequest import AWSRequest, AWSResponse
-from sagemaker.core.workflow.pipeline_context import PipelineSession
 
 ACCOUNT = "000000000000"
 
 
 class OfflineError(RuntimeError):
-    """The SDK wanted to talk to AWS where there is no AWS."""
+    """Something wanted to talk to AWS where there is no AWS."""
 
 
-def offline_session(store: Path, *, bucket: str, region: str) -> PipelineSession:
+def offline_session(store: Path, *, region: str) -> boto3.Session:
     """Return a session whose S3 is a folder.
 
     Args:
         store: The folder; ``s3://bucket/key`` becomes ``<store>/bucket/key``.
-        bucket: Default bucket of the session.
-        region: Region of the session; decides which images the pipeline names.
+        region: Region of the session, e.g. ``eu-west-1``; nothing is sent there.
     """
     os.environ.update(
         AWS_EC2_METADATA_DISABLED="true",
         AWS_REQUEST_CHECKSUM_CALCULATION="when_required",  # so that uploads come as they are, not in signed chunks
         AWS_RESPONSE_CHECKSUM_VALIDATION="when_required",
     )
-    boto_session = boto3.Session(aws_access_key_id="offline", aws_secret_access_key="offline", region_name=region)
-    boto_session.events.register("before-send.*", _Http(store))
-    return sdk.pipeline_session(boto_session, bucket)
+    session = boto3.Session(aws_access_key_id="offline", aws_secret_access_key="offline", region_name=region)
+    session.events.register("before-send.*", _Http(store))
+    return session
 
 
 class _Body(io.BytesIO):

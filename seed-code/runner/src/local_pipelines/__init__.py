@@ -1,0 +1,1 @@
+"""Runs the definitions of SageMaker pipelines on one machine, without AWS and Docker."""
