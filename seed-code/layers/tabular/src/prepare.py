@@ -9,12 +9,14 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+
 from tabular.config import Config
 from tabular.division import SPLITS, explain
-from tabular.files import data_files, read_chunks
-from tabular.jobs import Folders, current_host, processing_arguments, read_ahead, run
+from tabular.files import Chunk, data_files, read_chunks
+from tabular.jobs import Folders, current_host, mapped, processing_arguments, run
 from tabular.schema import Schema
-from tabular.splits import SplitWriter, labelled, typed_records
+from tabular.splits import SplitWriter, divided, labelled, typed_records
 
 
 def main() -> None:
@@ -35,10 +37,13 @@ def divide_file(path: Path, name: str, schema: Schema, config: Config, outputs: 
     """Write the records of one file to the three splits and return how many went where."""
     # No two instances get the same file, but folders may hold files of the same name: hence host and full name.
     part = f"part-{current_host()}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.parquet"
-    writer = SplitWriter(outputs, part, schema, config)
+    writer = SplitWriter(outputs, part, schema)
+
+    def splits(chunk: Chunk) -> dict[str, pa.RecordBatch]:
+        return divided(labelled(typed_records(chunk, schema), schema), schema, config)
+
     try:
-        typed = (labelled(typed_records(chunk, schema), schema) for chunk in read_chunks(path, name))
-        for records in read_ahead(typed):
+        for records in mapped(splits, read_chunks(path, name)):
             writer.add(records)
     finally:
         writer.close()

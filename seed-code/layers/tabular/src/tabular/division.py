@@ -35,7 +35,7 @@ DOCUMENT = "docs/split.md"
 _SEPARATOR, _MISSING_PART = "\x1f", "\x00"
 
 
-def divide(records: Mapping[str, pa.Array], schema: Schema, shares: Splits, seed: int) -> npt.NDArray[np.object_]:
+def divide(records: Mapping[str, pa.Array], schema: Schema, shares: Splits, seed: int) -> npt.NDArray[np.str_]:
     """Return the split of every record.
 
     Args:
@@ -44,15 +44,17 @@ def divide(records: Mapping[str, pa.Array], schema: Schema, shares: Splits, seed
         shares: Share of the records in each split.
         seed: Another one gives another, independent division.
     """
-    key = key_columns(schema)
-    hashes = hash_records(records, seed)
-    if key:
-        parts = {column.name: records[column.name] for column in key}
-        by_key = hash_keys(list(parts.values()), seed) if is_known_to_sql(schema) else hash_records(parts, seed)
-        hashes = np.where(lacks_key(parts), hashes, by_key)
+    parts = {column.name: records[column.name] for column in key_columns(schema)}
+    if not parts:
+        hashes = hash_records(records, seed)
+    else:
+        hashes = hash_keys(list(parts.values()), seed) if is_known_to_sql(schema) else hash_records(parts, seed)
+        if (lacking := lacks_key(parts)).any():
+            without = {name: values.filter(pa.array(lacking)) for name, values in records.items()}
+            hashes[lacking] = hash_records(without, seed)
     positions = position(hashes)
     codes = (positions >= shares.train).astype(np.int8) + (positions >= shares.train + shares.validation)
-    return np.array(SPLITS, dtype=object)[codes]
+    return np.array(SPLITS)[codes]
 
 
 def explain(schema: Schema) -> str:

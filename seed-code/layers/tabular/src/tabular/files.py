@@ -10,9 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,12 +22,12 @@ import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
 from tabular.errors import DataError
+from tabular.jobs import mapped
 from tabular.values import NEVER_A_VALUE, TEXT, canonical, clean
 
 ROWS_PER_CHUNK = 50_000
 BLOCK_BYTES = 4 << 20
 MOST_FIELD_BYTES = 64 << 20  # a quote that is still open after so much was never meant as one
-READ_AHEAD = 2
 SEPARATORS = ",;\t|"
 TABLE_SUFFIXES = frozenset({"", ".csv", ".tsv", ".txt", ".gz", ".parquet", ".pq", ".snappy"})
 MARKER_FILES = re.compile(r"^[._]|\.(metadata|crc|manifest)$")  # _SUCCESS, .part.crc, Athena's query.csv.metadata ...
@@ -224,15 +222,11 @@ def read_chunks(path: Path, name: str, rows_per_chunk: int = ROWS_PER_CHUNK) -> 
 
 def _csv_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chunk]:
     """Yield the rows of a CSV file; every row must have as many fields as the header."""
-    with _open_binary(path) as stream, ThreadPoolExecutor(READ_AHEAD) as pool:
+    with _open_binary(path) as stream:
         header, separator, data = _csv_header(stream, name)
-        waiting: deque[Future[list[Chunk]]] = deque()
-        for block in _blocks(stream, data, separator, len(header), name):
-            waiting.append(pool.submit(_block_chunks, block, header, name, rows_per_chunk))
-            while len(waiting) > READ_AHEAD:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+        blocks = _blocks(stream, data, separator, len(header), name)
+        for chunks in mapped(lambda block: _block_chunks(block, header, name, rows_per_chunk), blocks):
+            yield from chunks
 
 
 def _blocks(stream: BinaryIO, data: bytes, separator: str, fields: int, name: str) -> Iterator[_Block]:

@@ -4,8 +4,9 @@ import argparse
 import json
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,8 @@ PROCESSING_BASE = "/opt/ml/processing"
 MOST_MESSAGE_CHARACTERS = 1024  # SageMaker cuts FailureReason and ExitMessage there
 
 
-Item = TypeVar("Item")
+Item, Result = TypeVar("Item"), TypeVar("Result")
+CORES = 2  # more threads would only hold more memory
 
 
 class Folders:
@@ -68,14 +70,19 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"ERROR: {err}")
 
 
-def read_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield items while a thread makes the next one: what compiled code does in it, it does at the same time."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, items, end)
-            yield item  # type: ignore[misc]
+def mapped(function: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
+    """Yield what a function makes of each item, in their order, while threads work on the next ones.
+
+    What compiled code does, it does at the same time; few items are in memory at once.
+    """
+    with ThreadPoolExecutor(CORES) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > CORES:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def write_json(path: Path, content: object) -> None:

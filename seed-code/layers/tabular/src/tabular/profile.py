@@ -17,6 +17,7 @@ from tabular import dates, notations
 from tabular.config import Config
 from tabular.errors import DataError
 from tabular.files import Chunk, data_files, read_chunks, read_header, untabular_columns
+from tabular.jobs import CORES
 from tabular.schema import Column, DataFile
 from tabular.values import (
     EXACT_IN_FLOAT,
@@ -34,7 +35,6 @@ from tabular.values import (
 
 FINITE = "finite number"
 MOST_DISTINCT = 10_000
-CORES = 2  # columns are looked at side by side; more threads would only hold more memory
 
 # So many values that look like dates tell which formats a column may have.
 FEWEST_DATES_TO_JUDGE = 10_000

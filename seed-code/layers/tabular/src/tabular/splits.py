@@ -57,28 +57,31 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     )
 
 
+def divided(records: pa.RecordBatch, schema: Schema, config: Config) -> dict[str, pa.RecordBatch]:
+    """Return the records of each split."""
+    columns = dict(zip(records.schema.names, records.columns, strict=True))
+    where = divide(columns, schema, config.splits, config.seed)
+    return {split: records.filter(pa.array(where == split)) for split in SPLITS}
+
+
 class SplitWriter:
-    """Divides records and writes those of each split into one Parquet file.
+    """Writes the records of each split into one Parquet file.
 
     Args:
         folders: Folder of each split.
         part: Name of the files; a split without record gets none.
         schema: The data.
-        config: Shares of the splits, and the seed of their division.
     """
 
-    def __init__(self, folders: dict[str, Path], part: str, schema: Schema, config: Config) -> None:
-        self._folders, self._part, self._schema, self._config = folders, part, schema, config
+    def __init__(self, folders: dict[str, Path], part: str, schema: Schema) -> None:
+        self._folders, self._part, self._schema = folders, part, schema
         self._waiting: dict[str, list[pa.RecordBatch]] = {split: [] for split in SPLITS}
         self._writers: dict[str, pq.ParquetWriter] = {}
         self.rows = dict.fromkeys(SPLITS, 0)
 
-    def add(self, records: pa.RecordBatch) -> None:
-        """Divide some more records."""
-        columns = dict(zip(records.schema.names, records.columns, strict=True))
-        where = divide(columns, self._schema, self._config.splits, self._config.seed)
-        for split in SPLITS:
-            members = records.filter(pa.array(where == split))
+    def add(self, splits: dict[str, pa.RecordBatch]) -> None:
+        """Take some more records of every split."""
+        for split, members in splits.items():
             self.rows[split] += members.num_rows
             self._waiting[split].append(members)
             if sum(batch.num_rows for batch in self._waiting[split]) >= ROWS_PER_GROUP:
