@@ -56,8 +56,8 @@ ENDPOINT_QUESTIONS: Final = (
     Question(
         id="InstanceCount",
         group=ENDPOINT,
-        label="Machines at least",
-        description="How many run when there is little to do, e.g. 2, which SageMaker spreads over zones.",
+        label="Minimum machines",
+        description="How many run under light load, e.g. 2, which SageMaker spreads over zones.",
         type="Number",
         default=2,
         bounds=(1, 100),
@@ -66,19 +66,19 @@ ENDPOINT_QUESTIONS: Final = (
     Question(
         id="MaxInstanceCount",
         group=ENDPOINT,
-        label="Machines at most",
-        description="Up to how many are added under load, e.g. 4; not less than the least.",
+        label="Maximum machines",
+        description="How many run at most under load, e.g. 4; not less than the minimum.",
         type="Number",
         default=4,
         bounds=(1, 1000),
-        problem="A whole number from 1 to 1000, not less than the least, e.g. 4",
+        problem="A whole number from 1 to 1000, not less than the minimum, e.g. 4",
     ),
 )
 UPDATE_QUESTIONS: Final = (
     Question(
         id="TrafficPolicy",
         group=UPDATES,
-        label="Shift of traffic",
+        label="Traffic shifting",
         description="canary: a small part first, then the rest. linear: in equal steps. all-at-once: "
         "everything together. An alarm on the way takes all of it back.",
         default=CANARY,
@@ -91,8 +91,8 @@ UPDATE_QUESTIONS: Final = (
     Question(
         id="MaxLatencyMs",
         group=UPDATES,
-        label="Slowest answer (milliseconds)",
-        description="Answers take the model longer than this: alarm, and a new model is taken back. E.g. 500.",
+        label="Maximum latency (milliseconds)",
+        description="If the model takes longer to answer, an alarm goes off and a new model is rolled back. E.g. 500.",
         type="Number",
         default=500,
         bounds=(1, 60_000),
@@ -101,8 +101,8 @@ UPDATE_QUESTIONS: Final = (
     Question(
         id="MaxErrorPercent",
         group=UPDATES,
-        label="Most answers that are errors (percent)",
-        description="More answers than this are server errors: alarm, and a new model is taken back. E.g. 1.",
+        label="Maximum error rate (percent)",
+        description="If more answers are server errors, an alarm goes off and a new model is rolled back. E.g. 1.",
         type="Number",
         default=1,
         bounds=(0, 100),
@@ -137,7 +137,7 @@ CAPTURE_QUESTIONS: Final = (
         group=CAPTURE,
         label="Bucket for copies (optional)",
         description="Bucket of the data account that gets a copy of what is captured in production, e.g. "
-        "acme-data-captured. Its owner must let the copies in.",
+        "acme-data-captured. Its owner must allow the copies.",
         default="",
         pattern=_BUCKET_PATTERN,
         longest=63,
@@ -251,15 +251,15 @@ def _refuse_what_sagemaker_cannot_do(form: Form) -> None:
         "ServerlessShiftsAllAtOnce",
         when=serverless,
         unless=[form.is_("TrafficPolicy", AT_ONCE)],
-        problem="Shift of traffic: serverless endpoints are updated all at once. Choose all-at-once, or instance "
+        problem="Traffic shifting: serverless endpoints are updated all at once. Choose all-at-once, or instance "
         "as the kind of endpoint.",
     )
     form.refuse(
         "StepsNeedTwoMachines",
         when=form.is_("InstanceCount", "1"),
         unless=[form.is_("TrafficPolicy", AT_ONCE)],
-        problem="Shift of traffic: a step takes over at most half of the machines, so one machine has no steps. "
-        "Enter 2 or more machines at least, or choose all-at-once.",
+        problem="Traffic shifting: a step takes over at most half of the machines, so one machine has no steps. "
+        "Enter a minimum of 2 or more machines, or choose all-at-once.",
     )
     form.refuse(
         "ShadowNeedsCapture",

@@ -107,7 +107,7 @@ def studio(parts: DomainParts) -> list[Grant]:
             sid="UseDomainBucket",
             actions=["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
             resources=[parts.bucket_objects_arn],
-            because="The bucket is the common desk of the people of this domain.",
+            because="The people of this domain share the bucket.",
         ),
         Grant(sid="ListDomainBucket", actions=["s3:GetBucketLocation", "s3:ListBucket"], resources=[parts.bucket_arn]),
         use_key(parts.key_arn),

@@ -70,7 +70,7 @@ QUESTIONS: Final = (
         group=NETWORK,
         label="Internet access",
         description="VpcOnly: all traffic goes through the VPC, which needs a NAT gateway or VPC endpoints. "
-        "PublicInternetOnly: Studio reaches the internet by itself, past the VPC.",
+        "PublicInternetOnly: Studio reaches the internet directly, bypassing the VPC.",
         default="VpcOnly",
         choices=(
             "VpcOnly",

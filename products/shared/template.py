@@ -83,7 +83,7 @@ def acknowledge(construct: IConstruct, findings: Mapping[str, str]) -> None:
         resource = construct.node.default_child or construct
         if not isinstance(resource, cdk.CfnResource):
             raise TypeError(
-                f"{construct.node.path} is no resource, so checkov would not see {skipped[0]['id']} accepted"
+                f"{construct.node.path} is not a resource, so checkov would not see {skipped[0]['id']} accepted"
             )
         known = resource.get_metadata("checkov") or {"skip": []}
         resource.add_metadata("checkov", {"skip": [*known["skip"], *skipped]})

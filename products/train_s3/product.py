@@ -39,7 +39,7 @@ class S3Folder(DataSource):
             group=DATA,
             label="KMS key of the data (optional)",
             description="ARN of the customer key that encrypts the data set, as KMS shows it; it ends in e.g. "
-            "key/1234abcd-12ab-34cd-56ef-1234567890ab. Leave blank when S3's own keys do.",
+            "key/1234abcd-12ab-34cd-56ef-1234567890ab. Leave blank if S3's own keys do.",
             default="",
             pattern=r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$",
             problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",

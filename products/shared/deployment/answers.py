@@ -134,12 +134,12 @@ def _place_questions(stage: str, what: str) -> tuple[Question, ...]:
             id=f"{stage}Region",
             group=PLACES,
             label=f"{stage} Region (optional)",
-            description="Code of the Region there, e.g. as it stands beside the Region's name in the console's list. "
+            description="Code of that Region, e.g. as shown beside the Region's name in the console's list. "
             "Blank: the Region of this project.",
             default="",
             pattern=REGION_PATTERN,
             longest=32,
-            problem="Blank, or the code of a Region (not its name), as it stands in the console's list of Regions",
+            problem="Blank, or the code of a Region (not its name), as shown in the console's list of Regions",
         ),
     )
 

@@ -102,7 +102,10 @@ class DeploymentPipeline(Construct):
         period = _action(
             "Approval",
             "Manual",
-            {"CustomData": "The comparison of the new model with the one in production answers this; people need not."},
+            {
+                "CustomData": "The comparison of the new model with the one in production answers this; "
+                "no action needed."
+            },
             name=SHADOW_ACTION,
             RunOrder=2,
             TimeoutInMinutes=_PERIOD_MINUTES,

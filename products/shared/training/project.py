@@ -45,7 +45,7 @@ LABEL: Final = (
         id="ProblemType",
         group=DATA,
         label="Kind of prediction",
-        description="auto finds it out from the label: two values are binary, few are multiclass, many numbers are "
+        description="auto detects it from the label: two values are binary, few are multiclass, many numbers are "
         "regression.",
         default="auto",
         choices=("auto", "binary", "multiclass", "regression"),
