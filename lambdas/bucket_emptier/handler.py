@@ -29,7 +29,7 @@ def carry_out(request: Request, event: Mapping[str, object], context: LambdaCont
     """Carry out one request; None means that another run has taken over.
 
     Raises:
-        CustomResourceError: The bucket is no product's bucket, or cannot be emptied.
+        CustomResourceError: The bucket is not a product's, or cannot be emptied.
     """
     name = request.text("BucketName")
     account_id, region = EmptierEnvironment.read().account_id, os.environ["AWS_REGION"]

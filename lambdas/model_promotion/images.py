@@ -159,7 +159,7 @@ class Images:
         ).get("images")
         if not found:
             raise PromotionError(
-                f"the image {image.host}/{image.repository} with {wanted} does not exist or may not be read: the "
+                f"the image {image.host}/{image.repository} with {wanted} does not exist or cannot be read: the "
                 f"package cannot be used outside its account, so it is not promoted. Let the hub account read the "
                 f"repository (ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), or register the model with an image "
                 f"that exists."

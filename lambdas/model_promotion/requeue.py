@@ -27,7 +27,7 @@ class Queue:
         self._client: Any = boto3.client("sqs", config=CONFIG)
 
     def again(self, message: Mapping[str, Any], *, delay_s: int) -> None:
-        """Send a message anew: that is no failure, so it does not count towards the dead-letter queue.
+        """Send a message anew: that is not a failure, so it does not count towards the dead-letter queue.
 
         Args:
             message: Message as Lambda hands it over.

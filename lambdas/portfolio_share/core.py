@@ -224,7 +224,7 @@ def refusal(task: Task, code: str, message: str, hub_account_id: str) -> str:
         return reason
     return (
         f"{reason} Only the management account or a delegated administrator may share with a unit, and account "
-        f"{hub_account_id} may not. Run in the organisation's management account: "
+        f"{hub_account_id} is neither. Run in the organisation's management account: "
         f"aws servicecatalog enable-aws-organizations-access && aws organizations register-delegated-administrator "
         f"--account-id {hub_account_id} --service-principal servicecatalog.amazonaws.com - then deploy again."
     )

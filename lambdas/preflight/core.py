@@ -233,7 +233,7 @@ def identity_center_problems(auth_mode: str, instances: int) -> list[str]:
     if auth_mode == "SSO" and instances == 0:
         return [
             (
-                "AuthMode is SSO, but IAM Identity Center has no instance in this region that this account may "
+                "AuthMode is SSO, but IAM Identity Center has no instance in this region that this account can "
                 "see: choose IAM, "
                 "or launch in the region of the organization's Identity Center."
             )

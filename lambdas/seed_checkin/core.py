@@ -314,7 +314,7 @@ def _remedy(pending: Pending, build: BuildOutcome, status: str) -> str:
         "branch-taken": f"The {where} already has a branch {checkin.update_branch} with other content. Rename or "
         f"delete that branch, then update again; your own branches were not touched.",
         "archive-missing": f"The seed code {checkin.asset_key} could not be read from {checkin.asset_bucket}. This is "
-        f"a fault of the platform: tell the platform team, who publish it with the next run of the pipeline.",
+        f"a fault of the platform: tell the platform team, whose pipeline publishes it with its next run.",
         "digest-mismatch": f"The seed code {checkin.asset_key} in {checkin.asset_bucket} does not have the SHA-256 of "
         f"its name and was not used. This is a fault of the platform: tell the platform team.",
     }
@@ -326,7 +326,7 @@ def _remedy(pending: Pending, build: BuildOutcome, status: str) -> str:
         "TIMED_OUT": f"The build that checks the seed code into the {where} took too long{phase}. The repository host "
         f"may be slow or unreachable: look at the log, then launch again.",
         "FAULT": f"CodeBuild could not run the build that checks the seed code into the {where}{phase}. This is "
-        f"usually passing: launch again.",
+        f"usually temporary: launch again.",
     }
     return by_build.get(
         build.status,

@@ -242,7 +242,7 @@ def respond(event: Mapping[str, object], context: LambdaContext, decide: Callabl
     Raises:
         AnswerError: The answer could not be delivered; Lambda's retries repeat the whole request, so `decide` must be
             idempotent.
-        ValueError: The event is no request of CloudFormation.
+        ValueError: The event is not a request of CloudFormation.
     """
     request = Request.parse(event)
     if request.kind == "Delete" and request.physical_id in (None, NOT_CREATED):
