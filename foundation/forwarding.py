@@ -96,5 +96,6 @@ def forward_alarms(baseline: Baseline) -> None:
                 "state": {"value": ["ALARM"]},
             },
         ),
-        lost="An alarm rang and the hub was not told. The message holds the event and the reason; look at the alarm.",
+        lost="An alarm went off and the hub was not notified. The message holds the event and the reason; look at "
+        "the alarm.",
     )

@@ -228,7 +228,7 @@ class HubSettings(_Settings):
                 value = json.loads(value)
             except ValueError as err:
                 raise SettingsError(
-                    f"context key \"hub\" is no JSON: {err}. Give an object, e.g. -c hub='{json.dumps(SAMPLE)}'"
+                    f"context key \"hub\" is not JSON: {err}. Give an object, e.g. -c hub='{json.dumps(SAMPLE)}'"
                 ) from err
         if not isinstance(value, dict):
             raise SettingsError(

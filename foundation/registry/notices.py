@@ -62,7 +62,7 @@ def notify_alarms(stack: Stack, bus: events.IEventBus, topic: sns.ITopic, *, dea
                 topic,
                 dead_letter_queue=dead_letters,
                 message=events.RuleTargetInput.from_text(
-                    f"Alarm {path('$.detail.alarmName')} rings in account {path('$.account')}, {path('$.region')}. "
+                    f"Alarm {path('$.detail.alarmName')} went off in account {path('$.account')}, {path('$.region')}. "
                     f"{path('$.detail.configuration.description')} CloudWatch says: {path('$.detail.state.reason')}"
                 ),
             )

@@ -234,7 +234,7 @@ def test_nobody_else_gets_in(baseline: Baseline) -> None:
         "another account": (build_role(account=ACCOUNT), tags, tags),
         "a person of the hub": (build_role(path="ml-platform/persona/ml-engineer"), tags, tags),
         "a role without path": (f"arn:aws:iam::{HUB}:role/mlp-p-abc-prod", tags, tags),
-        "a value that is no stage": (build_role(), {names.DEPLOYMENT_TAG: "*"}, {names.DEPLOYMENT_TAG: "*"}),
+        "a value that is not a stage": (build_role(), {names.DEPLOYMENT_TAG: "*"}, {names.DEPLOYMENT_TAG: "*"}),
         "another role of the hub's baseline": (build_role(path="ml-platform/baseline"), tags, tags),
     }
     entered = [

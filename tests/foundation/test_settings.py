@@ -138,8 +138,8 @@ def test_missing_settings_are_explained_with_an_example(value: object) -> None:
     assert json.dumps(SAMPLE) in str(caught.value)
 
 
-def test_text_that_is_no_json_is_refused() -> None:
-    with pytest.raises(SettingsError, match='"hub" is no JSON'):
+def test_text_that_is_not_json_is_refused() -> None:
+    with pytest.raises(SettingsError, match='"hub" is not JSON'):
         HubSettings.parse("{account_id: 1}")
 
 
