@@ -74,7 +74,7 @@ def create(root: Path, product: str, *, like: str, title: str) -> NewProduct:
     """
     new, old = _Names(product), _Names(like)
     if not _ID.fullmatch(product):
-        raise NewProductError(f"{product!r} is no product id: use lower-case words with hyphens, e.g. train-athena.")
+        raise NewProductError(f"{product!r} is not a product id: use lower-case words with hyphens, e.g. train-athena.")
     source = root / "products" / old.folder
     if not (source / "product.py").is_file():
         known = sorted(path.parent.name.replace("_", "-") for path in (root / "products").glob("*/product.py"))
@@ -83,7 +83,7 @@ def create(root: Path, product: str, *, like: str, title: str) -> NewProduct:
     new_class = "".join(word[:1].upper() + word[1:] for word in product.split("-")) + "Product"
     if not title.strip() or '"' in title or "\\" in title:
         raise NewProductError(
-            f"{title!r} is no title: give the name that Service Catalog shows, e.g. Train on a table."
+            f"{title!r} is not a title: give the name that Service Catalog shows, e.g. Train on a table."
         )
     files: dict[Path, bytes] = {}
     swap = {old_class: new_class, old_title: title, f"products.{old.folder}": f"products.{new.folder}", like: product}

@@ -152,7 +152,7 @@ def _sharing(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_i
 def _principals(client: ServiceCatalogClient, portfolio: PortfolioSpec, portfolio_id: str) -> Iterator[str]:
     if not pages(client, "list_principals_for_portfolio", "Principals", PortfolioId=portfolio_id, PageSize=20):
         yield (
-            f"Portfolio {portfolio.title!r} has no principals, so nobody may launch from it. Its personas are in "
+            f"Portfolio {portfolio.title!r} has no principals, so nobody can launch from it. Its personas are in "
             f"portfolios/catalog.py."
         )
 

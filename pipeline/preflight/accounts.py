@@ -86,7 +86,7 @@ def _network(account: Account, region: str) -> Iterator[Problem]:
             )
 
 
-@check(CHECKS, "the hub may deploy to this account", "deployment", per_region=False)
+@check(CHECKS, "the hub can deploy to this account", "deployment", per_region=False)
 def _deploy_role(account: Account, region: str) -> Iterator[Problem]:
     roles = pages(account.client("iam", region), "list_roles", "Roles")
     if names.DEPLOY_ROLE not in {role["RoleName"] for role in roles}:

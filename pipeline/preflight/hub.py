@@ -45,7 +45,7 @@ def _bootstrapped(account: Account, region: str) -> Iterator[Problem]:
     wanted = policies(settings.account_id, settings.partition)
     for name in sorted(attached.keys() - wanted.keys()):
         yield Problem(
-            what=f"role {role} also has the policy {name}: it may do more than the catalog needs", remedy=remedy
+            what=f"role {role} also has the policy {name}: it allows more than the catalog needs", remedy=remedy
         )
     for name, document in wanted.items():
         if name not in attached:

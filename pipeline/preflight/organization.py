@@ -42,7 +42,7 @@ def _organization(account: Account, region: str) -> Iterator[Problem]:
         )
 
 
-@check(CHECKS, "Service Catalog may share with organisational units, and the hub may do so", "hub", per_region=False)
+@check(CHECKS, "Service Catalog can share with organisational units, and so can the hub", "hub", per_region=False)
 def _catalog_access(account: Account, region: str) -> Iterator[Problem]:
     status = account.client("servicecatalog", region).get_aws_organizations_access_status()["AccessStatus"]
     if status != "ENABLED":
@@ -53,7 +53,7 @@ def _catalog_access(account: Account, region: str) -> Iterator[Problem]:
     yield from _delegated(account, region, CATALOG_PRINCIPAL)
 
 
-@check(CHECKS, "StackSets may deploy to organisational units, and the hub may do so", "hub", per_region=False)
+@check(CHECKS, "StackSets can deploy to organisational units, and so can the hub", "hub", per_region=False)
 def _stack_sets_access(account: Account, region: str) -> Iterator[Problem]:
     client = account.client("cloudformation", region)
     status = client.describe_organizations_access(CallAs="DELEGATED_ADMIN")["Status"]
@@ -70,7 +70,7 @@ def _delegated(account: Account, region: str, principal: str) -> Iterator[Proble
     found = pages(client, "list_delegated_administrators", "DelegatedAdministrators", ServicePrincipal=principal)
     if account.id not in {entry["Id"] for entry in found}:
         yield Problem(
-            what=f"the hub {account.id} is no delegated administrator of {principal}",
+            what=f"the hub {account.id} is not a delegated administrator of {principal}",
             remedy=f"in the management account: aws organizations register-delegated-administrator --account-id "
             f"{account.id} --service-principal {principal}",
         )

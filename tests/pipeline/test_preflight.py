@@ -248,7 +248,7 @@ BROKEN: dict[str, tuple[str, Callable[[World], None], str, str]] = {
     "no delegation": (
         HUB,
         _set("ListDelegatedAdministrators", {"DelegatedAdministrators": []}),
-        "no delegated administrator of servicecatalog",
+        "not a delegated administrator of servicecatalog",
         "--service-principal servicecatalog.amazonaws.com",
     ),
     "a unit elsewhere": (

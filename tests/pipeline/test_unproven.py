@@ -55,7 +55,7 @@ def test_settings_with_mistakes_are_refused_with_all_of_them(tmp_path: Path) -> 
     path = settings(tmp_path, label='lable = "fraud"', data='data = "other.csv"', lead="")
     with pytest.raises(SettingsError) as caught:
         Settings.read(path)
-    for problem in ("label is missing", "lable is no setting", "profiles.lead is missing", "there is no file"):
+    for problem in ("label is missing", "lable is not a setting", "profiles.lead is missing", "there is no file"):
         assert problem in str(caught.value)
 
 
