@@ -214,7 +214,7 @@ def test_rows_that_cannot_be_scored_are_set_aside_with_the_reason(stage: Stage) 
         ("daily/a.csv", 31): "not UTF-8 text",
         ("daily/b.jsonl", 3): "no object of columns and values",
         ("daily/b.jsonl", 4): "none of the columns that the model reads",
-        ("daily/b.jsonl", 5): "column 'plan': a list or an object is no value",
+        ("daily/b.jsonl", 5): "column 'plan': a list or an object is not a value",
     }
     assert rejected["daily/a.csv", 9]["row"]["monthly_fee_eur"] == "twelve"
     assert rejected["daily/a.csv", 21]["row"] == "cut,off"
@@ -229,7 +229,7 @@ def test_too_many_bad_rows_end_the_run_before_anything_is_scored(stage: Stage) -
     runs = [stage.start("check", host, HOSTS) for host in HOSTS]
     assert [run.returncode for run in runs[:2]] == [0, 0]
     assert runs[2].returncode != 0
-    assert "3 of 100 rows cannot be scored (3 %, at most 1 % may be)" in runs[2].stderr
+    assert "3 of 100 rows cannot be scored (3 %, at most 1 % allowed)" in runs[2].stderr
     assert "Most often: column 'support_tickets': no number (3)" in runs[2].stderr
 
 

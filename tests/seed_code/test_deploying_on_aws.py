@@ -224,7 +224,7 @@ def test_deploying_the_same_again_changes_nothing(deployed: Organisation) -> Non
 
 def test_a_package_of_another_group_is_not_deployed(deployed: Organisation) -> None:
     printed = deployed.run("deploy", "prod", PACKAGE_ARN=deployed.package.replace(GROUP, f"{GROUP}-2"))
-    assert f"which is no version in arn:aws:sagemaker:{REGION}:{HUB}:model-package-group/{GROUP}," in printed
+    assert f"which is not a version in arn:aws:sagemaker:{REGION}:{HUB}:model-package-group/{GROUP}," in printed
     assert printed.endswith("exit status 1")
 
 

@@ -423,7 +423,7 @@ def test_a_missing_model_is_named(stage: Stage) -> None:
 def test_a_moment_that_is_none_is_refused(stage: Stage) -> None:
     run = stage.start(end="tomorrow")
     assert run.returncode != 0
-    assert "The end of the window is 'tomorrow', which is no moment" in run.stderr
+    assert "The end of the window is 'tomorrow', which is not a time" in run.stderr
 
 
 def test_two_runs_at_once_raise_one_event(stage: Stage) -> None:

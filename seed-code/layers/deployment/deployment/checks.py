@@ -147,7 +147,7 @@ def names(subject: Subject) -> Iterator[str]:
             yield f"{key}: {attribute} {name!r} has {len(name)} characters; {entry['Type']} takes {most}. Shorten it."
         own = (f"mlp-{tag}-", f"{subject.build.endpoint(subject.stage)}")
         if not any(part in name for part in own):
-            yield f"{key}: {attribute} {name!r} does not hold mlp-{tag}-, so the stage may not make it. Rename it."
+            yield f"{key}: {attribute} {name!r} does not hold mlp-{tag}-, so the stage cannot make it. Rename it."
 
 
 def roles(subject: Subject) -> Iterator[str]:

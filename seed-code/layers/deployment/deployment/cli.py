@@ -84,7 +84,7 @@ def check(package: Path | None, root: Path = ROOT) -> None:
         raise DeploymentError(f"{package} cannot be read as JSON: {err}") from err
     if not isinstance(answer, dict) or "ModelPackageArn" not in answer:
         raise DeploymentError(
-            f"{package} is no answer of DescribeModelPackage: it has no ModelPackageArn. Make it with: "
+            f"{package} is not an answer of DescribeModelPackage: it has no ModelPackageArn. Make it with: "
             f"aws sagemaker describe-model-package --model-package-name ARN > {package}"
         )
     context = make_context({**local.VARIABLES, **local.choices(root), **_given()}, root)

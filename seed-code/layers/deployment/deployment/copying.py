@@ -132,11 +132,13 @@ def split(uri: str) -> tuple[str, str]:
     """Return bucket and key of ``s3://bucket/key``.
 
     Raises:
-        DeploymentError: It is no such URI.
+        DeploymentError: It is not such a URI.
     """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket or not key:
-        raise DeploymentError(f"{uri!r} is no place in S3 (s3://bucket/key), so it can be neither copied nor served.")
+        raise DeploymentError(
+            f"{uri!r} is not a place in S3 (s3://bucket/key), so it can be neither copied nor served."
+        )
     return bucket, key
 
 

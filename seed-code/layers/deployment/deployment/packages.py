@@ -200,7 +200,7 @@ def require_member(arn: str, group_arn: str) -> None:
     # SageMaker writes names in lower case into ARNs.
     if not re.fullmatch(rf"{re.escape(prefix.lower())}/\d+", arn.lower()):
         raise DeploymentError(
-            f"PACKAGE_ARN is {arn}, which is no version in {group_arn}, the group of this project. It is not deployed; "
+            f"PACKAGE_ARN is {arn}, which is not a version in {group_arn}, this project's group. It is not deployed; "
             f"what is deployed stays as it is. Start the pipeline again: its step render chooses the package."
         )
 

@@ -363,7 +363,7 @@ def _filled(value: Any, choices: Mapping[str, str], key: str, problems: list[str
         known = [name for name in choices if name.isupper()]
         for name in unknown:
             problems.append(
-                f"{key}: ${{{name}}} is no choice made for this project, so {value!r} has no meaning."
+                f"{key}: ${{{name}}} is not a choice made for this project, so {value!r} has no meaning."
                 f"{_hint(name, known)} Write the value itself, or the name of a variable of the build."
             )
         return _Missing

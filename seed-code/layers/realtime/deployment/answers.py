@@ -38,7 +38,7 @@ def parse(text: str, content_type: str, like: Answer | None) -> list[Answer]:
 
 def _answer(entry: Any) -> Answer:
     if not isinstance(entry, dict):
-        raise ValueError(f"{entry!r} is no answer: an object was expected")
+        raise ValueError(f"{entry!r} is not an answer: an object was expected")
     return entry
 
 
@@ -92,7 +92,7 @@ def faults(answer: Answer, expected: Answer) -> Iterator[str]:
         if not math.isfinite(value):
             yield f"has {value} as {name}"
         elif name != "value" and not -1e-9 <= value <= 1 + 1e-9:
-            yield f"has {value:g} as {name}, which is no probability"
+            yield f"has {value:g} as {name}, which is not a probability"
 
 
 def distance(answer: Answer, expected: Answer) -> float:

@@ -143,7 +143,7 @@ class DataSource:
             if code is None:
                 raise
             if code in ("AccessDenied", "403"):
-                print(f"{uri} may not be listed from here, so all steps run, whether the data changed or not")
+                print(f"{uri} cannot be listed from here, so all steps run, whether the data changed or not")
                 return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
             raise ConfigError(f"The data at {uri} cannot be listed: {err}. Correct data_uri in data.yaml.") from err
         if not count:

@@ -85,7 +85,7 @@ def input_keys(job: Job) -> tuple[Storage, list[str]]:
     """Return the bucket of the input and the keys of its files, in order.
 
     Raises:
-        RunError: The input is no place in S3.
+        RunError: The input is not a place in S3.
     """
     place = urlsplit(job.options.input)
     if place.scheme != "s3" or not place.netloc:
@@ -117,7 +117,7 @@ def judge(row: dict[str, Any], wanted: list[tuple[Any, Any]]) -> str:
     for column, parse in wanted:
         value = row.get(column.name)
         if isinstance(value, (list, dict)):
-            return f"column {column.name!r}: a list or an object is no value"
+            return f"column {column.name!r}: a list or an object is not a value"
         text = meaning.text_of(value)
         if meaning.is_missing(text, column.kind):
             continue
@@ -151,7 +151,7 @@ def judge_run(job: Job) -> None:
     if bad == rows or 100 * bad > most * rows:
         often = sorted(reasons, key=lambda reason: (-reasons[reason], reason))[:3]
         raise RunError(
-            f"{bad} of {rows} rows cannot be scored ({100 * bad / rows:.3g} %, at most {most:g} % may be), so the run "
+            f"{bad} of {rows} rows cannot be scored ({100 * bad / rows:.3g} %, at most {most:g} % allowed), so the run "
             f"ends without predictions. Most often: {'; '.join(f'{reason} ({reasons[reason]})' for reason in often)}. "
             f"All of them: s3://{job.settings['bucket']}/{job.work}rejected/. Correct the data, or raise "
             f"max_bad_percent."

@@ -84,7 +84,7 @@ def test_a_package_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", "[]", "null"])
 def test_a_file_that_holds_no_package_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "package.json").write_text(text)
-    with pytest.raises(DeploymentError, match=r"package\.json is no answer of DescribeModelPackage"):
+    with pytest.raises(DeploymentError, match=r"package\.json is not an answer of DescribeModelPackage"):
         cli.check(tmp_path / "package.json")
 
 

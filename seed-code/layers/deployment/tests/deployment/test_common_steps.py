@@ -215,7 +215,7 @@ def test_a_package_of_another_group_is_not_even_read(
         read_build({**VARIABLES, "PACKAGE_ARN": arn}), {}, root=project.root, session=aws, assume=lambda *_, **__: None
     )
     aws.calls.clear()
-    with pytest.raises(DeploymentError, match=f"PACKAGE_ARN is {arn}, which is no version in arn:aws:"):
+    with pytest.raises(DeploymentError, match=f"PACKAGE_ARN is {arn}, which is not a version in arn:aws:"):
         common_steps.deploy(foreign, "queue", parameters, pause=lambda seconds: None)
     assert aws.calls == []
 

@@ -221,5 +221,5 @@ def test_files_are_put_once(store: Bucket, target: Target, aws: Aws, tmp_path: P
 
 @pytest.mark.parametrize("uri", ["https://example.com/a", "s3://bucket", "s3://bucket/"])
 def test_what_is_no_place_in_s3_is_refused(uri: str) -> None:
-    with pytest.raises(DeploymentError, match="is no place in S3"):
+    with pytest.raises(DeploymentError, match="is not a place in S3"):
         copying.split(uri)

@@ -76,7 +76,7 @@ preprod: {}
         "- test.api is 'maybe'; it must be true or false.",
         "- test.replicas is not a setting. Did you mean replica?",
         "- test.replica is missing; write null if there is none.",
-        "- prod.type: ${KIMD} is no choice made for this project, so '${KIMD}' has no meaning. Did you mean KIND?",
+        "- prod.type: ${KIMD} is not a choice made for this project, so '${KIMD}' has no meaning. Did you mean KIND?",
         "- prod.instances is 1.5; it must be a whole number from 1 to 10.",
         "- prod.percent is 101; it must be a number from 0 to 100.",
         "- prod.replica is 'UPPER'; it must look like my-bucket.",

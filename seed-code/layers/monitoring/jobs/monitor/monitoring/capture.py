@@ -139,7 +139,7 @@ def read_truth(storage: Storage, window: Window, most: int) -> dict[str, list[st
                     event = str(entry["eventMetadata"]["eventId"])
                     labels = _labels(entry["groundTruthData"])
                 except (ValueError, KeyError, TypeError):
-                    continue  # a line that is no label joins with nothing; the number of joined records shows it
+                    continue  # a line that is not a label joins with nothing; the number of joined records shows it
                 if len(found) < most or event in found:
                     found[event] = labels  # a corrected label replaces an earlier one
     return found

@@ -13,7 +13,7 @@ baseline_drift_check       distance between the distributions; ``comparison_thre
 =========================  ==========================================================================================
 
 Names and thresholds: SageMaker developer guide, "Schema for Violations" and "Schema for Constraints". A column that the
-training data did not have is no violation here (the endpoint ignores it); the report lists it.
+training data did not have is not a violation here (the endpoint ignores it); the report lists it.
 """
 
 from __future__ import annotations

@@ -33,14 +33,14 @@ class Window:
             hours: Length of the window.
 
         Raises:
-            MonitorError: The text is no moment.
+            MonitorError: The text is not a time.
         """
         text = re.sub(r"\.\d+", "", moment.strip().replace("Z", "+00:00"))
         try:
             parsed = datetime.fromisoformat(text)
         except ValueError as err:
             raise MonitorError(
-                f"The end of the window is {moment!r}, which is no moment: nothing can be read. "
+                f"The end of the window is {moment!r}, which is not a time: nothing can be read. "
                 f"Write it like 2026-05-04T06:00:00Z."
             ) from err
         utc = parsed.astimezone(timezone.utc) if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
