@@ -74,7 +74,7 @@ class Settings:
         required = {entry.name for entry in fields(cls) if entry.name not in {"cost_center", "model", "deployment"}}
         known = {entry.name for entry in fields(cls)}
         problems = [f"{name} is missing" for name in sorted(required - values.keys())]
-        problems += [f"{name} is no setting" for name in sorted(values.keys() - known)]
+        problems += [f"{name} is not a setting" for name in sorted(values.keys() - known)]
         profiles = values.get("profiles", {})
         problems += [f"profiles.{who} is missing ({PEOPLE[who]})" for who in PEOPLE if who not in profiles]
         data = path.parent / values.get("data", "")
