@@ -31,6 +31,8 @@ from tabular.values import numbers
 
 BOOSTER, ENCODERS, CONFIG, TRAINING = "model.ubj", "encoders.json", "config.json", "training.json"
 
+FEWEST_FOR_THREADS = 1_000  # for fewer records, starting threads takes longer than their work
+
 Scores = npt.NDArray[np.float64]
 
 
@@ -167,6 +169,7 @@ def feature_matrix(
         encoders.encode(records),
         feature_types=encoders.feature_types,
         enable_categorical=True,
+        nthread=1 if len(records) < FEWEST_FOR_THREADS else None,
         label=label,
         weight=weight,
     )
