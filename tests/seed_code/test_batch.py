@@ -20,7 +20,7 @@ from .warm import warm_python
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from .trained import AwsServer, TrainedModel
@@ -218,6 +218,37 @@ def test_rows_that_cannot_be_scored_are_set_aside_with_the_reason(stage: Stage) 
     }
     assert rejected["daily/a.csv", 9]["row"]["monthly_fee_eur"] == "twelve"
     assert rejected["daily/a.csv", 21]["row"] == "cut,off"
+
+
+@pytest.mark.parametrize(
+    ("rename", "reason"),
+    [
+        (str.upper, "its columns are spelt in another way"),
+        (lambda name: f"c{len(name)}-{name[::-1]}", "as column"),
+    ],
+)
+def test_a_header_in_other_words_ends_the_run_whatever_is_allowed(
+    stage: Stage, rename: Callable[[str], str], reason: str
+) -> None:
+    records = without_label(subscribers(300, seed=24))
+    mixed_up = [{rename(name): record[name] for name in reversed(record)} for record in records]
+    stage.put("daily/a.csv", csv_text(mixed_up))
+    stage.options = {"max-bad-percent": "100"}
+    run = stage.start("check")
+    assert run.returncode != 0
+    assert "daily/a.csv: its first line is neither a header nor a record (" in run.stderr
+    assert reason in run.stderr
+    assert not stage.keys(f"batch/{RUN}/input/")
+
+
+def test_rows_with_misspelt_columns_are_set_aside(stage: Stage) -> None:
+    records = without_label(subscribers(200, seed=25))
+    misspelt = records[0] | {"monthly_fee_eurr": records[0].pop("monthly_fee_eur")}
+    misspelt.pop("monthly_fee_eur", None)
+    stage.put("daily/a.jsonl", "".join(json.dumps(record) + "\n" for record in [*records[1:], misspelt]))
+    manifest = stage.all()
+    assert (manifest["predictions"], manifest["rejected"]) == (199, 1)
+    assert manifest["reasons"] == {"unknown column 'monthly_fee_eurr': is 'monthly_fee_eur' meant?": 1}
 
 
 def test_too_many_bad_rows_end_the_run_before_anything_is_scored(stage: Stage) -> None:

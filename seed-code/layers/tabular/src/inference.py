@@ -248,7 +248,7 @@ def _check_columns(records: Sequence[Iterable[str]], model: Model) -> None:
                 )
         if reason := misfit(names, wanted, known):
             raise BadRequestError(
-                f"Record {number} has {reason}. Send {KNOWN_FORMS}."
+                f"Record {number} has {reason} ({', '.join(wanted[:10])}). Send {KNOWN_FORMS}."
                 if reason.startswith("none")
                 else f"Record {number}: {reason}"
             )

@@ -23,6 +23,7 @@ from monitoring.columns import parser
 from monitoring.storage import Storage
 
 MOST_REASONS = 20
+_JUDGED: dict[tuple[str, ...], str] = {}  # most rows have the columns of the one before
 HIDDEN = ("_", ".")  # _SUCCESS, .part.crc: markers that other programs write beside data
 
 
@@ -48,9 +49,9 @@ def read_files(job: Job, model: Any) -> None:
         if not job.owns(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")):
             continue
         counts.files += 1
-        for row in read(source.body(key), model.schema):
+        for row in read(source.body(key), model.schema, key):
             counts.rows += 1
-            reason = row.reason if row.values is None else judge(row.values, wanted)
+            reason = row.reason if row.values is None else judge(row.values, wanted, model.schema)
             if reason:
                 counts.reject(reason)
                 raw = row.raw if row.values is None else row.values
@@ -104,16 +105,17 @@ def _is_data(path: str) -> bool:
     return not path.endswith("/") and not any(part.startswith(HIDDEN) for part in path.split("/"))
 
 
-def judge(row: dict[str, Any], wanted: list[tuple[Any, Any]]) -> str:
+def judge(row: dict[str, Any], wanted: list[tuple[Any, Any]], schema: Any) -> str:
     """Return why the model cannot score a row, empty if it can.
 
     Args:
         row: Raw values by column.
         wanted: The columns that the model reads, each with what parses its values.
+        schema: The `tabular.schema.Schema` of the model.
     """
     meaning = module("tabular.values")
-    if not any(column.name in row for column, _ in wanted):
-        return "none of the columns that the model reads"
+    if reason := unlike(tuple(row), tuple(column.name for column, _ in wanted), schema):
+        return reason
     for column, parse in wanted:
         value = row.get(column.name)
         if isinstance(value, (list, dict)):
@@ -126,6 +128,18 @@ def judge(row: dict[str, Any], wanted: list[tuple[Any, Any]]) -> str:
         except ValueError:
             return f"column {column.name!r}: no {column.kind}"
     return ""
+
+
+def unlike(given: tuple[str, ...], wanted: tuple[str, ...], schema: Any) -> str:
+    """Return why rows with these columns are no records of the model, by its own rules; models of 1.x have but one."""
+    if given in _JUDGED:
+        return _JUDGED[given]
+    try:
+        found = module("tabular.records").misfit(given, wanted, {column.name for column in schema.columns})
+    except ModuleNotFoundError:
+        found = "" if set(given).intersection(wanted) else "none of the columns that the model reads"
+    _JUDGED[given] = found
+    return found
 
 
 def judge_run(job: Job) -> None:

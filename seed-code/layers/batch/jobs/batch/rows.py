@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import module
+from common import RunError, module
+
+from monitoring.columns import parser
 
 MOST_RAW_CHARACTERS = 2_000
 SEPARATORS = ",;\t|"
@@ -41,12 +43,17 @@ class Row:
     raw: str = ""
 
 
-def read(body: Any, schema: Any) -> Iterator[Row]:
+def read(body: Any, schema: Any, name: str) -> Iterator[Row]:
     """Yield the rows of a file.
 
     Args:
         body: Binary stream.
         schema: The `tabular.schema.Schema` of the model, which names columns where there is no header.
+        name: How messages call the file.
+
+    Raises:
+        RunError: The first line of a CSV file is neither a known header nor a record, so nobody knows what its columns
+            are.
     """
     stream = io.BufferedReader(_Raw(body), buffer_size=1 << 16)
     start = stream.peek(4)[:4]
@@ -65,7 +72,7 @@ def read(body: Any, schema: Any) -> Iterator[Row]:
     if first.lstrip().startswith("{"):
         yield from _json_rows(everything)
     else:
-        yield from _csv_rows(everything, first, schema)
+        yield from _csv_rows(everything, first, schema, name)
 
 
 class _Raw(io.RawIOBase):
@@ -113,7 +120,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Row]:
             yield _bad(number, "no object of columns and values", line)
 
 
-def _csv_rows(lines: Iterator[str], first: str, schema: Any) -> Iterator[Row]:
+def _csv_rows(lines: Iterator[str], first: str, schema: Any, name: str) -> Iterator[Row]:
     separator = max(SEPARATORS, key=re.sub(r'"[^"]*"', "", first).count)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     header: list[str] | None = None
@@ -135,12 +142,45 @@ def _csv_rows(lines: Iterator[str], first: str, schema: Any) -> Iterator[Row]:
             header, is_header = _header(fields, schema)
             if is_header:
                 continue
+            _check_first_record(dict(zip(header, fields)) if len(fields) == len(header) else {}, fields, schema, name)
         if len(fields) != len(header):
             yield _bad(number, f"{len(fields)} fields instead of {len(header)}", separator.join(fields))
         elif any(map(_is_spoilt, fields)):
             yield _bad(number, "not UTF-8 text", separator.join(fields))
         else:
             yield Row(number, dict(zip(header, fields)))
+
+
+def _check_first_record(values: dict[str, str], fields: list[str], schema: Any, name: str) -> None:
+    """Refuse a file whose first line is a header in other words: by position, its columns may be mixed up.
+
+    Raises:
+        RunError: A text stands where the data set has another kind, or the names differ in spelling only.
+    """
+    meaning = module("tabular.values")
+    reason = ""
+    plain = {_plain(column.name) for column in schema.columns}
+    if 2 * sum(_plain(cell) in plain for cell in fields) >= len(fields):
+        reason = "its columns are spelt in another way"
+    for column in schema.columns:
+        text = meaning.text_of(values.get(column.name))
+        if reason or column.kind == "category" or meaning.is_missing(text, column.kind):
+            continue
+        try:
+            parser(column)(text)
+        except ValueError:
+            reason = f"{text!r} is no {column.kind}, as column {column.name!r} has them"
+    if reason:
+        names = ", ".join(column.name for column in schema.columns if column.role != "label")
+        raise RunError(
+            f"{name}: its first line is neither a header nor a record ({reason}), so nobody knows which column is "
+            f"which, and nothing is predicted. Write the header as the data set has it: {names}."
+        )
+
+
+def _plain(text: str) -> str:
+    """Return a name without case, blanks and punctuation."""
+    return re.sub(r"[\W_]+", "", text).casefold() or text
 
 
 def _header(fields: list[str], schema: Any) -> tuple[list[str], bool]:

@@ -323,13 +323,17 @@ def is_missing(text: str | None, kind: str) -> bool:
     return text is None or (kind != "category" and text.lower() in MAYBE_MISSING)
 
 
-def to_number(text: str) -> float:
+def to_number(text: str, formats: Sequence[str] = ()) -> float:
     """Return the number that a text is.
+
+    Args:
+        text: A number.
+        formats: How the numbers of the column are written, see `tabular.notations`.
 
     Raises:
         ValueError: The text is no number.
     """
-    return float(_single(text, "number"))
+    return float(_single(text, "number", formats))
 
 
 def to_boolean(text: str) -> bool:

@@ -80,6 +80,8 @@ def understand(column: Any, raw: Sequence[Any], given: int) -> Values:
 def parser(column: Any) -> Callable[[str], Any]:
     """Return what turns a text into a value of a column, or raises ValueError."""
     meaning = importlib.import_module("tabular.values")
+    if column.kind == "number" and column.formats:
+        return lambda text: meaning.to_number(text, column.formats)
     if column.kind == "number":
         return meaning.to_number
     if column.kind == "boolean":
