@@ -54,7 +54,7 @@ def test_a_training_product_gets_a_source_of_its_own_and_shares_the_rest(reposit
     assert "train-s3" not in code
     assert "s3_uri" in code, "only names of the product are replaced"
     root = repository / "seed-code"
-    assert seed_code.layers("train-table", root=root) == ["project", "source-table", "tabular"]
+    assert seed_code.layers("train-table", root=root) == ["project", "settings", "source-table", "tabular"]
     assert seed_code.assemble("train-table", root=root) == seed_code.assemble("train-s3", root=root)
     assert read_answers(repository / "products/train_table") == read_answers(repository / "products/train_s3")
     catalog = (repository / "products/catalog.py").read_text()

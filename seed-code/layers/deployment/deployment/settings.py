@@ -10,9 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from deployment.errors import DeploymentError
+from settings_file import SettingsFileError, load
 
 STAGES = ("test", "prod")
 _PROJECT_NAME = r"[a-z0-9](-*[a-z0-9]){0,31}"
@@ -320,11 +319,9 @@ def read_environments(
         DeploymentError: Names every key whose value cannot be used, and why.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as err:
-        raise DeploymentError(f"{path.name} is missing: it says what test and prod look like. Restore it.") from err
-    except yaml.YAMLError as err:
-        raise DeploymentError(f"{path.name} is not valid YAML, so nothing is deployed: {err}") from err
+        content = load(path)
+    except SettingsFileError as err:
+        raise DeploymentError(f"Nothing is deployed, because {err}") from err
     if not isinstance(content, dict):
         raise DeploymentError(f"{path.name} must have the sections test and prod; found {content!r}.")
     problems: list[str] = []

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from ml_pipelines.config import ROOT, ConfigError, ProjectConfig, for_aws, for_t
 _LOCAL_REGION = "us-east-1"  # decides only which image the definition names; nothing is fetched from there
 _LOCAL_ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/local/execution/local"
 _WIDTH = 72
+_MARK = ".made-by-ml-pipelines"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,12 +83,15 @@ def local(options: argparse.Namespace) -> int:
     from ml_pipelines import data_source, sample
 
     began = time.monotonic()
+    _check_places(options.data, options.output)
     label = options.label
     if options.data is None and label is None and not os.environ.get("LABEL"):
         label = sample.LABEL
     config = for_this_machine(options.config, label=label, problem_type=options.problem_type)
     build = options.output.resolve()
     shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    (build / _MARK).write_text("`python -m ml_pipelines local` made this folder, and empties it when it runs again.\n")
     store = build / "store"
     if options.data is None:
         sample.write(build / "sample" / "customers.csv")
@@ -114,10 +119,40 @@ def local(options: argparse.Namespace) -> int:
     evaluation = store / "local" / "local" / "runs" / "local" / "evaluate" / "evaluation"
     if evaluation.is_dir():
         shutil.copytree(evaluation, build / "evaluation")  # out of the depths of what would be a bucket
-    _summarise(build / "evaluation", build / "model-package.json", time.monotonic() - began)
+    _summarise(config.job.label, build / "evaluation", build / "model-package.json", time.monotonic() - began)
     if not outcome.succeeded:
         print(f"\n{outcome.failure_reason}", file=sys.stderr)
     return 0 if outcome.succeeded else 1
+
+
+def _check_places(data: Path | None, output: Path) -> None:
+    """Check that there is data, and that emptying the output folder loses nothing of anybody's.
+
+    Raises:
+        ConfigError: Says what would be lost, or what is missing.
+    """
+    if data is not None and re.match(r"s3:/", str(data)):
+        raise ConfigError(
+            f"DATA is {str(data).replace(':/', '://', 1)}, and nothing is read from S3 on this machine: copy the files "
+            f"first, e.g. with aws s3 cp --recursive, and give their folder."
+        )
+    if data is not None and not data.exists():
+        raise ConfigError(f"There is no data at {data}: give a CSV or Parquet file, or a folder with such files.")
+    build = output.resolve()
+    if build.exists() and not build.is_dir():
+        raise ConfigError(f"{output} is a file; the results need a folder.")
+    inputs = () if data is None else (data.resolve(), *(file.resolve() for file in data.rglob("*")))
+    if inside := next((path for path in inputs if path == build or path.is_relative_to(build)), None):
+        raise ConfigError(
+            f"The data {_short(inside)} is in {_short(build)}, which is emptied first, so it would be deleted. "
+            f"Copy it to another place, or choose another output folder."
+        )
+    own = build == ROOT / "build" / "local" or (build / _MARK).is_file()
+    if build.is_dir() and not own and any(build.iterdir()):
+        raise ConfigError(
+            f"{output} is not empty, and this command did not make it, so its files would be lost. Choose another "
+            f"output folder, or empty it yourself."
+        )
 
 
 class _Progress:
@@ -140,12 +175,13 @@ class _Progress:
         print(start + line, flush=True)
 
 
-def _summarise(folder: Path, package: Path, seconds: float) -> None:
+def _summarise(label: str, folder: Path, package: Path, seconds: float) -> None:
     """Print what a person wants to know after a run: the metrics, the gate, and where to look further."""
     print("-" * _WIDTH)
     report = folder / "evaluation.json"
     if report.is_file():
         content = json.loads(report.read_text(encoding="utf-8"))
+        print(f"label       {label} ({content['problem_type']})")
         print(_metrics_line(content))
         for column, reason in content["columns_left_out"].items():
             print(f"left out    column {column}: {reason}")
@@ -253,9 +289,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name in ("local", "definition"):
             sub.add_argument("--config", type=Path, default=ROOT / "config.yaml", help="default: config.yaml")
-            sub.add_argument("--label", help="column to predict, where config.yaml says null")
+            sub.add_argument("--label", help="column to predict; default: as config.yaml says")
             sub.add_argument(
-                "--problem-type", help="auto, binary, multiclass or regression, where config.yaml says null"
+                "--problem-type", help="auto, binary, multiclass or regression; default: as config.yaml says"
             )
         if name != "definition":
             sub.add_argument(

@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-
-import yaml
 
 from ml_pipelines import data_source
 from ml_pipelines.data_source import DataSource
+from settings_file import SettingsFileError, load
 from tabular.config import Config as JobConfig
 from tabular.errors import ConfigError
 
@@ -113,17 +113,20 @@ class ProjectConfig:
         return dict(self.machines.tags) | {key: value for key, value in project.items() if value}
 
 
-def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[DataSource, JobConfig, Machines]:
+def read_settings(
+    path: Path, environment: Mapping[str, str], asked: Mapping[str, str] = MappingProxyType({})
+) -> tuple[DataSource, JobConfig, Machines]:
     """Return the data source, the configuration of the jobs and the machines that files and platform decide.
 
     Args:
         path: ``config.yaml``; ``data.yaml`` is beside it, and may be missing.
         environment: Variables of the build; they fill in what is null in the files.
+        asked: Values of keys of config.yaml that a command was given, which win over the file.
 
     Raises:
         ConfigError: Lists every value that cannot be used.
     """
-    values = _read(path, _FROM_PLATFORM, environment)
+    values = _read(path, _FROM_PLATFORM, environment) | asked
     data_path = path.with_name(_DATA_FILE)
     data = _read(data_path, data_source.VARIABLES, environment)
     of_data = [
@@ -158,9 +161,9 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> tuple[DataSourc
 def _read(path: Path, variables: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a file; what is null, or the whole file where it is missing, comes from the variables."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.name != _DATA_FILE or path.exists() else {}
-    except yaml.YAMLError as err:
-        raise ConfigError(f"{path.name} is not valid YAML: {err}") from err
+        values = load(path) if path.name != _DATA_FILE or path.exists() else {}
+    except SettingsFileError as err:
+        raise ConfigError(str(err)) from err
     values = values or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path.name} must hold keys and values, e.g. label: churned; found {values!r}.")
@@ -212,14 +215,14 @@ def for_this_machine(
 
     Args:
         path: The YAML file.
-        label: Column to predict where the file says null.
-        problem_type: Problem type where the file says null.
+        label: Column to predict; wins over the file.
+        problem_type: Problem type; wins over the file.
 
     Raises:
         ConfigError: A value cannot be used.
     """
-    given = {"LABEL": label or "", "PROBLEM_TYPE": problem_type or ""}
-    _, job, machines = read_settings(path, {**os.environ, **{key: value for key, value in given.items() if value}})
+    asked = {"label": label, "problem_type": problem_type}
+    _, job, machines = read_settings(path, os.environ, {key: value for key, value in asked.items() if value})
     return ProjectConfig(
         source=DataSource.on_this_machine(),
         job=job,

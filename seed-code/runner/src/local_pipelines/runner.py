@@ -475,6 +475,8 @@ def _dependencies(step: Mapping[str, Any]) -> set[str]:
 
 
 def _hosts(count: Any) -> list[str]:
+    if int(count) < 1:
+        raise StepFailedError(f"the job is to run on {count} instances; it needs at least one")
     return [f"algo-{number + 1}" for number in range(int(count))]
 
 

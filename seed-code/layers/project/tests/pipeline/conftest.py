@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import test_data_source
 
-from ml_pipelines.config import ROOT, ProjectConfig, for_aws
+from ml_pipelines.config import ProjectConfig, for_aws
 
 BUILD = {
     "PROJECT_NAME": "churn",
@@ -33,9 +33,17 @@ def build() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def config() -> ProjectConfig:
+def undecided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config.yaml that decides nothing: tests hold for whatever a project's own files say."""
+    path = tmp_path_factory.mktemp("settings") / "config.yaml"
+    path.touch()
+    return path
+
+
+@pytest.fixture(scope="session")
+def config(undecided: Path) -> ProjectConfig:
     """The configuration of a project in its account."""
-    return for_aws(ROOT / "config.yaml", BUILD)
+    return for_aws(undecided, BUILD)
 
 
 @pytest.fixture(scope="session")

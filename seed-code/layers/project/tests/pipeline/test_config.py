@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_pipelines.config import ROOT, ConfigError, for_aws, for_this_machine, read_settings
+from ml_pipelines.config import ConfigError, for_aws, for_this_machine, read_settings
 from ml_pipelines.data_source import VARIABLES
 
 
@@ -16,8 +16,8 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_what_is_null_comes_from_the_platform(build: dict[str, str]) -> None:
-    config = for_aws(ROOT / "config.yaml", build)
+def test_what_is_null_comes_from_the_platform(build: dict[str, str], undecided: Path) -> None:
+    config = for_aws(undecided, build)
     assert (config.job.label, config.job.problem_type) == ("churned", "auto")
     assert config.source.undecided is None
     assert config.commit == build["CODEBUILD_RESOLVED_SOURCE_VERSION"]
@@ -36,9 +36,9 @@ def test_what_is_null_comes_from_the_platform(build: dict[str, str]) -> None:
     ],
 )
 def test_the_network_of_the_jobs_comes_from_the_platform(
-    build: dict[str, str], given: dict[str, str], expected: tuple[tuple[str, ...], tuple[str, ...]]
+    build: dict[str, str], undecided: Path, given: dict[str, str], expected: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> None:
-    config = for_aws(ROOT / "config.yaml", build | given)
+    config = for_aws(undecided, build | given)
     assert (config.subnet_ids, config.security_group_ids) == expected
 
 
@@ -105,14 +105,52 @@ def test_what_says_where_the_data_is_belongs_in_the_file_of_the_source(tmp_path:
         for_aws(write(tmp_path, ""), build)
 
 
-def test_publishing_without_the_variables_of_the_build_names_them_and_the_way_out(build: dict[str, str]) -> None:
+def test_publishing_without_the_variables_of_the_build_names_them_and_the_way_out(
+    build: dict[str, str], undecided: Path
+) -> None:
     del build["PIPELINE_NAME"], build["ARTIFACT_BUCKET"]
     with pytest.raises(ConfigError, match=r"PIPELINE_NAME, ARTIFACT_BUCKET are not set.*make local"):
-        for_aws(ROOT / "config.yaml", build)
+        for_aws(undecided, build)
 
 
-def test_on_this_machine_the_label_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_this_machine_the_label_can_be_given(monkeypatch: pytest.MonkeyPatch, undecided: Path) -> None:
     monkeypatch.delenv("LABEL", raising=False)
-    assert for_this_machine(label="churned").job.label == "churned"
+    assert for_this_machine(undecided, label="churned").job.label == "churned"
     with pytest.raises(ConfigError, match="label is not set"):
-        for_this_machine()
+        for_this_machine(undecided)
+
+
+def test_on_this_machine_what_is_asked_for_wins_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "label: churned\nproblem_type: binary\n")
+    job = for_this_machine(path, label="fraud", problem_type="regression").job
+    assert (job.label, job.problem_type) == ("fraud", "regression")
+    assert for_this_machine(path).job.label == "churned"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label: a\nlabel: b\n", "config.yaml: label is there twice, in lines 1 and 2"),
+        ("metric: auc\nthreshold: 80\n", "threshold 80 can never decide anything: auc is between 0 and 1"),
+        ("metric: f1\nthreshold: -0.1\n", "f1 is between 0 and 1"),
+        ("metric: r2\nthreshold: 1.5\n", "r2 is at most 1"),
+        ("metric: rmse\nthreshold: -3\n", "rmse is at least 0"),
+        ("problem_type: binary\nthreshold: 80\n", "auc is between 0 and 1"),
+        ("hyperparameters: {eta: fast}\n", "eta must be above 0"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_settings(write(tmp_path, text if text.startswith("label") else "label: a\n" + text), {})
+
+
+def test_settings_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes("label: größe\n".encode("latin1"))
+    with pytest.raises(ConfigError, match=r"config\.yaml is not UTF-8 text \(byte 0xf6 in line 1\)"):
+        read_settings(path, {})
+
+
+def test_numbers_are_what_people_mean(tmp_path: Path) -> None:
+    _, job, _ = read_settings(write(tmp_path, "label: a\nhyperparameters: {eta: 1e-3}\nthreshold: 5e-1\n"), {})
+    assert (job.hyperparameters.eta, job.threshold) == (0.001, 0.5)

@@ -151,6 +151,50 @@ def test_a_wrong_setting_stops_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
+def test_data_in_the_output_folder_is_not_deleted(
+    tmp_path: Path, quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    data = tmp_path / "out" / "deep" / "customers.csv"
+    sample.write(data)
+    for given in (data, data.parent, tmp_path):
+        assert run(tmp_path, quick, given) == 1
+        assert "would be deleted" in capsys.readouterr().err
+        assert data.is_file()
+
+
+def test_a_folder_that_the_tool_did_not_make_is_not_emptied(
+    tmp_path: Path, quick: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    precious = tmp_path / "out" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.touch()
+    assert run(tmp_path, quick, data) == 1
+    assert "is not empty, and this command did not make it" in capsys.readouterr().err
+    assert precious.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("s3://lake/churn/", "DATA is s3://lake/churn, and nothing is read from S3"),
+        ("no.csv", "There is no data at no.csv"),
+    ],
+)
+def test_data_that_is_not_on_this_machine_is_asked_for_before_anything_is_deleted(
+    tmp_path: Path, quick: Path, data: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, quick, Path(data)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_jobs_on_no_instance_are_refused(
+    tmp_path: Path, quick: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, quick, data, "--label", sample.LABEL, "--set", "ProcessingInstanceCount=0") == 1
+    assert "Step Prepare failed: the job is to run on 0 instances" in capsys.readouterr().err
+
+
 def test_the_command_line_explains_itself() -> None:
     help_text = subprocess.run(
         [sys.executable, "-m", "ml_pipelines", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_pipelines.config import ROOT, ConfigError, for_aws
+from ml_pipelines.config import ConfigError, for_aws
 from ml_pipelines.data_source import DataSource, copy_local
 
 # An example of this kind of source, with which the other tests of the pipeline run.
@@ -90,11 +90,11 @@ def test_another_place_for_one_execution_is_what_counts() -> None:
         version(DataUri="lake/churn")
 
 
-def test_the_file_decides_before_the_platform(tmp_path: Path, build: dict[str, str]) -> None:
+def test_the_file_decides_before_the_platform(tmp_path: Path, build: dict[str, str], undecided: Path) -> None:
     (tmp_path / "config.yaml").write_text("")
     (tmp_path / "data.yaml").write_text("data_uri: s3://other/place\n")
     assert for_aws(tmp_path / "config.yaml", build).source.uri == "s3://other/place"
-    assert for_aws(ROOT / "config.yaml", build).source.uri == "s3://lake/churn/"
+    assert for_aws(undecided, build).source.uri == "s3://lake/churn/"
 
 
 @pytest.mark.parametrize("key", ["a/b/", "it's (new), really!/", "größe/", "p" * 1024, ""])
@@ -126,7 +126,7 @@ def test_a_place_that_the_registry_would_refuse_is_kept_in_a_form_that_it_takes(
         version(DataUri=uri)
 
 
-def test_without_a_place_nothing_is_published(build: dict[str, str]) -> None:
+def test_without_a_place_nothing_is_published(build: dict[str, str], undecided: Path) -> None:
     del build["DATA_URI"]
     with pytest.raises(ConfigError, match=r"data_uri is not set: enter it in data\.yaml"):
-        for_aws(ROOT / "config.yaml", build)
+        for_aws(undecided, build)

@@ -51,6 +51,7 @@ METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 DEFAULT_METRIC: Mapping[str, str] = MappingProxyType({"binary": "auc", "multiclass": "macro_f1", "regression": "rmse"})
+UNBOUNDED = frozenset({"log_loss", "rmse", "mae", "r2"})  # the other metrics are shares
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mse", "mae"})
 
 
@@ -223,10 +224,16 @@ class Config:
         """Return the metric of the gate for a resolved problem type.
 
         Raises:
-            ConfigError: The configured metric does not exist for this problem type.
+            ConfigError: The configured metric does not exist for this problem type, or can never reach the threshold.
         """
         if self.metric == "auto":
-            return DEFAULT_METRIC[problem_type]
+            metric = DEFAULT_METRIC[problem_type]
+            if self.threshold is not None and not _can_be_reached(metric, self.threshold):
+                raise ConfigError(
+                    f"threshold {self.threshold!r} can never decide anything: {metric}, the metric of a {problem_type} "
+                    f"problem, is {_range(metric)}."
+                )
+            return metric
         if self.metric not in METRICS[problem_type]:
             raise ConfigError(
                 f"metric {self.metric!r} does not exist for a {problem_type} problem. "
@@ -255,6 +262,7 @@ class Config:
     def _rules(self) -> list[tuple[Any, Callable[[Any], bool], str]]:
         """Return each single value with its check and the sentence to say when the check fails."""
         metrics = sorted({"auto"}.union(*METRICS.values()))
+        metric = DEFAULT_METRIC.get(str(self.problem_type), "auto") if self.metric == "auto" else str(self.metric)
         return [
             (self.label, _is_name, f'label must name a column, e.g. "churned"; found {self.label!r}.'),
             (
@@ -283,6 +291,11 @@ class Config:
                 f"threshold must be a number or null, found {self.threshold!r}.",
             ),
             (
+                self.threshold,
+                lambda value: not _is_number(value) or _can_be_reached(metric, value),
+                f"threshold {self.threshold!r} can never decide anything: {metric} is {_range(metric)}.",
+            ),
+            (
                 self.champion_tolerance,
                 lambda value: _is_number(value) and value >= 0,
                 f"champion_tolerance must be a number of at least 0, found {self.champion_tolerance!r}.",
@@ -308,6 +321,18 @@ class Config:
                 f"seed must be a whole number of at least 0, found {self.seed!r}.",
             ),
         ]
+
+
+def _range(metric: object) -> str:
+    """Say between which values a metric can be."""
+    if metric in UNBOUNDED:
+        return "at most 1" if metric == "r2" else "at least 0"
+    return "between 0 and 1"
+
+
+def _can_be_reached(metric: object, threshold: float) -> bool:
+    """Tell whether a metric can have a value; of ``auto`` nobody knows yet which one it is."""
+    return (threshold <= 1 or metric in UNBOUNDED - {"r2"} or metric == "auto") and (threshold >= 0 or metric == "r2")
 
 
 def _is_int(value: object) -> bool:

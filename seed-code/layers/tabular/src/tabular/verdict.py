@@ -52,6 +52,7 @@ def resolve(profiles: dict[str, ColumnProfile], files: list[DataFile], config: C
 
     Raises:
         DataError: The data cannot be used; all columns that are wrong are named.
+        ConfigError: The metric of the gate does not fit the problem.
     """
     rows = sum(file.rows for file in files)
     if not rows:
@@ -72,6 +73,7 @@ def resolve(profiles: dict[str, ColumnProfile], files: list[DataFile], config: C
     label_column = next(column for column in columns if column.role == LABEL)
     label_kind = label_column.kind
     problem_type = _problem_type(label, label_column, config)
+    config.metric_for(problem_type)  # before anything is trained
     unlabelled = _check_labelled_rows(label, _label_missing(label, label_column, config), rows, config)
     counts = _class_rows(label, label_column, problem_type, config) if problem_type != "regression" else Counter[str]()
     if not any(column.role == FEATURE for column in columns):
