@@ -19,11 +19,11 @@ from lambdas.model_promotion import names as promotion
 from lambdas.preflight import core as preflight
 from pipeline.preflight.hub import AUDIT_WORK_GROUP
 from products.catalog import PRODUCTS
-from products.deploy_batch import product as deploy_batch
 from products.deploy_realtime import product as deploy_realtime
 from products.shared import names, seed_code
 from products.shared.deployment import pipeline, shadow
 from products.shared.deployment.answers import variable
+from products.shared.form import questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,7 +171,7 @@ REPEATED: Final = {
     "what starts a batch run": (
         f"{LAYERS}/batch/deployment/batch.py",
         r'SCHEDULE, NEW_DATA = "([^"]+)", "([^"]+)"',
-        {(deploy_batch.SCHEDULE, deploy_batch.NEW_DATA)},
+        {(questions.SCHEDULE, questions.NEW_DATA)},
     ),
     "the kinds of an endpoint": (
         f"{LAYERS}/realtime/deployment/realtime.py",

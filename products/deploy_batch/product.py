@@ -12,6 +12,7 @@ from products.shared.deployment.answers import INSTANCE_PATTERN, Answers, questi
 from products.shared.deployment.project import DeploymentProject
 from products.shared.form import patterns, questions, s3_uri
 from products.shared.form.parameters import Form, Question
+from products.shared.form.questions import NEW_DATA, SCHEDULE
 from products.shared.spec import ProductSpec
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from products.shared.deployment.answers import Place
 
 DATA, RUNS, JOBS = "Data", "When to predict", "Jobs"
-SCHEDULE, NEW_DATA = "schedule", "new-data"
 
 DATA_QUESTIONS: Final = tuple(
     Question(

@@ -12,7 +12,6 @@ from products.shared.form.parameters import Question
 from products.shared.roles import Grant, through_s3
 from products.shared.spec import ProductSpec
 from products.shared.training.project import DATA, RETRAINING, DataSource, NewData, TrainingProject
-from products.shared.training.retraining import NEW_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,8 +51,8 @@ class S3Folder(DataSource):
                 id="NewDataSuffix",
                 group=RETRAINING,
                 label="Only objects ending in (optional)",
-                description="For NewData: start only for objects whose name ends like this, e.g. _SUCCESS, which Spark "
-                "and Glue write last. Blank starts for every object.",
+                description="For new-data: start only for objects whose name ends like this, e.g. _SUCCESS, which "
+                "Spark and Glue write last. Blank starts for every object.",
                 default="",
                 pattern=questions.SUFFIX_PATTERN,
                 problem="Up to 64 letters, digits or _.=-, e.g. _SUCCESS or .parquet",
@@ -70,8 +69,8 @@ class S3Folder(DataSource):
         form.refuse(
             "SuffixNeedsNewData",
             when=form.is_not("NewDataSuffix", ""),
-            unless=[form.is_("Trigger", NEW_DATA)],
-            problem="Only objects ending in: this works with Train again = NewData only. Choose NewData or leave it "
+            unless=[form.is_("Trigger", questions.NEW_DATA)],
+            problem="Only objects ending in: this works with Train again = new-data only. Choose new-data or leave it "
             "blank.",
         )
 

@@ -292,8 +292,8 @@ def test_a_project_neither_stops_nor_takes_over_the_jobs_of_another(project: Lau
 
 
 def test_no_role_of_a_project_reaches_into_another(template: Template) -> None:
-    project = launch(template, {**TRAIN, "Trigger": "Schedule"}, stack="SC-1")
-    other = launch(template, {**OTHER, "Trigger": "Schedule"}, stack="SC-2")
+    project = launch(template, {**TRAIN, "Trigger": "schedule"}, stack="SC-1")
+    other = launch(template, {**OTHER, "Trigger": "schedule"}, stack="SC-2")
     bucket = f"arn:aws:s3:::mlp-p-bbbbbbbbbbbb-{ACCOUNT}-{REGION}"
     name = "fraud-p-bbbbbbbbbbbb"
     key = other.attribute(only_id(template, "AWS::KMS::Key"), "Arn")
@@ -484,7 +484,7 @@ def test_without_a_trigger_there_is_neither_rule_nor_role_nor_queue(project: Lau
 
 
 def test_a_schedule_starts_the_build_with_a_role_that_can_do_only_that(template: Template) -> None:
-    run = launch(template, {**TRAIN, "Trigger": "Schedule", "ScheduleExpression": "cron(0 5 ? * MON *)"})
+    run = launch(template, {**TRAIN, "Trigger": "schedule", "ScheduleExpression": "cron(0 5 ? * MON *)"})
     rule = one(run, "AWS::Events::Rule")
     assert rule["ScheduleExpression"] == "cron(0 5 ? * MON *)"
     (target,) = rule["Targets"]
@@ -497,7 +497,7 @@ def test_a_schedule_starts_the_build_with_a_role_that_can_do_only_that(template:
 
 
 def test_a_start_that_fails_is_kept_in_a_queue_that_only_this_projects_rules_may_write_to(template: Template) -> None:
-    run = launch(template, {**TRAIN, "Trigger": "Schedule"})
+    run = launch(template, {**TRAIN, "Trigger": "schedule"})
     (target,) = one(run, "AWS::Events::Rule")["Targets"]
     assert target["DeadLetterConfig"]["Arn"] == f"arn:aws:sqs:{REGION}:{ACCOUNT}:mlp-p-aaaaaaaaaaaa-missed-starts"
     policy = one(run, "AWS::SQS::QueuePolicy")["PolicyDocument"]["Statement"]
@@ -510,7 +510,7 @@ def test_a_start_that_fails_is_kept_in_a_queue_that_only_this_projects_rules_may
 def test_new_data_starts_for_objects_below_the_prefix_with_the_suffix(
     template: Template, suffix: str, wildcard: str
 ) -> None:
-    run = launch(template, {**TRAIN, "Trigger": "NewData", "NewDataSuffix": suffix})
+    run = launch(template, {**TRAIN, "Trigger": "new-data", "NewDataSuffix": suffix})
     assert one(run, "AWS::Events::Rule")["EventPattern"] == {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
@@ -520,7 +520,7 @@ def test_new_data_starts_for_objects_below_the_prefix_with_the_suffix(
 
 def test_the_form_tells_when_a_suffix_is_given_without_new_data(template: Template) -> None:
     rule = template["Rules"]["SuffixNeedsNewData"]
-    for trigger, suffix, fine in (("None", "", True), ("NewData", "_SUCCESS", True), ("Schedule", "_SUCCESS", False)):
+    for trigger, suffix, fine in (("none", "", True), ("new-data", "_SUCCESS", True), ("schedule", "_SUCCESS", False)):
         run = launch(template, {**TRAIN, "Trigger": trigger, "NewDataSuffix": suffix})
         asserted = all(run.value(a["Assert"]) for a in rule["Assertions"])
         assert (not run.value(rule["RuleCondition"]) or asserted) is fine

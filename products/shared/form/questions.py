@@ -23,6 +23,10 @@ BRANCH_PATTERN: Final = (
 )
 SUFFIX_PATTERN: Final = r"^[A-Za-z0-9_.=-]{0,64}$"
 
+SCHEDULE: Final = "schedule"
+NEW_DATA: Final = "new-data"
+"""What starts a training, or a prediction, by itself."""
+
 PROJECT: Final = (
     Question(
         id="SageMakerProjectName",

@@ -18,7 +18,7 @@ from products.shared.storage import ProjectStorage
 from products.shared.training.delivery import Delivery
 from products.shared.training.jobs import JobNetwork, PipelineRole
 from products.shared.training.model_group import ModelGroup
-from products.shared.training.retraining import NEW_DATA, NONE, SCHEDULE, Retraining
+from products.shared.training.retraining import NONE, Retraining
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -222,16 +222,16 @@ def _questions(source: type[DataSource]) -> tuple[Question, ...]:
             id="Trigger",
             group=RETRAINING,
             label="Train again",
-            description="None: on commits only. Schedule: also at fixed times."
-            + (f" NewData: also when {source.NEW_DATA.means}." if source.NEW_DATA else ""),
+            description="none: on commits only. schedule: also at fixed times."
+            + (f" new-data: also when {source.NEW_DATA.means}." if source.NEW_DATA else ""),
             default=NONE,
-            choices=(NONE, SCHEDULE, *((NEW_DATA,) if source.NEW_DATA else ())),
+            choices=(NONE, questions.SCHEDULE, *((questions.NEW_DATA,) if source.NEW_DATA else ())),
         ),
         Question(
             id="ScheduleExpression",
             group=RETRAINING,
             label="Schedule",
-            description="For Schedule only, times in UTC. E.g. rate(7 days), or cron(0 5 ? * MON *) for Mondays at 5.",
+            description="For schedule only, times in UTC. E.g. rate(7 days), or cron(0 5 ? * MON *) for Mondays at 5.",
             default="rate(7 days)",
             pattern=patterns.SCHEDULE,
             problem="A rate in hours or days, e.g. rate(7 days), or a cron with six fields, e.g. cron(0 5 ? * MON *)",

@@ -9,13 +9,14 @@ from aws_cdk import aws_events as events
 from constructs import Construct
 
 from products.shared import names, template
+from products.shared.form.questions import NEW_DATA, SCHEDULE
 from products.shared.missed_starts import missed_starts
 from products.shared.roles import Grant, ServiceRole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NONE, SCHEDULE, NEW_DATA = "None", "Schedule", "NewData"
+NONE = "none"
 _PIPELINE_ARN = template.arn("codepipeline", names.project_resource("build"))
 
 
@@ -29,7 +30,7 @@ class Retraining(Construct):
     A start that fails for a day (EventBridge tries again until then) is kept in a dead-letter queue for two weeks.
 
     Args:
-        trigger: `NONE`, `SCHEDULE` or `NEW_DATA`; usually a parameter.
+        trigger: `NONE`, or `SCHEDULE` or `NEW_DATA` of `products.shared.form.questions`; usually a parameter.
         schedule: EventBridge schedule expression, e.g. ``rate(7 days)``.
         new_data: Pattern of the events that mean new data. None: the source has none, and nobody can choose it.
     """
@@ -45,10 +46,7 @@ class Retraining(Construct):
     ) -> None:
         super().__init__(scope, id_)
         stack = cdk.Stack.of(self)
-        chosen = {
-            name: cdk.CfnCondition(stack, f"On{name}", expression=cdk.Fn.condition_equals(trigger, name))
-            for name in (SCHEDULE, *((NEW_DATA,) if new_data else ()))
-        }
+        on_schedule = cdk.CfnCondition(stack, "OnSchedule", expression=cdk.Fn.condition_equals(trigger, SCHEDULE))
         asked_for = cdk.CfnCondition(
             stack, "HasTrigger", expression=cdk.Fn.condition_not(cdk.Fn.condition_equals(trigger, NONE))
         )
@@ -78,16 +76,17 @@ class Retraining(Construct):
             name="schedule",
             description="Trains ${SageMakerProjectName} on a schedule",
             target=target,
-            chosen=chosen[SCHEDULE],
+            chosen=on_schedule,
             schedule_expression=schedule,
         )
         if new_data:
+            on_new_data = cdk.CfnCondition(stack, "OnNewData", expression=cdk.Fn.condition_equals(trigger, NEW_DATA))
             self._rule(
                 "NewData",
                 name="new-data",
                 description="Trains ${SageMakerProjectName} when data arrives",
                 target=target,
-                chosen=chosen[NEW_DATA],
+                chosen=on_new_data,
                 event_pattern=new_data,
             )
 
