@@ -60,6 +60,7 @@ AwsClient: TypeAlias = Any
 
 _POLL_S: Final = 0.1
 _PERMISSIONS: Final = "permissions.json"
+_session: Final = boto3.session.Session()  # one, because a session reads the model of a service once
 T = TypeVar("T")
 
 
@@ -147,6 +148,7 @@ class Organization:
     faults: bool = False
     endpoint: str = ""
     _process: subprocess.Popen[str] | None = field(default=None, repr=False)
+    _clients: dict[tuple[str, Credentials, str], AwsClient] = field(default_factory=dict, repr=False)
 
     def __enter__(self) -> Self:
         """Start the emulator and wait until it answers.
@@ -250,18 +252,19 @@ class Organization:
         return str(ready["endpoint"])
 
     def client(self, service: str, credentials: Credentials, *, region: str = REGION) -> AwsClient:
-        """Return a boto3 client that talks to this organisation as `credentials`."""
-        session = boto3.session.Session(
-            aws_access_key_id=credentials.key_id,
-            aws_secret_access_key=credentials.secret,
-            aws_session_token=credentials.token,
-            region_name=region,
-        )
-        return session.client(
-            service,
-            endpoint_url=self.endpoint,
-            config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=120),
-        )
+        """Return a boto3 client that talks to this organisation as `credentials`; the same one every time."""
+        key = (service, credentials, region)
+        if key not in self._clients:
+            self._clients[key] = _session.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=region,
+                aws_access_key_id=credentials.key_id,
+                aws_secret_access_key=credentials.secret,
+                aws_session_token=credentials.token,
+                config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=120),
+            )
+        return self._clients[key]
 
     def assume(self, account: str, role_path_and_name: str, *, session: str, caller: Credentials) -> Credentials:
         """Return credentials of a role, if its trust policy lets the caller have them."""
