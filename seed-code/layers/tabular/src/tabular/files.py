@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,8 +46,7 @@ class Chunk:
         arrays: Raw columns (`tabular.values.clean`), all of the same length.
         rows: Rows of the chunk.
         row_word: ``line`` or ``record``.
-        first: Where the first row stands: its line or the number of its record, from 1.
-        lines: Line of each row where they do not follow one another, or what they can be counted in.
+        row_at: Returns the line of a row, or the number of its record, both from 1, for its position.
         separator: Between the fields of a CSV file; empty for Parquet.
     """
 
@@ -55,8 +54,7 @@ class Chunk:
     arrays: dict[str, pa.Array]
     rows: int
     row_word: str
-    first: int
-    lines: Any = field(default=None, repr=False)
+    row_at: Callable[[int], int] = field(repr=False)
     separator: str = ""
 
     def __len__(self) -> int:
@@ -70,17 +68,9 @@ class Chunk:
             for name, column in self.arrays.items()
         }
 
-    def row(self, position: int) -> int:
-        """Return the line of a row, or the number of its record."""
-        if self.lines is None:
-            return self.first + position
-        if isinstance(self.lines, _Block):
-            return self.lines.line_of(position)
-        return int(self.lines[position])
-
     def place(self, position: int, column: str) -> str:
         """Name file, row and column of one value, e.g. ``claims.csv, line 17, column 'age'``."""
-        return f"{self.file}, {self.row_word} {self.row(position)}, column {column!r}"
+        return f"{self.file}, {self.row_word} {self.row_at(position)}, column {column!r}"
 
 
 class _CsvError(Exception):
@@ -208,9 +198,9 @@ def read_chunks(path: Path, name: str, rows_per_chunk: int = ROWS_PER_CHUNK) -> 
     Raises:
         DataError: The file cannot be read; the message names the line where possible.
     """
-    chunks = _parquet_chunks if _is_parquet(path) else _csv_chunks
+    chunks = _parquet_chunks(path, name, rows_per_chunk) if _is_parquet(path) else _csv_chunks(path, name)
     folders = partition(name)
-    for chunk in chunks(path, name, rows_per_chunk):
+    for chunk in chunks:
         for column, value in folders.items():
             if column not in chunk.arrays:
                 chunk.arrays[column] = clean(pa.repeat(pa.scalar(value, TEXT), len(chunk)))
@@ -220,12 +210,12 @@ def read_chunks(path: Path, name: str, rows_per_chunk: int = ROWS_PER_CHUNK) -> 
 # ---- CSV ------------------------------------------------------------------------------------------------------------
 
 
-def _csv_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chunk]:
+def _csv_chunks(path: Path, name: str) -> Iterator[Chunk]:
     """Yield the rows of a CSV file; every row must have as many fields as the header."""
     with _open_binary(path) as stream:
         header, separator, data = _csv_header(stream, name)
         blocks = _blocks(stream, data, separator, len(header), name)
-        for chunks in mapped(lambda block: _block_chunks(block, header, name, rows_per_chunk), blocks):
+        for chunks in mapped(lambda block: _block_chunks(block, header, name), blocks):
             yield from chunks
 
 
@@ -276,7 +266,7 @@ def _without_header(block: _Block) -> _Block:
     return _Block(block.text[length:], block.first + len(lines), block.separator, block.fields)
 
 
-def _block_chunks(block: _Block, header: list[str], name: str, rows_per_chunk: int) -> list[Chunk]:
+def _block_chunks(block: _Block, header: list[str], name: str) -> list[Chunk]:
     """Return the rows of a block, read by Arrow where Arrow and Python read the same."""
     if len(header) > 1 and _is_plain(block):
         try:
@@ -284,8 +274,8 @@ def _block_chunks(block: _Block, header: list[str], name: str, rows_per_chunk: i
         except pa.ArrowException:
             pass  # Python's reader says in which line, and what to do about it
         else:
-            return [Chunk(name, columns, len(columns[header[0]]), "line", block.first, block, block.separator)]
-    return _python_chunks(block, header, name, rows_per_chunk)
+            return [Chunk(name, columns, len(columns[header[0]]), "line", block.line_of, block.separator)]
+    return _python_chunks(block, header, name)
 
 
 def _is_plain(block: _Block) -> bool:
@@ -348,7 +338,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _python_chunks(block: _Block, header: list[str], name: str, rows_per_chunk: int) -> list[Chunk]:
+def _python_chunks(block: _Block, header: list[str], name: str) -> list[Chunk]:
     """Return the rows of a block as Python's reader understands them.
 
     Raises:
@@ -377,7 +367,7 @@ def _python_chunks(block: _Block, header: list[str], name: str, rows_per_chunk: 
         raise _not_utf8(name, err) from err
     columns = list(zip(*records, strict=True)) if records else [()] * len(header)
     arrays = {column: clean(pa.array(values, TEXT)) for column, values in zip(header, columns, strict=True)}
-    return [Chunk(name, arrays, len(records), "line", lines[0], lines, block.separator)] if records else []
+    return [Chunk(name, arrays, len(records), "line", lines.__getitem__, block.separator)] if records else []
 
 
 def separator_of(text: str) -> str:
@@ -484,7 +474,7 @@ def _parquet_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chun
     try:
         for batch in file.iter_batches(batch_size=rows_per_chunk, columns=plain):
             columns = {column: clean(batch.column(column)) for column in batch.schema.names}
-            yield Chunk(name, columns, batch.num_rows, "record", first)
+            yield Chunk(name, columns, batch.num_rows, "record", range(first, first + batch.num_rows).__getitem__)
             first += batch.num_rows
     except (pa.ArrowException, OSError) as err:
         raise DataError(f"{name}: damaged Parquet file after record {first - 1} ({err}). Upload it again.") from err

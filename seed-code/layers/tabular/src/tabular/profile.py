@@ -41,7 +41,6 @@ FEWEST_DATES_TO_JUDGE = 10_000
 
 DATE_LIKE = r"^(?:\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]+)[-/. ]\d{1,4}.*|[A-Za-z]+ \d{1,2}, \d{4}.*)$"
 
-
 _BITS = pa.array(["0", "1"])
 
 
@@ -133,12 +132,11 @@ class ColumnProfile:
         for name in notations.NOTATIONS:
             self.fits[name] += every
         # A point is a decimal point unless some value or the separator of the file gives reason to doubt it.
-        doubtful = there & ~is_number if self.separators <= {",", ""} else there & (~is_number | dotted)
-        if doubtful.any() and not is_number.all():
-            doubtful |= dotted & there
-        else:
+        if self.has_decimal_points and not (there & ~is_number).any():
             for name, (_, decimal) in notations.NOTATIONS.items():
-                self.fits[name] += _sum(dotted & there & ~doubtful, weights) if decimal == "." else 0
+                self.fits[name] += _sum(dotted & there, weights) if decimal == "." else 0
+            return
+        doubtful = there & (~is_number | dotted)
         if not doubtful.any():
             return
         rest = values.filter(pa.array(doubtful))
@@ -152,6 +150,11 @@ class ColumnProfile:
             mask = _mask(pc.equal(units, unit))
             self.units[unit] += _sum(mask, some)
             self.samples.setdefault(f"unit {unit}", rest.filter(pa.array(mask))[0].as_py())
+
+    @property
+    def has_decimal_points(self) -> bool:
+        """Whether the files leave no doubt: where fields are separated by commas, numbers have decimal points."""
+        return self.separators <= {",", ""}
 
     def _count(self, column: pa.Array) -> tuple[pa.Array, np.ndarray]:
         """Count the different values of some rows; return them in the order in which they occur, and how often."""
@@ -173,7 +176,7 @@ class ColumnProfile:
     def _kinds(self, values: pa.Array, number: pa.DoubleArray) -> dict[str, Mask]:
         """Return which values fit which kinds; ``any date`` is a date of any format."""
         none = np.zeros(len(values), dtype=bool)
-        is_number = ~_mask(pc.is_null(number)) if number.null_count else ~none
+        is_number = _mask(pc.is_valid(number))
         found: dict[str, Mask] = {"number": is_number, "boolean": none, "any date": none}
         numeric = number.to_numpy(zero_copy_only=False)
         whole = is_number & (np.floor(numeric) == numeric)
@@ -188,7 +191,7 @@ class ColumnProfile:
         few = ~is_number | (numeric == 0) | (numeric == 1)
         if few.any():
             rest = values if few.all() else values.filter(pa.array(few))
-            found["boolean"] = _spread(~_mask(pc.is_null(booleans(rest))), few)
+            found["boolean"] = _spread(_mask(pc.is_valid(booleans(rest))), few)
             found["bit"] = _spread(_mask(pc.is_in(texts(rest), value_set=_BITS)), few)
         if pa.types.is_string(values.type):
             if is_number.any():
@@ -208,14 +211,14 @@ class ColumnProfile:
         at = candidates.copy()
         at[candidates] = like
         shown = rest if like.all() else rest.filter(pa.array(like))
-        iso = ~_mask(pc.is_null(dates.parse(shown)))
+        iso = _mask(pc.is_valid(dates.parse(shown)))
         found = {"date": _spread(iso, at), "any date": _spread(iso, at)}
         if not iso.all():
             others = shown.filter(pa.array(~iso))
             at[at] = ~iso
             for name in dates.FORMATS:
                 if self.dates_seen < FEWEST_DATES_TO_JUDGE or self.fits[name]:
-                    found[name] = _spread(~_mask(pc.is_null(dates.parse_only(others, name))), at)
+                    found[name] = _spread(_mask(pc.is_valid(dates.parse_only(others, name))), at)
                     found["any date"] = found["any date"] | found[name]
         self.dates_seen += int(like.sum())
         return found

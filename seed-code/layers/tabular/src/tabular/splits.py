@@ -1,6 +1,5 @@
 """The records of a split as the jobs see them: typed, stored as Parquet, loaded in an order of their own."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from tabular.schema import Column, Schema
 from tabular.values import BOOL, FLOAT, INT, MOMENT, TEXT, BadValueError, maybe_missing
 
 ROWS_PER_GROUP = 131_072
-ROWS_AT_ONCE = 65_536
 
 _ARROW_TYPES = {"category": TEXT, "boolean": BOOL, "date": MOMENT}
 
@@ -59,8 +57,7 @@ def arrow_schema(schema: Schema) -> pa.Schema:
 
 def divided(records: pa.RecordBatch, schema: Schema, config: Config) -> dict[str, pa.RecordBatch]:
     """Return the records of each split."""
-    columns = dict(zip(records.schema.names, records.columns, strict=True))
-    where = divide(columns, schema, config.splits, config.seed)
+    where = divide(_columns(records), schema, config.splits, config.seed)
     return {split: records.filter(pa.array(where == split)) for split in SPLITS}
 
 
@@ -112,36 +109,19 @@ def load_split(folder: Path, schema: Schema, config: Config) -> pa.RecordBatch:
     Raises:
         DataError: The split has no record.
     """
-    tables = [
-        pq.read_table(path, schema=arrow_schema(schema), read_dictionary=_texts(schema)) for path in _parts(folder)
-    ]
+    paths = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
+    repeated = [column.name for column in schema.columns if column.kind == "category" and column.distinct_is_exact]
+    tables = [pq.read_table(path, schema=arrow_schema(schema), read_dictionary=repeated) for path in paths]
     if not sum(table.num_rows for table in tables):
-        raise empty_split(folder.name, config)
+        raise DataError(
+            f"The {folder.name} split has no record. The data has too few records, or too few different values of the "
+            f"record key ({', '.join(config.record_key) or 'none'}), for splits of {config.splits.train:g}, "
+            f"{config.splits.validation:g} and {config.splits.test:g}."
+        )
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     (records,) = table.to_batches()
-    columns = dict(zip(records.schema.names, records.columns, strict=True))
-    return records.take(pa.array(np.argsort(hash_records(columns), kind="stable")))
+    return records.take(pa.array(np.argsort(hash_records(_columns(records)), kind="stable")))
 
 
-def read_split(folder: Path, schema: Schema, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield the records of a split as they are stored, some at a time."""
-    for path in _parts(folder):
-        file = pq.ParquetFile(path, read_dictionary=_texts(schema))
-        yield from file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns)
-
-
-def empty_split(name: str, config: Config) -> DataError:
-    """Describe a split without records."""
-    return DataError(
-        f"The {name} split has no record. The data has too few records, or too few different values of the "
-        f"record key ({', '.join(config.record_key) or 'none'}), for splits of {config.splits.train:g}, "
-        f"{config.splits.validation:g} and {config.splits.test:g}."
-    )
-
-
-def _parts(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
-
-
-def _texts(schema: Schema) -> list[str]:
-    return [column.name for column in schema.columns if column.kind == "category" and column.distinct_is_exact]
+def _columns(records: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(records.schema.names, records.columns, strict=True))

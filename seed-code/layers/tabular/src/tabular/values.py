@@ -20,7 +20,7 @@ categories, because "None" may well be an answer.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -311,11 +311,6 @@ def number_text(number: float) -> str | None:
     if number.is_integer() and abs(number) <= EXACT_IN_FLOAT:
         return str(int(number))
     return repr(number)
-
-
-def texts_of(values: Iterable[Any]) -> list[str | None]:
-    """Return the text of every raw value, see `text_of`."""
-    return [text_of(value) for value in values]
 
 
 def is_missing(text: str | None, kind: str) -> bool:

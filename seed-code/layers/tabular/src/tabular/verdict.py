@@ -165,7 +165,7 @@ def _notation(profile: ColumnProfile, least: int) -> str | None:
         return None
     _, text = profile.misfit["number"]
     readings = {notations.NOTATIONS[name][1]: name for name in reversed(found)}
-    if len(readings) > 1 and not profile.separators <= {",", ""}:
+    if len(readings) > 1 and not profile.has_decimal_points:
         raise DataError(_two_readings(profile, text, readings["."], readings[","]))
     units = {unit for unit in profile.units if unit}
     if len(units) > 1 or (units & set("%‰") and profile.units[""]):
@@ -194,7 +194,7 @@ def _refuse_doubtful_points(profile: ColumnProfile) -> None:
     Raises:
         DataError: Every point stands before three digits, and the files are not separated by commas.
     """
-    if profile.separators <= {",", ""} or not profile.fits["grouped"]:
+    if profile.has_decimal_points or not profile.fits["grouped"]:
         return
     if profile.fits["grouped"] == profile.fits["dotted"]:
         raise DataError(_two_readings(profile, profile.samples["grouped"], "1,234.56", "1.234,56"))
@@ -212,11 +212,9 @@ def _refuse_exceptions(profile: ColumnProfile) -> None:
         if not count or kind not in profile.misfit:
             continue
         place, text = profile.misfit[kind]
-        nearly = count >= NEARLY * profile.values and len(profile.counts) >= FEWEST_VALUES_TO_JUDGE
-        words = _exceptions(profile, kind) if count >= MOSTLY * profile.values else []
-        if nearly:
+        if count >= NEARLY * profile.values and len(profile.counts) >= FEWEST_VALUES_TO_JUDGE:
             often = "nearly all other values of the column are"
-        elif words:
+        elif count >= MOSTLY * profile.values and (words := _exceptions(profile, kind)):
             often = f"{count} other values of the column are ({', '.join(f'{w!r} occurs {n} times' for w, n in words)})"
         else:
             continue
@@ -362,10 +360,10 @@ def _class_texts(label: ColumnProfile, column: Column, config: Config) -> Counte
     """Return how often each label value occurs; 1 and 1.0 are one value, and a word for nothing is none."""
     counts: Counter[str] = Counter()
     everything = _takes_all_words(column, config)
-    for text, count in label.counts.items():
-        if everything or not is_missing(text, "number"):
-            value = column.convert([text])[0].as_py() if column.kind == "number" else text
-            counts[text if value is None or value == text else number_text(float(value)) or text] += count
+    known = {text: count for text, count in label.counts.items() if everything or not is_missing(text, "number")}
+    values = column.convert(list(known)).to_pylist()
+    for (text, count), value in zip(known.items(), values, strict=True):
+        counts[text if column.kind == "category" else number_text(float(value)) or text] += count
     return counts
 
 
