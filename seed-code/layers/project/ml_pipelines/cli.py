@@ -189,7 +189,7 @@ def _summarise(label: str, folder: Path, package: Path, seconds: float) -> None:
         pictures = ", ".join(picture.name for picture in sorted(folder.glob("*.png")))
         print(f"pictures    {_short(folder)}/: {pictures}")
     if package.is_file():
-        print(f"registered  nothing, this is no AWS; {_short(package)} is what the registry would get")
+        print(f"registered  nothing, as this is not AWS; {_short(package)} is what the registry would get")
     print(f"logs        {_short(package.parent / 'jobs')}/<job>/algo-1/log.txt")
     print(f"time        {seconds:.1f} s")
 
