@@ -20,7 +20,7 @@ from pipeline.permissions import text, wider
 from pipeline.synthesis import template_bytes
 from products.releases import ARCHIVE, TEMPLATE
 from products.semver import Step
-from products.shared.form.patterns import NARROWINGS
+from products.shared.form.patterns import NARROWINGS, RULES, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -195,6 +195,12 @@ def _parameter(name: str, kind: Kind, detail: str, step: Step) -> Change:
 
 def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Step]]:
     """Yield each difference between two definitions of a parameter: what it means, and the step it needs."""
+    if _is_whole_number_of(old, new):
+        yield "fractions are no longer accepted, which nothing behind the form ever took", Step.MINOR
+        old = {key: value for key, value in old.items() if key not in ("MinValue", "MaxValue")}
+        old |= {"Type": new["Type"], "AllowedPattern": new["AllowedPattern"]}
+        if "Default" in old:
+            old["Default"] = str(old["Default"])
     if old.get("Type") != new.get("Type"):
         yield f"type {old.get('Type')} becomes {new.get('Type')}: values in use may be refused", Step.MAJOR
     if "Default" in old and "Default" not in new:
@@ -217,6 +223,15 @@ def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tup
     for word in _WORDS:
         if old.get(word) != new.get(word):
             yield f"{word} reworded", Step.PATCH
+
+
+def _is_whole_number_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether a number between two bounds became text that is a whole number between the same."""
+    return (
+        (old.get("Type"), new.get("Type")) == ("Number", "String")
+        and {"MinValue", "MaxValue"} <= old.keys()
+        and new.get("AllowedPattern") == whole(int(old["MinValue"]), int(old["MaxValue"]))
+    )
 
 
 def _pattern(old: str | None, new: str | None) -> Iterator[tuple[str, Step]]:
@@ -272,12 +287,21 @@ def _form(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Chang
 
 
 def _rules(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    for name, kind, _, _ in _matched(before, after):
-        if kind == "removed":
+    for name, kind, old, new in _matched(before, after):
+        if kind == "changed" and _wordless(old) == _wordless(new):
+            detail, step = "what it says is reworded", Step.PATCH
+        elif kind == "removed":
             detail, step = "more combinations of parameters are accepted", Step.MINOR
+        elif kind == "added" and name in RULES:
+            detail, step = RULES[name], Step.MINOR
         else:
             detail, step = "combinations of parameters in use may be refused", Step.MAJOR
         yield Change(area="rules", kind=kind, name=name, detail=detail, step=step)
+
+
+def _wordless(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule without what it says to people."""
+    return {**rule, "Assertions": [assertion.get("Assert") for assertion in rule.get("Assertions", [])]}
 
 
 def _resources(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:

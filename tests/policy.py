@@ -111,6 +111,7 @@ class Launch:
             "Fn::Equals": lambda a: str(self.value(a[0])) == str(self.value(a[1])),  # a number equals its text
             "Fn::Not": lambda a: not self.value(a[0]),
             "Fn::And": lambda a: all(self.value(item) for item in a),
+            "Fn::Contains": lambda a: self.value(a[1]) in self.value(a[0]),
             "Fn::Or": lambda a: any(self.value(item) for item in a),
             "Condition": self.condition,
         }

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 CONNECTION_ARN: Final = re.compile(
-    r"arn:[a-z-]+:(?:codeconnections|codestar-connections):(?P<region>[a-z0-9-]+):(?P<account>\d{12})"
+    r"arn:[a-z0-9-]+:(?:codeconnections|codestar-connections):(?P<region>[a-z0-9-]+):(?P<account>\d{12})"
     r":connection/(?P<id>[0-9a-f-]{36})"
 )
 """ARN of a CodeConnection; connections from before the service was renamed keep codestar-connections in theirs."""

@@ -10,7 +10,7 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 from products.shared import names, template
 from products.shared.deployment.answers import INSTANCE_PATTERN, Answers, questions_of, variable
 from products.shared.deployment.project import DeploymentProject
-from products.shared.form import patterns, questions, s3_uri
+from products.shared.form import patterns, questions
 from products.shared.form.parameters import Form, Question
 from products.shared.form.questions import NEW_DATA, SCHEDULE
 from products.shared.spec import ProductSpec
@@ -29,8 +29,8 @@ DATA_QUESTIONS: Final = tuple(
         label=f"Records in {where} (S3)",
         description=f"Folder with the records to predict in {where}. CSV, JSON lines or Parquet, in the "
         f"account and Region of that stage, with a slash at the end. E.g. s3://sales-lake/churn/{stage.lower()}/.",
-        pattern=s3_uri.PATTERN,
-        problem=f"s3://bucket/folder/ with 1 to {s3_uri.MAX_DEPTH} folders, ending in a slash, without spaces "
+        pattern=patterns.S3_FOLDER,
+        problem=f"s3://bucket/folder/ with 1 to {patterns.S3_DEPTH} folders, ending in a slash, without spaces "
         "or * ? $, and not in the bucket of a project (mlp-p-...), e.g. s3://sales-lake/churn/daily/",
     )
     for stage, where in (("Test", "test"), ("Prod", "production"))
@@ -84,9 +84,8 @@ JOB_QUESTIONS: Final = (
         group=JOBS,
         label="Machines in production",
         description="On how many machines a run in production is spread, e.g. 1. Test uses one.",
-        type="Number",
-        default=1,
-        bounds=(1, 100),
+        default="1",
+        pattern=patterns.whole(1, 100),
         problem="A whole number from 1 to 100, e.g. 1",
     ),
     Question(

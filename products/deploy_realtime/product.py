@@ -10,6 +10,7 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 from products.shared import names, template
 from products.shared.deployment.answers import INSTANCE_PATTERN, Answers, questions_of, variable
 from products.shared.deployment.project import DeploymentProject
+from products.shared.form import patterns
 from products.shared.form.parameters import Form, Question
 from products.shared.spec import ProductSpec
 
@@ -26,6 +27,7 @@ INSTANCE, SERVERLESS = "instance", "serverless"
 AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
 NO_API, IAM_API, JWT_API = "none", "iam", "jwt"
 _SHADOW_HOURS_MAX = 336
+_MACHINES_MAX = 100
 _BUCKET_PATTERN = rf"^$|^(?!{names.PROJECTS_PREFIX})" + r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 _KEY_PATTERN = r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$"
 _POOL_PATTERN = r"^$|^arn:[a-z0-9-]+:cognito-idp:[a-z0-9-]+:[0-9]{12}:userpool/[a-z0-9-]+_[A-Za-z0-9]+$"
@@ -58,9 +60,8 @@ ENDPOINT_QUESTIONS: Final = (
         group=ENDPOINT,
         label="Minimum machines",
         description="How many run under light load, e.g. 2, which SageMaker spreads over zones.",
-        type="Number",
-        default=2,
-        bounds=(1, 100),
+        default="2",
+        pattern=patterns.whole(1, _MACHINES_MAX),
         problem="A whole number from 1 to 100, e.g. 2",
     ),
     Question(
@@ -68,9 +69,8 @@ ENDPOINT_QUESTIONS: Final = (
         group=ENDPOINT,
         label="Maximum machines",
         description="How many run at most under load, e.g. 4; not less than the minimum.",
-        type="Number",
-        default=4,
-        bounds=(1, 1000),
+        default="4",
+        pattern=patterns.whole(1, 1000),
         problem="A whole number from 1 to 1000, not less than the minimum, e.g. 4",
     ),
 )
@@ -114,9 +114,8 @@ UPDATE_QUESTIONS: Final = (
         label="Shadow period (hours)",
         description="How long a new model first gets copies of the requests while the old one answers, "
         "e.g. 24; then both are compared. 0 for none.",
-        type="Number",
-        default=0,
-        bounds=(0, _SHADOW_HOURS_MAX),
+        default="0",
+        pattern=patterns.whole(0, _SHADOW_HOURS_MAX),
         problem=f"Hours from 0 (no shadow) to {_SHADOW_HOURS_MAX} (two weeks), e.g. 24",
     ),
 )
@@ -127,9 +126,8 @@ CAPTURE_QUESTIONS: Final = (
         label="Captured requests (percent)",
         description="How many requests and answers in production are kept, e.g. 100. The monitors look for "
         "drift in them; 0 captures nothing and switches the monitors off.",
-        type="Number",
-        default=100,
-        bounds=(0, 100),
+        default="100",
+        pattern=patterns.whole(0, 100),
         problem="Whole percent from 0 to 100, e.g. 100",
     ),
     Question(
@@ -260,6 +258,18 @@ def _refuse_what_sagemaker_cannot_do(form: Form) -> None:
         unless=[form.is_("TrafficPolicy", AT_ONCE)],
         problem="Traffic shifting: a step takes over at most half of the machines, so one machine has no steps. "
         "Enter a minimum of 2 or more machines, or choose all-at-once.",
+    )
+    form.refuse(
+        "MachinesFromMinimumToMaximum",
+        when=form.is_("EndpointType", INSTANCE),
+        unless=[
+            cdk.Fn.condition_or(
+                form.is_not("MaxInstanceCount", str(most)),
+                cdk.Fn.condition_contains([str(least) for least in range(1, most + 1)], form["InstanceCount"]),
+            )
+            for most in range(1, _MACHINES_MAX)
+        ],
+        problem="Maximum machines: fewer than the minimum. Enter as many as the minimum, or more.",
     )
     form.refuse(
         "ShadowNeedsCapture",

@@ -15,7 +15,8 @@ from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.sagemaker_domain import personas
 from products.shared import custom_resources, names, template
-from products.shared.form.parameters import TAG_VALUE_PATTERN, Form, Question
+from products.shared.form import patterns
+from products.shared.form.parameters import Form, Question
 from products.shared.roles import ServiceRole
 from products.shared.spec import ProductSpec
 from products.shared.storage import private_bucket
@@ -36,7 +37,9 @@ _NEXT_STEP = (
     "or their profile at DomainConsoleUrl (IAM) and create a project."
 )
 _AMONG_APPS = "Apps of the domain among themselves"
-_TAG_PROBLEM = "1 to 64 letters, digits, spaces or _.:/=+@- beginning with a letter or digit, e.g. ml-1000"
+_TAG_PROBLEM = (
+    "1 to 64 letters, digits, spaces or _.:/=+@- beginning with a letter or digit, and not with aws:, e.g. ml-1000"
+)
 
 QUESTIONS: Final = (
     Question(
@@ -142,7 +145,7 @@ QUESTIONS: Final = (
         group=COSTS,
         label="Cost center",
         description="Tag CostCenter of everything in the domain, apps included. E.g. ml-1000.",
-        pattern=TAG_VALUE_PATTERN,
+        pattern=patterns.TAG_VALUE,
         problem=_TAG_PROBLEM,
     ),
     Question(
@@ -150,7 +153,7 @@ QUESTIONS: Final = (
         group=COSTS,
         label="Team or owner",
         description="Tag Owner of everything in the domain: whom to ask about it. E.g. claims-analytics.",
-        pattern=TAG_VALUE_PATTERN,
+        pattern=patterns.TAG_VALUE,
         problem=_TAG_PROBLEM,
     ),
     Question(
@@ -169,9 +172,8 @@ QUESTIONS: Final = (
         group=COSTS,
         label="Idle minutes before stopping",
         description="Minutes without activity, 60 to 525600. E.g. 120 for two hours.",
-        type="Number",
-        default=120,
-        bounds=(60, 525_600),
+        default="120",
+        pattern=patterns.whole(60, 525_600),
         problem="A whole number from 60 (SageMaker's smallest) to 525600 (a year), e.g. 120",
     ),
     Question(

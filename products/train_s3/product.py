@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import aws_cdk as cdk
 
 from products.shared import template
-from products.shared.form import questions, s3_uri
+from products.shared.form import patterns, questions, s3_uri
 from products.shared.form.parameters import Question
 from products.shared.roles import Grant, through_s3
 from products.shared.spec import ProductSpec
@@ -29,8 +29,8 @@ class S3Folder(DataSource):
             label="Data set (S3)",
             description="Folder with the CSV or Parquet files of the data set, in this account and Region, with a "
             "slash at the end. E.g. s3://sales-lake/churn/2026/.",
-            pattern=s3_uri.PATTERN,
-            problem=f"s3://bucket/folder/ with 1 to {s3_uri.MAX_DEPTH} folders, ending in a slash, without spaces "
+            pattern=patterns.S3_FOLDER,
+            problem=f"s3://bucket/folder/ with 1 to {patterns.S3_DEPTH} folders, ending in a slash, without spaces "
             "or * ? $, and not in the bucket of another project (mlp-p-...), e.g. s3://sales-lake/churn/2026/",
         ),
         Question(

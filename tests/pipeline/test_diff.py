@@ -6,10 +6,11 @@ import pytest
 
 from pipeline.diff import Change, compare_templates
 from products.semver import Step
-from products.shared.form.patterns import NARROWINGS
+from products.shared.form.patterns import NARROWINGS, RULES, whole
 
 BUCKET: dict[str, Any] = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "a"}, "DeletionPolicy": "Retain"}
 BUILD: dict[str, Any] = {"Type": "AWS::CodeBuild::Project", "Properties": {"Name": "a", "Description": "x"}}
+COUNT: dict[str, Any] = {"Type": "Number", "Default": 2, "MinValue": 1, "MaxValue": 100}
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str, Step]]:
@@ -56,6 +57,7 @@ def test_equal_templates_do_not_differ() -> None:
         ({"AllowedPattern": NARROWINGS[0].released}, {"AllowedPattern": NARROWINGS[0].now}, Step.MINOR),
         ({"AllowedPattern": NARROWINGS[0].now}, {"AllowedPattern": NARROWINGS[0].released}, Step.MAJOR),
         ({}, {"AllowedPattern": "a+"}, Step.MAJOR),
+        (COUNT, {"Type": "String", "AllowedPattern": whole(1, 100), "Default": "2"}, Step.MINOR),
         ({"AllowedPattern": "a+"}, {}, Step.MINOR),
         ({"MinLength": 1}, {"MinLength": 2}, Step.MAJOR),
         ({"MinLength": 2}, {"MinLength": "1"}, Step.MINOR),
@@ -165,6 +167,25 @@ def test_a_new_assertion_about_parameters_needs_a_major_step() -> None:
     rules: dict[str, Any] = {"Rules": {"OneTrigger": {"Assertions": []}}}
     assert changes({}, rules) == [("rules", "added", "OneTrigger", Step.MAJOR)]
     assert changes(rules, {}) == [("rules", "removed", "OneTrigger", Step.MINOR)]
+
+
+def test_other_words_of_an_assertion_are_a_patch() -> None:
+    def rule(words: str, allowed: str) -> dict[str, Any]:
+        assertion = {"Assert": {"Fn::Equals": [{"Ref": "P"}, allowed]}, "AssertDescription": words}
+        return {"Rules": {"R": {"Assertions": [assertion]}}}
+
+    assert changes(rule("a", "1"), rule("b", "1")) == [("rules", "changed", "R", Step.PATCH)]
+    assert changes(rule("a", "1"), rule("a", "2")) == [("rules", "changed", "R", Step.MAJOR)]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_refuses_what_every_build_refused_needs_a_minor_step(rule: str) -> None:
+    assert changes({}, {"Rules": {rule: {"Assertions": []}}}) == [("rules", "added", rule, Step.MINOR)]
+
+
+def test_other_bounds_of_a_whole_number_need_a_major_step() -> None:
+    narrower = {"Type": "String", "AllowedPattern": whole(1, 99), "Default": "2"}
+    assert max(change.step for change in parameter(COUNT, narrower)) == Step.MAJOR
 
 
 def test_a_wider_permission_needs_a_minor_step() -> None:

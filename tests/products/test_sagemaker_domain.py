@@ -394,9 +394,9 @@ def test_home_directories_spaces_and_bucket_are_encrypted_with_the_domains_key(
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, ("ENABLED", 120)),
+        ({}, ("ENABLED", "120")),
         ({"IdleMinutes": "60"}, ("ENABLED", "60")),
-        ({"IdleShutdown": "DISABLED"}, ("DISABLED", 120)),
+        ({"IdleShutdown": "DISABLED"}, ("DISABLED", "120")),
     ],
 )
 def test_idle_apps_stop_by_default_in_private_and_shared_spaces(

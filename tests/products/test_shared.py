@@ -6,7 +6,7 @@ import aws_cdk as cdk
 import pytest
 
 from products.shared import names, template
-from products.shared.form import s3_uri
+from products.shared.form import patterns, s3_uri
 from products.shared.roles import Grant, ServiceRole
 from tests.policy import Launch
 
@@ -34,7 +34,7 @@ def test_text_without_references_and_tokens_stay_as_they_are() -> None:
     assert stack.resolve(template.sub("a-${AWS::Region}")) == {"Fn::Sub": "a-${AWS::Region}"}
 
 
-@pytest.mark.parametrize("depth", range(1, s3_uri.MAX_DEPTH + 1))
+@pytest.mark.parametrize("depth", range(1, patterns.S3_DEPTH + 1))
 def test_an_s3_address_is_taken_apart_at_every_depth(depth: int) -> None:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Test")
     folders = "/".join(f"f{n}" for n in range(depth)) + "/"

@@ -10,9 +10,6 @@ import aws_cdk as cdk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-TAG_VALUE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 _.:/=+@-]{0,63}$"
-"""What a tag value may hold, starting with a letter or digit."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -29,7 +26,8 @@ class Question:
         pattern: Regular expression that the whole value must match. Default: none.
         longest: Most characters allowed. Default: CloudFormation's 4,096.
         problem: What the console says when the value does not fit. Default: CloudFormation's own words.
-        bounds: Smallest and largest number. Default: none.
+        bounds: Smallest and largest number of type ``Number``, which takes fractions. Default: none. Whole numbers are
+            text with the pattern `patterns.whole`.
     """
 
     id: str
@@ -76,8 +74,8 @@ class Form:
         return self._parameters[id_].value_as_list
 
     def number(self, id_: str) -> float:
-        """Return the answer to a question of type ``Number``, as a number."""
-        return self._parameters[id_].value_as_number
+        """Return the answer to a question for a number, as a number."""
+        return cdk.Token.as_number(cdk.Fn.ref(self._parameters[id_].logical_id))
 
     def is_(self, id_: str, answer: str) -> cdk.ICfnConditionExpression:
         """Return the expression that a question was answered like this."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from products.shared import names
+
 
 def _field(value: str) -> str:
     """Return the pattern of a field of a cron expression: values, ranges and steps, with commas between."""
@@ -31,6 +33,49 @@ SCHEDULE: Final = (
 
 A "?" stands for exactly one of day of month and day of week (EventBridge user guide, "Cron expressions" and "Rate
 expressions").
+"""
+
+
+def whole(least: int, most: int) -> str:
+    """Return the pattern of the whole numbers from one to another, without signs and leading zeros.
+
+    CloudFormation's type ``Number`` takes fractions as well, which nothing that counts machines or hours does.
+    """
+    lengths = range(len(str(least)), len(str(most)) + 1)
+    spans = [(max(least, 10 ** (n - 1) if n > 1 else 0), min(most, 10**n - 1)) for n in lengths]
+    return f"^({'|'.join(_digits(str(low), str(high)) for low, high in spans)})$"
+
+
+def _digits(low: str, high: str) -> str:
+    """Return the pattern of the numbers between two others with as many digits."""
+    if low[:1] == high[:1]:
+        return low[:1] + _digits(low[1:], high[1:]) if low else ""
+    rest = len(low) - 1
+    first, last, options = int(low[0]), int(high[0]), []
+    if int(low[1:] or 0):
+        options.append(low[0] + _digits(low[1:], "9" * rest))
+        first += 1
+    if int(high[1:] or 9 * rest) != 10**rest - 1:
+        options.append(high[0] + _digits("0" * rest, high[1:]))
+        last -= 1
+    if first <= last:
+        options.append(f"[{first}-{last}]" + "[0-9]" * rest)
+    return f"({'|'.join(options)})"
+
+
+TAG_VALUE: Final = r"^(?![Aa][Ww][Ss]:)[A-Za-z0-9][A-Za-z0-9 _.:/=+@-]{0,63}$"
+"""Value of a tag, beginning with a letter or digit; IAM keeps ``aws:`` for itself, in values too.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html, "Rules for tagging in IAM and AWS STS".
+"""
+
+S3_DEPTH: Final = 8
+_FOLDERS: Final = rf"(?!{names.PROJECTS_PREFIX})" + r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
+S3_FOLDER: Final = rf"^(?=.{{1,1024}}$)s3://{_FOLDERS}"
+"""``s3://bucket/prefix/`` with one to `S3_DEPTH` folders, and no character that IAM or EventBridge gives a meaning.
+
+Keys have at most 1,024 bytes (S3 user guide, "Creating object key names"). Buckets of projects are refused: naming one
+as data would let a role of this project read another project.
 """
 
 
@@ -93,5 +138,27 @@ NARROWINGS: Final = (
             "cron(0 9 ? JAN,APR,JUL,OCT TUE 2026-2028)",
         ),
     ),
+    Narrowing(
+        released=rf"^s3://{_FOLDERS}",
+        now=S3_FOLDER,
+        because="no object has a key of more than 1,024 bytes (S3 user guide, Creating object key names), and the "
+        "first build refused the place",
+        lost=(f"s3://lake/{'a' * 1024}/",),
+        kept=("s3://lake/churn/", f"s3://lake/{'a' * 1000}/", "s3://sales-lake/o'hara/(2026)/day=1/"),
+    ),
+    Narrowing(
+        released=r"^[A-Za-z0-9][A-Za-z0-9 _.:/=+@-]{0,63}$",
+        now=TAG_VALUE,
+        because="IAM refuses tag values that begin with aws:, so that no launch with one succeeded (IAM user guide, "
+        "Rules for tagging in IAM and AWS STS)",
+        lost=("aws:ml", "AWS:1000"),
+        kept=("ml-1000", "aws", "my aws:ml", "4711"),
+    ),
 )
 """Patterns that `portfolio diff` admits in a minor version."""
+
+RULES: Final = {
+    "MachinesFromMinimumToMaximum": "the build refused fewer machines at most than at least, so that no deployment "
+    "with them ever succeeded",
+}
+"""New rules about answers that `portfolio diff` admits in a minor version, and why."""

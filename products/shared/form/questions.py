@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from products.shared import names
-from products.shared.form.parameters import TAG_VALUE_PATTERN, Question
+from products.shared.form import patterns
+from products.shared.form.parameters import Question
 
 if TYPE_CHECKING:
     from products.shared.form.parameters import Form
@@ -55,8 +56,9 @@ COST_CENTER: Final = Question(
     group=COSTS_GROUP,
     label="Cost center",
     description="Tag CostCenter of everything that the project makes, e.g. ml-1000.",
-    pattern=TAG_VALUE_PATTERN,
-    problem="1 to 64 letters, digits, spaces or _.:/=+@- beginning with a letter or digit, e.g. ml-1000",
+    pattern=patterns.TAG_VALUE,
+    problem="1 to 64 letters, digits, spaces or _.:/=+@- beginning with a letter or digit, and not with aws:, e.g. "
+    "ml-1000",
 )
 
 

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 
-from products.shared import names
-
-MAX_DEPTH = 8
-PATTERN = rf"^s3://(?!{names.PROJECTS_PREFIX})" + r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
-"""``s3://bucket/prefix/`` with one to `MAX_DEPTH` folders, and no character that IAM or EventBridge gives a meaning.
-
-Buckets of projects are refused: naming one as data would let a role of this project read another project.
-"""
+from products.shared.form.patterns import S3_DEPTH
 
 
 def bucket(uri: str) -> str:
@@ -28,8 +21,8 @@ def prefix(uri: str) -> str:
     """Return ``prefix/`` of ``s3://bucket/prefix/``.
 
     The number of folders is unknown and Fn::Select wants a fixed index, so the address is padded with slashes, the
-    first `MAX_DEPTH` folders are joined again, and the padding, now a run of slashes, is cut off.
+    first `S3_DEPTH` folders are joined again, and the padding, now a run of slashes, is cut off.
     """
-    parts = cdk.Fn.split("/", cdk.Fn.join("", [uri, "/" * (MAX_DEPTH + 1)]))
-    folders = cdk.Fn.join("/", [cdk.Fn.select(3 + n, parts) for n in range(MAX_DEPTH)])
+    parts = cdk.Fn.split("/", cdk.Fn.join("", [uri, "/" * (S3_DEPTH + 1)]))
+    folders = cdk.Fn.join("/", [cdk.Fn.select(3 + n, parts) for n in range(S3_DEPTH)])
     return cdk.Fn.join("", [cdk.Fn.select(0, cdk.Fn.split("//", cdk.Fn.join("", [folders, "//"]))), "/"])

@@ -18,9 +18,9 @@ _PROJECT_NAME = r"[a-z0-9](-*[a-z0-9]){0,31}"
 _PROJECT_ID = r"p-[a-z0-9]{1,14}"
 _ACCOUNT = r"\d{12}"
 _REGION = r"[a-z]{2}(-[a-z]+)+-\d"
-_KEY = r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+"
-_PACKAGE = r"arn:[a-z-]+:sagemaker:[a-z0-9-]+:\d{12}:model-package/[a-zA-Z0-9-]+/\d+"
-_BUS = r"arn:[a-z-]+:events:[a-z0-9-]+:\d{12}:event-bus/[\w./-]+"
+_KEY = r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+"
+_PACKAGE = r"arn:[a-z0-9-]+:sagemaker:[a-z0-9-]+:\d{12}:model-package/[a-zA-Z0-9-]+/\d+"
+_BUS = r"arn:[a-z0-9-]+:events:[a-z0-9-]+:\d{12}:event-bus/[\w./-]+"
 
 _VARIABLES = {
     "PROJECT_NAME": (_PROJECT_NAME, "churn"),

@@ -23,7 +23,7 @@ TEMPLATE = "monitor"
 SCHEDULE = (
     r"rate\((1 (hour|day)|([2-9]|[1-9]\d+) (hours|days))\)|cron\(\S+ \S+ (\? \S+ [^\s?]\S*|[^\s?]\S* \S+ \?) \S+\)"
 )
-MACHINE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
+MACHINE = r"ml\.[a-z0-9-]+\.[a-z0-9-]+"
 
 BASELINES = {
     "ModelDataQuality/Statistics": "statistics.json",

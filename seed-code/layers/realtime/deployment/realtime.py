@@ -32,7 +32,7 @@ SCHEMA: dict[str, Setting] = {
     "endpoint_type": choice(INSTANCE, SERVERLESS),
     "instances": section(
         {
-            "type": text(r"ml\.[a-z0-9-]+\.[a-z0-9-]+", example="ml.m5.large"),
+            "type": text(monitors.MACHINE, example="ml.m5.large"),
             "least": whole_number(1, 1000),
             "most": whole_number(1, 1000),
             "requests_per_minute": whole_number(1, 1_000_000),
@@ -61,7 +61,7 @@ SCHEMA: dict[str, Setting] = {
             "percent": whole_number(0, 100),
             "replica_bucket": text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", example="acme-data-captured", optional=True),
             "replica_key_arn": text(
-                r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+",
+                r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+",
                 example="arn:aws:kms:eu-west-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab",
                 optional=True,
             ),
@@ -87,7 +87,7 @@ SCHEMA: dict[str, Setting] = {
         {
             "auth": choice("none", "iam", "jwt"),
             "user_pool_arn": text(
-                r"arn:[a-z-]+:cognito-idp:[a-z0-9-]+:\d{12}:userpool/[a-z0-9-]+_[A-Za-z0-9]+",
+                r"arn:[a-z0-9-]+:cognito-idp:[a-z0-9-]+:\d{12}:userpool/[a-z0-9-]+_[A-Za-z0-9]+",
                 example="arn:aws:cognito-idp:eu-west-1:333344445555:userpool/eu-west-1_AbCdEfGhI",
                 optional=True,
             ),

@@ -1,0 +1,213 @@
+"""What a form accepts, everything behind it accepts: the checks of the functions, the services, and the first build.
+
+Answers are generated from the template's own patterns, values and bounds, and held by its rules, as CloudFormation
+reads them. Then the launched template is read as the custom resources, the services and the seed code read it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator  # type: ignore[import-untyped]
+
+from lambdas.deployment.core import parse_stage
+from lambdas.preflight.core import connection_problems, repository_problems
+from lambdas.seed_checkin.core import parse_checkin
+from lambdas.shared.custom_resource import Address, Request
+from products.catalog import PRODUCTS
+from tests.products.launches import ORDINARY, launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Template = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ROOT / "seed-code" / "layers"
+BUILT = [product for product in PRODUCTS if product.SPEC.seed_code]
+REGIONS = ("eu-west-1", "eu-central-1")
+TAG_VALUE = re.compile(r"(?!aws:)[\w .:/=+@-]{0,256}", re.IGNORECASE)
+"""https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html, "Rules for tagging": aws: is reserved, in values too.
+
+The letters are those that all services of our resources take."""
+
+MADE_UP = re.compile(r"(?s).*\.[A-Z][A-Za-z]+")
+"""An attribute that `launch` makes up, e.g. ``churn.DomainId``."""
+
+every_product = pytest.mark.parametrize("product", PRODUCTS, ids=lambda p: p.SPEC.id)
+
+
+# ---- what a form accepts --------------------------------------------------------------------------------------------
+
+
+def answers(template: Template, example: Mapping[str, str]) -> st.SearchStrategy[dict[str, str]]:
+    """Return answers that the form accepts one by one; names of SSM parameters are those of the example."""
+    return st.fixed_dictionaries(
+        {name: accepted(declared, example.get(name)) for name, declared in template["Parameters"].items()}
+    )
+
+
+def accepted(declared: Mapping[str, Any], example: str | None) -> st.SearchStrategy[str]:
+    if "AllowedValues" in declared:
+        return st.sampled_from([str(value) for value in declared["AllowedValues"]])
+    if declared["Type"] == "Number":
+        least, most = declared["MinValue"], declared["MaxValue"]
+        fractions = st.decimals(least, most, places=2).map(lambda number: f"{number:f}")
+        return st.integers(least, most).map(str) | fractions
+    if declared["Type"] != "String":
+        return st.just(example or str(declared["Default"]))
+    longest = declared.get("MaxLength", 4096)
+    written = st.from_regex(declared["AllowedPattern"], fullmatch=True).filter(lambda value: len(value) <= longest)
+    usual = [value for value in (example, declared.get("Default")) if value is not None]
+    return st.sampled_from(usual) | written if usual else written
+
+
+def keeps_the_rules(template: Template, given_answers: Mapping[str, str]) -> bool:
+    """Return whether the answers fit together, as the template's rules say."""
+    launched = launch(template, given_answers)
+    return all(
+        launched.value(assertion["Assert"])
+        for rule in template.get("Rules", {}).values()
+        if launched.value(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}))
+        for assertion in rule["Assertions"]
+    )
+
+
+# ---- what is behind it ----------------------------------------------------------------------------------------------
+
+
+@cache
+def seed_code(name: str) -> Any:  # noqa: ANN401 (a module that is not importable from here)
+    """Return a module of the layers of the seed code, which one generated repository would hold side by side."""
+    for layer in ("deployment", "settings", "project", "tabular/src"):
+        if str(LAYERS / layer) not in sys.path:
+            sys.path.append(str(LAYERS / layer))
+    package = importlib.import_module(name.partition(".")[0])
+    for layer in ("realtime/deployment", "batch/deployment", "monitoring/deployment", "source-s3/ml_pipelines"):
+        if layer.endswith(package.__name__) and str(LAYERS / layer) not in package.__path__:
+            package.__path__.append(str(LAYERS / layer))
+    return importlib.import_module(name)
+
+
+def variables(launched: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401
+    """Yield the variables of each of the project's builds."""
+    for project in launched.resources("AWS::CodeBuild::Project").values():
+        yield {entry["Name"]: str(entry["Value"]) for entry in project["Environment"]["EnvironmentVariables"]}
+
+
+def refused_by_functions(launched: Any) -> list[str]:  # noqa: ANN401
+    """Return what the functions behind the custom resources refuse."""
+    found: list[str] = []
+    for properties in launched.resources("Custom::Preflight").values():
+        if arn := properties.get("ConnectionArn"):
+            found += connection_problems(arn, "AVAILABLE")
+        if repository := properties.get("Repository"):
+            found += repository_problems(repository)
+    for properties in launched.resources("Custom::SeedCode").values():
+        parse_checkin(request(properties | {"Version": "1.0.0"}), properties["AssetBucket"])
+    for properties in launched.resources("Custom::Deployment").values():
+        parse_stage(request(properties), {*REGIONS, properties["Region"]})
+    return found
+
+
+def request(properties: Mapping[str, Any]) -> Request:
+    address = Address(response_url="https://x", stack_id="s", request_id="r", logical_resource_id="l")
+    return Request(
+        kind="Create",
+        address=address,
+        resource_type="Custom::Checked",
+        physical_id=None,
+        properties=properties,
+        old_properties={},
+    )
+
+
+@cache
+def checker(type_: str) -> Draft7Validator:
+    """Return the schema of a resource type, with its classes of letters in the words of Python."""
+    words = {"L": "w", "N": "d", "Z": "s"}
+    schema = json.dumps(PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_).schema)
+    schema = re.sub(r"\\\\p\{(.)\}", lambda found: rf"\\{words.get(found[1], 'S')}", schema)
+    return Draft7Validator(json.loads(schema))
+
+
+@cache
+def answered(properties: str, questions: tuple[str, ...]) -> bool:
+    """Return whether the properties of a resource depend on an answer."""
+    return any(name in properties for name in questions)
+
+
+def refused_by_services(template: Template, launched: Any) -> list[str]:  # noqa: ANN401
+    """Return what the schemas of the resource types say about texts and numbers, and IAM about the values of tags."""
+    found = []
+    for id_, resource in template["Resources"].items():
+        type_, own = resource["Type"], resource.get("Properties", {})
+        made = "Condition" not in resource or launched.condition(resource["Condition"])
+        if type_.startswith("Custom::") or not made or not answered(json.dumps(own), tuple(template["Parameters"])):
+            continue
+        properties = launched.value(own)
+        found += [
+            f"{id_}.{'.'.join(map(str, error.absolute_path))}: {error.message}"
+            for error in checker(type_).iter_errors(properties)
+            if error.validator in ("pattern", "maxLength", "minLength", "maximum", "minimum", "enum")
+            and not MADE_UP.fullmatch(str(error.instance))
+        ]
+        tags = properties.get("Tags", [])
+        for tag in tags if isinstance(tags, list) else [{"Value": value} for value in tags.values()]:
+            if not TAG_VALUE.fullmatch(str(tag["Value"])):
+                found.append(f"{id_}: tag value {tag['Value']!r}")
+    return found
+
+
+def read_by_build(product: str, launched: Any) -> None:  # noqa: ANN401
+    """Let the seed code read what its builds are told, with the settings files as they are checked in."""
+    for told in variables(launched):
+        if product.startswith("train-"):
+            source, job, _ = seed_code("ml_pipelines.config").read_settings(LAYERS / "project/config.yaml", told)
+            assert source.undecided is None
+            assert job.label == told["LABEL"]
+            continue
+        kind = "realtime" if product == "deploy-realtime" else "batch"
+        steps, read = seed_code(f"deployment.{kind}"), seed_code("deployment.settings")
+        build = read.read_build(told)
+        read.read_environments(LAYERS / kind / "environments.yaml", build.choices, steps.SCHEMA, steps.refuse)
+
+
+# ---- the rule -------------------------------------------------------------------------------------------------------
+
+
+@every_product
+def test_what_the_form_accepts_nothing_behind_it_refuses(
+    product: type[Any], synth_product: Callable[[type[Any]], Template]
+) -> None:
+    template = synth_product(product)
+    example = ORDINARY[product.SPEC.id]
+
+    @settings(
+        max_examples=100,
+        phases=[Phase.generate],  # what is refused is short; making it shorter takes minutes
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(answers(template, example))
+    def accepted_everywhere(filled: dict[str, str]) -> None:
+        assume(keeps_the_rules(template, filled))
+        launched = launch(template, filled)
+        assert refused_by_functions(launched) == []
+        assert refused_by_services(template, launched) == []
+        if product.SPEC.seed_code:
+            read_by_build(product.SPEC.id, launched)
+
+    accepted_everywhere()
