@@ -39,12 +39,12 @@ from pathlib import Path
 sys.path[:0] = ["src"]
 from tabular.comparison import compare
 from tabular.model import Model, targets
-from tabular.splits import load_split
+from tabular.splits import Split
 former, out = map(Path, sys.argv[1:])
 model = Model.load(out / "train/model")
-test = load_split(out / "prepare/output/test", model.schema, model.config)
+(test,) = Split(out / "prepare/output/test", model.schema, model.config)
 truth, scores = targets(test, model.schema), model.scores(test)
-found = compare("arn", former / "model.tar.gz", out / "champion", model, test, truth, scores)
+found = compare("arn", former / "model.tar.gz", out / "champion", model, [test], truth, scores)
 print(json.dumps(found.to_dict()))
 """
 

@@ -164,6 +164,7 @@ class _Steps:
             metric=nothing.metric,
             hyperparameters=nothing.hyperparameters,
             balance_classes=nothing.balance_classes,
+            in_memory_mib=nothing.in_memory_mib,
         )
         self._data_code = _Code(work / "data", data_only)
         self.training_code = _Code(work / "training", ungated)

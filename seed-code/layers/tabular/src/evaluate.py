@@ -16,8 +16,9 @@ import json
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +31,8 @@ from tabular.comparison import Champion, compare
 from tabular.config import Config
 from tabular.jobs import Folders, processing_arguments, run, write_json
 from tabular.model import Model, Scores, targets, unpack
-from tabular.schema import KEY, LABEL
-from tabular.splits import load_split
+from tabular.schema import KEY, LABEL, Schema
+from tabular.splits import Split, whole
 from tabular.values import canonical, texts
 
 MOST_CURVE_POINTS = 200
@@ -49,53 +50,92 @@ def main() -> None:
         model = Model.load(unpack(folders.input("model") / "model.tar.gz", Path(scratch) / "model"))
         # What counts is the configuration of this run: a threshold may change without a new training.
         config = Config.load()
-        training, test = (load_split(folders.input(split), model.schema, config) for split in ("train", "test"))
-        truth = targets(test, model.schema)
-        metrics.check_variety(model.schema.problem_type, truth, "test")
-        scores = model.scores(test)
-        champion = find_champion(arguments.model_package_group, Path(scratch), model, test, truth, scores)
-    report = evaluate(model, config, targets(training, model.schema), truth, scores, champion)
-    write_evaluation(folders.output("evaluation"), report, model, test, truth, scores)
-    write_json(folders.output("baseline") / "statistics.json", monitoring.statistics(training, model.schema))
-    write_json(folders.output("baseline") / "constraints.json", monitoring.constraints(training, model.schema))
+        training, test = (Split(folders.input(split), model.schema, config) for split in ("train", "test"))
+        digest = monitoring.Digest(model.schema)
+        prior = metrics.Prior.of(model.schema.problem_type, surveyed(training, digest, model.schema))
+        for records in training:
+            digest.add_to_buckets(records)
+        outcome = score(model, test, folders.output("evaluation") / "predictions.csv")
+        metrics.check_variety(model.schema.problem_type, outcome.truth, "test")
+        champion = find_champion(arguments.model_package_group, Path(scratch), model, test, outcome)
+    report = evaluate(model, config, prior, outcome, champion)
+    write_evaluation(folders.output("evaluation"), report, model, outcome)
+    write_json(folders.output("baseline") / "statistics.json", digest.statistics())
+    write_json(folders.output("baseline") / "constraints.json", digest.constraints())
     quality = monitoring.quality_constraints(model.schema.problem_type, report)
     write_json(folders.output("baseline") / "model_quality_constraints.json", quality)
-    write_json(folders.output("baseline") / "analysis.json", explanation(model, test))
-    write_samples(folders.output("samples"), model, test, scores)
+    write_json(folders.output("baseline") / "analysis.json", explanation(model, outcome.first))
+    write_samples(folders.output("samples"), model, outcome.first.slice(0, MOST_SAMPLES))
     print(f"approved model: {champion.note}")
     print(("PASSED: " if report["gate"]["passed"] else "NOT GOOD ENOUGH: ") + report["gate"]["reason"])
 
 
-def find_champion(
-    group: str, scratch: Path, model: Model, test: pa.RecordBatch, truth: Scores, scores: Scores
-) -> Champion:
+def surveyed(training: Split, digest: monitoring.Digest, schema: Schema) -> Iterator[Scores]:
+    """Yield the targets of the training records, and show the records to the baselines on the way."""
+    for records in training:
+        digest.add(records)
+        yield targets(records, schema)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is kept of the test records: two or three numbers of each, and the first ones.
+
+    Attributes:
+        truth: What was observed.
+        scores: What the model predicts, `tabular.metrics.condensed`.
+        first: At most `MOST_EXPLAINED` records. As all are in the order of their hashes, these are a sample.
+    """
+
+    truth: Scores
+    scores: Scores
+    first: pa.RecordBatch
+
+
+def score(model: Model, test: Split, path: Path) -> Outcome:
+    """Score the test records and write the predictions into a CSV file."""
+    truth, scores, first = [], [], []
+    problem_type = model.schema.problem_type
+    wanted = MOST_EXPLAINED
+    with path.open("wb") as stream:
+        for records in test:
+            found = model.scores(records)
+            write_predictions(stream, model, records, found, with_header=not truth)
+            truth.append(targets(records, model.schema))
+            scores.append(metrics.condensed(problem_type, truth[-1], found))
+            if wanted:
+                first.append(records.slice(0, wanted))
+                wanted -= len(first[-1])
+    return Outcome(np.concatenate(truth), np.concatenate(scores), whole(pa.Table.from_batches(first)))
+
+
+def find_champion(group: str, scratch: Path, model: Model, test: Split, outcome: Outcome) -> Champion:
     """Score the last approved model of a group on the test records."""
     found = download_champion(group, scratch / "champion") if group else None
     if found is None:
         return Champion(note="no approved model to compare with")
     arn, archive = found
-    return compare(arn, archive, scratch / "champion" / "model", model, test, truth, scores)
+    return compare(arn, archive, scratch / "champion" / "model", model, test, outcome.truth, outcome.scores)
 
 
 def evaluate(
-    model: Model, config: Config, prior: Scores, truth: Scores, scores: Scores, champion: Champion
+    model: Model, config: Config, prior: metrics.Prior, outcome: Outcome, champion: Champion
 ) -> dict[str, Any]:
     """Return the content of ``evaluation.json``.
 
     Args:
         model: The new model.
         config: The configuration of this run.
-        prior: Targets of the training records.
-        truth: Targets of the test records.
-        scores: What the model predicts for the test records.
+        prior: The targets of the training records.
+        outcome: What the model predicts for the test records.
         champion: The approved model, where there is one.
     """
-    problem_type = model.schema.problem_type
+    problem_type, truth, scores = model.schema.problem_type, outcome.truth, outcome.scores
     metric = config.metric_for(problem_type)
-    reached = metrics.compute(problem_type, truth, scores, model.decision_threshold)
+    reached = metrics.measure(problem_type, truth, scores, model.decision_threshold)
     baseline = metrics.baseline(problem_type, prior, truth)
     samples = list(metrics.resamples(truth, config.seed))
-    drawn = [metrics.compute(problem_type, truth[at], scores[at], model.decision_threshold) for at in samples]
+    drawn = [metrics.measure(problem_type, truth[at], scores[at], model.decision_threshold) for at in samples]
     missed = [
         not metrics.is_better(metric, values[metric], metrics.baseline(problem_type, prior, truth[at])[metric])
         for values, at in zip(drawn, samples, strict=True)
@@ -123,7 +163,7 @@ def evaluate(
         section |= curve_points(truth, scores)
     return {
         metrics.SECTIONS[problem_type]: section,
-        "dataset": {"item_count": len(truth), "training_item_count": len(prior)},
+        "dataset": {"item_count": len(truth), "training_item_count": prior.rows},
         "problem_type": problem_type,
         "classes": list(model.schema.classes),
         "columns_left_out": dict(model.encoders.left_out),
@@ -137,7 +177,8 @@ def evaluate(
 def confusion_matrix(model: Model, truth: Scores, scores: Scores) -> dict[str, dict[str, int]]:
     """Return how many records of each actual class (outer) got which label (inner)."""
     classes = model.schema.classes
-    pairs = truth.astype(int) * len(classes) + model.predicted(scores)
+    predicted = model.predicted(scores) if model.schema.problem_type == "binary" else scores[:, 0].astype(int)
+    pairs = truth.astype(int) * len(classes) + predicted
     counts = np.bincount(pairs, minlength=len(classes) ** 2).reshape(len(classes), -1).tolist()
     return {actual: dict(zip(classes, row, strict=True)) for actual, row in zip(classes, counts, strict=True)}
 
@@ -173,13 +214,13 @@ def importance(model: Model) -> dict[str, float]:
     return {name: columns[name] / total for name in sorted(columns, key=lambda name: (-columns[name], name))}
 
 
-def explanation(model: Model, test: pa.RecordBatch) -> dict[str, Any]:
+def explanation(model: Model, records: pa.RecordBatch) -> dict[str, Any]:
     """Return the mean absolute SHAP value of every column, in the form of a report of SageMaker Clarify.
 
     Studio and Model Monitor look for the values under the name of Clarify's own method, ``kernel_shap``; these are the
     exact ones of trees. Labels are numbered in the order of the schema.
     """
-    values = model.contributions(test.slice(0, MOST_EXPLAINED))
+    values = model.contributions(records)
     size, expected = np.abs(values).mean(axis=0), values.mean(axis=0)[:, -1]
     names = [column.name for column in model.columns]
     labels = {
@@ -192,24 +233,29 @@ def explanation(model: Model, test: pa.RecordBatch) -> dict[str, Any]:
     return {"version": "1.0", "explanations": {"kernel_shap": labels}}
 
 
-def write_evaluation(
-    folder: Path, report: dict[str, Any], model: Model, test: pa.RecordBatch, truth: Scores, scores: Scores
-) -> None:
-    """Write the report, the pictures and the predictions."""
+def write_evaluation(folder: Path, report: dict[str, Any], model: Model, outcome: Outcome) -> None:
+    """Write the report and the pictures."""
     write_json(folder / "evaluation.json", report)
     shares = importance(model)
     write_json(folder / "feature_importance.json", shares)
     curves.draw_importance(folder, shares)
     if model.schema.problem_type == "regression":
-        curves.draw_regression(folder, truth, scores)
+        curves.draw_regression(folder, outcome.truth, outcome.scores)
     else:
         counts = report[metrics.SECTIONS[model.schema.problem_type]]["confusion_matrix"]
         curves.draw_confusion(folder, [list(row.values()) for row in counts.values()], model.schema.classes)
     if model.schema.problem_type == "binary":
-        curves.draw_binary(folder, truth, scores)
+        curves.draw_binary(folder, outcome.truth, outcome.scores)
+
+
+def write_predictions(
+    stream: BinaryIO, model: Model, records: pa.RecordBatch, scores: Scores, *, with_header: bool
+) -> None:
+    """Write predictions with key and truth as CSV."""
     predicted = model.answer_columns(scores)
     key = [column.name for column in model.schema.columns if column.role == KEY]
-    observed = {name: texts(test.column(name)) for name in key} | {"actual": texts(test.column(model.schema.label))}
+    observed = {name: texts(records.column(name)) for name in key}
+    observed["actual"] = texts(records.column(model.schema.label))
     table = pa.table([*observed.values(), *predicted.values()], names=[*observed, *predicted])
     # Arrow quotes either every text or none.
     quoted = any(
@@ -218,9 +264,9 @@ def write_evaluation(
         if pa.types.is_string(column.type)
     )
     options = pc_csv.WriteOptions(include_header=False, quoting_style="needed" if quoted else "none")
-    with (folder / "predictions.csv").open("wb") as stream:
+    if with_header:
         stream.write(_csv_line(table.column_names).encode())
-        pc_csv.write_csv(table, stream, options)
+    pc_csv.write_csv(table, stream, options)
 
 
 def _csv_line(cells: Sequence[str]) -> str:
@@ -229,10 +275,8 @@ def _csv_line(cells: Sequence[str]) -> str:
     return line.getvalue()
 
 
-def write_samples(folder: Path, model: Model, test: pa.RecordBatch, scores: Scores) -> None:
+def write_samples(folder: Path, model: Model, chosen: pa.RecordBatch) -> None:
     """Write some test records as raw as a client sends them, with the answers that the endpoint must give."""
-    # The records of a split are in the order of their hashes, so the first ones are a sample of all.
-    chosen, scores = test.slice(0, MOST_SAMPLES), scores[:MOST_SAMPLES]
     columns = [column.name for column in model.schema.columns if column.role != LABEL]
     with (folder / "records.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -240,7 +284,7 @@ def write_samples(folder: Path, model: Model, test: pa.RecordBatch, scores: Scor
         writer.writerows(zip(*(canonical(chosen.column(name)) for name in columns), strict=True))
     _write_lines(folder / "records.jsonl", raw_records(chosen.select(columns)))
     actual = canonical(chosen.column(model.schema.label))
-    answers = model.answers(scores)
+    answers = model.answers(model.scores(chosen))
     expected = ({"expected": answer, "actual": label} for answer, label in zip(answers, actual, strict=True))
     _write_lines(folder / "expected.jsonl", expected)
     with tarfile.open(folder / "payload.tar.gz", "w:gz") as archive:

@@ -16,7 +16,7 @@ from tabular import champion, former_split
 from tabular.comparison import FEWEST_RECORDS, Champion, compare
 from tabular.errors import ConfigError
 from tabular.model import targets
-from tabular.splits import load_split
+from tabular.splits import Split
 
 pytestmark = pytest.mark.slow
 
@@ -168,12 +168,12 @@ def compared(tmp_path: Path, folder: Path, project: Project | None = None, **cha
     pack(folder, archive)
     project = project or evaluated("binary")
     model = project.model()
-    test = load_split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
+    (test,) = Split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
     truth = targets(test, model.schema)
     scores = model.scores(test)
     dropped = changes.pop("without", [])
     model = dataclasses.replace(model, schema=dataclasses.replace(model.schema, **changes))
-    return compare(ARN, archive, tmp_path / "unpacked", model, test.drop_columns(dropped), truth, scores)
+    return compare(ARN, archive, tmp_path / "unpacked", model, [test.drop_columns(dropped)], truth, scores)
 
 
 MANY_TEST_RECORDS = {"train": 0.2, "validation": 0.2, "test": 0.6}
@@ -213,7 +213,7 @@ def test_a_model_of_version_1_is_compared_on_what_is_test_in_both_divisions(tmp_
     former = changed(today.folder / "train" / "model", tmp_path / "former", "training.json", division=None)
     result = compared(tmp_path, former, today)
     model = today.model()
-    records = load_split(today.folder / "prepare" / "output" / "test", model.schema, model.config)
+    (records,) = Split(today.folder / "prepare" / "output" / "test", model.schema, model.config)
     columns = dict(zip(records.schema.names, records.columns, strict=True))
     splits = former_split.divide(columns, model.schema, model.config.splits, model.config.seed)
     assert result.rows == splits.count("test") < len(records)
@@ -259,11 +259,11 @@ def test_a_new_column_does_not_hide_what_the_approved_model_has_learned(tmp_path
     approved = again(tmp_path / "approved", record_key=[])  # divided by all values of a record
     model = approved.model()
     test = approved.split("test")
-    typed = load_split(approved.folder / "prepare" / "output" / "test", model.schema, model.config)
+    (typed,) = Split(approved.folder / "prepare" / "output" / "test", model.schema, model.config)
     pack(approved.folder / "train" / "model", tmp_path / "model.tar.gz")
     more = typed.append_column("new", pa.array(range(len(typed))))
     truth, scores = targets(typed, model.schema), model.scores(typed)
-    result = compare(ARN, tmp_path / "model.tar.gz", tmp_path / "unpacked", model, more, truth, scores)
+    result = compare(ARN, tmp_path / "model.tar.gz", tmp_path / "unpacked", model, [more], truth, scores)
     assert (result.rows, result.note) == (len(test), "scored on the same test records")
     assert result.metrics == result.challenger_metrics
 

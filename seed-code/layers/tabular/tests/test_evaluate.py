@@ -10,7 +10,7 @@ from tabular_jobs import Project, evaluated, shop_config, shop_records
 
 from tabular.metrics import SECTIONS
 from tabular.model import targets
-from tabular.splits import load_split
+from tabular.splits import Split
 from tabular.values import text_of
 
 pytestmark = pytest.mark.slow
@@ -75,7 +75,7 @@ def test_the_columns_that_moved_predictions_are_reported_as_clarify_does(problem
 def test_contributions_add_up_to_the_prediction() -> None:
     project = evaluated("binary")
     model = project.model()
-    test = load_split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
+    (test,) = Split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
     margins = model.contributions(test).sum(axis=2)[:, 0]
     assert 1 / (1 + np.exp(-margins)) == pytest.approx(model.scores(test), abs=1e-5)
 
@@ -158,7 +158,7 @@ def test_a_model_of_noise_does_not_beat_the_prior(tmp_path: Path) -> None:
 def test_the_reported_metric_can_be_recomputed_from_the_model(problem_type: str) -> None:
     project = evaluated(problem_type)
     model = project.model()
-    test = load_split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
+    (test,) = Split(project.folder / "prepare" / "output" / "test", model.schema, model.config)
     truth, scores = targets(test, model.schema), model.scores(test)
     report = project.json("evaluation", "evaluation.json")[SECTIONS[problem_type]]
     if problem_type == "regression":

@@ -50,20 +50,24 @@ def test_regression_metrics_of_a_worked_example() -> None:
 
 def test_predicting_the_prior_reaches_what_chance_reaches() -> None:
     prior = np.array([0.0] * 90 + [1.0] * 10)
-    reached = metrics.baseline("binary", prior, prior)
+    reached = metrics.baseline("binary", metrics.Prior.of("binary", [prior[:95], prior[95:]]), prior)
     assert (reached["auc"], reached["pr_auc"], reached["accuracy"]) == (0.5, 0.1, 0.9)
     assert reached["brier"] == pytest.approx(0.09)
     assert reached["f1"] == pytest.approx(2 * 0.1 / 1.1)  # always answering yes
 
 
 def test_the_prior_of_numbers_is_their_mean_and_for_absolute_errors_their_median() -> None:
-    reached = metrics.baseline("regression", np.array([0.0, 0.0, 9.0]), np.array([0.0, 3.0]))
+    reached = metrics.baseline(
+        "regression", metrics.Prior.of("regression", [np.array([0.0, 9.0]), np.zeros(1)]), np.array([0.0, 3.0])
+    )
     assert reached["mae"] == pytest.approx(1.5)
     assert reached["mse"] == pytest.approx(4.5)
 
 
 def test_the_prior_of_classes_is_the_most_frequent_one() -> None:
-    reached = metrics.baseline("multiclass", np.array([0.0, 1.0, 1.0, 2.0]), np.array([1.0, 2.0]))
+    reached = metrics.baseline(
+        "multiclass", metrics.Prior.of("multiclass", [np.array([0.0, 1.0, 1.0, 2.0])]), np.array([1.0, 2.0])
+    )
     assert reached["accuracy"] == 0.5
     assert reached["log_loss"] == pytest.approx(-np.mean(np.log([0.5, 0.25])))
 

@@ -1,9 +1,11 @@
+from functools import reduce
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from tabular_jobs import LABELS, evaluated
 
-from tabular.monitoring import SKETCH_ITEMS, quantile_sketch, statistics
+from tabular.monitoring import SKETCH_ITEMS, Digest, merged, quantile_sketch
 from tabular.schema import Column, Schema
 
 
@@ -71,18 +73,47 @@ def test_constraints_tell_types_completeness_and_domains() -> None:
 @pytest.mark.parametrize("values", [[5, 5, 5], [2**62, 2**62 + 1, 2**62 + 2000], [-1e30, 0, 1e30], [1]])
 def test_extreme_ranges_still_fill_ten_buckets(values: list[float]) -> None:
     schema = Schema("y", "regression", (), (), (Column("c", "number"),), len(values), 0, ())
-    (feature,) = statistics(pa.RecordBatch.from_pydict({"c": pa.array(map(float, values))}), schema)["features"]
+    records = pa.RecordBatch.from_pydict({"c": pa.array(map(float, values))})
+    digest = Digest(schema)
+    digest.add(records)
+    digest.add_to_buckets(records)
+    (feature,) = digest.statistics()["features"]
     described = feature["numerical_statistics"]
     buckets = described["distribution"]["kll"]["buckets"]
     assert [len(buckets), sum(bucket["count"] for bucket in buckets)] == [10, len(values)]
     assert (buckets[0]["lower_bound"], buckets[-1]["upper_bound"]) == (described["min"], described["max"])
 
 
-@pytest.mark.parametrize("count", [1, 2048, 2049, 5000, 100_001])
-def test_the_sketch_stands_for_all_numbers_and_keeps_the_median(count: int) -> None:
+@pytest.mark.parametrize("parts", [1, 7])
+@pytest.mark.parametrize("count", [7, 2048, 2049, 5000, 100_001])
+def test_the_sketch_stands_for_all_numbers_and_keeps_quantiles(count: int, parts: int) -> None:
     numbers = np.random.default_rng(1).normal(size=count)
-    levels = quantile_sketch(numbers)
+    levels = reduce(merged, map(quantile_sketch, np.array_split(numbers, parts)))
     assert sum(len(items) << level for level, items in enumerate(levels)) == count
     assert max(len(items) for items in levels) <= SKETCH_ITEMS
-    weighted = np.concatenate([np.repeat(items, 1 << level) for level, items in enumerate(levels) if items])
-    assert np.median(weighted) == pytest.approx(np.median(numbers), abs=0.01)
+    weighted = np.concatenate([np.repeat(items, 1 << level) for level, items in enumerate(levels)])
+    ranks = np.searchsorted(np.sort(numbers), np.quantile(weighted, np.linspace(0, 1, 101)))
+    assert ranks / count == pytest.approx(np.linspace(0, 1, 101), abs=0.003 + 1 / count)
+
+
+def test_statistics_of_many_parts_are_those_of_the_whole() -> None:
+    random = np.random.default_rng(2)
+    numbers = pa.array(np.where(random.random(9000) < 0.1, None, random.normal(5, 2, 9000)), pa.float64())
+    records = pa.RecordBatch.from_pydict({"n": numbers, "t": pa.array(random.choice(list("aabc"), 9000))})
+    schema = Schema("y", "regression", (), (), (Column("n", "number"), Column("t", "category")), 9000, 0, ())
+    found = []
+    for size in (9000, 1000):
+        digest = Digest(schema)
+        for look in (digest.add, digest.add_to_buckets):
+            for start in range(0, 9000, size):
+                look(records.slice(start, size))
+        found.append((digest.statistics(), digest.constraints()))
+    (whole, constraints), (parts, same) = found
+    assert constraints == same
+    assert whole["features"][1] == parts["features"][1]
+    for key, value in whole["features"][0]["numerical_statistics"].items():
+        other = parts["features"][0]["numerical_statistics"][key]
+        if key == "distribution":
+            assert value["kll"]["buckets"] == other["kll"]["buckets"]
+        else:
+            assert value == pytest.approx(other)

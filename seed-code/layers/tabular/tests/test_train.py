@@ -13,18 +13,18 @@ from tabular_jobs import Project, evaluated, shop_config, shop_records
 import train
 from tabular.errors import ConfigError, DataError
 from tabular.model import Model, targets
-from tabular.splits import load_split
+from tabular.splits import Split
 
 pytestmark = pytest.mark.slow
 
 
-def prepared(folder: Path, problem_type: str = "binary", files: int = 1, **config: object) -> Project:
+def prepared(folder: Path, problem_type: str = "binary", files: int = 1, hosts: int = 1, **config: object) -> Project:
     """Return a project that is ready for training."""
     project = Project(folder, shop_config(problem_type, **config))
     for number in range(files):
         project.add_csv(f"{number}.csv", shop_records()[number::files])
     project.validate()
-    project.prepare()
+    project.prepare(hosts)
     return project
 
 
@@ -84,9 +84,28 @@ def test_encoders_have_seen_training_records_only(tmp_path: Path) -> None:
     assert set(region.categories) == {"north", "south", "east", "wést"}
 
 
-def test_neither_files_nor_order_change_the_model(tmp_path: Path) -> None:
-    one, many = prepared(tmp_path / "one"), prepared(tmp_path / "many", files=3)
+@pytest.mark.parametrize("values_per_bucket", [2_000_000, 2_000])
+def test_neither_files_nor_order_nor_instances_change_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values_per_bucket: int
+) -> None:
+    monkeypatch.setattr("tabular.splits.VALUES_PER_BUCKET", values_per_bucket)
+    one, many = prepared(tmp_path / "one"), prepared(tmp_path / "many", files=3, hosts=2)
     assert (one.train() / "model.ubj").read_bytes() == (many.train() / "model.ubj").read_bytes()
+
+
+@pytest.mark.parametrize("problem_type", ["binary", "multiclass", "regression"])
+def test_learning_from_disk_makes_the_same_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], problem_type: str
+) -> None:
+    monkeypatch.setattr("tabular.splits.VALUES_PER_BUCKET", 2_000)
+    project = prepared(tmp_path, problem_type)
+    assert len(list((tmp_path / "prepare" / "output" / "train").iterdir())) > 3
+    in_memory = (project.train() / "model.ubj").read_bytes()
+    assert "are learned from disk" not in capsys.readouterr().out
+    project.config["in_memory_mib"] = 0
+    assert (project.train() / "model.ubj").read_bytes() == in_memory
+    assert "training records are learned from disk: they take more than in_memory_mib" in capsys.readouterr().out
+    assert not list((tmp_path / "train").glob("tmp*")), "encoded records stay behind"
 
 
 def test_balanced_classes_find_more_of_the_rare_class(tmp_path: Path) -> None:
@@ -123,7 +142,7 @@ def test_a_class_without_training_records_is_named(tmp_path: Path) -> None:
 
 
 def test_two_instances_build_one_model_together(tmp_path: Path) -> None:
-    project = prepared(tmp_path, files=2, hyperparameters={"num_round": 4, "eta": 0.3})
+    project = prepared(tmp_path, files=2, hosts=2, hyperparameters={"num_round": 4, "eta": 0.3})
     project.train()  # one instance with all records: the model to compare with
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -141,7 +160,7 @@ def test_two_instances_build_one_model_together(tmp_path: Path) -> None:
     assert not (tmp_path / "localhost" / "model").exists()
     together, alone = Model.load(tmp_path / "127.0.0.1" / "model"), project.model()
     assert together.encoders == alone.encoders
-    test = load_split(tmp_path / "prepare" / "output" / "test", alone.schema, alone.config)
+    (test,) = Split(tmp_path / "prepare" / "output" / "test", alone.schema, alone.config)
     truth = targets(test, alone.schema)
     losses = [float(np.mean((model.scores(test) - truth) ** 2)) for model in (together, alone)]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,13 @@ class Champion:
 
 
 def compare(
-    arn: str, archive: Path, folder: Path, challenger: Model, test: pa.RecordBatch, truth: Scores, scores: Scores
+    arn: str,
+    archive: Path,
+    folder: Path,
+    challenger: Model,
+    test: Iterable[pa.RecordBatch],
+    truth: Scores,
+    scores: Scores,
 ) -> Champion:
     """Score a champion on the test records of the new model.
 
@@ -69,9 +75,9 @@ def compare(
         archive: Its ``model.tar.gz``.
         folder: Where to unpack it.
         challenger: The new model.
-        test: The test records.
+        test: The test records, some at a time.
         truth: Their targets.
-        scores: What the new model predicts for them.
+        scores: What the new model predicts for them (`tabular.metrics.condensed`).
     """
     schema = challenger.schema
     try:
@@ -88,35 +94,44 @@ def compare(
         return _not_comparable(
             arn, f"the approved model solves another problem: {theirs.problem_type} on {theirs.label!r}"
         )
-    converted = {}
-    for column in model.columns:
-        if column.name not in test.schema.names:
-            return _not_comparable(
-                arn, f"the approved model needs column {column.name!r}, which the data no longer has"
-            )
-        try:
-            converted[column.name] = column.convert(texts(test.column(column.name)))
-        except BadValueError as err:
-            return _not_comparable(
-                arn, f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is none"
-            )
     if model.division not in DIVISIONS:
         return _not_comparable(
             arn, f"the approved model was trained by the division {model.division!r}, which this version does not know"
         )
-    unseen = _unseen(test, model)
+    unseen, their_scores = np.zeros(len(truth), np.bool_), []
+    start = 0
+    for records in test:
+        converted = {}
+        for column in model.columns:
+            if column.name not in records.schema.names:
+                return _not_comparable(
+                    arn, f"the approved model needs column {column.name!r}, which the data no longer has"
+                )
+            try:
+                converted[column.name] = column.convert(texts(records.column(column.name)))
+            except BadValueError as err:
+                return _not_comparable(
+                    arn, f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is none"
+                )
+        part = slice(start, start + records.num_rows)
+        start = part.stop
+        unseen[part] = _unseen(records, model)
+        found = _in_order(model.scores(pa.RecordBatch.from_pydict(converted)), theirs, schema)
+        their_scores.append(metrics.condensed(schema.problem_type, truth[part], found))
     rows = int(unseen.sum())
-    which = "the same test records" if rows == len(test) else f"the {rows} test records it has not learned from"
-    if rows < min(FEWEST_RECORDS, len(test)) or len(np.unique(truth[unseen])) < 2:
+    which = "the same test records" if rows == len(truth) else f"the {rows} test records it has not learned from"
+    if rows < min(FEWEST_RECORDS, len(truth)) or len(np.unique(truth[unseen])) < 2:
         return _not_comparable(
             arn,
-            f"of the {len(test)} test records, the approved model, whose splits were others, has not learned from "
+            f"of the {len(truth)} test records, the approved model, whose splits were others, has not learned from "
             f"{rows}, and at least {FEWEST_RECORDS} with different labels are needed to tell which model is better",
         )
-    their_scores = _in_order(model.scores(pa.RecordBatch.from_pydict(converted)), theirs, schema)
     reached, ours = (
-        metrics.compute(schema.problem_type, truth[unseen], found[unseen], threshold)
-        for found, threshold in ((their_scores, model.decision_threshold), (scores, challenger.decision_threshold))
+        metrics.measure(schema.problem_type, truth[unseen], found[unseen], threshold)
+        for found, threshold in (
+            (np.concatenate(their_scores), model.decision_threshold),
+            (scores, challenger.decision_threshold),
+        )
     )
     return Champion(f"scored on {which}", arn, reached, ours, rows)
 

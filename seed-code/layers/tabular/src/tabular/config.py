@@ -147,6 +147,8 @@ class Config:
         drop_unlabelled: Leave out rows without label instead of refusing the data.
         balance_classes: Give every class the same weight in training. It finds more of a rare class, but scores are
             then no longer probabilities; the decision threshold, chosen on the validation split, usually suffices.
+        in_memory_mib: Training records whose features take more MiB than this, at 4 bytes per value, are learned from
+            disk.
         hyperparameters: See `Hyperparameters`.
         seed: Changes splits and sampling; the same seed gives the same result.
     """
@@ -164,6 +166,7 @@ class Config:
     min_rows: int = 100
     drop_unlabelled: bool = False
     balance_classes: bool = False
+    in_memory_mib: int = 4096
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     seed: int = 0
 
@@ -314,6 +317,11 @@ class Config:
                 self.balance_classes,
                 lambda value: isinstance(value, bool),
                 f"balance_classes must be true or false, found {self.balance_classes!r}.",
+            ),
+            (
+                self.in_memory_mib,
+                lambda value: _is_int(value) and value >= 0,
+                f"in_memory_mib must be a whole number of at least 0, found {self.in_memory_mib!r}.",
             ),
             (
                 self.seed,

@@ -13,9 +13,8 @@ date      days since 1970, year, month, day, weekday (Monday is 0), and the hour
 ========  =============================================================================================
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -23,9 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tabular.counts import TextCounts
 from tabular.errors import DataError
 from tabular.schema import Column, Schema
-from tabular.values import texts
 
 Matrix = npt.NDArray[np.float32]
 Records = Any
@@ -179,7 +178,7 @@ class Encoders:
 
 @dataclass
 class ColumnSummary:
-    """What fitting needs to know of one column; summaries of several instances can be added.
+    """What fitting needs to know of one column; summaries of several parts of the records can be added.
 
     Attributes:
         column: Name of the column.
@@ -192,21 +191,19 @@ class ColumnSummary:
 
     column: str
     kind: str
-    present: int
-    counts: Counter[str]
-    ranges: dict[str, tuple[float, float]]
+    present: int = 0
+    counts: TextCounts = field(default_factory=TextCounts)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     distinct: int = 0
 
     @classmethod
     def of(cls, column: Column, values: pa.Array) -> Self:
         """Summarise the values of a column."""
         known = values.drop_null()
-        counts: Counter[str] = Counter()
+        counts = TextCounts()
         parts: dict[str, npt.NDArray[Any]] = {}
         if column.kind == "category":
-            counted = pc.value_counts(known)
-            shown = texts(counted.field("values")).to_pylist()
-            counts.update(dict(zip(shown, counted.field("counts").to_pylist(), strict=True)))
+            counts = counts.with_more(known)
         elif len(known):
             names = DATE_PARTS if column.kind == "date" else ()
             parts = {name: date_part(known, name) for name in names} or {"value": _numbers(known)}
@@ -224,7 +221,7 @@ class ColumnSummary:
             self.present + other.present,
             self.counts + other.counts,
             ranges,
-            self.distinct + other.distinct,  # no record is on two instances, and identifiers do not repeat
+            self.distinct + other.distinct,  # no record is in two parts, and identifiers do not repeat
         )
 
     def useless_because(self) -> str:
@@ -233,12 +230,14 @@ class ColumnSummary:
             return "no value in the training records"
         if self.kind != "category":
             return "" if any(low < high for low, high in self.ranges.values()) else "the same value in all records"
-        return "the same value in all records" if len(self.counts) == 1 else ""
+        return "the same value in all records" if self.counts.distinct == 1 else ""
 
     def identifies_because(self) -> str:
         """Return why the column seems to name records instead of describing them, or an empty text."""
-        if self.kind == "category" and len(self.counts) > max(IDENTIFIER_SHARE * self.present, RARE_BELOW):
-            return f"identifier or free text: {len(self.counts)} different values in {self.present} records"
+        different = self.counts.distinct
+        if self.kind == "category" and different > max(IDENTIFIER_SHARE * self.present, RARE_BELOW):
+            about = "" if self.counts.is_complete else "about "
+            return f"identifier or free text: {about}{different} different values in {self.present} records"
         if self.distinct == self.present >= FEWEST_RUNNING_NUMBERS:
             low, high = self.ranges["value"]
             if high - low < MOST_GAPS * self.present:
@@ -247,8 +246,9 @@ class ColumnSummary:
 
     def encoder(self, max_categories: int) -> Encoder:
         """Return the encoder of the column."""
-        ranked = sorted(self.counts, key=lambda text: (-self.counts[text], text))
-        kept = [text for text in ranked if self.counts[text] >= RARE_BELOW][:max_categories]
+        known = self.counts.known
+        ranked = sorted(known, key=lambda text: (-known[text], text))
+        kept = [text for text in ranked if known[text] >= RARE_BELOW][:max_categories]
         parts = tuple(
             part for part in DATE_PARTS if part in self.ranges and self.ranges[part][0] < self.ranges[part][1]
         )
@@ -256,7 +256,7 @@ class ColumnSummary:
             self.column,
             self.kind,
             categories=tuple(kept),
-            has_other=len(kept) < len(ranked),
+            has_other=len(kept) < self.counts.distinct,
             parts=parts if self.kind == "date" else (),
         )
 

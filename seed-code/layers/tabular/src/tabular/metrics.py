@@ -4,7 +4,7 @@ Names are those of SageMaker model quality reports where it has one. `scores` ar
 numbers of the classes (or values), see `tabular.model`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,6 +15,7 @@ from tabular.config import LOWER_IS_BETTER
 from tabular.errors import DataError
 
 Numbers = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.int64]
 
 SECTIONS = {
     "binary": "binary_classification_metrics",
@@ -23,6 +24,37 @@ SECTIONS = {
 }
 BOOTSTRAP_ROUNDS = 200
 BOOTSTRAP_ROWS = 20_000  # drawing more takes longer and only makes the spread look a little smaller
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of a record that nothing is known of: how the targets of the training records are distributed.
+
+    Attributes:
+        rows: Training records.
+        mean: Mean of the values, share of the positive class.
+        median: Median of the values; 0 where there are classes.
+        shares: Share of each class; empty where there are values.
+    """
+
+    rows: int
+    mean: float
+    median: float
+    shares: Numbers
+
+    @classmethod
+    def of(cls, problem_type: str, targets: Iterable[Numbers]) -> Self:
+        """Take the targets of the training records, part by part; values, but no classes, are kept for the median."""
+        if problem_type == "regression":
+            values = np.concatenate(list(targets))
+            return cls(len(values), float(values.mean()), float(np.median(values)), np.empty(0))
+        counts = np.zeros(0, np.int64)
+        for part in targets:
+            found = np.bincount(part.astype(int), minlength=len(counts))
+            found[: len(counts)] += counts
+            counts = found
+        shares = counts / counts.sum()
+        return cls(int(counts.sum()), float(shares @ np.arange(len(shares))), 0.0, shares)
 
 
 @dataclass(frozen=True)
@@ -88,30 +120,48 @@ def compute(problem_type: str, truth: Numbers, scores: Numbers, threshold: float
         scores: What was predicted.
         threshold: Least score that is labelled positive, binary only.
     """
+    return measure(problem_type, truth, condensed(problem_type, truth, scores), threshold)
+
+
+def condensed(problem_type: str, truth: Numbers, scores: Numbers) -> Numbers:
+    """Return what metrics need of scores, at most two numbers per record however many classes there are.
+
+    Returns:
+        The scores; of a multiclass problem the predicted class and the probability of the true one.
+    """
+    if problem_type != "multiclass":
+        return scores
+    return np.column_stack([scores.argmax(axis=1), scores[np.arange(len(scores)), truth.astype(int)]])
+
+
+def measure(problem_type: str, truth: Numbers, scores: Numbers, threshold: float = 0.5) -> dict[str, float]:
+    """Return all metrics of a problem type, given scores that are `condensed`; see `compute`."""
     if problem_type == "binary":
         return _binary(truth, scores, threshold)
-    return _multiclass(truth, scores) if problem_type == "multiclass" else _regression(truth, scores)
+    if problem_type == "regression":
+        return _regression(truth, scores)
+    return _multiclass(truth.astype(int), scores[:, 0].astype(int), scores[:, 1])
 
 
-def baseline(problem_type: str, prior: Numbers, truth: Numbers) -> dict[str, float]:
+def baseline(problem_type: str, prior: Prior, truth: Numbers) -> dict[str, float]:
     """Return for every metric what the best constant prediction reaches that the training records suggest.
 
     Args:
         problem_type: ``binary``, ``multiclass`` or ``regression``.
-        prior: Targets of the training records.
+        prior: The targets of the training records.
         truth: Targets of the test records.
     """
     rows = len(truth)
     if problem_type == "regression":
-        reached = _regression(truth, np.full(rows, prior.mean()))
-        return reached | {"mae": _regression(truth, np.full(rows, np.median(prior)))["mae"]}
+        reached = _regression(truth, np.full(rows, prior.mean))
+        return reached | {"mae": _regression(truth, np.full(rows, prior.median))["mae"]}
     if problem_type == "binary":
-        share = float(prior.mean())
-        always_yes = _binary(truth, np.full(rows, share), threshold=0.0)
-        return _binary(truth, np.full(rows, share), threshold=0.5) | {"f1": always_yes["f1"]}
-    classes = int(max(prior.max(), truth.max())) + 1
-    shares = np.bincount(prior.astype(int), minlength=classes) / len(prior)
-    return _multiclass(truth, np.tile(shares, (rows, 1)))
+        always_yes = _binary(truth, np.full(rows, prior.mean), threshold=0.0)
+        return _binary(truth, np.full(rows, prior.mean), threshold=0.5) | {"f1": always_yes["f1"]}
+    known = truth.astype(int)
+    shares = np.zeros(max(len(prior.shares), known.max() + 1))
+    shares[: len(prior.shares)] = prior.shares
+    return _multiclass(known, np.full(rows, shares.argmax()), shares[known])
 
 
 def decision_threshold(truth: Numbers, scores: Numbers) -> float:
@@ -172,19 +222,25 @@ def _binary(truth: Numbers, scores: Numbers, threshold: float) -> dict[str, floa
     }
 
 
-def _multiclass(truth: Numbers, scores: Numbers) -> dict[str, float]:
-    """Return the metrics of a multiclass problem; classes that no test record has do not count."""
-    known = truth.astype(int)
-    predicted = scores.argmax(axis=1)
-    present = np.unique(known)
-    counts = np.bincount(known, minlength=scores.shape[1])[present]
-    hits = np.array([np.sum((known == name) & (predicted == name)) for name in present], dtype=float)
-    called = np.array([np.sum(predicted == name) for name in present], dtype=float)
+def _multiclass(known: Classes, predicted: Classes, likelihood: Numbers) -> dict[str, float]:
+    """Return the metrics of a multiclass problem; classes that no test record has do not count.
+
+    Args:
+        known: Number of the true class.
+        predicted: Number of the predicted class.
+        likelihood: Predicted probability of the true class.
+    """
+    classes = int(max(known.max(), predicted.max())) + 1
+    counts = np.bincount(known, minlength=classes)
+    present = np.flatnonzero(counts)
+    counts = counts[present]
+    hits = np.bincount(known[known == predicted], minlength=classes)[present].astype(float)
+    called = np.bincount(predicted, minlength=classes)[present].astype(float)
     recall = hits / counts
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
     f1 = 2 * hits / (counts + called)
     share = counts / counts.sum()
-    certain = np.clip(scores[np.arange(len(known)), known], 1e-15, 1)
+    certain = np.clip(likelihood, 1e-15, 1)
     return {
         "macro_f1": float(f1.mean()),
         "weighted_f1": float(f1 @ share),

@@ -25,7 +25,7 @@ import xgboost as xgb
 
 from tabular import former_split
 from tabular.config import Config
-from tabular.encoders import Encoders, Records, arrow
+from tabular.encoders import Encoders, Matrix, Records, arrow
 from tabular.schema import Column, Schema
 from tabular.values import numbers
 
@@ -79,7 +79,11 @@ class Model:
         """
         if not len(records):
             return np.empty((0, len(self.schema.classes)) if self.schema.problem_type == "multiclass" else 0)
-        return np.asarray(self.booster.predict(feature_matrix(self.encoders, records)), dtype=np.float64)
+        return self.scores_of(self.encoders.encode(records))
+
+    def scores_of(self, features: Matrix) -> Scores:
+        """Score records that are encoded already."""
+        return np.asarray(self.booster.predict(feature_matrix(self.encoders, features)), dtype=np.float64)
 
     def contributions(self, records: Records) -> Scores:
         """Return how much each column moved the prediction of each record (SHAP values, in units of the margin).
@@ -88,7 +92,7 @@ class Model:
             One row per record, one matrix per class (a single one where the problem is not multiclass), one number per
             column in the order of `columns`, and the expected value at the end.
         """
-        values = self.booster.predict(feature_matrix(self.encoders, records), pred_contribs=True)
+        values = self.booster.predict(feature_matrix(self.encoders, self.encoders.encode(records)), pred_contribs=True)
         classes = values.reshape(len(records), -1, len(self.encoders.features) + 1)
         starts = np.cumsum([0, *(len(encoder.features) for encoder in self.encoders.encoders)])
         return np.asarray(np.add.reduceat(classes, starts, axis=2), dtype=np.float64)  # the parts of a date are added
@@ -158,20 +162,17 @@ def unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def feature_matrix(
-    encoders: Encoders, records: Records, *, label: Scores | None = None, weight: Scores | None = None
-) -> xgb.DMatrix:
-    """Return the features of typed records as XGBoost takes them, for training with label and weights.
+def feature_matrix(encoders: Encoders, features: Matrix, **more: Any) -> xgb.DMatrix:
+    """Return features as XGBoost takes them, with more that it knows of them, such as ``label`` and ``weight``.
 
     Features are known by their position, because XGBoost does not accept every name a column may have.
     """
     return xgb.DMatrix(
-        encoders.encode(records),
+        features,
         feature_types=encoders.feature_types,
         enable_categorical=True,
-        nthread=1 if len(records) < FEWEST_FOR_THREADS else None,
-        label=label,
-        weight=weight,
+        nthread=1 if len(features) < FEWEST_FOR_THREADS else None,
+        **more,
     )
 
 

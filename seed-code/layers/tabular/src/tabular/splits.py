@@ -1,5 +1,14 @@
-"""The records of a split as the jobs see them: typed, stored as Parquet, loaded in an order of their own."""
+"""The records of a split as the jobs see them: typed, stored as Parquet, read in an order of their own.
 
+Prepare divides each split into buckets by a hash of the whole record and sorts every bucket by that hash. Read one
+after the other, they have all records in an order that depends on their content only: not on the layout and the order
+of files, nor on the number of instances. No job ever holds more than a few buckets.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +17,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tabular.config import Config
-from tabular.division import SPLITS, divide, hash_records
+from tabular.division import SPLITS, divide, hash_records, position
 from tabular.errors import DataError
 from tabular.files import Chunk
+from tabular.hashing import Words
+from tabular.jobs import CORES, mapped
 from tabular.schema import Column, Schema
 from tabular.values import BOOL, FLOAT, INT, MOMENT, TEXT, BadValueError, maybe_missing
 
-ROWS_PER_GROUP = 131_072
+VALUES_PER_BUCKET = 2_000_000
+"""Rows times columns; about 20 MB in memory."""
+
+MOST_BUCKETS = 256  # as many files are open at once
+
+ORDER_SEED = 2**64 - 1  # not one that divides: records of one split have only some of the hashes of that seed
+ORDER = "\x1forder"  # column of the hash while records are not yet sorted
 
 _ARROW_TYPES = {"category": TEXT, "boolean": BOOL, "date": MOMENT}
 
@@ -55,72 +72,142 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     )
 
 
-def divided(records: pa.RecordBatch, schema: Schema, config: Config) -> dict[str, pa.RecordBatch]:
-    """Return the records of each split."""
+def bucket_counts(schema: Schema, config: Config) -> dict[str, int]:
+    """Return into how many buckets the records of each split are divided; it follows from what Validate counted."""
+    values = schema.rows * len(schema.columns)
+    shares = (config.splits.train, config.splits.validation, config.splits.test)
+    counts = (math.ceil(share * values / VALUES_PER_BUCKET) for share in shares)
+    return {split: min(max(count, 1), MOST_BUCKETS) for split, count in zip(SPLITS, counts, strict=True)}
+
+
+def divided(records: pa.RecordBatch, schema: Schema, config: Config) -> dict[str, list[pa.RecordBatch]]:
+    """Return the records of every bucket of each split, with their hash as the last column, `ORDER`."""
     where = divide(_columns(records), schema, config.splits, config.seed)
-    return {split: records.filter(pa.array(where == split)) for split in SPLITS}
+    records = _compact(records, schema)
+    order = order_of(records)
+    records = records.append_column(ORDER, pa.array(order))
+    found = {}
+    for split, count in bucket_counts(schema, config).items():
+        members = np.flatnonzero(where == split)
+        members = members[np.argsort(order[members], kind="stable")]
+        ends = np.searchsorted(position(order[members]) * count, np.arange(count + 1)).tolist()
+        batch = records.take(pa.array(members))
+        found[split] = [batch.slice(start, end - start) for start, end in itertools.pairwise(ends)]
+    return found
+
+
+def order_of(records: pa.RecordBatch) -> Words:
+    """Return the hashes by which records are ordered."""
+    return hash_records(_columns(records), ORDER_SEED)
 
 
 class SplitWriter:
-    """Writes the records of each split into one Parquet file.
+    """Writes the records of each split into one sorted Parquet file per bucket: collects first, then sorts.
 
     Args:
         folders: Folder of each split.
-        part: Name of the files; a split without record gets none.
+        host: Name of this instance, part of the names of the files; a bucket without record gets none.
         schema: The data.
+        scratch: Empty folder for what is not yet sorted.
     """
 
-    def __init__(self, folders: dict[str, Path], part: str, schema: Schema) -> None:
-        self._folders, self._part, self._schema = folders, part, schema
-        self._waiting: dict[str, list[pa.RecordBatch]] = {split: [] for split in SPLITS}
-        self._writers: dict[str, pq.ParquetWriter] = {}
+    def __init__(self, folders: dict[str, Path], host: str, schema: Schema, scratch: Path) -> None:
+        self._folders, self._host, self._schema, self._scratch = folders, host, schema, scratch
+        self._open: dict[Path, pa.RecordBatchStreamWriter] = {}
         self.rows = dict.fromkeys(SPLITS, 0)
 
-    def add(self, splits: dict[str, pa.RecordBatch]) -> None:
-        """Take some more records of every split."""
-        for split, members in splits.items():
-            self.rows[split] += members.num_rows
-            self._waiting[split].append(members)
-            if sum(batch.num_rows for batch in self._waiting[split]) >= ROWS_PER_GROUP:
-                self._write(split)
+    def add(self, splits: dict[str, list[pa.RecordBatch]]) -> None:
+        """Take some more records of every bucket."""
+        for split, buckets in splits.items():
+            for number, batch in enumerate(buckets):
+                if batch.num_rows:
+                    path = self._scratch / f"{split}-{number}"
+                    if path not in self._open:
+                        self._open[path] = pa.ipc.new_stream(path, batch.schema)
+                    self._open[path].write_batch(batch)
+                    self.rows[split] += batch.num_rows
 
     def close(self) -> None:
-        """Write what is left and finish the files."""
-        for split in SPLITS:
-            self._write(split)
-        for writer in self._writers.values():
+        """Sort every bucket and write its file."""
+        for writer in self._open.values():
             writer.close()
+        with ThreadPoolExecutor(CORES) as pool:
+            for _ in pool.map(self._sort, self._open):
+                pass
 
-    def _write(self, split: str) -> None:
-        table = pa.Table.from_batches(self._waiting[split], schema=arrow_schema(self._schema))
-        self._waiting[split] = []
-        if not table.num_rows:
-            return
-        if split not in self._writers:
-            repeated = [column.name for column in self._schema.columns if column.distinct_is_exact]
-            path = self._folders[split] / self._part
-            self._writers[split] = pq.ParquetWriter(path, table.schema, use_dictionary=repeated)
-        self._writers[split].write_table(table, row_group_size=ROWS_PER_GROUP)
+    def _sort(self, path: Path) -> None:
+        with pa.OSFile(str(path)) as stream:
+            records = whole(pa.ipc.open_stream(stream).read_all())
+        path.unlink()
+        order = np.argsort(records.column(ORDER).to_numpy(), kind="stable")
+        records = records.drop_columns([ORDER]).take(pa.array(order))
+        split, _, number = path.name.partition("-")
+        target = self._folders[split] / f"bucket-{int(number):05d}-{self._host}.parquet"
+        repeated = [column.name for column in self._schema.columns if column.distinct_is_exact]
+        # That categories are dictionaries here is nobody else's business, hence without Arrow's own schema.
+        with pq.ParquetWriter(target, records.schema, use_dictionary=repeated, store_schema=False) as writer:
+            writer.write_batch(records)
 
 
-def load_split(folder: Path, schema: Schema, config: Config) -> pa.RecordBatch:
-    """Return all records of a split in an order that depends on their content only.
+class Split:
+    """The records of a split, bucket after bucket, in an order that depends on their content only.
+
+    Args:
+        folder: Files that `SplitWriter` wrote, on one or several instances.
+        schema: The data.
+        config: What is said of the splits if there is no record.
 
     Raises:
         DataError: The split has no record.
     """
-    paths = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
-    repeated = [column.name for column in schema.columns if column.kind == "category" and column.distinct_is_exact]
-    tables = [pq.read_table(path, schema=arrow_schema(schema), read_dictionary=repeated) for path in paths]
-    if not sum(table.num_rows for table in tables):
-        raise DataError(
-            f"The {folder.name} split has no record. The data has too few records, or too few different values of the "
-            f"record key ({', '.join(config.record_key) or 'none'}), for splits of {config.splits.train:g}, "
-            f"{config.splits.validation:g} and {config.splits.test:g}."
-        )
-    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    (records,) = table.to_batches()
-    return records.take(pa.array(np.argsort(hash_records(_columns(records)), kind="stable")))
+
+    def __init__(self, folder: Path, schema: Schema, config: Config) -> None:
+        self._schema = schema
+        self._buckets: dict[str, list[Path]] = {}
+        for path in sorted(folder.rglob("bucket-*.parquet")) if folder.is_dir() else []:
+            self._buckets.setdefault(path.name.split("-")[1], []).append(path)
+        self.rows = sum(pq.read_metadata(path).num_rows for paths in self._buckets.values() for path in paths)
+        if not self.rows:
+            raise DataError(
+                f"The {folder.name} split has no record. The data has too few records, or too few different values of "
+                f"the record key ({', '.join(config.record_key) or 'none'}), for splits of {config.splits.train:g}, "
+                f"{config.splits.validation:g} and {config.splits.test:g}."
+            )
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Read the buckets, some ahead."""
+        return mapped(self._read, iter(self._buckets.values()))
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def _read(self, paths: list[Path]) -> pa.RecordBatch:
+        repeated = _repeated(self._schema)
+        tables = [pq.ParquetFile(path, read_dictionary=repeated).read() for path in paths]
+        records = whole(pa.concat_tables(tables))
+        if len(paths) == 1:
+            return records
+        return records.take(pa.array(np.argsort(order_of(records), kind="stable")))
+
+
+def _compact(records: pa.RecordBatch, schema: Schema) -> pa.RecordBatch:
+    """Return records whose categories are dictionaries where they repeat: each text is hashed and written once."""
+    repeated = set(_repeated(schema))
+    columns = [
+        column.dictionary_encode() if name in repeated else column
+        for name, column in zip(records.schema.names, records.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, records.schema.names)
+
+
+def _repeated(schema: Schema) -> list[str]:
+    return [column.name for column in schema.columns if column.kind == "category" and column.distinct_is_exact]
+
+
+def whole(table: pa.Table) -> pa.RecordBatch:
+    """Return the records of a table, of which there are some, as one batch."""
+    (records,) = table.unify_dictionaries().combine_chunks().to_batches()
+    return records
 
 
 def _columns(records: pa.RecordBatch) -> dict[str, pa.Array]:
