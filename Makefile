@@ -24,7 +24,7 @@ help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 rehearse: environments  ## Walk the path of a model through five accounts on this machine (DATA=path LABEL=column: your own data; PRODUCT=train-x: another training product; FAULTS=1: with faults; YES=1: without a question)
-	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)') $(if $(PRODUCT),--product '$(PRODUCT)') $(if $(filter-out 0,$(FAULTS)),--faults) $(if $(filter-out 0,$(YES)),--yes)
+	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(subst ','\'',$(DATA))') $(if $(LABEL),--label '$(subst ','\'',$(LABEL))') $(if $(PRODUCT),--product '$(PRODUCT)') $(if $(filter-out 0,$(FAULTS)),--faults) $(if $(filter-out 0,$(YES)),--yes)
 
 test: check  ## Run the checks and tests of every change: lint, types, templates, Lambdas, seed code, rehearsal
 	@$(PYTEST) -m 'not prove' $(PYTEST_ARGS)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import fcntl
 import signal
 import sys
 from pathlib import Path
 
+from rehearsal import data_set
 from rehearsal.console import Terminal
 from rehearsal.journey import rehearse
-from rehearsal.organization import ROOT
+from rehearsal.organization import ROOT, RehearsalError
 
 
 def main() -> int:
@@ -35,11 +35,11 @@ def main() -> int:
         parser.error(f"LABEL={arguments.label} has no DATA: name the file it is in, e.g. DATA=claims.csv")
     if arguments.data and not arguments.data.exists():
         parser.error(f"DATA={arguments.data}: there is no such file or folder below {Path.cwd()}")
-    if arguments.data and arguments.data.suffix == ".csv":
-        with arguments.data.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            columns = next(csv.reader(file), [])
-        if arguments.label not in columns:
-            parser.error(f"{arguments.data} has no column LABEL={arguments.label}; it has: {', '.join(columns)}")
+    if arguments.data:
+        try:
+            data_set.read(arguments.data, arguments.label)
+        except RehearsalError as err:
+            parser.error(f"DATA={arguments.data}: {err}")
     work = arguments.work.resolve()
     work.parent.mkdir(parents=True, exist_ok=True)
     # A killed process releases the lock, so that the next rehearsal never waits for a dead one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 from typing import TYPE_CHECKING, Final
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError
 
 from lambdas.model_promotion.names import APPROVED
-from rehearsal import demo_data, launching, report
+from rehearsal import data_set, demo_data, launching, report
 from rehearsal.domain_steps import open_studio
 from rehearsal.organization import DEV, REGION, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rehearsal.world import World
 
 PROJECT_NAME: Final = "first-model"
@@ -33,19 +30,13 @@ def land_data(world: World) -> str:
     if world.data is None:
         world.data, world.label = world.work / "data" / "subscribers.csv", demo_data.LABEL
         demo_data.write(world.data)
-    files = sorted(p for p in world.data.rglob("*") if p.is_file()) if world.data.is_dir() else [world.data]
-    prefix = f"{world.data.stem}/"
-    for path in files:
-        s3.upload_file(str(path), DATA_BUCKET, prefix + path.name)
+    landed = data_set.read(world.data, world.label or "")
+    prefix = f"{data_set.folder_of(world.data)}/"
+    for name, path in landed.files.items():
+        s3.upload_file(str(path), DATA_BUCKET, prefix + name)
     world.data_uri = f"s3://{DATA_BUCKET}/{prefix}"
-    rows = sum(_rows(p) for p in files if p.suffix == ".csv")
-    size_kb = sum(p.stat().st_size for p in files) / 1024
-    return f"{world.data_uri}: {f'{rows:,} rows, ' if rows else ''}{size_kb:,.0f} KB, label {world.label}"
-
-
-def _rows(path: Path) -> int:
-    with path.open(newline="", encoding="utf-8") as file:
-        return sum(1 for _ in csv.reader(file)) - 1
+    size_kb = sum(path.stat().st_size for path in landed.files.values()) / 1024
+    return f"{world.data_uri}: {landed.rows:,} rows, {size_kb:,.0f} KB, label {world.label}"
 
 
 def create_project(world: World) -> str:
