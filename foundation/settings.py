@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from portfolios.catalog import PORTFOLIOS
+from products.shared import names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from aws_cdk import App
 
 SAMPLE: Final[dict[str, Any]] = {
@@ -53,18 +57,18 @@ class SettingsError(Exception):
 
 
 @cache
-def _regions() -> frozenset[str]:
-    """Return the regions that botocore knows, from its data file: importing botocore takes half a second."""
+def _partitions() -> dict[str, str]:
+    """Return the partition of each region that botocore knows; its data file, as importing it takes half a second."""
     spec = importlib.util.find_spec("botocore")
     if spec is None or not spec.submodule_search_locations:
         raise SettingsError("botocore is not installed, so regions cannot be checked: run `make environments`.")
     path = Path(spec.submodule_search_locations[0]) / "data/partitions.json"
     partitions = json.loads(path.read_text(encoding="utf-8"))["partitions"]
-    return frozenset(region for partition in partitions for region in partition["regions"])
+    return {region: partition["id"] for partition in partitions for region in partition["regions"]}
 
 
 def _known_region(region: str) -> str:
-    if region not in _regions():
+    if region not in _partitions():
         raise ValueError("there is no such region")
     return region
 
@@ -78,12 +82,37 @@ def _narrow_pattern(pattern: str) -> str:
     return pattern
 
 
+def _branch_name(branch: str) -> str:
+    """Refuse what git takes for no branch (git-check-ref-format), and full names of refs, which no source action finds.
+
+    https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodestarConnectionSource.html
+    """
+    if branch.startswith("refs/"):
+        raise ValueError("must be the name of the branch alone, without refs/heads/ in front")
+    if re.search(r"^[-/.]|[/.]$|\.\.|//|/\.|@\{|\.lock(/|$)|[\x00-\x20~^:?*\[\\\x7f]", branch):
+        raise ValueError("git has no branches with such names")
+    return branch
+
+
+def _repository_name(repository: str) -> str:
+    if repository.endswith(".git"):
+        raise ValueError("must be owner/name as the provider shows it, without .git")
+    return repository
+
+
+def _free_for_tags(text: str) -> str:
+    """Refuse what AWS keeps for itself, in keys and in values: the rules for tagging of the IAM user guide."""
+    if text.lower().startswith("aws:"):
+        raise ValueError("AWS keeps what begins with aws: for itself")
+    return text
+
+
 AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$"), AfterValidator(_known_region)]
 RolePattern = Annotated[str, Field(pattern=r"^[\w+=,.@/*?-]+$"), AfterValidator(_narrow_pattern)]
 Email = Annotated[str, Field(pattern=_EMAIL)]
-TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ .:/=+@-]+$", max_length=128)]
-TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ .:/=+@-]+$", max_length=256)]
+TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ .:/=+@-]+$", max_length=128), AfterValidator(_free_for_tags)]
+TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ .:/=+@-]+$", max_length=256), AfterValidator(_free_for_tags)]
 
 
 class _Settings(BaseModel):
@@ -100,8 +129,8 @@ class Source(_Settings):
     """
 
     provider: Literal["GitHub", "GitLab", "Bitbucket"]
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")]
-    branch: Annotated[str, Field(pattern=r"^[^\s~^:?*\[\\]+$")] = "main"
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$"), AfterValidator(_repository_name)]
+    branch: Annotated[str, Field(min_length=1), AfterValidator(_branch_name)] = "main"
 
 
 class Support(_Settings):
@@ -173,25 +202,6 @@ class HubSettings(_Settings):
         above = f"{self.organization_id}/{self.root_id}/"
         return f"{above}{self.deployment_ou_id}/*", f"{above}*/{self.deployment_ou_id}/*"
 
-    @field_validator("regions")
-    @classmethod
-    def _each_region_once(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(regions)) < len(regions):
-            raise ValueError("names a region twice")
-        return regions
-
-    @field_validator("workloads_ou_path")
-    @classmethod
-    def _path_leads_to_the_unit(cls, path: str, info: ValidationInfo) -> str:
-        # The keys it must agree with are declared before it; `data` lacks those that are wrong themselves.
-        organization, root = info.data.get("organization_id"), info.data.get("root_id")
-        unit = info.data.get("workloads_ou_id")
-        if organization and root and not path.startswith(f"{organization}/{root}/"):
-            raise ValueError(f"must begin with organization_id and root_id: {organization}/{root}/")
-        if unit and not path.endswith(f"/{unit}/"):
-            raise ValueError(f"must end with workloads_ou_id: /{unit}/")
-        return path
-
     @field_validator("principals")
     @classmethod
     def _portfolios_exist(cls, principals: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -236,9 +246,23 @@ class HubSettings(_Settings):
                 f"organisation to deploy to. Example: {json.dumps(SAMPLE)}"
             )
         try:
-            return cls.model_validate(value)
+            settings, lines = cls.model_validate(value), []
         except ValidationError as err:
-            raise SettingsError(_explain(err)) from None
+            settings, lines = None, _wrong_values(err)
+        wrong = {line.removeprefix("  hub.").split(":")[0] for line in lines}
+        lines += _contradictions(
+            {
+                key: entry
+                for key, entry in _leaves({**_DEFAULTS, **value}).items()
+                if not any(name == key or name.startswith(f"{key}.") for name in wrong)
+            }
+        )
+        if settings is None or lines:
+            raise SettingsError(
+                f'cdk.json: the context key "hub" has {len(lines)} wrong setting(s), so nothing was synthesised. '
+                "Correct:\n" + "\n".join(lines)
+            )
+        return settings
 
     def sample_values(self) -> list[str]:
         """Return a line for each setting that still has the committed sample's value, e.g. ``account_id: '1111…'``."""
@@ -262,8 +286,8 @@ def _leaves(value: dict[str, Any], prefix: str = "") -> dict[str, object]:
     return leaves
 
 
-def _explain(err: ValidationError) -> str:
-    """Return one message with a line for each wrong key: where, what was found, what is wrong, what would be right."""
+def _wrong_values(err: ValidationError) -> list[str]:
+    """Return a line for each wrong key: where, what was found, what is wrong, what would be right."""
     examples = _leaves(SAMPLE) | _EXAMPLES
     problems = err.errors()
     lines = []
@@ -276,10 +300,7 @@ def _explain(err: ValidationError) -> str:
         found = "missing" if problem["type"] == "missing" else f"found {json.dumps(problem['input'], default=str)}"
         advice = "remove it" if problem["type"] == "extra_forbidden" else f"example: {json.dumps(example)}"
         lines.append(f"  hub.{'.'.join(where)}: {found}; {_words(problem['type'], problem['msg'])}; {advice}")
-    return (
-        f'cdk.json: the context key "hub" has {len(lines)} wrong setting(s), so nothing was synthesised. Correct:\n'
-        + "\n".join(lines)
-    )
+    return lines
 
 
 def _words(kind: str, message: str) -> str:
@@ -289,3 +310,147 @@ def _words(kind: str, message: str) -> str:
         "extra_forbidden": "there is no such setting",
         "string_pattern_mismatch": "it has the wrong form",
     }.get(kind, message.removeprefix("Value error, "))
+
+
+# ---- settings that are right one by one, but not together ------------------------------------------------------------
+
+_DEFAULTS: Final[dict[str, Any]] = {"deployment_account_ids": [], "connection_arn": None, "principals": {}, "tags": {}}
+
+
+@dataclass(frozen=True)
+class _Relation:
+    """What has to hold between settings.
+
+    Attributes:
+        keys: Whose settings.
+        broken: Gets their values and returns what is wrong and what to do, or None.
+    """
+
+    keys: tuple[str, ...]
+    broken: Callable[..., str | None]
+
+
+def _contradictions(settings: Mapping[str, Any]) -> list[str]:
+    """Return a line with keys and values for each relation that does not hold.
+
+    Args:
+        settings: The settings by dotted key, without those that are wrong themselves.
+    """
+    lines = []
+    for relation in _RELATIONS:
+        if set(relation.keys) <= settings.keys():
+            values = [settings[key] for key in relation.keys]
+            found = ", ".join(
+                f"hub.{key} is {json.dumps(value)}" for key, value in zip(relation.keys, values, strict=True)
+            )
+            if problem := relation.broken(*values):
+                lines.append(f"  {found}: {problem}")
+    return lines
+
+
+def _twice(entries: Iterable[str]) -> str | None:
+    seen = [entry.lower() for entry in entries]
+    twice = next((entry for entry in entries if seen.count(entry.lower()) > 1), None)
+    return f"names {twice!r} twice; remove one of them" if twice else None
+
+
+def _begins(path: str, organization: str, root: str) -> str | None:
+    wanted = f"{organization}/{root}/"
+    return None if path.startswith(wanted) else f"the path must begin with organization_id and root_id: {wanted}"
+
+
+def _ends(path: str, unit: str) -> str | None:
+    return None if path.endswith(f"/{unit}/") else f"the path must end with workloads_ou_id: /{unit}/"
+
+
+def _of_root(unit: str, root: str) -> str | None:
+    # Organizations API reference, OrganizationalUnit$Id: ou-, the root's own characters, a hyphen, the unit's own.
+    belongs = unit.startswith(f"ou-{root.removeprefix('r-')}-")
+    return None if belongs else "the unit belongs to another root; enter ids of one organisation"
+
+
+def _units_of_root(path: str, root: str) -> str | None:
+    others = [unit for unit in path.split("/")[2:-2] if _of_root(unit, root)]
+    return f"{others[0]} belongs to another root; enter the path of one organisation" if others else None
+
+
+def _apart(workloads: str, deployment: str) -> str | None:
+    if workloads != deployment:
+        return None
+    return "accounts of one unit would get both baselines; data scientists and production need a unit each"
+
+
+def _not_below(path: str, deployment: str) -> str | None:
+    if deployment not in path.split("/")[2:-2]:
+        return None
+    return "the workloads would be below the deployment unit and get both baselines; choose units beside each other"
+
+
+def _hub_deploys_elsewhere(hub: str, accounts: list[str]) -> str | None:
+    if hub not in accounts:
+        return None
+    return "the hub is no test or production account; remove it from deployment_account_ids"
+
+
+def _one_partition(regions: list[str]) -> str | None:
+    partitions = sorted({_partitions()[region] for region in regions})
+    if len(partitions) == 1:
+        return None
+    return f"an account has regions of one partition only, and these are of {' and '.join(partitions)}"
+
+
+def _connection_is_here(arn: str | None, account: str, regions: list[str]) -> str | None:
+    if arn is None:
+        return None
+    _, partition, _, region, owner, _ = arn.split(":", 5)
+    wrong = [
+        f"{what} {found}, but the pipeline is in {wanted}"
+        for what, found, wanted in (
+            ("partition", partition, _partitions()[regions[0]]),
+            ("region", region, regions[0]),
+            ("account", owner, account),
+        )
+        if found != wanted
+    ]
+    return f"the connection is in {'; '.join(wrong)}. Enter one of the hub's home region, or null" if wrong else None
+
+
+def _owner_and_name(provider: str, repository: str) -> str | None:
+    if provider == "GitLab" or repository.count("/") == 1:
+        return None
+    return f"{provider} has no groups below an owner: enter owner/name, without the host"
+
+
+def _tags_of_others(tags: dict[str, str]) -> str | None:
+    ours = [key for key in tags if key in _OWN_TAGS or key.lower().startswith("sagemaker:")]
+    return f"permissions depend on {ours[0]!r}, which the platform sets itself; choose another key" if ours else None
+
+
+_OWN_TAGS: Final = frozenset(
+    {
+        names.ACTS_AS_TAG,
+        names.COMPONENT_TAG,
+        names.DEPLOYMENT_TAG,
+        names.GROUP_TAG,
+        names.PORTFOLIO_TAG,
+        names.SHARED_WITH_TAG,
+    }
+)
+_RELATIONS: Final = (
+    _Relation(("regions",), _twice),
+    _Relation(("regions",), _one_partition),
+    _Relation(("account_id", "deployment_account_ids"), _hub_deploys_elsewhere),
+    _Relation(("deployment_account_ids",), _twice),
+    _Relation(("workloads_ou_id", "root_id"), _of_root),
+    _Relation(("deployment_ou_id", "root_id"), _of_root),
+    _Relation(("workloads_ou_id", "deployment_ou_id"), _apart),
+    _Relation(("workloads_ou_path", "organization_id", "root_id"), _begins),
+    _Relation(("workloads_ou_path", "root_id"), _units_of_root),
+    _Relation(("workloads_ou_path", "workloads_ou_id"), _ends),
+    _Relation(("workloads_ou_path", "deployment_ou_id"), _not_below),
+    _Relation(("source.provider", "source.repository"), _owner_and_name),
+    _Relation(("connection_arn", "account_id", "regions"), _connection_is_here),
+    _Relation(("notification_emails",), _twice),
+    _Relation(("tags",), _twice),  # to IAM, keys that differ in case are one
+    _Relation(("tags",), _tags_of_others),
+)

@@ -11,9 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from foundation.settings import SAMPLE, HubSettings, SettingsError
-from tests.hub import SETTINGS
+from products.shared import names
+from tests.hub import ACCOUNT, CONNECTION, DEPLOYMENT_OU, ORGANIZATION, OU, REGION, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
+TRIALS = ROOT.parent / "shared/trials/settings-contradictions.json"
 
 
 def refusal(**changes: Any) -> str:  # noqa: ANN401 (wrong values of any kind)
@@ -111,7 +113,7 @@ def test_the_path_of_the_unit_must_agree_with_the_ids() -> None:
 
 
 def test_a_region_may_be_named_once() -> None:
-    assert "names a region twice" in refusal(regions=["eu-west-1", "eu-west-1"])
+    assert "names 'eu-west-1' twice" in refusal(regions=["eu-west-1", "eu-west-1"])
 
 
 @pytest.mark.parametrize("pattern", ["*sagemaker*", "*", "ml*", "arn:aws:iam:::role/lead", "/path/lead"])
@@ -176,3 +178,134 @@ def test_every_value_that_must_be_replaced_is_listed_while_it_is_the_samples() -
 def test_the_deployment_unit_is_recognised_wherever_it_is_in_the_tree(path: str, matches: bool) -> None:
     patterns = HubSettings.parse(SETTINGS).deployment_ou_paths
     assert any(fnmatchcase(path, pattern) for pattern in patterns) is matches
+
+
+# ---- settings that contradict each other ----------------------------------------------------------------------------
+
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "one unit for workloads and deployments": (
+        {"deployment_ou_id": OU},
+        (f'hub.workloads_ou_id is "{OU}", hub.deployment_ou_id is "{OU}": accounts of one unit would get both',),
+    ),
+    "the hub among the deployment accounts": (
+        {"deployment_account_ids": ["321098765432", ACCOUNT]},
+        (f'hub.account_id is "{ACCOUNT}", hub.deployment_account_ids is ["321098765432", "{ACCOUNT}"]',),
+    ),
+    "a deployment account twice": (
+        {"deployment_account_ids": ["321098765432", "321098765432"]},
+        ("hub.deployment_account_ids", "names '321098765432' twice"),
+    ),
+    "regions of two partitions": (
+        {"regions": [REGION, "cn-north-1"]},
+        (f'hub.regions is ["{REGION}", "cn-north-1"]', "these are of aws and aws-cn"),
+    ),
+    "a connection of another account": (
+        {"connection_arn": CONNECTION.replace(ACCOUNT, "999922223333")},
+        ("hub.connection_arn is", f'hub.account_id is "{ACCOUNT}"', "account 999922223333, but the pipeline is in"),
+    ),
+    "a connection of another region": (
+        {"connection_arn": CONNECTION.replace(REGION, "us-west-2")},
+        ("hub.connection_arn is", f'hub.regions is ["{REGION}"]', f"region us-west-2, but the pipeline is in {REGION}"),
+    ),
+    "a connection of another partition": (
+        {"connection_arn": CONNECTION.replace("arn:aws:", "arn:aws-cn:")},
+        ("partition aws-cn, but the pipeline is in aws",),
+    ),
+    "a workloads unit of another root": (
+        {"workloads_ou_id": "ou-abcd-workload1", "workloads_ou_path": f"{ORGANIZATION}/r-te01/ou-abcd-workload1/"},
+        ('hub.workloads_ou_id is "ou-abcd-workload1", hub.root_id is "r-te01": the unit belongs to another root',),
+    ),
+    "a deployment unit of another root": (
+        {"deployment_ou_id": "ou-abcd-deployment1"},
+        ('hub.deployment_ou_id is "ou-abcd-deployment1", hub.root_id is "r-te01"',),
+    ),
+    "a path through another root": (
+        {"workloads_ou_path": f"{ORGANIZATION}/r-te01/ou-abcd-parent01/{OU}/"},
+        ("hub.workloads_ou_path", 'hub.root_id is "r-te01"', "ou-abcd-parent01 belongs to another root"),
+    ),
+    "workloads below the deployment unit": (
+        {"workloads_ou_path": f"{ORGANIZATION}/r-te01/{DEPLOYMENT_OU}/{OU}/"},
+        ("hub.workloads_ou_path", f'hub.deployment_ou_id is "{DEPLOYMENT_OU}"', "get both baselines"),
+    ),
+    "a GitHub repository below a group": (
+        {"source": {"provider": "GitHub", "repository": "github.com/a-team/catalog", "branch": "main"}},
+        ('hub.source.provider is "GitHub", hub.source.repository is "github.com/a-team/catalog"', "without the host"),
+    ),
+    "one mailbox twice": (
+        {"notification_emails": ["platform@tests.invalid", "Platform@tests.invalid"]},
+        ("hub.notification_emails", "names 'platform@tests.invalid' twice"),
+    ),
+    "keys of tags that are one to IAM": (
+        {"tags": {"Owner": "a", "owner": "b"}},
+        ("hub.tags", "names 'Owner' twice"),
+    ),
+    "a tag on which permissions depend": (
+        {"tags": {names.DEPLOYMENT_TAG: "p-abc123-prod"}},
+        ("hub.tags", f"permissions depend on '{names.DEPLOYMENT_TAG}'"),
+    ),
+    "a tag that SageMaker sets": (
+        {"tags": {"sagemaker:project-id": "p-abc123"}},
+        ("hub.tags", "permissions depend on 'sagemaker:project-id'"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_settings_that_contradict_each_other_are_refused_with_keys_and_values(name: str) -> None:
+    changes, said = CONTRADICTIONS[name]
+    message = refusal(**changes)
+    (line,) = message.splitlines()[1:]
+    assert [part for part in said if part not in line] == []
+
+
+def test_every_key_is_named_by_a_relation_or_relates_to_no_other() -> None:
+    related = {key for changes, _ in CONTRADICTIONS.values() for key in changes}
+    assert set(HubSettings.model_fields) - related == {
+        "account_id",  # by the connection and the deployment accounts
+        "organization_id",  # by the path
+        "root_id",  # by units and path
+        "principals",  # by the portfolios, which are in the code
+        "support",  # its address and its mailbox may be anyone's
+    }
+
+
+def test_contradictions_and_wrong_values_are_in_one_message() -> None:
+    message = refusal(root_id="root", deployment_ou_id=OU, regions=["eu-west-1", "cn-north-1"], tags={"aws:x": "y"})
+    assert "4 wrong setting(s)" in message
+    for key in ("hub.root_id: found", "hub.tags.aws:x", "hub.workloads_ou_id is", "hub.regions is"):
+        assert key in message
+
+
+@pytest.mark.parametrize(
+    "branch", ["refs/heads/main", "-main", "main/", "a..b", "a//b", "main.lock", "a b", "a~b", "@{1}", ".main", "x/.y"]
+)
+def test_what_git_takes_for_no_branch_is_refused(branch: str) -> None:
+    assert "hub.source.branch: found" in refusal(source={**SETTINGS["source"], "branch": branch})
+
+
+@pytest.mark.parametrize("branch", ["main", "release/2026-11", "team.a/x_y", "feature#1", "größe"])
+def test_a_branch_may_be_called_what_git_allows(branch: str) -> None:
+    HubSettings.parse({**SETTINGS, "source": {**SETTINGS["source"], "branch": branch}})
+
+
+def test_groups_may_nest_on_gitlab_and_accounts_may_have_several_regions() -> None:
+    HubSettings.parse(
+        {
+            **SETTINGS,
+            "regions": [REGION, "us-east-1"],
+            "source": {"provider": "GitLab", "repository": "acme/ml/platform/catalog"},
+            "connection_arn": CONNECTION,
+        }
+    )
+
+
+@pytest.mark.skipif(not TRIALS.exists(), reason="the trial inputs are not on this machine")
+def test_every_trial_is_refused_with_its_keys() -> None:
+    for name, changes in json.loads(TRIALS.read_text(encoding="utf-8")).items():
+        settings: dict[str, Any] = json.loads(json.dumps(SAMPLE))
+        for key, value in changes.items():
+            *above, last = key.split(".")
+            (settings[above[0]] if above else settings)[last] = value
+        with pytest.raises(SettingsError) as caught:
+            HubSettings.parse(settings)
+        assert all(f"hub.{key}" in str(caught.value) for key in changes), name
