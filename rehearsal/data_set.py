@@ -83,5 +83,5 @@ def files_of(given: Path) -> dict[str, Path]:
 
 
 def folder_of(given: Path) -> str:
-    """Return the S3 folder of a data set: its own name, in the characters that the form of the products takes."""
-    return re.sub(r"[^A-Za-z0-9!_.'()=+,@-]+", "-", given.resolve().stem).strip("-.") or "data"
+    """Return the S3 folder of a data set: its own name, in characters that every form and build takes."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", given.resolve().stem).strip("-.") or "data"

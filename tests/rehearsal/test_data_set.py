@@ -52,18 +52,16 @@ def write(folder: Path, **files: str | bytes) -> Path:
 
 
 def test_what_the_product_reads_is_landed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write(
-        tmp_path / "claims",
-        **{
-            "semicolon.csv": ROWS,
-            "blanks.csv": ROWS.replace("age;churn", "age ; churn "),
-            "tab.csv": ROWS.replace(";", "\t"),
-            "mark.csv": "\ufeff" + ROWS,
-            "utf-16.csv": ROWS.encode("utf-16"),
-            "zipped.csv.gz": gzip.compress(ROWS.encode()),
-            "crlf.csv": ROWS.replace("\n", "\r\n"),
-        },
-    )
+    files: dict[str, str | bytes] = {
+        "semicolon.csv": ROWS,
+        "blanks.csv": ROWS.replace("age;churn", "age ; churn "),
+        "tab.csv": ROWS.replace(";", "\t"),
+        "mark.csv": "\ufeff" + ROWS,
+        "utf-16.csv": ROWS.encode("utf-16"),
+        "zipped.csv.gz": gzip.compress(ROWS.encode()),
+        "crlf.csv": ROWS.replace("\n", "\r\n"),
+    }
+    folder = write(tmp_path / "claims", **files)
     said, _, objects = land(folder, "churn", monkeypatch)
     assert "14 rows" in said
     assert objects == {f"claims/{path.name}": path.read_bytes() for path in folder.iterdir()}
@@ -97,8 +95,8 @@ def test_the_name_of_a_folder_may_be_the_label(tmp_path: Path, monkeypatch: pyte
 def test_a_file_with_any_name_is_landed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write(tmp_path, **{"claims 2024 (1).csv": ROWS}) / "claims 2024 (1).csv"
     _, world, objects = land(data, "churn", monkeypatch)
-    assert world.data_uri.endswith("/claims-2024-(1)/")
-    assert set(objects) == {"claims-2024-(1)/claims 2024 (1).csv"}
+    assert world.data_uri.endswith("/claims-2024-1/")
+    assert set(objects) == {"claims-2024-1/claims 2024 (1).csv"}
 
 
 @given(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=60))
