@@ -17,6 +17,7 @@ from pipeline.synthesis import Candidate, candidate_of_head, template_bytes
 from pipeline.verification import foreign_literals
 from products.releases import (
     ARCHIVE,
+    PRE_RELEASE,
     RECORD,
     STATUS,
     TEMPLATE,
@@ -106,11 +107,8 @@ class ReleasePlan:
 
 
 def base_of(product: ReleasedProduct | None) -> Release | None:
-    """Return the release that a product's code is compared with: the newest full one, else the newest pre-release."""
-    if product is None:
-        return None
-    full = [release for release in product.versions if not release.version.pre_release]
-    return full[-1] if full else product.newest
+    """Return the release that a product's code is compared with: the newest, None if there is none."""
+    return product.newest if product else None
 
 
 def plan_release(catalog: Catalog, product_id: str, version_text: str, description: str) -> ReleasePlan:
@@ -173,7 +171,8 @@ def retire(catalog: Catalog, product_id: str, version: str, *, hide: bool, reaso
         reason: Why, for whoever wonders.
 
     Raises:
-        ReleaseError: No such version, no reason, or it is the last one that can be launched.
+        ReleaseError: No such version, no reason, it is deprecated as every pre-release is, or it is the last one that
+            can be launched.
     """
     catalog.check_known(product_id)
     product = catalog.products.get(product_id)
@@ -182,6 +181,8 @@ def retire(catalog: Catalog, product_id: str, version: str, *, hide: bool, reaso
     release = product.release(version)
     if not reason.strip():
         raise ReleaseError("the reason is empty. Say with --reason why, and what to use instead.")
+    if release.version.pre_release and not hide:
+        raise ReleaseError(f"{product_id} {version} is {PRE_RELEASE}. Hide it with --hide, or leave it.")
     if product.launchable == (release,):
         raise ReleaseError(
             f"{product_id} {version} is the only version that can be launched; without it the product is of no use. "
@@ -209,10 +210,13 @@ def _checked_version(product_id: str, version_text: str, released: ReleasedProdu
             f"{product_id} {version} is released already, and a release never changes. "
             f"Choose a version after {released.newest.version}; `portfolio diff {product_id}` names the smallest."
         )
-    if version < released.newest.version:
+    # A full version may come while a pre-release of a later one is tried.
+    others = [release.version for release in released.versions if release.version.core == version.core]
+    before = max([released.newest.version, *others])
+    if version < before:
         raise ReleaseError(
-            f"{version} comes before {released.newest.version}, the newest release of {product_id}. Versions only go "
-            f"up: `portfolio diff {product_id}` names the smallest one that is allowed."
+            f"{version} comes before {before}, which {product_id} has already. Versions only go up: "
+            f"`portfolio diff {product_id}` names the smallest one that is allowed."
         )
     return version
 
@@ -241,7 +245,8 @@ def _check_template(candidate: Candidate, files: Mapping[str, bytes]) -> None:
 
 def _check_changed(released: ReleasedProduct, base: Release, candidate: Candidate, version: Version) -> None:
     """Refuse a release that equals the one it follows, unless it makes a pre-release a full version."""
-    before = released.newest if version.pre_release else base
+    earlier = [release for release in released.versions if release.version < version]
+    before = earlier[-1] if version.pre_release and earlier else base
     promotes = bool(before.version.pre_release) and not version.pre_release
     if not promotes and compare(before, candidate).step is Step.NONE:
         raise ReleaseError(

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 Guidance = Literal["DEFAULT", "DEPRECATED"]
 """Guidance of a provisioning artifact. What was launched from a ``DEPRECATED`` version can still be updated to it, but
-nothing new can be launched from it (API reference, UpdateProvisioningArtifact)."""
+nothing new can be launched from it (API reference, UpdateProvisioningArtifact).
+
+Consoles offer the latest version that is not deprecated, and know no pre-releases: so these are published as
+deprecated (https://docs.aws.amazon.com/servicecatalog/latest/adminguide/managing-versions.html). Semantic versions say
+that a pre-release "might not satisfy the intended compatibility requirements" (https://semver.org, 9)."""
 
 TEMPLATE: Final = "template.json"
 RECORD: Final = "release.json"
@@ -30,6 +34,8 @@ TEMPLATE_MAX_BYTES: Final = 1_000_000
 """Largest template that CloudFormation takes from S3: "1 MB" in its quotas, read as the smaller of its two meanings."""
 
 GUIDANCE: Final = frozenset({"DEFAULT", "DEPRECATED"})
+PRE_RELEASE: Final = "a pre-release: update to it to try it, nothing new is launched from it"
+"""Why a pre-release is deprecated from the start."""
 
 
 class ReleaseError(Exception):
@@ -110,7 +116,7 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedProduct:
-    """A product with at least one release; title and summary are those of the newest.
+    """A product with at least one release; title and summary are those of the newest version.
 
     Attributes:
         id: Product id, e.g. ``train-s3``.
@@ -126,8 +132,8 @@ class ReleasedProduct:
 
     @property
     def newest(self) -> Release:
-        """The release with the highest version."""
-        return self.versions[-1]
+        """The full release with the highest version; a pre-release only while there is no full one."""
+        return _newest(self.versions)
 
     @property
     def supported(self) -> tuple[Release, ...]:
@@ -266,8 +272,12 @@ def _load_product(product_id: str, folders: tuple[Path, ...]) -> ReleasedProduct
             f"{folders[0].parent / STATUS} names {', '.join(unknown)}, which is not a release of {product_id}. "
             f"Remove the entry, or restore the release from git."
         )
-    newest = releases[-1]
+    newest = _newest(releases)
     return ReleasedProduct(id=product_id, title=newest.title, summary=newest.summary, versions=releases)
+
+
+def _newest(releases: tuple[Release, ...]) -> Release:
+    return max(releases, key=lambda release: (not release.version.pre_release, release.version))
 
 
 def _load_release(path: Path, status: Mapping[str, Mapping[str, Any]]) -> Release:
@@ -281,6 +291,8 @@ def _load_release(path: Path, status: Mapping[str, Mapping[str, Any]]) -> Releas
     try:
         version = Version.parse(record["version"])
         now = {"guidance": record["guidance"], "active": True, "reason": "", **status.get(str(version), {})}
+        if version.pre_release:
+            now |= {"guidance": "DEPRECATED", "reason": now["reason"] or PRE_RELEASE}
         files = {
             name: ReleasedFile(
                 name=name, path=path / name, sha256=entry["sha256"], size=entry["size"], key=entry["key"]

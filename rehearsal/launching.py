@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from products.answers import read_answers
+from products.releases import RECORD, load_catalog
+from products.semver import Version
 from rehearsal import report
 from rehearsal.organization import PROD, ROOT, TEST, RehearsalError, wait_for
 
@@ -42,20 +44,23 @@ def newest_release(product_id: str) -> Path:
     Raises:
         RehearsalError: The product has no release.
     """
-    folder = ROOT / "products" / product_id.replace("-", "_") / "releases"
-    versions = sorted(
-        folder.glob("*/release.json"), key=lambda p: [int(n) for n in p.parent.name.split("-")[0].split(".")]
-    )
-    if not versions:
-        raise RehearsalError(f"{folder} holds no release: run `portfolio release {product_id} 1.0.0 -m ...` first")
-    return versions[-1]
+    product = load_catalog(ROOT).products.get(product_id)
+    if product is None:
+        raise RehearsalError(f"{product_id} has no release: run `portfolio release {product_id} 1.0.0 -m ...` first")
+    return product.newest.path / RECORD
 
 
 def default_version(catalog: AwsClient, product_id: str) -> dict[str, Any]:
-    """Return the newest version that is recommended, the one that the console preselects."""
+    """Return the newest version that is not deprecated, the one that the console preselects.
+
+    Raises:
+        RehearsalError: There is none.
+    """
     artifacts = catalog.describe_product(Id=product_id)["ProvisioningArtifacts"]
-    recommended = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
-    return dict(max(recommended, key=lambda a: [int(n) for n in a["Name"].split("-")[0].split(".")]))
+    offered = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
+    if not offered:
+        raise RehearsalError(f"{product_id} has no version that can be launched")
+    return dict(max(offered, key=lambda a: Version.parse(a["Name"])))
 
 
 def answers(world: World, product_id: str, name: str) -> dict[str, str]:

@@ -237,6 +237,45 @@ def test_a_pre_release_may_become_the_version_it_led_to(releases: Releases) -> N
     assert str(load_catalog(releases.repository.root).products["tiny"].newest.version) == "1.1.0"
 
 
+def test_a_pre_release_is_never_the_newest_nor_offered_for_launches(releases: Releases) -> None:
+    for number, version in enumerate(("1.0.0", "1.1.0-rc.9", "1.1.0-rc.10", "2.0.0-alpha")):
+        releases.release(version, candidate(title=f"Title {number}", template=with_parameter(Default=str(number))))
+    product = load_catalog(releases.repository.root).products["tiny"]
+    assert [str(release.version) for release in product.launchable] == ["1.0.0"]
+    assert (str(product.newest.version), product.title) == ("1.0.0", "Title 0")
+    assert {release.guidance for release in product.versions[1:]} == {"DEPRECATED"}
+    assert [str(release.version) for release in product.supported] == [str(r.version) for r in product.versions]
+
+
+def test_a_pre_release_is_the_newest_while_there_is_no_full_version(releases: Releases) -> None:
+    releases.release("1.0.0-rc.1", candidate())
+    product = load_catalog(releases.repository.root).products["tiny"]
+    assert (str(product.newest.version), product.launchable) == ("1.0.0-rc.1", ())
+
+
+def test_a_pre_release_does_not_count_as_a_version_that_can_be_launched(releases: Releases) -> None:
+    releases.release("1.0.0", candidate())
+    releases.release("1.0.1-rc.1", candidate(title="Other"))
+    catalog = load_catalog(releases.repository.root)
+    for hide in (False, True):
+        with pytest.raises(ReleaseError, match="is the only version that can be launched"):
+            retire(catalog, "tiny", "1.0.0", hide=hide, reason="Old.")
+    with pytest.raises(ReleaseError, match=r"1\.0\.1-rc\.1 is a pre-release.*--hide"):
+        retire(catalog, "tiny", "1.0.1-rc.1", hide=False, reason="Bad.")
+    retire(catalog, "tiny", "1.0.1-rc.1", hide=True, reason="Bad.")
+    hidden = load_catalog(releases.repository.root).products["tiny"].release("1.0.1-rc.1")
+    assert (hidden.active, hidden.reason) == (False, "Bad.")
+
+
+def test_a_correction_may_come_while_a_pre_release_of_a_later_version_is_tried(releases: Releases) -> None:
+    releases.release("1.0.0", candidate())
+    releases.release("1.1.0-rc.2", candidate(template=with_parameter(Default="")))
+    releases.next = candidate(title="Other")
+    assert str(releases.plan("1.0.1").version) == "1.0.1"
+    with pytest.raises(ReleaseError, match=r"comes before 1\.1\.0-rc\.2"):
+        releases.plan("1.1.0-rc.1")
+
+
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
