@@ -118,6 +118,7 @@ class Builder:
         *,
         former: dict[str, str] | None = None,
         git_url: str = GIT_URL,
+        project: str = "p-abc",
     ) -> Outcome:
         digest = self.put(files)
         return self.run_with(
@@ -131,7 +132,7 @@ class Builder:
             FORMER_DIGEST=hashlib.sha256(archive(former)).hexdigest() if former else "",
             VERSION=version,
             PROJECT_NAME="churn",
-            PROJECT_ID="p-abc",
+            PROJECT_ID=project,
         )
 
     def run_with(self, **variables: str) -> Outcome:
@@ -246,6 +247,39 @@ def test_a_repository_with_anything_else_in_it_is_left_as_it_is(builder: Builder
     outcome = builder.run("create", FIRST, "1.0.0")
     assert outcome.succeeded
     assert outcome.status == "not-empty"
+    assert builder.git("show-ref") == before
+
+
+@pytest.mark.parametrize("other", ["p-xyz", "p-abcd", "p-ab", "p-aBc"])
+def test_the_repository_of_another_project_is_not_taken_over_with_the_same_seed_code(
+    builder: Builder, other: str
+) -> None:
+    """Both projects would train and deploy each other's commits."""
+    builder.run("create", FIRST, "1.0.0")
+    before = builder.git("show-ref")
+    outcome = builder.run("create", FIRST, "1.0.0", project=other)
+    assert outcome.succeeded
+    assert outcome.status == "other-project"
+    assert outcome.exported["CHECKIN_REASON"].strip() == "Project-Id: p-abc"
+    assert builder.git("show-ref") == before
+    assert builder.run("create", FIRST, "1.0.0").status == "ok"  # its own project is still content
+
+
+def test_a_user_cannot_hand_a_repository_to_another_project(builder: Builder) -> None:
+    builder.run("create", FIRST, "1.0.0")
+    clone = builder.user_clone()
+    digest = hashlib.sha256(archive(FIRST)).hexdigest()
+    message = f"Mine\n\nSeed-Archive: {digest}\nSeed-Version: 1.0.0\nProject-Id: p-xyz"
+    builder.git("commit", "--quiet", "--amend", "--no-edit", "--message", message, folder=clone)
+    builder.git("push", "--quiet", "--force", "origin", "main", folder=clone)
+    assert builder.run("create", FIRST, "1.0.0", project="p-xyz").status == "not-empty"
+
+
+def test_an_update_does_not_touch_the_repository_of_another_project(builder: Builder) -> None:
+    builder.run("create", FIRST, "1.0.0")
+    before = builder.git("show-ref")
+    outcome = builder.run("update", SECOND, "1.1.0", former=FIRST, project="p-xyz")
+    assert outcome.status == "other-project"
     assert builder.git("show-ref") == before
 
 

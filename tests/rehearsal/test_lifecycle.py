@@ -97,12 +97,20 @@ def test_the_seed_commit_is_the_released_archive(platform: World, project: Launc
     assert git(platform, repository, "rev-parse", "main") == project.outputs["CommitId"]
 
 
-def commit_readme(platform: World, repository: str) -> None:
+def commit_readme(platform: World, repository: str, *, author: str = "dan@example.com", message: str = "Start") -> None:
     platform.organization.make_repository(repository)
     empty_tree = git(platform, repository, "hash-object", "-w", "-t", "tree", "/dev/null")
-    author = ("-c", "user.name=Dan", "-c", "user.email=dan@example.com")
-    commit = git(platform, repository, *author, "commit-tree", empty_tree, "-m", "Start")
+    who = ("-c", "user.name=Dan", "-c", f"user.email={author}")
+    commit = git(platform, repository, *who, "commit-tree", empty_tree, "-m", message)
     git(platform, repository, "update-ref", "refs/heads/main", commit)
+
+
+def seed_another_project(platform: World, repository: str) -> None:
+    """Commit as the platform does, for another project with the same seed code."""
+    archive = launching.newest_release("train-s3").parent / "seed-code.zip"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    message = f"Seed code\n\nSeed-Archive: {digest}\nSeed-Version: 1.0.0\nProject-Id: p-another"
+    commit_readme(platform, repository, author="ml-platform@seed.invalid", message=message)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +118,7 @@ def commit_readme(platform: World, repository: str) -> None:
     [
         pytest.param(lambda *_: None, "Create it (empty, without README or licence)", id="missing"),
         pytest.param(commit_readme, "is not empty", id="not-empty"),
+        pytest.param(seed_another_project, "belongs to another project", id="other-project"),
     ],
 )
 def test_a_launch_that_cannot_seed_says_what_to_do_and_leaves_nothing(

@@ -278,6 +278,7 @@ def test_people_get_the_address_at_their_repository_host(
     [
         ({"CHECKIN_STATUS": "repository-missing"}, "Create it (empty, without README or licence)"),
         ({"CHECKIN_STATUS": "not-empty"}, "is not empty"),
+        ({"CHECKIN_STATUS": "other-project"}, "belongs to another project, whose id its seed code names"),
         ({"CHECKIN_STATUS": "push-refused"}, "refused the push to main. Allow the connection's app to write"),
         ({"CHECKIN_STATUS": "branch-taken"}, "already has a branch ml-platform/1.0.0"),
         ({"CHECKIN_STATUS": "archive-missing"}, "tell the platform team"),
