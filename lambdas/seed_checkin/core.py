@@ -309,9 +309,9 @@ def _remedy(pending: Pending, build: BuildOutcome, status: str) -> str:
         f"Create it (empty, without README or licence) and allow the connection's app to use it, then launch again.",
         "not-empty": f"The {where} is not empty, and seed code is only put into an empty one. Give the name of an "
         f"empty repository, or empty this one (delete all branches), then launch again.",
-        "other-project": f"The {where} belongs to another project, whose id its seed code names, and two projects in one "
-        f"repository would train and deploy each other's commits. Give the name of an empty repository of its own, then "
-        f"launch again.",
+        "other-project": f"The {where} belongs to another project, whose id its seed code names: two projects in one "
+        f"repository would train and deploy each other's commits. Give the name of an empty repository, then launch "
+        f"again.",
         "push-refused": f"The {where} refused the push to {branch}. "
         f"Allow the connection's app to write, lift branch rules that apply to new branches, then launch again.",
         "branch-taken": f"The {where} already has a branch {checkin.update_branch} with other content. Rename or "

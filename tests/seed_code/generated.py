@@ -12,6 +12,8 @@ from products.shared import seed_code
 ROOT = Path(__file__).resolve().parents[2]
 SEED_PYTHON = ROOT / ".venv-seed" / "bin" / "python"
 DEPLOYMENT_PYTHON = ROOT / ".venv-deployment" / "bin" / "python"
+SETTINGS_FILES = ("config.yaml", "data.yaml", "environments.yaml", "choices.env")
+"""What the people of a project edit."""
 DEPLOYING = ("deploy-batch", "deploy-realtime")
 """Templates of the repositories that deploy; all others train."""
 
@@ -53,6 +55,12 @@ class Repository:
         self.folder = folder
         self.template = template
         self._python = DEPLOYMENT_PYTHON if template in DEPLOYING else SEED_PYTHON
+
+    def spoil_settings(self) -> None:
+        """Make every file with settings one that nobody can read: what then still works does not depend on them."""
+        for name in SETTINGS_FILES:
+            if (path := self.folder / name).exists():
+                path.write_text("{ nobody : can [ read this\n", encoding="utf-8")
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Python of the repository's environment in it, with nothing of this process' AWS settings."""

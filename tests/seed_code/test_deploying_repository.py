@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 import pytest
+import yaml
 from aws_cdk import cloudformation_include
 from cdk_nag import AwsSolutionsChecks
 
@@ -92,11 +93,20 @@ ACCEPTED = {
 """Findings of cdk-nag that stand: rule, resource and what the finding ends with or holds; and why."""
 
 
-def test_its_own_tests_pass(deploying_repository: Repository) -> None:
-    run = deploying_repository.run("-m", "pytest", "-q", "-p", "no:cacheprovider")
+def test_its_own_tests_pass_whatever_its_settings_say(deploying_repository: Repository, tmp_path: Path) -> None:
+    repository = Repository(tmp_path, deploying_repository.template)
+    repository.spoil_settings()
+    run = repository.run("-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
     assert "passed" in run.stdout
     assert "warning" not in run.stdout
+
+
+def test_its_tests_begin_with_the_settings_that_it_begins_with(deploying_repository: Repository) -> None:
+    kind = deploying_repository.template.removeprefix("deploy-")
+    for name in ("environments.yaml", "choices.env"):
+        own, of_tests = (deploying_repository.folder / path / name for path in ("", f"tests/{kind}/settings"))
+        assert yaml.safe_load(own.read_text()) == yaml.safe_load(of_tests.read_text())
 
 
 def test_its_style_is_clean(deploying_repository: Repository) -> None:

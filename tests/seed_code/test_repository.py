@@ -21,6 +21,7 @@ from .generated import ROOT, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DISTRIBUTIONS = {"pyyaml": "yaml", "scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
 COMES_WITH_SDK = {"boto3", "botocore", "jsonschema"}
@@ -28,7 +29,9 @@ ONLY_IN_THE_IMAGE = {"sagemaker_inference"}
 
 
 @pytest.mark.seed
-def test_its_own_tests_pass(repository: Repository) -> None:
+def test_its_own_tests_pass_whatever_its_settings_say(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    repository.spoil_settings()
     halves = (["tests/pipeline"], ["tests", "--ignore=tests/pipeline"])  # at the same time: about equally long
     with ThreadPoolExecutor() as pool:
         runs = pool.map(lambda half: repository.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *half), halves)

@@ -35,6 +35,7 @@ def _file(name: str) -> dict[str, str]:
     return {"ContentType": "application/json", "S3Uri": f"{_REGISTRY}/baseline/{name}"}
 
 
+# It may be served on any machine: which ones a model is registered for, `make check PACKAGE=file` knows.
 PACKAGE: dict[str, Any] = {
     "ModelPackageArn": "arn:aws:sagemaker:ap-southeast-1:111122223333:model-package/churn-p-abc123-111122223333/7",
     "ModelPackageGroupName": "churn-p-abc123-111122223333",
@@ -51,8 +52,6 @@ PACKAGE: dict[str, Any] = {
         ],
         "SupportedContentTypes": ["text/csv", "application/json", "application/jsonlines"],
         "SupportedResponseMIMETypes": ["text/csv", "application/json", "application/jsonlines"],
-        "SupportedRealtimeInferenceInstanceTypes": ["ml.m5.large"],
-        "SupportedTransformInstanceTypes": ["ml.m5.xlarge"],
     },
     "DriftCheckBaselines": {
         "ModelQuality": {

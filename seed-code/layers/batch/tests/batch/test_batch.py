@@ -15,7 +15,8 @@ from deployment.errors import DeploymentError
 from deployment.settings import read_build, read_environments
 
 ROOT = Path(__file__).resolve().parents[2]
-CHOICES = local.choices(ROOT)
+SETTINGS = Path(__file__).with_name("settings")
+CHOICES = local.choices(SETTINGS)
 
 
 def read(path: Path, **choices: str) -> Mapping[str, Mapping[str, Any]]:
@@ -23,7 +24,7 @@ def read(path: Path, **choices: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def make(**choices: str) -> Context:
-    environments = read(ROOT / "environments.yaml", **choices)
+    environments = read(SETTINGS / "environments.yaml", **choices)
     return Context(read_build({**local.VARIABLES, **CHOICES, **choices}), environments, root=ROOT)
 
 
@@ -104,15 +105,19 @@ def test_one_trigger_is_on(choices: dict[str, str], states: tuple[str, str]) -> 
 )
 def test_settings_that_cannot_be_used_are_named(choices: dict[str, str], message: str) -> None:
     with pytest.raises(DeploymentError, match=message):
-        read(ROOT / "environments.yaml", **choices)
+        read(SETTINGS / "environments.yaml", **choices)
 
 
 def test_a_missing_stage_is_no_copy_of_the_other(tmp_path: Path) -> None:
-    content = yaml.safe_load((ROOT / "environments.yaml").read_text())
+    content = yaml.safe_load((SETTINGS / "environments.yaml").read_text())
     del content["test"]
     (tmp_path / "environments.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(DeploymentError, match="the section test is missing"):
         read(tmp_path / "environments.yaml")
+
+
+def test_the_made_up_model_runs_on_any_machine() -> None:
+    assert parameters(make(INSTANCE_TYPE="ml.c5.large"))["TransformInstanceType"] == "ml.c5.large"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from deployment.cli import make_context
 from deployment.context import ROOT, Context
 from deployment.render import Rendered
 
+SETTINGS = Path(__file__).with_name("settings")
+"""Settings and choices of the tests: what the project's own say is no matter of theirs."""
 SCHEDULES = {
     "SCHEDULE_GROUP": "mlp-p-abcdefghijklmn-shadow",
     "SCHEDULE_ROLE_ARN": "arn:aws:iam::111122223333:role/ml-platform/project/schedules",
@@ -47,11 +49,11 @@ class Project:
         self.root = root
         for name in ("templates", "jobs", *(["rendered"] if source != ROOT else [])):
             shutil.copytree(source / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(source / "environments.yaml", root)
+        shutil.copy(SETTINGS / "environments.yaml", root)
 
     def context(self, changes: Mapping[str, Any] | None = None, **variables: str) -> Context:
         """Return a step's context; `changes` are settings by stage, section and name, e.g. ``prod.api.auth``."""
-        given = {**local.VARIABLES, **local.choices(ROOT), **variables}
+        given = {**local.VARIABLES, **local.choices(SETTINGS), **variables}
         context = make_context(given, self.root)
         if not changes:
             return context
