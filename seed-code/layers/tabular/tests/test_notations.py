@@ -1,12 +1,15 @@
 """Numbers, dates, labels and files in the notations of several programs and countries: read, or asked about."""
 
 import datetime
+import decimal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tabular_jobs import Project
 
@@ -96,6 +99,36 @@ def test_the_configuration_says_which_reading_is_meant(tmp_path: Path, notation:
 def test_ordinary_numbers_stay_what_they_are(tmp_path: Path, separator: str, texts: list[str]) -> None:
     column = validated(tmp_path, texts * (ROWS // 2), separator).column("c")
     assert (column.kind, column.formats) == ("number", ())
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_amounts_without_point_and_comma_leave_no_doubt(tmp_path: Path, separator: str) -> None:
+    made = project(tmp_path, [f"€{number}" for number in range(ROWS)], separator)
+    assert made.validate().column("c").kind == "number"
+    assert sorted(pd.concat(made.prepare().values())["c"]) == list(range(ROWS))
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.decimal128(12, 2)])
+def test_numbers_of_parquet_are_numbers_whatever_notation_is_named(tmp_path: Path, kind: pa.DataType) -> None:
+    made = Project(tmp_path, {"label": "y", "types": {"c": "1.234,56"}})
+    exact = [decimal.Decimal(f"{amount:.2f}") for amount in AMOUNTS]
+    column = pa.array(exact if pa.types.is_decimal(kind) else AMOUNTS, kind)
+    pq.write_table(pa.table({"c": column, "x": range(ROWS), "y": ["a", "b"] * (ROWS // 2)}), made.data / "part.parquet")
+    assert made.validate().column("c").kind == "number"
+    assert sorted(pd.concat(made.prepare().values())["c"]) == sorted(AMOUNTS)
+
+
+@pytest.mark.parametrize("config", [{}, {"label": "c", "problem_type": "regression"}, {"types": {"c": "1.234,56"}}])
+def test_a_word_among_numbers_of_another_notation_is_the_one_that_is_named(tmp_path: Path, config: dict) -> None:
+    texts = [written("1.234,56", amount) for amount in AMOUNTS]
+    texts[7] = "unheard-of"
+    with pytest.raises(DataError, match=r"data\.csv, line 9, column 'c': 'unheard-of' is no"):
+        validated(tmp_path, texts, **config)
+
+
+def test_a_word_among_a_few_whole_numbers_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 2, column 'c': 'many' is no number"):
+        validated(tmp_path, ["many", *(number % 6 for number in range(ROWS - 1))])
 
 
 def test_numbers_of_several_units_are_refused(tmp_path: Path) -> None:

@@ -226,6 +226,11 @@ BAD_DATA = {
         {},
         "data.csv, line 128, column 'd': '2024-13-1' is no date, while nearly all",
     ),
+    "header among the records": (
+        csv_text(["x", "y"], [*rows_of(120), ("x", "y")]),
+        {"types": {"x": "category"}},
+        "Column 'y': 'y' itself is the value of 1 rows. A header seems to stand among the records",
+    ),
     "nothing to learn from": (csv_text(["x", "y"], rows_of(120)), {"drop": ["x"]}, "No column is left to learn from"),
 }  # fmt: skip
 
@@ -265,9 +270,10 @@ def test_nested_parquet_columns_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("latin.csv", "x,y\n1,caf\xe9\n".encode("latin1"), r"latin\.csv: not UTF-8 text \(byte 0xe9\).*iconv"),
+        ("latin.csv", "x,y\n1,caf\xe9\n".encode("latin1"), r"latin\.csv, line 2: not UTF-8 text \(byte 0xe9\).*iconv"),
         ("cut.parquet", b"PAR1 and nothing else", r"cut\.parquet: damaged Parquet file"),
         ("cut.csv.gz", gzip.compress(b"x,y\n" + b"1,a\n" * 99999)[:-50], r"cut\.csv\.gz: the gzip file is damaged"),
+        ("bits.csv.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + b"\xaa" * 99, r"bits\.csv\.gz: the gzip file is damaged"),
         ("book.xlsx", b"PK\x03\x04", r"book\.xlsx: files of type '\.xlsx' cannot be read"),
     ],
 )

@@ -71,9 +71,9 @@ def parse(column: pa.StringArray, formats: Sequence[str] = ()) -> pa.TimestampAr
 
 def parse_only(column: pa.StringArray, name: str) -> pa.TimestampArray:
     """Return the moments that are written in one format, null elsewhere; ``date`` is ISO 8601."""
-    if column.null_count == len(column):
-        return pa.nulls(len(column), pa.timestamp("us"))
     struct = pc.extract_regex(column, pattern(name))
+    if struct.null_count == len(column):
+        return pa.nulls(len(column), pa.timestamp("us"))
     fits = pc.is_valid(struct).to_numpy(zero_copy_only=False)
     names = {field.name for field in struct.type}
     absent = pa.nulls(len(column), pa.string())

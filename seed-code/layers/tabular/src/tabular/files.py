@@ -364,7 +364,7 @@ def _python_chunks(block: _Block, header: list[str], name: str) -> list[Chunk]:
             f"{name}, line {err.line}: not valid CSV ({err.reason}). Check the quotes of this line."
         ) from err
     except UnicodeDecodeError as err:
-        raise _not_utf8(name, err) from err
+        raise _not_utf8(name, block.text, block.first) from err
     columns = list(zip(*records, strict=True)) if records else [()] * len(header)
     arrays = {column: clean(pa.array(values, TEXT)) for column, values in zip(header, columns, strict=True)}
     return [Chunk(name, arrays, len(records), "line", lines.__getitem__, block.separator)] if records else []
@@ -386,7 +386,7 @@ def _csv_header(stream: BinaryIO, name: str) -> tuple[list[str], str, bytes]:
         text.seek(0)
         header = next(csv.reader(text, delimiter=separator, strict=True), [])
     except UnicodeDecodeError as err:
-        raise _not_utf8(name, err) from err
+        raise _not_utf8(name, data, 1) from err
     except GZIP_ERRORS as err:
         raise _damaged_gzip(name, 0, err) from err
     except csv.Error as err:
@@ -419,7 +419,7 @@ def _open_binary(path: Path) -> BinaryIO:
     buffered: Any = gzip.open(path, "rb") if _is_gzip(path) else path.open("rb")  # noqa: SIM115 (the caller closes it)
     try:
         start = buffered.peek(4)[:4]
-    except (EOFError, OSError):
+    except GZIP_ERRORS:
         return buffered  # the first read says what is wrong
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return io.BufferedReader(_Utf8(buffered), BLOCK_BYTES)
@@ -455,11 +455,14 @@ def _damaged_gzip(name: str, line: int, err: Exception) -> DataError:
     return DataError(f"{name}: the gzip file is damaged after line {line} ({err}). Upload it again.")
 
 
-def _not_utf8(name: str, err: UnicodeDecodeError) -> DataError:
-    """Describe text in another encoding."""
+def _not_utf8(name: str, data: bytes, first: int) -> DataError:
+    """Describe text in another encoding: some lines, the first of which has a number."""
+    before = data.decode("utf-8", "surrogateescape")
+    at = next(position for position, character in enumerate(before) if "\udc80" <= character <= "\udcff")
+    line = first + len(re.findall(r"\r\n|\r|\n", before[:at]))
     return DataError(
-        f"{name}: not UTF-8 text (byte {err.object[err.start]:#04x}). "
-        f"Convert it, e.g. with: iconv -f latin1 -t utf-8 {Path(name).name} > converted.csv"
+        f"{name}, line {line}: not UTF-8 text (byte {ord(before[at]) - 0xDC00:#04x}). "
+        f"Convert it, e.g. with: iconv -f windows-1252 -t utf-8 {Path(name).name} > converted.csv"
     )
 
 

@@ -58,11 +58,12 @@ class ColumnProfile:
             beyond 64 bits, ``code`` has a leading zero; a date is ``date`` when it is ISO 8601, else every one of
             `tabular.dates.FORMATS` that it fits; ``dotted`` numbers have a point, and ``grouped`` ones three digits
             behind it, like a thousand in half of the world.
-        misfit: Place and text of the first value that does not fit a kind.
+        misfit: Place and text of the first value that does not fit a kind or notation.
         counts: How often each value occurs, for the first `MOST_DISTINCT` values.
         overflowed: There were more different values than that.
         units: Currencies and percent signs beside numbers, with how often.
-        samples: A value of each sort that messages show: ``grouped``, ``unit <unit>``.
+        samples: A value of each sort that messages show: ``grouped``, ``unit <unit>``, ``pointed`` (a number of another
+            notation that has a point or comma).
         separators: Separators of the files.
         dates_seen: Values that looked like dates.
     """
@@ -115,10 +116,13 @@ class ColumnProfile:
                     text = texts(values.slice(misfits[0], 1))[0].as_py()
                     self.misfit[kind.removeprefix("any ")] = (self._place(chunk, text), text)
         if pa.types.is_string(values.type):
-            self._note_notations(values, number, there, weights)
+            self._note_notations(chunk, values, number, there, weights)
+        else:
+            for name in notations.NOTATIONS:  # a number that is no text is the same in every notation
+                self.fits[name] += _sum(_mask(pc.is_valid(number)), weights)
 
     def _note_notations(
-        self, values: pa.StringArray, number: pa.DoubleArray, there: Mask, weights: np.ndarray | None
+        self, chunk: Chunk, values: pa.StringArray, number: pa.DoubleArray, there: Mask, weights: np.ndarray | None
     ) -> None:
         """Count how many values are numbers in which notation; a whole number of digits alone is one in each."""
         is_number = _mask(pc.is_valid(number))
@@ -142,10 +146,15 @@ class ColumnProfile:
         rest = values.filter(pa.array(doubtful))
         some = None if weights is None else weights[doubtful]
         digits, units = notations.bare(rest)
-        if digits.null_count == len(digits):
-            return
         for name in notations.NOTATIONS:
-            self.fits[name] += _sum(_mask(pc.is_valid(notations.parse_bare(digits, name))), some)
+            fits = _mask(pc.is_valid(notations.parse_bare(digits, name)))
+            self.fits[name] += _sum(fits, some)
+            if name not in self.misfit and not fits.all():
+                text = rest[int(np.argmin(fits))].as_py()
+                self.misfit[name] = (self._place(chunk, text), text)
+        pointed = _mask(pc.match_substring_regex(digits, "[.,]"))
+        if pointed.any():
+            self.samples.setdefault("pointed", rest.filter(pa.array(pointed))[0].as_py())
         for unit in pc.unique(units.drop_null()).to_pylist():
             mask = _mask(pc.equal(units, unit))
             self.units[unit] += _sum(mask, some)

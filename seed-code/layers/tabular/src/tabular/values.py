@@ -97,6 +97,8 @@ def clean(column: pa.Array) -> pa.Array:
         return column.cast(INT)
     if pa.types.is_temporal(kind):
         return _clean_time(column)
+    if pa.types.is_decimal(kind):
+        column = column.cast(TEXT)  # which Arrow reads to the nearest double; from the decimal it may be the next one
     numbers = column.cast(FLOAT)
     return pc.if_else(pc.is_nan(numbers), None, numbers)
 

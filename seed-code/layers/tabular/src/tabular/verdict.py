@@ -31,6 +31,7 @@ FEWEST_ROWS_PER_CLASS = 10
 # A column is "nearly" of a kind when so many of its values are; the others are then errors rather than categories.
 NEARLY = 0.95
 FEWEST_VALUES_TO_JUDGE = 50
+FEWEST_NUMBERS = 5  # fewer different ones may be the codes of categories
 # A few words among many different numbers or dates mean that nothing is known, however often they are repeated.
 MOSTLY = 0.5
 MOST_PLACEHOLDERS = 5
@@ -163,10 +164,9 @@ def _notation(profile: ColumnProfile, least: int) -> str | None:
     found = [name for name in NUMBER_NOTATIONS if profile.fits[name] >= least]
     if not found or not profile.units:
         return None
-    _, text = profile.misfit["number"]
     readings = {notations.NOTATIONS[name][1]: name for name in reversed(found)}
-    if len(readings) > 1 and not profile.has_decimal_points:
-        raise DataError(_two_readings(profile, text, readings["."], readings[","]))
+    if len(readings) > 1 and not profile.has_decimal_points and "pointed" in profile.samples:
+        raise DataError(_two_readings(profile, profile.samples["pointed"], readings["."], readings[","]))
     units = {unit for unit in profile.units if unit}
     if len(units) > 1 or (units & set("%‰") and profile.units[""]):
         shown = ", ".join(repr(profile.samples[f"unit {unit}"]) for unit in profile.units)
@@ -175,6 +175,12 @@ def _notation(profile: ColumnProfile, least: int) -> str | None:
             f"Bring them to one unit, or write under types in config.yaml that {profile.name} is a category."
         )
     return found[0]
+
+
+def _most_common_notation(profile: ColumnProfile) -> str:
+    """Return the notation in which most values are numbers; ``number`` is the plain one."""
+    best = max(NUMBER_NOTATIONS, key=lambda name: profile.fits[name])
+    return best if profile.units and profile.fits[best] > profile.fits["number"] else "number"
 
 
 def _two_readings(profile: ColumnProfile, text: str, point: str, comma: str) -> str:
@@ -206,15 +212,20 @@ def _refuse_exceptions(profile: ColumnProfile) -> None:
     Raises:
         DataError: Names the first one.
     """
-    best = max(NUMBER_NOTATIONS, key=lambda name: profile.fits[name])
-    numeric = max(profile.fits["number"], profile.fits[best] if profile.units else 0)
-    for kind, count in (("number", numeric), ("date", _dates(profile, date_format(profile)))):
-        if not count or kind not in profile.misfit:
+    notation = _most_common_notation(profile)
+    for kind, name, count in (
+        ("number", notation, profile.fits[notation]),
+        ("date", "date", _dates(profile, date_format(profile))),
+    ):
+        if count < MOSTLY * profile.values or name not in profile.misfit:
             continue
-        place, text = profile.misfit[kind]
-        if count >= NEARLY * profile.values and len(profile.counts) >= FEWEST_VALUES_TO_JUDGE:
+        place, text = profile.misfit[name]
+        words = _exceptions(profile, kind, name)
+        different = len(profile.counts) - len(words)
+        is_nearly = count >= NEARLY * profile.values and profile.values >= FEWEST_VALUES_TO_JUDGE
+        if is_nearly and different >= FEWEST_NUMBERS:
             often = "nearly all other values of the column are"
-        elif count >= MOSTLY * profile.values and (words := _exceptions(profile, kind)):
+        elif len(words) <= MOST_PLACEHOLDERS and different >= max(FEWEST_DIFFERENT_VALUES, 4 * len(words)):
             often = f"{count} other values of the column are ({', '.join(f'{w!r} occurs {n} times' for w, n in words)})"
         else:
             continue
@@ -225,21 +236,21 @@ def _refuse_exceptions(profile: ColumnProfile) -> None:
         )
 
 
-def _exceptions(profile: ColumnProfile, kind: str) -> list[tuple[str, int]]:
-    """Return the few words that stand among many different numbers or dates; none where it is no such column."""
+def _exceptions(profile: ColumnProfile, kind: str, name: str) -> list[tuple[str, int]]:
+    """Return the words that stand among numbers (in a notation, by its name) or dates, with how often each does."""
     seen = list(profile.counts)
     column = pa.array(seen, TEXT)
-    formats = (date_format(profile),) if kind == "date" else ()
-    fits = fitting(column, kind, formats=tuple(name for name in formats if name != "date"))
+    formats = (name,) if name in NUMBER_NOTATIONS else ()
+    if kind == "date" and (day := date_format(profile)) != "date":
+        formats = (day,)
+    fits = fitting(column, kind, formats=formats)
     missing = maybe_missing(column)
     words = [
         word
         for word, is_one, is_nothing in zip(seen, fits.is_valid().to_pylist(), missing.to_pylist(), strict=True)
         if not is_one and not is_nothing
     ]
-    different = len(seen) - len(words)
-    few = len(words) <= MOST_PLACEHOLDERS and different >= max(FEWEST_DIFFERENT_VALUES, 4 * len(words))
-    return sorted(((word, profile.counts[word]) for word in words), key=lambda pair: -pair[1]) if few else []
+    return sorted(((word, profile.counts[word]) for word in words), key=lambda pair: -pair[1])
 
 
 def _refuse_look_alikes(profile: ColumnProfile) -> None:
@@ -283,7 +294,8 @@ def _configured(profile: ColumnProfile, wanted: str, role: str) -> Column:
     else:
         count = profile.values if wanted == "category" else profile.fits[wanted]
     if count < profile.values:
-        place, text = profile.misfit.get(kind, (f"column {profile.name!r}", "a value in another format"))
+        unknown = (f"column {profile.name!r}", "a value in another format")
+        place, text = profile.misfit.get(wanted, profile.misfit.get(kind, unknown))
         raise DataError(f"{place}: {text!r} is no {kind}, but the column should be. Correct it or the type.")
     return profile.column(kind, role, formats)
 
@@ -317,7 +329,8 @@ def _finite(label: ColumnProfile, wanted: str) -> Column:
     if wanted not in NUMBER_NOTATIONS and label.fits[FINITE] < label.values:
         if label.fits["number"] < label.values and (notation := _notation(label, label.values)):
             return label.column("number", LABEL, (notation,))
-        place, text = label.misfit[FINITE]
+        notation = _most_common_notation(label)
+        place, text = label.misfit[FINITE if notation == "number" else notation]
         raise DataError(f"{place}: {text!r} is no {FINITE}, but the column should be. Correct it or the type.")
     return _configured(label, wanted, LABEL)
 
@@ -394,6 +407,11 @@ def _class_rows(label: ColumnProfile, column: Column, problem_type: str, config:
     counts = _class_texts(label, column, config)
     if column.kind == "category" and not _takes_all_words(column, config):
         _refuse_spellings(label, counts)
+        if label.name in counts:
+            raise DataError(
+                f"Column {label.name!r}: {label.name!r} itself is the value of {counts[label.name]} rows. A header "
+                f"seems to stand among the records, as after joining files: remove it."
+            )
     for_numbers = " For a number to predict, such as a count, set problem_type: regression." * (column.kind == "number")
     shown = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(10))
     if len(counts) == 1:
