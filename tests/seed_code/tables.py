@@ -348,7 +348,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     ending = ".parquet" if form == "parquet" else draw(st.sampled_from((".csv", "", ".txt", ".tsv")))
     names = tuple(
         f"{folder}{'' if number % 2 else 'more/'}part-{number}{ending}"
-        for number in range(draw(st.sampled_from((1, 1, 2, 3))))
+        for number in range(draw(st.sampled_from((1, 1, 1, 1, 2, 3))))
     )
     return Layout(
         form=form,
@@ -368,7 +368,7 @@ def layouts(draw: st.DrawFn) -> Layout:
 @st.composite
 def tables(draw: st.DrawFn, separator: str, rows: int = ROWS) -> Table:
     """Tables with an identifier, a label and some features of every kind."""
-    makers = draw(st.lists(st.sampled_from((numbers, numbers, dates, booleans, categories)), min_size=1, max_size=3))
+    makers = draw(st.lists(st.sampled_from((numbers, numbers, dates, booleans, categories)), min_size=1, max_size=2))
     features = [draw(maker(f"{'Ä b' if at else 'c'}{at}", rows, separator)) for at, maker in enumerate(makers)]
     label, settings = draw(labels(rows, separator))
     key = draw(keys(rows))

@@ -146,6 +146,12 @@ class ColumnProfile:
         rest = values.filter(pa.array(doubtful))
         some = None if weights is None else weights[doubtful]
         digits, units = notations.bare(rest)
+        if digits.null_count and not self.misfit.keys() >= notations.NOTATIONS.keys():
+            text = rest.filter(pc.is_null(digits))[0].as_py()  # no number in any notation
+            place = (self._place(chunk, text), text)
+            self.misfit = dict.fromkeys(notations.NOTATIONS, place) | self.misfit
+        if digits.null_count == len(digits):
+            return
         for name in notations.NOTATIONS:
             fits = _mask(pc.is_valid(notations.parse_bare(digits, name)))
             self.fits[name] += _sum(fits, some)
