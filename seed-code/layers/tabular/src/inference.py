@@ -215,7 +215,10 @@ def _unwrapped(content: dict[str, Any]) -> Any:
     if isinstance(content.get("body"), str) and {"httpMethod", "requestContext", "isBase64Encoded"} & content.keys():
         body = content["body"]
         if content.get("isBase64Encoded"):
-            body = base64.b64decode(body).decode()
+            try:
+                body = base64.b64decode(body).decode()
+            except ValueError as err:
+                raise BadRequestError(f"The body of the request is not Base64 of UTF-8 text ({err}).") from err
         inner = _parse_json(body, "The body of the request")
         return _unwrapped(inner) if isinstance(inner, dict) else inner
     split = content.get("dataframe_split")

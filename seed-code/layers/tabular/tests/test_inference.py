@@ -219,6 +219,7 @@ def test_csv_with_any_separator_of_training_is_scored(separator: str) -> None:
         ('{"member": "perhaps"}', "application/json", "column 'member': 'perhaps' is no boolean"),
         ('{"joined": "soon"}', "application/json", "column 'joined': 'soon' is no date"),
         ('{"spent": [1]}', "application/json", "column 'spent': a list or an object is no value"),
+        ('{"httpMethod": "POST", "body": "{}", "isBase64Encoded": true}', "application/json", "is not Base64 of UTF-8"),
         ('{}\n{"spent": }', "application/jsonlines", "Line 2 is not JSON"),
         ("1,2,3", "text/csv", "Records have 3 fields. Send a header, or the 9 columns"),
         ("spent,visits\n", "text/csv", "a header but no record"),
