@@ -216,7 +216,7 @@ def _unwrapped(content: dict[str, Any]) -> Any:
         body = content["body"]
         if content.get("isBase64Encoded"):
             try:
-                body = base64.b64decode(body).decode()
+                body = base64.b64decode(body, validate=True).decode()
             except ValueError as err:
                 raise BadRequestError(f"The body of the request is not Base64 of UTF-8 text ({err}).") from err
         inner = _parse_json(body, "The body of the request")
