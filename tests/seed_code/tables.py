@@ -54,23 +54,11 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "typographic apostrophe": lambda text: text.replace("'", "\u2019"),
 }
 DAYS = (
-    "%Y-%m-%d",
-    "%Y/%m/%d",
-    "%Y.%m.%d",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%d.%m.%Y",
-    "%m-%d-%Y",
-    "%d-%m-%Y",
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%b %d, %Y",
-    "%d %B %Y",
-    "%B %d, %Y",
-    "%m/%d/%y",
-    "%d/%m/%y",
-    "%d.%m.%y",
-    "%d-%b-%y",
+    *(f"%Y{mark}%m{mark}%d" for mark in "-/."),
+    *(f"%m{mark}%d{mark}%Y" for mark in "/-"),
+    *(f"%d{mark}%m{mark}%Y" for mark in "/.-"),
+    *("%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
+    *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%b-%y"),
 )
 TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p")
 ZONES = {"": 0, "Z": 0, "+00": 0, "+02:00": 2, "-0330": -3.5, " UTC": 0}
