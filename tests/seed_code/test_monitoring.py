@@ -350,6 +350,77 @@ def test_every_form_of_request_is_read(stage: Stage) -> None:
     assert verdicts(report)["model-quality"] == "ok"
 
 
+def test_a_block_of_events_is_counted_as_they_would_be_one_by_one(stage: Stage) -> None:
+    records = [{name: value for name, value in record.items() if name != LABEL} for record in subscribers(400, seed=16)]
+    answers = stage.model.answers(records)
+    answers_csv = [f"{answer['score']},{answer['label']}\n" for answer in answers]
+    lines = []
+    for number, (record, answer) in enumerate(zip(records, answers, strict=True)):
+        row, text = csv_text([record], header=False), json.dumps(record)
+        wrapped = json.dumps({"body": text, "httpMethod": "POST"})
+        forms = [
+            (text, "application/json", "JSON"),
+            (text, "application/json; charset=utf-8", "BASE64"),
+            (text, "application/jsonlines", "BASE64"),
+            (json.dumps(record, indent=1), "application/json", "JSON"),
+            (row, "text/csv", "CSV"),
+            (row.strip(), "", "CSV"),
+            (csv_text([record], header=True), "text/csv", "BASE64"),
+            (row.replace(",", ";"), "text/csv", "CSV"),
+            (wrapped, "application/json", "JSON"),
+            (json.dumps([record, record]), "application/json", "JSON"),
+            (row + row, "text/csv", "CSV"),
+            (text[:-1], "application/json", "JSON"),
+            ("1,2", "text/csv", "CSV"),
+            (text, "application/json", "XML"),
+            (text, "image/png", "JSON"),
+        ]
+        data, kind, encoding = forms[number % len(forms)]
+        lines.append(event(f"e{number}", data, kind, encoding, [answer]))
+        output = lines[-1]["captureData"]["endpointOutput"]
+        if number % 7 == 1:
+            output.update(data=answers_csv[number], observedContentType="text/csv", encoding="CSV")
+        elif number % 50 == 2:
+            output["data"] = "{broken"
+        elif number % 50 == 3:
+            del lines[-1]["captureData"]["endpointOutput"]
+        elif number % 50 == 4:
+            lines[-1]["eventMetadata"]["inferenceId"] = f"order {number}"
+        elif number % 50 == 5:
+            lines[-1] = {"captureData": 5}
+    text = "\n\n".join(json.dumps(line) for line in lines)
+    script = f"""
+import json, sys
+from pathlib import Path
+from monitoring import capture, events, package
+from monitoring.window import Window
+folder = Path({str(stage.model.folder)!r})
+served = package.Package(package.load_model(folder / "model.tar.gz", Path({str(stage.folder / "model")!r})), {{}})
+text = sys.stdin.buffer.read()
+
+class Captured:
+    def folders(self, prefix): return [prefix + "AllTraffic/"]
+    def keys(self, prefix): return ["key"] if prefix.endswith("AllTraffic/2026/05/04/05/") else []
+    def blocks(self, key): return iter([[line for line in text.splitlines() if line]])
+
+def read(fewest):
+    events.FEWEST_LINES = fewest
+    found = capture.read(Captured(), "e", Window.ending("2026-05-04T06:20:00Z", 1), served, most_records=60,
+        lookback_hours=0, with_truth=False)
+    return [found.seen, found.unreadable, [vars(record) for record in found.records]]
+
+lines = [line for line in text.splitlines() if line]
+together, recognised = read(2), int(events.single_records(lines, served)[0].sum())
+print(json.dumps([together, read(10**9), recognised]))
+"""
+    run = warm_python().run(script, modules=JOB.parent, text=text)
+    assert run.returncode == 0, run.stderr
+    together, alone, recognised = json.loads(run.stdout)
+    assert together == alone
+    assert len(together[2]) == 60
+    assert recognised > 100
+
+
 def test_wrong_predictions_are_noticed_when_their_truth_arrives_later(stage: Stage) -> None:
     records = subscribers(600, seed=8)
     events = events_of(stage.model, records)

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xgboost as xgb
 
 from tabular import division, metrics
+from tabular.boosting import xgb
 from tabular.cluster import Cluster, join_cluster
 from tabular.config import Config
 from tabular.encoders import ColumnSummary, Encoders, summarise

@@ -9,20 +9,23 @@ judges the run.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from common import Job, Parts, RunError, main, module
-from rows import read
+from rows import Row, read
 
 from monitoring import package
-from monitoring.columns import parser
+from monitoring.columns import fit
 from monitoring.storage import Storage
 
 MOST_REASONS = 20
+ROWS_AT_ONCE = 20_000
 _JUDGED: dict[tuple[str, ...], str] = {}  # most rows have the columns of the one before
 HIDDEN = ("_", ".")  # _SUCCESS, .part.crc: markers that other programs write beside data
 
@@ -41,7 +44,6 @@ def read_files(job: Job, model: Any) -> None:
     good, origin, rejected = (
         Parts(job.storage, f"{job.work}{name}/", job.host) for name in ("input", "keys", "rejected")
     )
-    wanted = [(column, parser(column)) for column in model.columns]
     keys_of_records = [column.name for column in model.schema.columns if column.role == "key"]
     facets = [facet["name"] for facet in job.settings["monitors"]["bias"]["facets"]]
     passed_on = dict.fromkeys([column.name for column in model.schema.features] + facets)
@@ -49,16 +51,18 @@ def read_files(job: Job, model: Any) -> None:
         if not job.owns(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")):
             continue
         counts.files += 1
-        for row in read(source.body(key), model.schema, key):
-            counts.rows += 1
-            reason = row.reason if row.values is None else judge(row.values, wanted, model.schema)
-            if reason:
-                counts.reject(reason)
-                raw = row.raw if row.values is None else row.values
-                rejected.add({"file": key, "line": row.line, "reason": reason, "row": raw})
-            else:
-                good.add({name: row.values[name] for name in passed_on if row.values.get(name) not in (None, "")})
-                origin.add({"file": key, "line": row.line} | {name: row.values.get(name) for name in keys_of_records})
+        rows = read(source.body(key), model.schema, key)
+        while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
+            counts.rows += len(some)
+            for row, reason in zip(some, judge(some, model)):
+                if reason:
+                    counts.reject(reason)
+                    raw = row.raw if row.values is None else row.values
+                    rejected.add({"file": key, "line": row.line, "reason": reason, "row": raw})
+                else:
+                    good.add({name: row.values[name] for name in passed_on if row.values.get(name) not in (None, "")})
+                    record_key = {name: row.values.get(name) for name in keys_of_records}
+                    origin.add({"file": key, "line": row.line} | record_key)
     for parts in (good, origin, rejected):
         parts.close()
     found = {"files": counts.files, "rows": counts.rows, "good": good.count, "rejected": rejected.count}
@@ -105,29 +109,18 @@ def _is_data(path: str) -> bool:
     return not path.endswith("/") and not any(part.startswith(HIDDEN) for part in path.split("/"))
 
 
-def judge(row: dict[str, Any], wanted: list[tuple[Any, Any]], schema: Any) -> str:
-    """Return why the model cannot score a row, empty if it can.
-
-    Args:
-        row: Raw values by column.
-        wanted: The columns that the model reads, each with what parses its values.
-        schema: The `tabular.schema.Schema` of the model.
-    """
-    meaning = module("tabular.values")
-    if reason := unlike(tuple(row), tuple(column.name for column, _ in wanted), schema):
-        return reason
-    for column, parse in wanted:
-        value = row.get(column.name)
-        if isinstance(value, (list, dict)):
-            return f"column {column.name!r}: a list or an object is not a value"
-        text = meaning.text_of(value)
-        if meaning.is_missing(text, column.kind):
-            continue
-        try:
-            parse(text)
-        except ValueError:
-            return f"column {column.name!r}: no {column.kind}"
-    return ""
+def judge(rows: Sequence[Row], model: Any) -> list[str]:
+    """Return why the model cannot score each row, empty if it can; values are judged column by column."""
+    wanted = tuple(column.name for column in model.columns)
+    reasons = [row.reason if row.values is None else unlike(tuple(row.values), wanted, model.schema) for row in rows]
+    places = [place for place, reason in enumerate(reasons) if not reason]
+    values = [rows[place].values for place in places]
+    for column in model.columns:
+        for position in fit(column, [row.get(column.name) for row in values]).bad:
+            nested = isinstance(values[position].get(column.name), (list, dict))
+            what = "a list or an object is not a value" if nested else f"no {column.kind}"
+            reasons[places[position]] = reasons[places[position]] or f"column {column.name!r}: {what}"
+    return reasons
 
 
 def unlike(given: tuple[str, ...], wanted: tuple[str, ...], schema: Any) -> str:

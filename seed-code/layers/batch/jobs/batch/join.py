@@ -25,7 +25,7 @@ def work(job: Job) -> None:
         if not job.owns(number):
             continue
         name = key.removeprefix(f"{job.work}input/")
-        lines = []
+        lines, records = [], []
         rows, origins, answers = (
             json_lines(storage, f"{job.work}{folder}/{name}{end}")
             for folder, end in (("input", ""), ("keys", ""), ("output", ".out"))
@@ -39,10 +39,11 @@ def work(job: Job) -> None:
                     f"start the run again."
                 )
             lines.append(json.dumps(origin | answer, ensure_ascii=False, separators=(",", ":")))
-            sample.add(Record(origin["file"], origin["line"], row, answer))
+            records.append(Record(origin["file"], origin["line"], row, answer))
+        sample.add_records(records)
         storage.put(f"{job.result}{name}", "\n".join(lines) + "\n", "application/jsonlines")
         counts[name] = len(lines)
-    chosen = "".join(json.dumps(vars(record), ensure_ascii=False) + "\n" for record in sample.records)
+    chosen = "".join(json.dumps(vars(record), ensure_ascii=False) + "\n" for record in sample.items)
     storage.put(f"{job.work}sample/{job.host}.jsonl", chosen, "application/jsonlines")
     storage.put(f"{job.work}join/{job.host}.json", json.dumps({"parts": counts}), "application/json")
     print(f"{len(counts)} parts with {sum(counts.values())} predictions")

@@ -20,7 +20,7 @@ from typing import Any
 
 from common import RunError, module
 
-from monitoring.columns import parser
+from monitoring.columns import fit
 
 MOST_RAW_CHARACTERS = 2_000
 SEPARATORS = ",;\t|"
@@ -157,18 +157,12 @@ def _check_first_record(values: dict[str, str], fields: list[str], schema: Any, 
     Raises:
         RunError: A text stands where the data set has another kind, or the names differ in spelling only.
     """
-    meaning = module("tabular.values")
     reason = ""
     plain = {_plain(column.name) for column in schema.columns}
     if 2 * sum(_plain(cell) in plain for cell in fields) >= len(fields):
         reason = "its columns are spelt in another way"
     for column in schema.columns:
-        text = meaning.text_of(values.get(column.name))
-        if reason or column.kind == "category" or meaning.is_missing(text, column.kind):
-            continue
-        try:
-            parser(column)(text)
-        except ValueError:
+        for text in fit(column, [values.get(column.name)]).bad.values() if not reason else ():
             reason = f"{text!r} is no {column.kind}, as column {column.name!r} has them"
     if reason:
         names = ", ".join(column.name for column in schema.columns if column.role != "label")

@@ -77,11 +77,10 @@ def watch(job: Job, counts: dict[str, Any]) -> str:
     settings = job.settings["monitors"]
     sample = Sample(settings["max_records"])
     for key in job.storage.keys(f"{job.work}sample/"):
-        for line in json_lines(job.storage, key):
-            sample.add(Record(**line))
+        sample.add_records([Record(**line) for line in json_lines(job.storage, key)])
     with tempfile.TemporaryDirectory() as scratch:
         served = package.load(job.storage, job.settings["model"], job.settings["baselines"], Path(scratch))
-        results = run_monitors(sample.records, served, settings)
+        results = run_monitors(sample.items, served, settings)
     started = Window.ending(job.options.started, 0)
     origin = publish.Origin(
         job.settings["project"], job.settings["stage"], job.settings["endpoint"], job.settings["package"]
@@ -91,7 +90,7 @@ def watch(job: Job, counts: dict[str, Any]) -> str:
         "window": {"start": started.start.isoformat(), "end": started.end.isoformat()},
         "records": {
             "captured": counts["predictions"],
-            "sampled": len(sample.records),
+            "sampled": len(sample.items),
             "unreadable": counts["rejected"],
             "examples": list(counts["reasons"])[:5],
         },

@@ -76,7 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run_monitors(captured: capture.Captured, served: Package, settings: dict[str, Any]) -> list[Result]:
     """Run the monitors that are switched on, on the same sample of records."""
-    least, records = settings["min_records"], captured.sample.records
+    least, records = settings["min_records"], captured.records
     results = []
     if settings["data_quality"]["enabled"]:
         results.append(data_quality.check(records, served, least=least))
@@ -98,8 +98,8 @@ def make_report(
         **vars(origin),
         "window": {"start": window.start.isoformat(), "end": window.end.isoformat()},
         "records": {
-            "captured": captured.sample.seen,
-            "sampled": len(captured.sample.records),
+            "captured": captured.seen,
+            "sampled": len(captured.records),
             "unreadable": captured.unreadable,
             "examples": captured.examples,
         },

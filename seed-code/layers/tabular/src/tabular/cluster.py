@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from xgboost import collective
-from xgboost.tracker import RabitTracker
+from tabular.boosting import RabitTracker, collective
 
 TRACKER_PORT = 9099
 CONNECTION_ATTEMPTS = 20  # XGBoost waits longer before each further one

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from xgboost.core import XGBoostError
 
 from tabular import division, former_split, metrics
+from tabular.boosting import XGBoostError
 from tabular.errors import ConfigError
 from tabular.model import Model, Scores, unpack
 from tabular.schema import Schema

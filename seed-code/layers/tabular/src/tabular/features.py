@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import xgboost as xgb
 
+from tabular.boosting import xgb
 from tabular.encoders import Encoders, Matrix
 from tabular.model import Scores, feature_matrix, targets
 from tabular.schema import Schema

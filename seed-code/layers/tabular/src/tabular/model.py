@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import xgboost as xgb
 
 from tabular import former_split
+from tabular.boosting import xgb
 from tabular.config import Config
 from tabular.encoders import Encoders, Matrix, Records, arrow
 from tabular.schema import Column, Schema

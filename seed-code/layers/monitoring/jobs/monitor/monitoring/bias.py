@@ -20,11 +20,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from monitoring.capture import Record
-from monitoring.columns import parser
-from monitoring.model_quality import target_of
+from monitoring.columns import fit
+from monitoring.model_quality import targets_of
 from monitoring.package import Package
 from monitoring.results import BIAS, NOT_ENOUGH_DATA, Result, Violation, judged, no_baseline, not_enough, plural
+
+Flags = npt.NDArray[np.int8]
 
 
 @dataclass
@@ -127,39 +134,52 @@ def _groups(
     settings: Mapping[str, Any],
 ) -> tuple[Group, Group]:
     """Return the counts of the others and of the disadvantaged group."""
-    groups = {False: Group(), True: Group()}
-    for record in records:
-        belongs, positive = _belongs(record, facet, package), _positive(record.answer, package, settings)
-        if belongs is not None and positive is not None:
-            groups[belongs].records += 1
-            groups[belongs].positive += positive
-    for record, label in labelled:
-        belongs, positive = _belongs(record, facet, package), _positive(record.answer, package, settings)
-        target = target_of(label, package)
-        if belongs is None or positive is None or target is None:
-            continue
-        actual = _is_positive(package.classes[int(target)] if package.classes else target, package, settings)
-        group = groups[belongs]
-        group.labelled += 1
-        group.called += positive
-        group.actual += actual
-        group.hits += positive and actual
-    return groups[False], groups[True]
+    belong, positive = _belong(records, facet, package), _outcomes(records, package, settings)
+    joined = [record for record, _ in labelled]
+    belong_too, positive_too = _belong(joined, facet, package), _outcomes(joined, package, settings)
+    targets = targets_of([label for _, label in labelled], package)
+    good = {
+        target: _is_positive(_outcome(target, package), package, settings)
+        for target in set(targets[~np.isnan(targets)])
+    }
+    actual = np.array([good.get(target, False) for target in targets], dtype=bool)
+    found = []
+    for group in (0, 1):
+        there = (belong == group) & (positive >= 0)
+        known = (belong_too == group) & (positive_too >= 0) & ~np.isnan(targets)
+        called = known & (positive_too == 1)
+        counts = (there, there & (positive == 1), called & actual, called, known & actual, known)
+        found.append(Group(*(int(np.count_nonzero(mask)) for mask in counts)))
+    return found[0], found[1]
 
 
-def _belongs(record: Record, facet: Mapping[str, Any], package: Package) -> bool | None:
-    """Tell whether a record is of the disadvantaged group; None where its value says nothing."""
-    value = record.values.get(facet["name"])
-    if value is None or value == "":
-        return None
+def _outcome(target: float, package: Package) -> Any:
+    """Return the class of a number, or the value."""
+    return package.classes[int(target)] if package.classes else target
+
+
+def _belong(records: Sequence[Record], facet: Mapping[str, Any], package: Package) -> Flags:
+    """Tell for every record whether it is of the disadvantaged group: 1 or 0; -1 where its value says nothing."""
     column = package.schema.column(facet["name"])
-    try:
-        if "above" in facet:
-            return bool(parser(column)(str(value).strip()) > facet["above"])
-        named = [parser(column)(str(item).strip()) for item in facet["values"]]
-        return parser(column)(str(value).strip()) in named
-    except (ValueError, TypeError):
-        return None
+    values = fit(column, [record.values.get(facet["name"]) for record in records]).values
+    if "above" not in facet:
+        named = fit(column, list(facet["values"])).values.drop_null()
+        inside = pc.is_in(values, value_set=named)
+    elif column.kind in ("number", "boolean"):
+        inside = pc.greater(values.cast(pa.float64()), float(facet["above"]))
+    else:
+        return np.full(len(records), -1, np.int8)
+    return np.where(values.is_valid().to_numpy(zero_copy_only=False), _ones(inside), np.int8(-1))
+
+
+def _ones(flags: pa.BooleanArray) -> Flags:
+    return np.asarray(pc.fill_null(flags, False).cast(pa.int8()).to_numpy(zero_copy_only=False))
+
+
+def _outcomes(records: Sequence[Record], package: Package, settings: Mapping[str, Any]) -> Flags:
+    """Tell for every record whether its answer is a positive outcome: 1 or 0; -1 where there is none."""
+    found = (_positive(record.answer, package, settings) for record in records)
+    return np.array([-1 if outcome is None else outcome for outcome in found], dtype=np.int8)
 
 
 def _positive(answer: Mapping[str, Any] | None, package: Package, settings: Mapping[str, Any]) -> bool | None:

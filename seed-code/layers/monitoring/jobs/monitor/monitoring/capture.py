@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
-import heapq
 import importlib
 import io
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitoring import events
 from monitoring.package import Package
 from monitoring.results import paired
 from monitoring.storage import Storage
 from monitoring.window import Window
 
 MOST_BAD_EXAMPLES = 5
+THREADS = 2  # more would only hold more memory
 SHADOW = "shadow"  # variant whose answers nobody gets: they are another model's, to copies of the same requests
 CONTENT_TYPES = {"CSV": "text/csv", "JSON": "application/json"}
 
@@ -55,25 +61,43 @@ class Sample:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: list[tuple[int, int, Record]] = []  # a heap; the largest hash is the first to go
+        self._ranks = np.empty(0, np.uint64)
+        self._items: list[Any] = []
+        self._most = np.uint64(2**64 - 1)
         self.seen = 0
 
-    def add(self, record: Record) -> None:
-        """Look at one more record."""
-        self.seen += 1
-        name = f"{record.event}\x1f{record.position}".encode()
-        rank = -int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
-        entry = (rank, -self.seen, record)
-        if len(self._kept) < self._size:
-            heapq.heappush(self._kept, entry)
-        elif entry > self._kept[0]:
-            heapq.heapreplace(self._kept, entry)
+    def add(self, names: pa.StringArray, positions: Sequence[int], item: Callable[[int], Any]) -> None:
+        """Look at more records.
+
+        Args:
+            names: Name of the event of each.
+            positions: Place of each in its event.
+            item: Returns the n-th of them, to be kept.
+        """
+        self.seen += len(names)
+        ranks = events.ranks(names, np.asarray(positions, np.int64))
+        chosen = np.flatnonzero(ranks <= self._most)
+        self._ranks = np.concatenate([self._ranks, ranks[chosen]])
+        self._items += [item(number) for number in chosen.tolist()]
+        if len(self._items) > 2 * self._size:
+            self._shrink()
+
+    def add_records(self, records: Sequence[Record]) -> None:
+        """Look at more records."""
+        names = pa.array([record.event for record in records], pa.string())
+        self.add(names, [record.position for record in records], records.__getitem__)
+
+    def _shrink(self) -> None:
+        order = np.argsort(self._ranks, kind="stable")[: self._size]
+        self._ranks, self._items = self._ranks[order], [self._items[number] for number in order.tolist()]
+        if len(order) == self._size:
+            self._most = self._ranks[-1]
 
     @property
-    def records(self) -> list[Record]:
-        """The records kept, in the order of their hashes."""
-        ordered = sorted(self._kept, key=lambda entry: (-entry[0], entry[2].event, entry[2].position))
-        return [record for _, _, record in ordered]
+    def items(self) -> list[Any]:
+        """What is kept, in the order of the hashes."""
+        self._shrink()
+        return self._items
 
 
 @dataclass
@@ -81,13 +105,15 @@ class Captured:
     """What was captured in a window.
 
     Attributes:
-        sample: Records of the window.
+        records: A sample of the records of the window.
+        seen: Records of the window.
         unreadable: Requests that are no records, with an example of why.
         labelled: Records, of the window or of the hours before, whose truth has become known, with their labels.
         labels: Labels that arrived in the window.
     """
 
-    sample: Sample
+    records: list[Record] = field(default_factory=list)
+    seen: int = 0
     unreadable: int = 0
     examples: list[str] = field(default_factory=list)
     labelled: list[tuple[Record, str]] = field(default_factory=list)
@@ -115,15 +141,31 @@ def read(
         lookback_hours: How long before the window an event may lie whose label arrived in it.
         with_truth: Whether labels are wanted.
     """
-    captured = Captured(Sample(most_records))
+    captured, sample = Captured(), Sample(most_records)
     truth = read_truth(storage, window, most_records) if with_truth else {}
     captured.labels = sum(len(labels) for labels in truth.values())
-    for record in _records(storage, endpoint, window, package, captured):
-        captured.sample.add(record)
-        _join(record, truth, captured)
+    awaited = pa.array(list(truth), pa.string())
+    for lines, sure, names in _recognised(_blocks(storage, endpoint, window), package):
+        single = np.flatnonzero(sure)
+        sample.add(names, [0] * len(names), lambda number: lines[single[number]])  # noqa: B023 (called at once)
+        known = pc.is_in(names, value_set=awaited).to_numpy(zero_copy_only=False)
+        for number in single[known].tolist():
+            _join(_event_records(lines[number], package, Captured()), truth, captured)
+        for number in np.flatnonzero(~sure).tolist():
+            records = _event_records(lines[number], package, captured)
+            sample.add_records(records)
+            _join(records, truth, captured)
+    captured.seen = sample.seen
+    for item in sample.items:
+        records = [item] if isinstance(item, Record) else _event_records(item, package, captured)
+        captured.records += records
+        captured.seen -= 1 - len(records)  # what is no record at a closer look
     if truth and lookback_hours:
-        for record in _records(storage, endpoint, window.before(lookback_hours), package, Captured(Sample(0)), truth):
-            _join(record, truth, captured)
+        for lines, sure, names in _recognised(_blocks(storage, endpoint, window.before(lookback_hours)), None):
+            candidates = ~sure
+            candidates[sure] = pc.is_in(names, value_set=awaited).to_numpy(zero_copy_only=False)
+            for number in np.flatnonzero(candidates).tolist():
+                _join(_event_records(lines[number], package, Captured(), truth), truth, captured)
     captured.labelled.sort(key=lambda pair: (pair[0].event, pair[0].position))
     return captured
 
@@ -157,42 +199,48 @@ def _labels(data: dict[str, Any]) -> list[str]:
     return [row[0].strip() for row in csv.reader(io.StringIO(text)) if row]
 
 
-def _join(record: Record, truth: dict[str, list[str]], captured: Captured) -> None:
-    labels = truth.get(record.event, ())
-    if record.position < len(labels):
-        captured.labelled.append((record, labels[record.position]))
+def _recognised(
+    blocks: Iterator[list[bytes]], package: Package | None
+) -> Iterator[tuple[list[bytes], events.Mask, pa.StringArray]]:
+    """Yield lines with what `events.single_records` says of them, while threads look at the next ones."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque[tuple[list[bytes], Future[tuple[events.Mask, pa.StringArray]]]] = deque()
+        for lines in blocks:
+            waiting.append((lines, pool.submit(events.single_records, lines, package)))
+            if len(waiting) > THREADS:
+                lines, found = waiting.popleft()
+                yield (lines, *found.result())
+        for lines, found in waiting:
+            yield (lines, *found.result())
 
 
-def _records(
-    storage: Storage,
-    endpoint: str,
-    window: Window,
-    package: Package,
-    captured: Captured,
-    only: dict[str, list[str]] | None = None,
-) -> Iterator[Record]:
-    """Yield the records of a window, of all variants that answer; with `only`, those of these events alone."""
+def _join(records: Sequence[Record], truth: dict[str, list[str]], captured: Captured) -> None:
+    for record in records:
+        labels = truth.get(record.event, ())
+        if record.position < len(labels):
+            captured.labelled.append((record, labels[record.position]))
+
+
+def _blocks(storage: Storage, endpoint: str, window: Window) -> Iterator[list[bytes]]:
+    """Yield the lines of a window, of all variants that answer, some at a time."""
     root = f"capture/{endpoint}/"
     variants = [folder for folder in storage.folders(root) if folder != f"{root}{SHADOW}/"]
     for hour in window.hours():
         for variant in variants:
             for key in storage.keys(f"{variant}{hour}/"):
-                for line in storage.lines(key):
-                    yield from _event_records(line, package, captured, only)
+                yield from storage.blocks(key)
 
 
 def _event_records(
-    line: bytes, package: Package, captured: Captured, only: dict[str, list[str]] | None
-) -> Iterator[Record]:
-    """Yield the records of one line; one that cannot be read is counted."""
-    if not line.strip():
-        return
+    line: bytes, package: Package, captured: Captured, only: Collection[str] | None = None
+) -> list[Record]:
+    """Return the records of one line, with `only` if it is one of these events; one that cannot be read is counted."""
     try:
         event = json.loads(line)
         metadata = event["eventMetadata"]
         name = str(metadata.get("inferenceId") or metadata["eventId"])
         if only is not None and name not in only:
-            return
+            return []
         values = request_records(*_content(event["captureData"]["endpointInput"]), package)
         output = event["captureData"].get("endpointOutput")
         answers = answer_records(*_content(output), package) if output else []
@@ -200,11 +248,10 @@ def _event_records(
         captured.unreadable += 1
         if len(captured.examples) < MOST_BAD_EXAMPLES:
             captured.examples.append(f"{type(err).__name__}: {err}"[:200])
-        return
+        return []
     if len(answers) != len(values):
         answers = [None] * len(values)
-    for position, (row, answer) in enumerate(zip(values, answers)):
-        yield Record(name, position, row, answer)
+    return [Record(name, position, row, answer) for position, (row, answer) in enumerate(zip(values, answers))]
 
 
 def _content(part: dict[str, Any]) -> tuple[str, str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitoring import former_models
 
 Numbers = npt.NDArray[np.float64]
 
@@ -52,65 +56,58 @@ def understand(column: Any, raw: Sequence[Any], given: int) -> Values:
         raw: One raw value per record, None where the record has none.
         given: Records that name the column.
     """
-    meaning = importlib.import_module("tabular.values")
-    parse = parser(column)
-    found = Values(given=given)
-    numbers = []
-    for value in raw:
-        text = str(value) if isinstance(value, (list, dict)) else meaning.text_of(value)
-        if meaning.is_missing(text, column.kind):
-            found.missing += 1
-            continue
-        try:
-            if isinstance(value, (list, dict)):
-                raise ValueError(text)
-            parsed = parse(text)
-        except ValueError:
-            found.bad[text] = found.bad.get(text, 0) + 1
-            continue
-        if column.kind == "number":
-            numbers.append(parsed)
-        else:
-            plain = meaning.text_of(parsed)
-            found.texts[plain] = found.texts.get(plain, 0) + 1
-    found.numbers = np.array(numbers, dtype=np.float64)
+    fitted = fit(column, raw)
+    bad = dict(Counter(fitted.bad.values()))
+    found = Values(given=given, missing=fitted.values.null_count - len(fitted.bad), bad=bad)
+    known = fitted.values.drop_null()
+    if column.kind == "number":
+        found.numbers = known.to_numpy(zero_copy_only=False).astype(np.float64)
+    else:
+        text_of = importlib.import_module("tabular.values").text_of
+        counts = pc.value_counts(known)
+        pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist())
+        found.texts = {text_of(value): count for value, count in pairs}
     return found
 
 
-def parser(column: Any) -> Callable[[str], Any]:
-    """Return what turns a text into a value of a column, or raises ValueError."""
+@dataclass(frozen=True)
+class Fitted:
+    """The values of one column in some records, in its kind.
+
+    Attributes:
+        values: One for each record, null where it has none that fits.
+        bad: What does not fit, by its position.
+    """
+
+    values: pa.Array
+    bad: dict[int, str]
+
+
+def fit(column: Any, raw: Sequence[Any]) -> Fitted:
+    """Return raw values in the kind of a column.
+
+    Args:
+        column: A `tabular.schema.Column`.
+        raw: Raw values, as JSON or CSV have them.
+    """
+    if former_models.are_served():
+        return Fitted(*former_models.fit(column, raw))
     meaning = importlib.import_module("tabular.values")
-    if column.kind == "number" and column.formats:
-        return lambda text: meaning.to_number(text, column.formats)
-    if column.kind == "number":
-        return meaning.to_number
-    if column.kind == "boolean":
-        return meaning.to_boolean
-    if column.kind == "date":
-        return lambda text: meaning.to_date(text, column.formats)
-    return lambda text: text
+    nested = {position: str(value) for position, value in enumerate(raw) if isinstance(value, (list, dict))}
+    plain = [None if position in nested else value for position, value in enumerate(raw)] if nested else raw
+    cleaned = meaning.column_of(plain)
+    values = meaning.fitting(cleaned, column.kind, formats=column.formats)
+    lost = np.flatnonzero(pc.and_(pc.is_valid(cleaned), pc.is_null(values)).to_numpy(zero_copy_only=False))
+    shown = meaning.texts(cleaned.take(pa.array(lost)))
+    if column.kind != "category":
+        wrong = ~meaning.maybe_missing(shown).to_numpy(zero_copy_only=False)
+        lost, shown = lost[wrong], shown.filter(pa.array(wrong))
+    return Fitted(values, nested | dict(zip(lost.tolist(), shown.to_pylist())))
 
 
-def frame(model: Any, records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def frame(model: Any, records: Sequence[dict[str, Any]]) -> Any:
     """Return records as the model takes them; a value that does not fit its column counts as missing."""
-    meaning = importlib.import_module("tabular.values")
-    typed = {}
-    for column in model.columns:
-        parse = parser(column)
-
-        def fits(text: str | None, parse: Callable[[str], Any] = parse, kind: str = column.kind) -> bool:
-            if meaning.is_missing(text, kind):
-                return False
-            try:
-                parse(text)
-            except ValueError:
-                return False
-            return True
-
-        texts = [
-            None if isinstance(record.get(column.name), (list, dict)) else meaning.text_of(record.get(column.name))
-            for record in records
-        ]
-        kept = [text if fits(text) else None for text in texts]
-        typed[column.name] = meaning.convert(kept, column.kind, formats=column.formats)
-    return pd.DataFrame(typed)
+    values = {
+        column.name: fit(column, [record.get(column.name) for record in records]).values for column in model.columns
+    }
+    return former_models.frame(values) if former_models.are_served() else pa.RecordBatch.from_pydict(values)

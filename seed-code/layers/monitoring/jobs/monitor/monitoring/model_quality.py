@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitoring.capture import Record
-from monitoring.columns import Numbers, parser
+from monitoring.columns import Numbers, fit
 from monitoring.package import Package
 from monitoring.results import MODEL_QUALITY, Result, Violation, judged, no_baseline, not_enough, plural
 
@@ -69,26 +70,23 @@ def check(labelled: Sequence[tuple[Record, str]], package: Package, *, least: in
 
 def arrays(labelled: Sequence[tuple[Record, str]], package: Package) -> tuple[Numbers, Numbers]:
     """Return truth and scores as the model's metrics take them; what cannot be understood is left out."""
-    truth, scores = [], []
-    for record, label in labelled:
-        target, score = target_of(label, package), score_of(record.answer, package)
-        if target is not None and score is not None:
-            truth.append(target)
-            scores.append(score)
-    return np.array(truth, dtype=np.float64), np.array(scores, dtype=np.float64)
+    targets = targets_of([label for _, label in labelled], package)
+    scores = [score_of(record.answer, package) for record, _ in labelled]
+    known = [number for number, score in enumerate(scores) if score is not None and not np.isnan(targets[number])]
+    return targets[known], np.array([scores[number] for number in known], dtype=np.float64)
 
 
-def target_of(label: str, package: Package) -> float | None:
-    """Return the number of the class, or the value, that a label says; None where it says neither."""
-    meaning = importlib.import_module("tabular.values")
-    schema = package.schema
-    try:
-        parsed = parser(schema.column(schema.label))(label.strip())
-        if schema.problem_type == "regression":
-            return float(parsed) if np.isfinite(parsed) else None
-        return float(package.classes.index(meaning.text_of(parsed)))
-    except (ValueError, TypeError):
-        return None
+def targets_of(labels: Sequence[str], package: Package) -> Numbers:
+    """Return the number of the class, or the value, that each label says; NaN where it says neither."""
+    values = fit(package.schema.column(package.schema.label), labels).values
+    if package.schema.problem_type == "regression":
+        found = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return np.where(np.isfinite(found), found, np.nan)
+    text_of = importlib.import_module("tabular.values").text_of
+    numbers = {name: float(number) for number, name in enumerate(package.classes)}
+    coded = values.dictionary_encode(null_encoding="encode")
+    classes = np.array([numbers.get(text_of(value), np.nan) for value in coded.dictionary.to_pylist()], dtype=float)
+    return classes[coded.indices.to_numpy(zero_copy_only=False)]
 
 
 def score_of(answer: dict[str, Any] | None, package: Package) -> Any:

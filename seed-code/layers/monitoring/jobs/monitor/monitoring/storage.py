@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
+BLOCK_BYTES = 8 << 20
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
@@ -39,6 +40,16 @@ class Storage:
     def body(self, key: str) -> Any:
         """Return the content of an object as a binary stream."""
         return self._client.get_object(Bucket=self.bucket, Key=key)["Body"]
+
+    def blocks(self, key: str) -> Iterator[list[bytes]]:
+        """Yield the lines of an object that are not empty, some megabytes at a time."""
+        body, rest = self.body(key), b""
+        while data := body.read(BLOCK_BYTES):
+            whole, newline, rest = (rest + data).rpartition(b"\n")
+            if newline:
+                yield [line for line in whole.split(b"\n") if line.strip()]
+        if rest.strip():
+            yield [rest]
 
     def lines(self, key: str) -> Iterator[bytes]:
         """Yield the lines of an object without holding all of it."""
