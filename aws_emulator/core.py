@@ -232,6 +232,11 @@ def overlay(service: str, operation: str) -> Callable[[Operation], Operation]:
     return register
 
 
+def bridged() -> set[str]:
+    """Return the services that are answered by operations here."""
+    return {service for service, _ in OPERATIONS}
+
+
 def call(service: str, operation: str, request: Json) -> Json:
     """Perform an operation of a bridged service as the current account, without HTTP and without permission checks.
 

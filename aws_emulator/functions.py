@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services.cloudformation import custom_resource
 
 from aws_emulator import core, inside
 from aws_emulator.iam import permissions as iam
+from aws_emulator.inside import replaces
 from aws_emulator.s3 import key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aws_emulator.core import Json
 
+Result: TypeAlias = Any
+"""What MiniStack knows about an invocation."""
 
-def _fetch_code(bucket: str, key: str, version_id: str | None = None) -> bytes:
+
+@replaces(inside.lambda_svc, "fetch_code_from_s3")
+def _fetch_code(_original: object, bucket: str, key: str, version_id: str | None = None) -> bytes:
     """Read a function's code as the account that creates the function.
 
     MiniStack looks in that account's own buckets only, and creates the function without code when there is nothing.
@@ -42,29 +49,19 @@ def _fetch_code(bucket: str, key: str, version_id: str | None = None) -> bytes:
     return content
 
 
-def _install_failures() -> None:
+@replaces(inside.lambda_svc, "execute_function_with_config_scope")
+def _execute(original: Callable[[Json, Json], Result], function: Json, event: Json) -> Result:
     """Fail a custom resource at once when its function ends with an error.
 
     On AWS the function is invoked twice more, minutes later, and the stack waits until ``ServiceTimeout``. Nobody wants
     to wait for that here, and the reason would be lost.
     """
-    original = inside.lambda_svc.execute_function_with_config_scope
-
-    def execute(function: Json, event: Json) -> Any:  # noqa: ANN401 - MiniStack's own type
-        result = original(function, event)
-        url = event.get("ResponseURL") if isinstance(event, dict) else None
-        if url and isinstance(result, dict) and result.get("error"):
-            reason = f"The function ended with an error and no answer: {result.get('body') or result.get('log')}"
-            answer = {"Status": "FAILED", "Reason": reason[:1000]}
-            token = url.rsplit("/", 1)[1]
-            if not (inside.custom_resource.pending.get(token) or {}).get("result"):
-                custom_resource.deliver_response(token, answer)
-        return result
-
-    inside.lambda_svc.execute_function_with_config_scope = execute
-
-
-def install() -> None:
-    """Mend both."""
-    inside.lambda_svc.fetch_code_from_s3 = _fetch_code
-    _install_failures()
+    result = original(function, event)
+    url = event.get("ResponseURL") if isinstance(event, dict) else None
+    if url and isinstance(result, dict) and result.get("error"):
+        reason = f"The function ended with an error and no answer: {result.get('body') or result.get('log')}"
+        answer = {"Status": "FAILED", "Reason": reason[:1000]}
+        token = url.rsplit("/", 1)[1]
+        if not (inside.custom_resource.pending.get(token) or {}).get("result"):
+            custom_resource.deliver_response(token, answer)
+    return result

@@ -9,9 +9,15 @@ them says so by its name.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Part:
@@ -38,6 +44,29 @@ class Part:
         for module_name, module in list(sys.modules.items()):
             if module_name.startswith(package) and hasattr(module, f"_{name}"):
                 setattr(module, f"_{name}", value)
+
+
+def replaces(owner: Any, name: str, *, everywhere: bool = False) -> Callable[[F], F]:  # noqa: ANN401 - as in `Part`
+    """Put the decorated function in the place of one of MiniStack's, which it gets as its first argument.
+
+    Args:
+        owner: What holds the function of MiniStack: a part, a public module, or a dictionary.
+        name: Its name there.
+        everywhere: As `Part.replace_everywhere`.
+    """
+
+    def replace(function: F) -> F:
+        original = owner[name] if isinstance(owner, dict) else getattr(owner, name)
+        replacement = functools.partial(function, original)
+        if isinstance(owner, dict):
+            owner[name] = replacement
+        elif everywhere:
+            owner.replace_everywhere(name, replacement)
+        else:
+            setattr(owner, name, replacement)
+        return function
+
+    return replace
 
 
 iam_actions: Final = Part("ministack.core.iam_actions")

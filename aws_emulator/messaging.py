@@ -15,22 +15,22 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ministack import app
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core, inside
-from aws_emulator.cloudformation.resources import complete
+from aws_emulator.cloudformation.resources import completes
 from aws_emulator.core import ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import require_grant
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from aws_emulator.core import Json, Reply
 
@@ -125,18 +125,17 @@ _rounds: Final[contextvars.ContextVar[int]] = contextvars.ContextVar("rounds", d
 _ROUNDS: Final = "Rounds"
 
 
-def _install_marks() -> None:
+@replaces(inside.sqs, "build_send_sys_attrs")
+def _note_sender(original: Callable[..., Json], *arguments: object) -> Json:
     """Mark every message with the round in which it was sent, in what the queue notes about its sender."""
-    of_request, of_topic = inside.sqs.build_send_sys_attrs, inside.sqs.ensure_msg_fields
+    return {**original(*arguments), _ROUNDS: _rounds.get()}
 
-    def noted(*arguments: Any) -> Json:  # noqa: ANN401
-        return {**of_request(*arguments), _ROUNDS: _rounds.get()}
 
-    def completed(message: Json) -> None:
-        of_topic(message)
-        message["sys"].setdefault(_ROUNDS, _rounds.get())
-
-    inside.sqs.build_send_sys_attrs, inside.sqs.ensure_msg_fields = noted, completed
+@replaces(inside.sqs, "ensure_msg_fields")
+def _complete(original: Callable[[Json], None], message: Json) -> None:
+    """Mark messages of topics too."""
+    original(message)
+    message["sys"].setdefault(_ROUNDS, _rounds.get())
 
 
 @contextlib.contextmanager
@@ -150,109 +149,99 @@ def _next_round(name: str, function: Json, rounds: int) -> Iterator[bool]:
         inside.lambda_svc.invoke_depth.reset(token)
 
 
+@completes("AWS::Lambda::Function")
 def _keep_declaration(function: str, properties: Json) -> None:
     """Keep ``RecursiveLoop`` of a function."""
     inside.lambda_svc.functions[function]["recursive_loop"] = properties.get("RecursiveLoop", "Terminate")
 
 
-def _install_queues() -> None:
-    send, run_batch, handler = inside.sqs.act_send_message, inside.lambda_svc.run_sqs_batch, app.SERVICE_HANDLERS["sqs"]
-
-    def sent(data: Json, url: str) -> Json:
-        queue = inside.sqs.get_q(data.get("QueueUrl", url))
-        access_key = inside.iam_evaluator.verified_key.get() or get_account_id()
-        refused = _key_refused(queue["attributes"]["QueueArn"], access_key)
-        if refused:
-            raise inside.sqs.Err("KmsAccessDenied", refused)
-        answer: Json = send(data, url)
-        return answer
-
-    def run(mapping: Json, function: Json, event: Json, batch: list[Json], *queue: str) -> None:
-        name = mapping["FunctionName"]
-        with _next_round(name, function, max(message["sys"].get(_ROUNDS, 0) for message in batch)) as runs:
-            if runs:
-                run_batch(mapping, function, event, batch, *queue)
-            else:  # the messages stay invisible and are received again, until the queue gives them up
-                _log.warning("Lambda stopped %s: it feeds itself through %s", name, queue[-1])
-
-    inside.sqs.act_send_message = inside.sqs.HANDLERS["SendMessage"] = sent
-    inside.lambda_svc.run_sqs_batch = run
-    app.SERVICE_HANDLERS["sqs"] = functools.partial(_counting, handler)
+@replaces(inside.lambda_svc, "run_sqs_batch")
+def _run_batch(
+    run: Callable[..., None], mapping: Json, function: Json, event: Json, batch: list[Json], *queue: str
+) -> None:
+    name = mapping["FunctionName"]
+    with _next_round(name, function, max(message["sys"].get(_ROUNDS, 0) for message in batch)) as runs:
+        if runs:
+            run(mapping, function, event, batch, *queue)
+        else:  # the messages stay invisible and are received again, until the queue gives them up
+            _log.warning("Lambda stopped %s: it feeds itself through %s", name, queue[-1])
 
 
-async def _counting(handler: Any, method: str, path: str, headers: Mapping[str, str], *rest: Any) -> Reply:  # noqa: ANN401
+@replaces(inside.sns, "deliver_to_lambda")
+def _deliver_to_function(deliver: Callable[..., None], endpoint: str, *message: object) -> None:
+    function, _, name = inside.lambda_svc.get_func_record_for_ref(endpoint)
+    with _next_round(name, function or {}, _rounds.get()) as runs:
+        if runs:
+            deliver(endpoint, *message)
+
+
+@replaces(app.SERVICE_HANDLERS, "sns")
+@replaces(app.SERVICE_HANDLERS, "sqs")
+async def _count(
+    handler: Callable[..., Awaitable[Reply]], method: str, path: str, headers: Mapping[str, str], *rest: object
+) -> Reply:
     """Answer a request that a function may have made, and remember in which round."""
     _rounds.set(inside.lambda_svc.inbound_invoke_depth(headers))
-    answer: Reply = await handler(method, path, headers, *rest)
+    return await handler(method, path, headers, *rest)
+
+
+# ---- sending --------------------------------------------------------------------------------------------------------
+
+
+def _sender() -> str:
+    """Return the access key with which the current request was signed."""
+    return str(inside.iam_evaluator.verified_key.get() or get_account_id())
+
+
+@replaces(inside.sqs.HANDLERS, "SendMessage")
+@replaces(inside.sqs, "act_send_message")
+def _send(send: Callable[[Json, str], Json], data: Json, url: str) -> Json:
+    queue = inside.sqs.get_q(data.get("QueueUrl", url))
+    refused = _key_refused(queue["attributes"]["QueueArn"], _sender())
+    if refused:
+        raise inside.sqs.Err("KmsAccessDenied", refused)
+    return send(data, url)
+
+
+@replaces(inside.sns, "publish_batch")
+@replaces(inside.sns, "publish")
+def _publish(publish: Callable[[Json], Reply], parameters: Json) -> Reply:
+    arn = (parameters.get("TopicArn") or parameters.get("TargetArn") or [""])[0]
+    refused = _key_refused(arn, _sender()) if arn.startswith("arn:") else None
+    answer: Reply = inside.sns.error("KMSAccessDenied", refused, 400) if refused else publish(parameters)
     return answer
 
 
-def _install_topics() -> None:
-    publish, batch, to_queue, to_function = (
-        inside.sns.publish,
-        inside.sns.publish_batch,
-        inside.sns.deliver_to_sqs,
-        inside.sns.deliver_to_lambda,
-    )
-    act = inside.cloudwatch.dispatch_alarm_actions
-
-    def published(parameters: Json, *, original: Any) -> Reply:  # noqa: ANN401
-        arn = (parameters.get("TopicArn") or parameters.get("TargetArn") or [""])[0]
-        access_key = inside.iam_evaluator.verified_key.get() or get_account_id()
-        refused = _key_refused(arn, access_key) if arn.startswith("arn:") else None
-        answer: Reply = inside.sns.error("KMSAccessDenied", refused, 400) if refused else original(parameters)
-        return answer
-
-    def delivered_to_queue(endpoint: str, *message: Any, topic_arn: str = "", **options: Any) -> None:  # noqa: ANN401
-        # MiniStack looks at the policy of the queue itself.
-        if _key(endpoint) is None or _reaches(endpoint, "sns.amazonaws.com", topic_arn, "a message of a topic"):
-            to_queue(endpoint, *message, topic_arn=topic_arn, **options)
-
-    def delivered_to_function(endpoint: str, *message: Any) -> None:  # noqa: ANN401
-        function, _, name = inside.lambda_svc.get_func_record_for_ref(endpoint)
-        with _next_round(name, function or {}, _rounds.get()) as runs:
-            if runs:
-                to_function(endpoint, *message)
-
-    def acted(alarm: Json, *change: str) -> None:
-        told = dict(alarm)
-        for kind in ("AlarmActions", "OKActions", "InsufficientDataActions"):
-            told[kind] = [
-                arn
-                for arn in alarm.get(kind) or []
-                if ":sns:" not in arn or _reaches(arn, "cloudwatch.amazonaws.com", alarm.get("AlarmArn"), "an alarm")
-            ]
-        act(told, *change)
-
-    inside.sns.publish = functools.partial(published, original=publish)
-    inside.sns.publish_batch = functools.partial(published, original=batch)
-    inside.sns.deliver_to_sqs, inside.sns.deliver_to_lambda = delivered_to_queue, delivered_to_function
-    inside.cloudwatch.dispatch_alarm_actions = acted
-    app.SERVICE_HANDLERS["sns"] = functools.partial(_counting, app.SERVICE_HANDLERS["sns"])
+@replaces(inside.sns, "deliver_to_sqs")
+def _deliver_to_queue(
+    deliver: Callable[..., None], endpoint: str, *message: object, topic_arn: str = "", **options: object
+) -> None:
+    # MiniStack looks at the policy of the queue itself.
+    if _key(endpoint) is None or _reaches(endpoint, "sns.amazonaws.com", topic_arn, "a message of a topic"):
+        deliver(endpoint, *message, topic_arn=topic_arn, **options)
 
 
-def _install_dead_letters() -> None:
+@replaces(inside.cloudwatch, "dispatch_alarm_actions")
+def _act(act: Callable[..., None], alarm: Json, *change: str) -> None:
+    told = dict(alarm)
+    for kind in ("AlarmActions", "OKActions", "InsufficientDataActions"):
+        told[kind] = [
+            arn
+            for arn in alarm.get(kind) or []
+            if ":sns:" not in arn or _reaches(arn, "cloudwatch.amazonaws.com", alarm.get("AlarmArn"), "an alarm")
+        ]
+    act(told, *change)
+
+
+@replaces(inside.lambda_svc, "route_async_failure")
+def _route(route: Callable[..., None], arn: str, name: str, event: Json, result: Json) -> None:
     """Send what a function could not deal with in the name of its role.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
     """
-    route = inside.lambda_svc.route_async_failure
-
-    def routed(arn: str, name: str, event: Json, result: Json) -> None:
-        role = ((inside.lambda_svc.functions.get(name) or {}).get("config") or {}).get("Role", "")
-        refused = role_refused(arn, role) if arn.split(":")[2] in ("sns", "sqs") else None
-        if refused:
-            _log.warning("%s: what it could not deal with did not reach %s: %s", name, arn, refused)
-        else:
-            route(arn, name, event, result)
-
-    inside.lambda_svc.route_async_failure = routed
-
-
-def install() -> None:
-    """Ask for keys, and count rounds."""
-    complete("AWS::Lambda::Function", _keep_declaration)
-    _install_marks()
-    _install_queues()
-    _install_topics()
-    _install_dead_letters()
+    role = ((inside.lambda_svc.functions.get(name) or {}).get("config") or {}).get("Role", "")
+    refused = role_refused(arn, role) if arn.split(":")[2] in ("sns", "sqs") else None
+    if refused:
+        _log.warning("%s: what it could not deal with did not reach %s: %s", name, arn, refused)
+    else:
+        route(arn, name, event, result)

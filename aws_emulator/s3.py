@@ -29,11 +29,12 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms
 
 from aws_emulator import core, inside
-from aws_emulator.cloudformation.resources import complete
+from aws_emulator.cloudformation.resources import completes
 from aws_emulator.iam import permissions as iam
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from aws_emulator.core import Json, Reply
 
@@ -45,6 +46,10 @@ _DENIED: Final = (
     "to perform: {action} on resource: {key} because neither an identity-based policy nor the key policy allows it"
     "</Message></Error>"
 )
+
+
+def _xml(status: int, text: str = "") -> Reply:
+    return status, {"Content-Type": "application/xml"}, text.encode()  # MiniStack adds headers to the dictionary
 
 
 def _key_record(key: str, account: str) -> Json | None:
@@ -74,8 +79,7 @@ def _denied(caller: _Caller, action: str, key: str, owner: str) -> Reply | None:
     with core.as_account(caller.account):
         if record and iam.may(caller.access_key, action, arn, context | _aliases(record, owner)):
             return None
-    body = _DENIED.format(caller=caller.arn, action=action, key=arn)
-    return 403, {"Content-Type": "application/xml"}, body.encode()
+    return _xml(403, _DENIED.format(caller=caller.arn, action=action, key=arn))
 
 
 def _aliases(record: Json, account: str) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def _refused_owner(bucket: str, source: str | None, headers: Mapping[str, str]) 
         owner = inside.s3.bucket_owner_account(name) if name else None
         if owner is not None and headers.get(header, owner) != owner:
             text = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-            return 403, {"Content-Type": "application/xml"}, text.encode()
+            return _xml(403, text)
     return None
 
 
@@ -145,8 +149,7 @@ def _refused_source(caller: _Caller, source: _Source) -> Reply | None:
     arn = f"arn:aws:s3:::{source.bucket}/{source.key}"
     with core.as_account(caller.account):
         if not iam.may(caller.access_key, action, arn):
-            body = _DENIED.format(caller=caller.arn, action=action, key=arn)
-            return 403, {"Content-Type": "application/xml"}, body.encode()
+            return _xml(403, _DENIED.format(caller=caller.arn, action=action, key=arn))
     key = _customer_key(source.bucket, source.owner, {})
     return _denied(caller, "kms:Decrypt", key, source.owner) if key else None
 
@@ -171,23 +174,13 @@ def _source_at_hand(headers: Mapping[str, str]) -> Iterator[None]:
         inside.s3.object_versions.pop(place, None)
 
 
-def _install_copies() -> None:
-    copy_object, upload_part_copy = inside.s3.copy_object, inside.s3.upload_part_copy
-
-    def copy(bucket: str, key: str, headers: Mapping[str, str]) -> Reply:
-        with _source_at_hand(headers):
-            answer: Reply = copy_object(bucket, key, headers)
-            return answer
-
-    def copy_part(bucket: str, key: str, query: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
-        with _source_at_hand(headers):
-            answer: Reply = upload_part_copy(bucket, key, query, headers)
-            return answer
-
-    inside.s3.copy_object, inside.s3.upload_part_copy = copy, copy_part
+@replaces(inside.s3, "upload_part_copy")
+@replaces(inside.s3, "copy_object")
+def _copy(copy: Callable[..., Reply], bucket: str, key: str, *rest: Mapping[str, Any]) -> Reply:
+    with _source_at_hand(rest[-1]):  # the headers
+        return copy(bucket, key, *rest)
 
 
-_XML: Final = {"Content-Type": "application/xml"}
 _abac: Final[dict[tuple[str, str], str]] = {}
 """Whether policies know the tags of a bucket, by its owner and name; Disabled where it is not listed."""
 
@@ -198,12 +191,12 @@ def _attributes(method: str, bucket: str, body: bytes, query: Mapping[str, Any])
     if "abac" in query and place[0]:
         if method == "PUT":
             _abac[place] = re.findall(rb"<Status>(Enabled|Disabled)</Status>", body)[0].decode()
-            return 200, _XML, b""
+            return _xml(200)
         status = _abac.get(place, "Disabled")
-        return 200, _XML, f"<AbacStatus><Status>{status}</Status></AbacStatus>".encode()
+        return _xml(200, f"<AbacStatus><Status>{status}</Status></AbacStatus>")
     if "tagging" in query and method != "GET" and _abac.get(place) == "Enabled":
         message = "ABAC is enabled: use TagResource or UntagResource"
-        return 400, _XML, f"<Error><Code>InvalidRequest</Code><Message>{message}</Message></Error>".encode()
+        return _xml(400, f"<Error><Code>InvalidRequest</Code><Message>{message}</Message></Error>")
     return None
 
 
@@ -217,37 +210,38 @@ def _tags(resource_arn: str) -> dict[str, str]:
         return dict(inside.s3.bucket_tags.get(bucket, {}))
 
 
-def _install_handler() -> None:
-    original = app.SERVICE_HANDLERS["s3"]
-
-    async def handler(
-        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
-    ) -> Reply:
-        bucket, _, key = unquote(path).lstrip("/").partition("/")
-        caller = _caller()  # before MiniStack goes on as the owner of the bucket
-        source = _Source.of(headers) if method == "PUT" else None
-        if refused := _refused_owner(bucket, source.bucket if source else None, headers):
-            return refused
-        if key and (refused := _refused_write(caller, method, bucket, headers, query)):
-            return refused
-        if not key and (answered := _attributes(method, bucket, body, query)):
-            return answered
-        if source and (refused := _refused_source(caller, source)):
-            return refused
-        answer: Reply = await original(method, path, headers, body, query)
-        # Asking for the checksum of an encrypted object takes the key too (HeadObject, API reference).
-        reads = method == "GET" or (method == "HEAD" and headers.get("x-amz-checksum-mode", "").upper() == "ENABLED")
-        if reads and key and answer[0] < 300 and not any(name in query for name in _SUBRESOURCES):
-            owner = inside.s3.bucket_owner_account(bucket)
-            given = {name.lower(): value for name, value in answer[1].items()}
-            # What the object says about its key, or else what its bucket says: MiniStack answers AES256 for an object
-            # that was encrypted by the bucket's default.
-            used = given.get(_KEY) or (_customer_key(bucket, owner, {}) if owner else None)
-            if owner and used:
-                return _denied(caller, "kms:Decrypt", used, owner) or answer
-        return answer
-
-    app.SERVICE_HANDLERS["s3"] = handler
+@replaces(app.SERVICE_HANDLERS, "s3")
+async def _handle(  # noqa: PLR0917 - MiniStack's signature
+    handle: Callable[..., Awaitable[Reply]],
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    query: Mapping[str, Any],
+) -> Reply:
+    bucket, _, key = unquote(path).lstrip("/").partition("/")
+    caller = _caller()  # before MiniStack goes on as the owner of the bucket
+    source = _Source.of(headers) if method == "PUT" else None
+    if refused := _refused_owner(bucket, source.bucket if source else None, headers):
+        return refused
+    if key and (refused := _refused_write(caller, method, bucket, headers, query)):
+        return refused
+    if not key and (answered := _attributes(method, bucket, body, query)):
+        return answered
+    if source and (refused := _refused_source(caller, source)):
+        return refused
+    answer = await handle(method, path, headers, body, query)
+    # Asking for the checksum of an encrypted object takes the key too (HeadObject, API reference).
+    reads = method == "GET" or (method == "HEAD" and headers.get("x-amz-checksum-mode", "").upper() == "ENABLED")
+    if reads and key and answer[0] < 300 and not any(name in query for name in _SUBRESOURCES):
+        owner = inside.s3.bucket_owner_account(bucket)
+        given = {name.lower(): value for name, value in answer[1].items()}
+        # What the object says about its key, or else what its bucket says: MiniStack answers AES256 for an object
+        # that was encrypted by the bucket's default.
+        used = given.get(_KEY) or (_customer_key(bucket, owner, {}) if owner else None)
+        if owner and used:
+            return _denied(caller, "kms:Decrypt", used, owner) or answer
+    return answer
 
 
 def key_of(bucket: str, owner: str) -> str | None:
@@ -264,17 +258,15 @@ def _bucket_policy(resource_arn: str) -> tuple[str, str] | None:
     return (inside.s3.bucket_policies.get_scoped(owner, None, bucket) or "", owner) if owner else None
 
 
-def _install_key_policies() -> None:
+@replaces(kms, "key_policy_for_arn")
+def _key_policy(_original: object, resource_arn: str) -> tuple[str, str] | None:
     """Find the policy of a key of another account: MiniStack looks only in the caller's."""
-
-    def policy(resource_arn: str) -> tuple[str, str] | None:
-        owner = resource_arn.split(":")[4]
-        record = _key_record(resource_arn, owner)
-        return (record.get("Policy") or "", owner) if record else None
-
-    kms.key_policy_for_arn = policy
+    owner = resource_arn.split(":")[4]
+    record = _key_record(resource_arn, owner)
+    return (record.get("Policy") or "", owner) if record else None
 
 
+@completes("AWS::S3::Bucket")
 def _lock_objects(bucket: str, properties: Json) -> None:
     """Lock the objects of a bucket whose template says so (ObjectLockConfiguration).
 
@@ -287,12 +279,6 @@ def _lock_objects(bucket: str, properties: Json) -> None:
         inside.s3.bucket_object_lock[bucket] = {"enabled": True, "default_retention": default}
 
 
-def install() -> None:
-    """Ask for the permission to use a key."""
-    iam.POLICIES["s3"] = _bucket_policy
-    iam.TAGS["s3"] = _tags
-    inside.iam_actions.S3_BUCKET_QUERY_ACTIONS["abac"] = {"GET": "GetBucketAbac", "PUT": "PutBucketAbac"}
-    _install_key_policies()
-    _install_copies()
-    complete("AWS::S3::Bucket", _lock_objects)
-    _install_handler()
+iam.POLICIES["s3"] = _bucket_policy
+iam.TAGS["s3"] = _tags
+inside.iam_actions.S3_BUCKET_QUERY_ACTIONS["abac"] = {"GET": "GetBucketAbac", "PUT": "PutBucketAbac"}

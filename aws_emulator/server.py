@@ -49,7 +49,7 @@ MODULES: Final = (
     "sagemaker.projects",
     "faults",
 )
-"""Modules of this package in the order in which they are installed, by their ``install()`` if they have one."""
+"""Modules of this package in the order in which they change MiniStack: as they are imported, or by ``install()``."""
 
 
 def end(status: int = 0) -> NoReturn:

@@ -17,10 +17,11 @@ from aws_emulator.clock import clock
 from aws_emulator.core import Reply, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service
+from aws_emulator.inside import replaces
 from aws_emulator.sagemaker.runtime import invoke
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aws_emulator.core import Json
 
@@ -95,7 +96,8 @@ def _answer(integration: Json, reply: Reply) -> Reply:
     return status_override or answered, {"Content-Type": _JSON}, text.encode()
 
 
-def _scope(api_id: str) -> tuple[str, str] | None:
+@replaces(apigateway_v1, "find_api_scope")
+def _find_scope(_original: object, api_id: str) -> tuple[str, str] | None:
     """Return account and region of an API: its host names it, so a caller without credentials of AWS reaches it too.
 
     MiniStack looks only among the APIs of the caller's account, which for such a caller is none.
@@ -106,19 +108,15 @@ def _scope(api_id: str) -> tuple[str, str] | None:
     return None
 
 
-def install() -> None:
+@replaces(inside.apigateway_v1, "invoke_lambda_custom_v1")
+async def _invoke(
+    original: Callable[..., Awaitable[Reply]], integration: Json, *arguments: Argument, **options: Argument
+) -> Reply:
     """Answer requests whose integration is an endpoint of SageMaker."""
-    apigateway_v1.find_api_scope = _scope
-    original = inside.apigateway_v1.invoke_lambda_custom_v1
-
-    async def invoke_service(integration: Json, *arguments: Argument, **options: Argument) -> Reply:
-        place = _ENDPOINT.fullmatch(integration.get("uri") or "")
-        if place is None:
-            other: Reply = await original(integration, *arguments, **options)
-            return other
-        headers, body = arguments[6], arguments[7]
-        content = body if isinstance(body, bytes) else str(body or "").encode()
-        owner = options["owner_account_id"]
-        return await clock.off_loop(_ask, integration, place, owner, headers or {}, content)
-
-    inside.apigateway_v1.invoke_lambda_custom_v1 = invoke_service
+    place = _ENDPOINT.fullmatch(integration.get("uri") or "")
+    if place is None:
+        return await original(integration, *arguments, **options)
+    headers, body = arguments[6], arguments[7]
+    content = body if isinstance(body, bytes) else str(body or "").encode()
+    owner = options["owner_account_id"]
+    return await clock.off_loop(_ask, integration, place, owner, headers or {}, content)

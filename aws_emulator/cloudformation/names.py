@@ -8,18 +8,20 @@ resource-type-test-contract.html. What names a resource follows from its schema
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core, inside
 from aws_emulator.cloudformation.resource_names import claimed_name, scope_of_names
 from aws_emulator.core import ServiceError
+from aws_emulator.inside import replaces
 from aws_emulator.schemas import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from aws_emulator.cloudformation.resources import Made
     from aws_emulator.core import Json
 
 _STORES: Final[Mapping[str, Callable[[str], bool]]] = {
@@ -83,18 +85,18 @@ def _refuse_taken(resource_type: str, properties: Json) -> None:
         )
 
 
-def install() -> None:
-    """Look for the name before a resource is made, and before an update gives it another one."""
-    provision, update = inside.stacks.provision_keeping_seed, inside.stacks.update_keeping_seed
+@replaces(inside.stacks, "provision_keeping_seed")
+def _provision(
+    provision: Callable[..., Made], resource_type: str, logical_id: str, properties: Json, stack: str
+) -> Made:
+    _refuse_taken(resource_type, properties)
+    return provision(resource_type, logical_id, properties, stack)
 
-    def provisioned(resource_type: str, logical_id: str, properties: Json, stack_name: str) -> Any:  # noqa: ANN401
-        _refuse_taken(resource_type, properties)
-        return provision(resource_type, logical_id, properties, stack_name)
 
-    def updated(resource_type: str, physical_id: str, old: Json, new: Json, *rest: object) -> Any:  # noqa: ANN401
-        if _claim(resource_type, old) != _claim(resource_type, new):
-            _refuse_taken(resource_type, new)
-        return update(resource_type, physical_id, old, new, *rest)
-
-    inside.stacks.provision_keeping_seed = provisioned
-    inside.stacks.update_keeping_seed = updated
+@replaces(inside.stacks, "update_keeping_seed")
+def _update(
+    update: Callable[..., Made], resource_type: str, physical_id: str, old: Json, new: Json, *rest: object
+) -> Made:
+    if _claim(resource_type, old) != _claim(resource_type, new):
+        _refuse_taken(resource_type, new)
+    return update(resource_type, physical_id, old, new, *rest)

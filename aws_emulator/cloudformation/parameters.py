@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aws_emulator import inside
 from aws_emulator.cloudformation.asked import table
 from aws_emulator.core import ServiceError, arn, role_session
 from aws_emulator.iam.callers import authorize
 from aws_emulator.iam.permissions import may
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -86,20 +87,16 @@ def _look_up(name: str, type_: str, value: Json) -> None:
                 )
 
 
-def _looking_up(resolve: Callable[..., Json]) -> Callable[..., Json]:
-    def resolved(template: Json, *arguments: Any) -> Json:  # noqa: ANN401 - MiniStack's signature
-        values = resolve(template, *arguments)
-        for name, parameter in template.get("Parameters", {}).items():
-            try:
-                _look_up(name, parameter.get("Type", "String"), values[name])
-            except ServiceError as error:
-                raise ValueError(error.message) from error  # the operation answers ValidationError
-        return values
-
-    return resolved
-
-
-def install() -> None:
+def _resolve(original: Callable[..., Json], template: Json, *arguments: object) -> Json:
     """Look parameters up wherever an operation on a stack resolves them."""
-    for module in (inside.handlers, inside.changesets):
-        module.resolve_parameters = _looking_up(module.resolve_parameters)
+    values = original(template, *arguments)
+    for name, parameter in template.get("Parameters", {}).items():
+        try:
+            _look_up(name, parameter.get("Type", "String"), values[name])
+        except ServiceError as error:
+            raise ValueError(error.message) from error  # the operation answers ValidationError
+    return values
+
+
+replaces(inside.handlers, "resolve_parameters")(_resolve)
+replaces(inside.changesets, "resolve_parameters")(_resolve)

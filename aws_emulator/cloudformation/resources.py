@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from aws_emulator import core, inside, schemas
 from aws_emulator.clock import clock, random_id
 from aws_emulator.core import Json, ServiceError
+from aws_emulator.inside import replaces
 from aws_emulator.records import change_tags
 from aws_emulator.shapes import has_operation, members, request_of
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 Create: TypeAlias = Callable[[Json, str, str], Json]
 Update: TypeAlias = Callable[[str, Json, Json], Json]
 Delete: TypeAlias = Callable[[str, Json], Any]
+Complete: TypeAlias = Callable[[str, Json], None]
+Made: TypeAlias = tuple[str, Json]
+"""``Ref`` and attributes of a resource."""
+Option: TypeAlias = Any
+"""An argument that is passed on to MiniStack."""
 
 _GONE: Final = ("NotFound", "DoesNotExist")
 _GONE_WORDS: Final = "Could not find"
@@ -161,32 +167,31 @@ def physical_name(properties: Json, key: str, logical_id: str, stack_name: str, 
     return f"{stack_name}-{logical_id}"[: limit - len(suffix) - 1] + f"-{suffix}"
 
 
-def complete(type_: str, completed: Callable[[str, Json], None]) -> None:
-    """Complete what MiniStack's own handlers of a type make or change: they leave properties out.
+def completes(type_: str) -> Callable[[Complete], Complete]:
+    """Let the decorated function complete what MiniStack's own handlers of a type make or change.
+
+    They leave properties out. The function is called with ``Ref`` and the properties.
 
     Args:
         type_: e.g. ``AWS::IAM::Role``.
-        completed: Called with ``Ref`` and the properties.
     """
     handlers = inside.provisioners.RESOURCE_HANDLERS[type_]
-    create, update = handlers["create"], handlers.get("update")
 
-    def created(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
-        made: tuple[str, Json] = create(logical_id, properties, stack_name)
-        completed(made[0], properties)
-        return made
+    def register(complete: Complete) -> Complete:
+        def completed(original: Callable[..., Made], *arguments: Option) -> Made:
+            made = original(*arguments)
+            # Of the logical id, properties and stack to create; of Ref, old and new properties and more to update.
+            complete(made[0], arguments[1] if len(arguments) == 3 else arguments[2])
+            return made
 
-    def updated(ref: str, old: Json, new: Json, *place: object) -> tuple[str, Json]:
-        made: tuple[str, Json] = update(ref, old, new, *place)
-        completed(made[0], new)
-        return made
+        for phase in {"create", "update"} & handlers.keys():
+            replaces(handlers, phase)(completed)
+        return complete
 
-    handlers["create"] = created
-    if update:
-        handlers["update"] = updated
+    return register
 
 
-def install() -> None:
+@replaces(inside.stacks, "runs_on_worker_thread")
+def _runs_on_worker_thread(original: Callable[[str], bool], name: str) -> bool:
     """Keep handlers registered here off the event loop, because they call the endpoint and wait."""
-    runs_on_worker_thread = inside.stacks.runs_on_worker_thread
-    inside.stacks.runs_on_worker_thread = lambda name: name in OURS or runs_on_worker_thread(name)
+    return name in OURS or original(name)

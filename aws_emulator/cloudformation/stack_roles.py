@@ -32,11 +32,13 @@ from aws_emulator.cloudformation.stack_arns import (
 )
 from aws_emulator.cloudformation.stacks import service_role
 from aws_emulator.iam.permissions import is_administrator, refusal
+from aws_emulator.inside import replaces
 from aws_emulator.schemas import tag_property
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
+    from aws_emulator.cloudformation.resources import Made
     from aws_emulator.core import Json
 
 Value: TypeAlias = Any
@@ -305,109 +307,91 @@ def _resource(type_: str, logical_id: str, properties: Json, stack: str, physica
     )
 
 
-def _install_decisions() -> None:
-    provision, update, delete = (
-        inside.stacks.provision_resource,
-        inside.stacks.update_resource,
-        inside.stacks.delete_resource,
-    )
-    resolve = inside.stacks.resolve_dynamic_references
-
-    def provisioned(type_: str, logical_id: str, properties: Json, stack: str) -> Value:
-        _check(_resource(type_, logical_id, properties, stack), "create")
-        return provision(type_, logical_id, properties, stack)
-
-    def updated(  # noqa: PLR0917 - MiniStack's signature
-        type_: str,
-        physical_id: str,
-        old: Json,
-        new: Json,
-        stack: str,
-        logical_id: str | None = None,
-        attributes: Json | None = None,
-    ) -> Value:
-        if old != new:
-            before = _resource(type_, logical_id or "", old, stack, physical_id)
-            if inside.provisioners.replacing_change(type_, old, new):
-                _check(_resource(type_, logical_id or "", new, stack), "create")
-            else:
-                _check(_resource(type_, logical_id or "", new, stack, physical_id), "update", before)
-        return update(type_, physical_id, old, new, stack, logical_id, attributes)
-
-    def deleted(
-        type_: str, physical_id: str, properties: Json, stack: str | None = None, logical_id: str | None = None
-    ) -> None:
-        found = inside.cloudformation.stacks.get(stack) or {}
-        place = found.get("Tags") or [], stack or "", found.get("StackId", ""), logical_id or ""
-        tagged = inside.stacks.with_stack_tags(type_, properties, *place)
-        _check(_resource(type_, logical_id or "", tagged, stack or "", physical_id), "delete")
-        delete(type_, physical_id, properties, stack, logical_id)
-
-    def resolved(properties: Json, *arguments: object, **options: object) -> Value:
-        actor = _actor.get()
-        names = set(re.findall(r"\{\{resolve:ssm(?:-secure)?:([^}:]+)", json.dumps(properties, default=str)))
-        if actor and names:
-            arns = (core.arn("ssm", f"parameter/{name.removeprefix('/')}") for name in sorted(names))
-            try:
-                _decide(actor, (Request("ssm:GetParameters", arn, {}) for arn in arns))
-            except core.ServiceError as error:
-                raise RuntimeError(error.message) from error
-        return resolve(properties, *arguments, **options)
-
-    inside.stacks.provision_resource = provisioned
-    inside.stacks.update_resource = updated
-    inside.stacks.delete_resource = deleted
-    inside.stacks.resolve_dynamic_references = resolved
+@replaces(inside.stacks, "provision_resource")
+def _provision(provision: Callable[..., Made], type_: str, logical_id: str, properties: Json, stack: str) -> Made:
+    _check(_resource(type_, logical_id, properties, stack), "create")
+    return provision(type_, logical_id, properties, stack)
 
 
-def _install_actors() -> None:
+@replaces(inside.stacks, "update_resource")
+def _update(  # noqa: PLR0917 - MiniStack's signature
+    update: Callable[..., Made],
+    type_: str,
+    physical_id: str,
+    old: Json,
+    new: Json,
+    stack: str,
+    logical_id: str | None = None,
+    attributes: Json | None = None,
+) -> Made:
+    if old != new:
+        before = _resource(type_, logical_id or "", old, stack, physical_id)
+        if inside.provisioners.replacing_change(type_, old, new):
+            _check(_resource(type_, logical_id or "", new, stack), "create")
+        else:
+            _check(_resource(type_, logical_id or "", new, stack, physical_id), "update", before)
+    return update(type_, physical_id, old, new, stack, logical_id, attributes)
+
+
+@replaces(inside.stacks, "delete_resource")
+def _delete(  # noqa: PLR0917 - MiniStack's signature
+    delete: Callable[..., None],
+    type_: str,
+    physical_id: str,
+    properties: Json,
+    stack: str | None = None,
+    logical_id: str | None = None,
+) -> None:
+    found = inside.cloudformation.stacks.get(stack) or {}
+    place = found.get("Tags") or [], stack or "", found.get("StackId", ""), logical_id or ""
+    tagged = inside.stacks.with_stack_tags(type_, properties, *place)
+    _check(_resource(type_, logical_id or "", tagged, stack or "", physical_id), "delete")
+    delete(type_, physical_id, properties, stack, logical_id)
+
+
+@replaces(inside.stacks, "resolve_dynamic_references")
+def _resolve(resolve: Callable[..., Json], properties: Json, *arguments: object, **options: object) -> Json:
+    actor = _actor.get()
+    names = set(re.findall(r"\{\{resolve:ssm(?:-secure)?:([^}:]+)", json.dumps(properties, default=str)))
+    if actor and names:
+        arns = (core.arn("ssm", f"parameter/{name.removeprefix('/')}") for name in sorted(names))
+        try:
+            _decide(actor, (Request("ssm:GetParameters", arn, {}) for arn in arns))
+        except core.ServiceError as error:
+            raise RuntimeError(error.message) from error
+    return resolve(properties, *arguments, **options)
+
+
+@replaces(inside.stacks, "deploy_stack_async", everywhere=True)
+@replaces(inside.stacks, "delete_stack_async", everywhere=True)
+@replaces(inside.stacks, "roll_back_operation", everywhere=True)
+@replaces(inside.stacks, "continue_update_rollback_async", everywhere=True)
+async def _work(work: Callable[..., Awaitable[None]], stack_name: str, *arguments: object, **options: object) -> None:
     """Note in whose name a stack is worked on while MiniStack works on it."""
-
-    def acting(work: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        async def in_the_name(stack_name: str, *arguments: object, **options: object) -> None:
-            actor = _actor_of(stack_name)
-            _actor.set(actor)
-            if actor and not actor.is_forwarded:  # so that what services look at besides is looked at for the role
-                inside.iam_evaluator.verified_key.set(actor.access_key)
-                inside.iam_evaluator.request_caller_arn.set(actor.arn)
-            await work(stack_name, *arguments, **options)
-
-        return in_the_name
-
-    for name in (
-        "deploy_stack_async",
-        "delete_stack_async",
-        "roll_back_operation",
-        "continue_update_rollback_async",
-    ):
-        inside.stacks.replace_everywhere(name, acting(getattr(inside.stacks, name)))
+    actor = _actor_of(stack_name)
+    _actor.set(actor)
+    if actor and not actor.is_forwarded:  # so that what services look at besides is looked at for the role
+        inside.iam_evaluator.verified_key.set(actor.access_key)
+        inside.iam_evaluator.request_caller_arn.set(actor.arn)
+    await work(stack_name, *arguments, **options)
 
 
-def _install_stack_tags() -> None:
+def install() -> None:
     """Let the tags of a stack reach all types that take tags: MiniStack's own list of them has gaps.
 
-    Source: `tagging` of CloudFormation's schemas, and https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
-    aws-properties-resource-tags.html
+    Called when all types are registered. Source: `tagging` of CloudFormation's schemas, and
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html
     """
     known = table()
     candidates = {*OURS, *(known.asked if known else ())} - inside.provisioners.STACK_TAG_PROPERTY.keys()
     missing = {type_: tags for type_ in candidates if (tags := tag_property(type_))}
     inside.provisioners.STACK_TAG_PROPERTY.update({type_: (tags, "list") for type_, tags in missing.items()})
-    original = inside.stacks.with_stack_tags
 
-    def tagged(type_: str, properties: Json, *place: object) -> Json:
-        found: Json = original(type_, properties, *place)
+    @replaces(inside.stacks, "with_stack_tags")
+    def tagged(original: Callable[..., Json], type_: str, properties: Json, *place: object) -> Json:
+        found = original(type_, properties, *place)
         if type_ in missing:  # without the tags that CloudFormation adds by itself, which not every service takes
             key = missing[type_]
             found[key] = [tag for tag in found[key] if not tag["Key"].startswith("aws:")]
             found = found if found[key] else properties
         return found
-
-    inside.stacks.with_stack_tags = tagged
-
-
-def install() -> None:
-    """Let CloudFormation act in the name of its caller or of the role that a stack was given."""
-    _install_stack_tags()
-    _install_decisions()
-    _install_actors()

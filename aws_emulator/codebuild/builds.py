@@ -22,12 +22,13 @@ from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core, inside
 from aws_emulator.clock import clock
-from aws_emulator.cloudformation.resources import complete
+from aws_emulator.cloudformation.resources import completes
 from aws_emulator.codebuild import environments
 from aws_emulator.codebuild.buildspec import Buildspec, PhaseResult, Shell, run
 from aws_emulator.codeconnections import connections as codeconnections
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import assume_as_service, caller
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +134,8 @@ def _logs_of(project: Json, build_id: str) -> Json:
     return {"groupName": group, "streamName": stream, "deepLink": f"{link}/log-events/{stream}"}
 
 
-def _start_build(request: Json) -> Reply:
+@replaces(inside.codebuild, "start_build")
+def _start_build(_original: object, request: Json) -> Reply:
     key = get_account_id(), get_region(), request["projectName"], request.get("idempotencyToken")
     with _tokens_lock:  # the same token within five minutes answers with the build that it started
         known, started = _tokens.get(key, ("", 0.0))
@@ -208,14 +210,16 @@ def stop(build_id: str) -> Json:
     return copy.deepcopy(build)
 
 
-def _stop_build(request: Json) -> Reply:
+@replaces(inside.codebuild, "stop_build")
+def _stop_build(_original: object, request: Json) -> Reply:
     try:
         return core.reply({"build": stop(request["id"])})
     except ServiceError as error:
         return core.fail(error)
 
 
-def _batch_get_builds(request: Json) -> Reply:
+@replaces(inside.codebuild, "batch_get_builds")
+def _batch_get_builds(_original: object, request: Json) -> Reply:
     names = {given: given.rsplit("/", 1)[-1] for given in request["ids"]}
     found = {given: inside.codebuild.builds[name] for given, name in names.items() if name in inside.codebuild.builds}
     return core.reply({"builds": list(found.values()), "buildsNotFound": [name for name in names if name not in found]})
@@ -530,18 +534,8 @@ def _date(timestamp: float) -> str:
     return clock.shown(timestamp, "%b %-d, %Y %-I:%M:%S %p")
 
 
-# ---- installing -----------------------------------------------------------------------------------------------------
-
-
+@completes("AWS::CodeBuild::Project")
 def _keep_logs_settings(project: str, properties: Json) -> None:
     """Keep where the logs of a project go."""
     settings: Json = properties.get("LogsConfig") or {}
     inside.codebuild.projects[project]["logsConfig"] = inside.provisioners.pascal_to_camel(settings)
-
-
-def install() -> None:
-    """Make builds run."""
-    inside.codebuild.start_build = _start_build
-    inside.codebuild.stop_build = _stop_build
-    inside.codebuild.batch_get_builds = _batch_get_builds
-    complete("AWS::CodeBuild::Project", _keep_logs_settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from aws_emulator.codepipeline import runs as codepipeline_runs
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service, authorize
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +142,8 @@ def keep_undelivered(target: Json, event: Json, reason: str) -> None:
 # ---- events for buses of other accounts -----------------------------------------------------------------------------
 
 
-def _put_events(data: Json, *, put: Callable[..., Reply], allow_aws_source: bool = False) -> Reply:
+@replaces(inside.eventbridge, "put_events")
+def _put_events(put: Callable[..., Reply], data: Json, *, allow_aws_source: bool = False) -> Reply:
     """Put entries also on buses of other accounts, which are named by their ARN; MiniStack knows its own buses only.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html (EventBusName)
@@ -225,25 +226,22 @@ def _delete_policy(_ref: str, properties: Json) -> None:
     inside.eventbridge.remove_permission(request)
 
 
-def install() -> None:
-    """Deliver to the targets above, and give buses policies."""
-    iam.POLICIES["events"] = _policy
-    resource_type("AWS::Events::EventBusPolicy", create=_create_policy, update=_update_policy, delete=_delete_policy)
-    inside.eventbridge.put_events = functools.partial(_put_events, put=inside.eventbridge.put_events)
-    original = inside.eventbridge.invoke_target
+@replaces(inside.eventbridge, "invoke_target")
+def _invoke(invoke: Callable[..., None], target: Json, event: Json, rule: Json, view: object = None) -> None:
+    """Deliver to the targets above; others need the policy of what they name."""
+    arn = target.get("Arn", "")
+    for part, (action, deliver) in _TARGETS.items():
+        if part in arn and not _is_here(arn):
+            clock.start(_deliver, target, event, rule, action, deliver)
+            return
+    if f"{arn}:::".split(":")[2] in messaging.CALLS:
+        try:
+            messaging.require_policies(arn, _SERVICE, rule.get("Arn"))
+        except ServiceError as error:
+            clock.start(_fail, target, event, rule, error)
+            return
+    invoke(target, event, rule, view)
 
-    def invoke(target: Json, event: Json, rule: Json, view: Any = None) -> None:  # noqa: ANN401 - MiniStack's own type
-        for part, (action, deliver) in _TARGETS.items():
-            arn = target.get("Arn", "")
-            if part in arn and not _is_here(arn):
-                clock.start(_deliver, target, event, rule, action, deliver)
-                return
-        if f"{target.get('Arn', '')}:::".split(":")[2] in messaging.CALLS:
-            try:
-                messaging.require_policies(target["Arn"], _SERVICE, rule.get("Arn"))
-            except ServiceError as error:
-                clock.start(_fail, target, event, rule, error)
-                return
-        original(target, event, rule, view)
 
-    inside.eventbridge.invoke_target = invoke
+iam.POLICIES["events"] = _policy
+resource_type("AWS::Events::EventBusPolicy", create=_create_policy, update=_update_policy, delete=_delete_policy)

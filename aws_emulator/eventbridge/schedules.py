@@ -22,9 +22,10 @@ from aws_emulator.core import ServiceError
 from aws_emulator.eventbridge import rules as events
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aws_emulator.core import Json, Reply
 
@@ -33,13 +34,14 @@ Value: TypeAlias = Any
 
 _log: Final = logging.getLogger(__name__)
 _SERVICE: Final = "scheduler.amazonaws.com"
-_LOOK_S: Final = 0.5
 _UNIVERSAL: Final = re.compile(r"arn:aws:scheduler:::aws-sdk:(?P<service>[a-z0-9]+):(?P<operation>\w+)")
 _READ_ONLY: Final = ("get", "describe", "list", "search", "scan", "query", "batchGet", "poll", "receive", "select")
 
 
-def _check(name: str, body: Json) -> Reply | None:
-    """Refuse a schedule whose target cannot work; return None when there is nothing wrong."""
+@replaces(inside.scheduler, "update_schedule")
+@replaces(inside.scheduler, "create_schedule")
+def _keep(keep: Callable[[str, Json], Reply], name: str, body: Json) -> Reply:
+    """Refuse a schedule whose target cannot work."""
     target = body.get("Target") or {}
     role, arn = target.get("RoleArn", ""), target.get("Arn", "")
     universal = _UNIVERSAL.fullmatch(arn)
@@ -53,7 +55,7 @@ def _check(name: str, body: Json) -> Reply | None:
             return _refuse(403, error.code, error.message)
         reason = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
         return _refuse(400, "ValidationException", reason)
-    return None
+    return keep(name, body)
 
 
 def _refuse(status: int, code: str, message: str) -> Reply:
@@ -97,22 +99,12 @@ def _spelled(value: Value, shape: Shape | None) -> Value:
     return value
 
 
-def _install_targets() -> None:
-    invoke = inside.eventbridge.invoke_target
-
-    def invoked(target: Json, event: Json, rule: Json, view: Value = None) -> None:
-        if _UNIVERSAL.fullmatch(target.get("Arn", "")):
-            clock.start(_call, target, event)
-            return
-        invoke(target, event, rule, view)
-
-    inside.eventbridge.invoke_target = invoked
-
-
-def _install_checks() -> None:
-    for operation in ("create_schedule", "update_schedule"):
-        setattr(inside.scheduler, operation, _checked(getattr(inside.scheduler, operation)))
-    iam.RESOURCES_BY_PATH["scheduler"] = _schedule_arn
+@replaces(inside.eventbridge, "invoke_target")
+def _invoke(invoke: Callable[..., None], target: Json, *event: Value) -> None:
+    if _UNIVERSAL.fullmatch(target.get("Arn", "")):
+        clock.start(_call, target, event[0])
+    else:
+        invoke(target, *event)
 
 
 def _schedule_arn(path: str, body: bytes, query: Mapping[str, Any]) -> str | None:
@@ -124,19 +116,5 @@ def _schedule_arn(path: str, body: bytes, query: Mapping[str, Any]) -> str | Non
     return core.arn("scheduler", f"schedule/{group}/{path.rsplit('/', 1)[1]}")
 
 
-def _checked(operation: Value) -> Value:
-    def checked(name: str, body: Json) -> Reply:
-        refused = _check(name, body)
-        if refused:
-            return refused
-        answer: Reply = operation(name, body)
-        return answer
-
-    return checked
-
-
-def install() -> None:
-    """Look twice a second, and call universal targets."""
-    inside.scheduler.SCHEDULE_TICK_INTERVAL = _LOOK_S
-    _install_targets()
-    _install_checks()
+iam.RESOURCES_BY_PATH["scheduler"] = _schedule_arn
+inside.scheduler.SCHEDULE_TICK_INTERVAL = 0.5  # seconds

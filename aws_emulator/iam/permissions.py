@@ -12,6 +12,7 @@ import dataclasses
 import importlib
 import json
 import re
+import string
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -21,90 +22,43 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import sts, tagging
 
 from aws_emulator import core, inside, reference
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
-    from aws_emulator.core import Credentials, Json
+    from aws_emulator.core import Credentials, Json, Reply
 
 Value: TypeAlias = Any
 """The value of a condition key: a text, a list of texts, or None where the request has none."""
 Tags: TypeAlias = Mapping[str, str]
 
-TAGS: Final[dict[str, Callable[[str], Tags]]] = {}
-"""Tags of the resource with an ARN, for ``aws:ResourceTag/…``: service of the ARN -> function of the ARN."""
-
 POLICIES: Final[dict[str, Callable[[str], tuple[str, str] | None]]] = {}
 """Policy and owner of the resource with an ARN, where `may` must know more than MiniStack: service -> function."""
 
+_PART: Final = re.compile(r"\$\{(\w+)\}")
 _SESSION: Final = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 
-_SAGEMAKER_MEMBERS: Final = {
-    "ModelPackageName": "model-package",
-    "PipelineName": "pipeline",
-    "TrainingJobName": "training-job",
-    "ProcessingJobName": "processing-job",
-    "TransformJobName": "transform-job",
-    "ProjectName": "project",
-    "ModelCardName": "model-card",
-    "ModelName": "model",
-    "EndpointName": "endpoint",
-    "EndpointConfigName": "endpoint-config",
-    "StudioLifecycleConfigName": "studio-lifecycle-config",
-    "ExperimentName": "experiment",
-    "TrialName": "experiment-trial",
-    "TrialComponentName": "experiment-trial-component",
-    "DomainId": "domain",
-}
-_SAGEMAKER_LISTS_WITH_RESOURCE: Final = (
-    "ListModelCardExportJobs",
-    "ListModelPackages",
-    "ListPipelineExecutions",
-    "ListPipelineExecutionSteps",
-    "ListPipelineParametersForExecution",
-    "ListPipelineVersions",
-    "ListTags",
-)
-"""Lists that are checked against a resource; all others only against ``*``."""
 
+def _named(action: str, request: Json) -> str:
+    """Return the ARN of the resource that a request names; the reference says on which kinds an action works.
 
-def _sagemaker(operation: str, request: Json) -> str:
-    if operation == "Search" or (operation.startswith("List") and operation not in _SAGEMAKER_LISTS_WITH_RESOURCE):
-        return "*"
-    for member in ("ResourceArn", "PipelineExecutionArn", "ModelPackageArn", "ModelCardExportJobArn"):
-        if request.get(member):
-            return str(request[member])
-    if "UserProfileName" in request and "DomainId" in request:
-        return core.arn("sagemaker", f"user-profile/{request['DomainId']}/{request['UserProfileName']}")
-    group = request.get("ModelPackageGroupName")
-    if group:
-        group = group.rsplit("/", 1)[-1]
-        versions = operation in {"CreateModelPackage", "ListModelPackages"}
-        return core.arn("sagemaker", f"model-package/{group}/*" if versions else f"model-package-group/{group}")
-    for member, kind in _SAGEMAKER_MEMBERS.items():
-        name = request.get(member)
-        if name:
-            return str(name) if str(name).startswith("arn:") else core.arn("sagemaker", f"{kind}/{name}")
+    Requests name a resource by its ARN or by the parts that the form of its ARN has, or these by ``id`` and ``name``.
+    """
+    given = {member.lower(): value for member, value in request.items() if isinstance(value, str)}
+    kinds = reference.kinds(action) if reference.canonical(action) else {}
+    for kind in ("resource", *kinds):
+        if arn := given.get(f"{kind.replace('-', '').lower()}arn"):
+            return arn
+    group = given.get("modelpackagegroupname")
+    if group and "model-package" in kinds:  # in which versions are made or listed
+        return core.arn("sagemaker", f"model-package/{group.rsplit('/', 1)[-1]}/*")
+    for form in kinds.values():
+        _, _, service, _, _, resource = form.split(":", 5)
+        parts = _PART.findall(resource)
+        values = {part: given.get(part.lower()) or given.get("id" if part.endswith("Id") else "name") for part in parts}
+        if parts and all(values.values()):
+            arns = (value for value in values.values() if value and value.startswith("arn:"))
+            return next(arns, core.arn(service, string.Template(resource).substitute(values)))
     return "*"
-
-
-def _servicecatalog(operation: str, request: Json) -> str:
-    if "ProvisionedProduct" in operation or "Record" in operation or operation.startswith("Search"):
-        return "*"
-    product = request.get("ProductId") or (request.get("Id") if "Product" in operation else None)
-    if product:
-        return core.arn("catalog", f"product/{product}")
-    portfolio = request.get("PortfolioId") or (request.get("Id") if "Portfolio" in operation else None)
-    return core.arn("catalog", f"portfolio/{portfolio}") if portfolio else "*"
-
-
-def _codeconnections(operation: str, request: Json) -> str:
-    return str(request.get("ConnectionArn") or request.get("ResourceArn") or "*")
-
-
-def _codepipeline(operation: str, request: Json) -> str:
-    if operation == "PutApprovalResult":  # the only operation here that is checked against an action
-        return core.arn("codepipeline", "/".join(request[key] for key in ("pipelineName", "stageName", "actionName")))
-    name = request.get("name") or request.get("pipelineName") or request.get("pipeline", {}).get("name")
-    return str(request.get("resourceArn") or (core.arn("codepipeline", name) if name else "*"))
 
 
 def _codebuild(operation: str, request: Json) -> str:
@@ -126,11 +80,7 @@ def _logs(operation: str, request: Json) -> str | None:
     return core.arn("logs", f"log-group:{group}:log-stream:{request.get('logStreamName', '')}")
 
 
-_RESOURCES: Final[Mapping[str, Callable[[str, Json], str | None]]] = {
-    "sagemaker": _sagemaker,
-    "servicecatalog": _servicecatalog,
-    "codeconnections": _codeconnections,
-    "codepipeline": _codepipeline,
+_RESOURCES: Final[dict[str, Callable[[str, Json], str | None]]] = {
     "codebuild": _codebuild,
     "logs": _logs,
 }
@@ -155,30 +105,30 @@ Services whose requests MiniStack cannot tell apart add themselves.
 """
 
 
-def _install_resources() -> None:
-    original = iam_actions.extract_resource_arn
-
-    def resource_arn(  # noqa: PLR0917 - MiniStack's signature
-        service: str,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        query: Mapping[str, Any],
-        region: str,
-        account: str,
-    ) -> str:
-        found = RESOURCES_BY_PATH[service](path, body, query) if service in RESOURCES_BY_PATH else None
-        if found:
-            return found
-        if service in _RESOURCES and body[:1] == b"{":
-            operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
-            found = _RESOURCES[service](operation, json.loads(body))
-        elif service == "iam":
-            found = _role_arn(query, account)
-        return found or str(original(service, method, path, headers, body, query, region, account))
-
-    iam_actions.extract_resource_arn = resource_arn
+@replaces(iam_actions, "extract_resource_arn")
+def _resource_arn(  # noqa: PLR0917 - MiniStack's signature
+    original: Callable[..., str],
+    service: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    query: Mapping[str, Any],
+    region: str,
+    account: str,
+) -> str:
+    found = RESOURCES_BY_PATH[service](path, body, query) if service in RESOURCES_BY_PATH else None
+    if not found and body[:1] == b"{" and (service in _RESOURCES or service in core.bridged()):
+        operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
+        request = json.loads(body)
+        found = (
+            _RESOURCES[service](operation, request)
+            if service in _RESOURCES
+            else _named(f"{service}:{operation}", request)
+        )
+    elif not found and service == "iam":
+        found = _role_arn(query, account)
+    return found or original(service, method, path, headers, body, query, region, account)
 
 
 def _principal_arn(principal_arn: str) -> str:
@@ -212,32 +162,29 @@ def _owner(context: iam_evaluator.EvalContext) -> str | None:
     return found[1] if found else None
 
 
-def _install_condition_keys() -> None:
-    original = inside.iam_evaluator.resolve_condition_key
-    organization = core.organization()
-    # Loopback without TLS stands for TLS: what never leaves the machine cannot be overheard.
-    transport = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
+_TRANSPORT: Final = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
+"""Loopback without TLS stands for TLS: what never leaves the machine cannot be overheard."""
 
-    def resolve(key: str, context: iam_evaluator.EvalContext) -> Value:
-        lower = key.lower()
-        if lower == "aws:principalarn":
-            return _principal_arn(context.principal_arn)
-        if lower == "aws:principalorgid":
-            return organization.organization_id if context.principal_account in organization.accounts else None
-        if lower == "aws:principalorgpaths":
-            return organization.org_paths(context.principal_account) or None
-        if lower.startswith(("aws:resourcetag/", "iam:resourcetag/")):
-            return _resource_tag(lower, context)
-        if lower in {"aws:resourceaccount", "aws:resourceorgid", "s3:resourceaccount"}:
-            owner = _owner(context) or original("aws:ResourceAccount", context)
-            in_organization = organization.organization_id if owner in organization.accounts else None
-            return in_organization if lower == "aws:resourceorgid" else owner
-        return transport.get(lower) or original(key, context)
 
-    def carried(key: str, context: iam_evaluator.EvalContext) -> Value:
-        return resolve(key, context) if reference.carries(context.action, key) else None
-
-    inside.iam_evaluator.resolve_condition_key = carried
+@replaces(inside.iam_evaluator, "resolve_condition_key")
+def _condition_key(original: Callable[..., Value], key: str, context: iam_evaluator.EvalContext) -> Value:
+    """Return the value of a condition key; a request has only those that the reference lists for its action."""
+    if not reference.carries(context.action, key):
+        return None
+    lower, organization = key.lower(), core.organization()
+    if lower == "aws:principalarn":
+        return _principal_arn(context.principal_arn)
+    if lower.startswith("aws:principalorg"):
+        belongs = context.principal_account in organization.accounts
+        found = organization.organization_id if belongs else None
+        return found if lower.endswith("id") else organization.org_paths(context.principal_account) or None
+    if lower.startswith(("aws:resourcetag/", "iam:resourcetag/")):
+        return _resource_tag(lower, context)
+    if lower in {"aws:resourceaccount", "aws:resourceorgid", "s3:resourceaccount"}:
+        owner = _owner(context) or original("aws:ResourceAccount", context)
+        in_organization = organization.organization_id if owner in organization.accounts else None
+        return in_organization if lower == "aws:resourceorgid" else owner
+    return _TRANSPORT.get(lower) or original(key, context)
 
 
 # ---- policy variables -----------------------------------------------------------------------------------------------
@@ -270,42 +217,42 @@ def _substituted(text: str, context: iam_evaluator.EvalContext) -> str:
     return _VARIABLE.sub(value_of, text)
 
 
-def _install_variables() -> None:
-    first_match, conditions_met = inside.iam_evaluator.first_match, inside.iam_evaluator.conditions_met
-
-    def matching(
-        context: iam_evaluator.EvalContext, statements: list[iam_evaluator.ParsedStatement], effect: str
-    ) -> iam_evaluator.ParsedStatement | None:
-        if effect == "Allow" and reference.canonical(context.action) is None:
-            return None  # no policy can allow what does not exist
-        for statement in statements:
-            found = statement
-            if any("${" in resource for resource in (*statement.resources, *statement.not_resources)):
-                try:
-                    found = dataclasses.replace(
-                        statement,
-                        resources=[_substituted(resource, context) for resource in statement.resources],
-                        not_resources=[_substituted(resource, context) for resource in statement.not_resources],
-                    )
-                except _UnresolvedError:
-                    continue
-            if first_match(context, [found], effect):
-                return statement
-        return None
-
-    def met(conditions: Json, context: iam_evaluator.EvalContext) -> bool:
-        if "${" in json.dumps(conditions):
+@replaces(inside.iam_evaluator, "first_match")
+def _first_match(
+    first_match: Callable[..., object],
+    context: iam_evaluator.EvalContext,
+    statements: list[iam_evaluator.ParsedStatement],
+    effect: str,
+) -> iam_evaluator.ParsedStatement | None:
+    if effect == "Allow" and reference.canonical(context.action) is None:
+        return None  # no policy can allow what does not exist
+    for statement in statements:
+        found = statement
+        if any("${" in resource for resource in (*statement.resources, *statement.not_resources)):
             try:
-                conditions = {
-                    operator: {key: _values(expected, context) for key, expected in keys.items()}
-                    for operator, keys in conditions.items()
-                }
+                found = dataclasses.replace(
+                    statement,
+                    resources=[_substituted(resource, context) for resource in statement.resources],
+                    not_resources=[_substituted(resource, context) for resource in statement.not_resources],
+                )
             except _UnresolvedError:
-                return False
-        return bool(conditions_met(conditions, context))
+                continue
+        if first_match(context, [found], effect):
+            return statement
+    return None
 
-    inside.iam_evaluator.first_match = matching
-    inside.iam_evaluator.conditions_met = met
+
+@replaces(inside.iam_evaluator, "conditions_met")
+def _conditions_met(conditions_met: Callable[..., bool], conditions: Json, context: iam_evaluator.EvalContext) -> bool:
+    if "${" in json.dumps(conditions):
+        try:
+            conditions = {
+                operator: {key: _values(expected, context) for key, expected in keys.items()}
+                for operator, keys in conditions.items()
+            }
+        except _UnresolvedError:
+            return False
+    return conditions_met(conditions, context)
 
 
 def _values(expected: Value, context: iam_evaluator.EvalContext) -> list[str]:
@@ -318,45 +265,46 @@ _refused: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("refused_a
 _transitive: Final[contextvars.ContextVar[tuple[str, ...]]] = contextvars.ContextVar("transitive_tags", default=())
 
 
-def _install_session_tags() -> None:
-    """Ask for ``sts:TagSession`` when tags are passed to a session, and hand transitive ones on to sessions after it.
+@replaces(iam_evaluator, "enforce")
+def _enforce(  # noqa: PLR0917 - MiniStack's signature
+    enforce: Callable[..., Value],
+    access_key: str,
+    action: str,
+    service: str,
+    region: str,
+    resource_arn: str = "*",
+    service_context: Mapping[str, Value] | None = None,
+) -> Value:
+    """Ask for ``sts:TagSession`` when tags are passed to a session: MiniStack asks the role's trust policy only.
 
-    MiniStack asks the role's trust policy only. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/
-    id_session-tags.html. AWS refuses another value for a tag that a session inherits; here the inherited one stays.
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
     """
-    enforce, denied, register = iam_evaluator.enforce, iam_actions.access_denied_response, sts.register_session
+    _refused.set("")
+    result = enforce(access_key, action, service, region, resource_arn, service_context)
+    if result is None and action == "sts:AssumeRole" and (service_context or {}).get("aws:TagKeys"):
+        result = enforce(access_key, "sts:TagSession", service, region, resource_arn, service_context)
+        _refused.set("sts:TagSession" if result else "")
+    return result
 
-    def checked(  # noqa: PLR0917 - MiniStack's signature
-        access_key: str,
-        action: str,
-        service: str,
-        region: str,
-        resource_arn: str = "*",
-        service_context: Mapping[str, Value] | None = None,
-    ) -> Any:  # noqa: ANN401 - MiniStack's own types
-        _refused.set("")
-        result = enforce(access_key, action, service, region, resource_arn, service_context)
-        if result is None and action == "sts:AssumeRole" and (service_context or {}).get("aws:TagKeys"):
-            result = enforce(access_key, "sts:TagSession", service, region, resource_arn, service_context)
-            _refused.set("sts:TagSession" if result else "")
-        return result
 
-    def refusal(service: str, action: str, *arguments: object, **options: object) -> core.Reply:
-        reply: core.Reply = denied(service, _refused.get() or action, *arguments, **options)
-        return reply
+@replaces(iam_actions, "access_denied_response")
+def _denied(denied: Callable[..., Reply], service: str, action: str, *arguments: object, **options: object) -> Reply:
+    return denied(service, _refused.get() or action, *arguments, **options)
 
-    def registered(access_key: str, session: Json) -> None:
-        source = inside.sts.sessions.get(session.get("SourceAccessKeyId") or "") or {}
-        keys = set(source.get("TransitiveTagKeys") or ())
-        inherited = [tag for tag in source.get("SessionTags") or [] if tag["Key"] in keys]
-        if session.get("PrincipalType") == "AssumedRole":
-            session["TransitiveTagKeys"] = [*keys, *_transitive.get()]
-            session["SessionTags"] = [*(session.get("SessionTags") or []), *inherited]
-        register(access_key, session)
 
-    iam_evaluator.enforce = checked
-    iam_actions.access_denied_response = refusal
-    sts.register_session = registered
+@replaces(sts, "register_session")
+def _register_session(register: Callable[[str, Json], None], access_key: str, session: Json) -> None:
+    """Hand transitive tags of a session on to the sessions after it.
+
+    AWS refuses another value for a tag that a session inherits; here the inherited one stays.
+    """
+    source = inside.sts.sessions.get(session.get("SourceAccessKeyId") or "") or {}
+    keys = set(source.get("TransitiveTagKeys") or ())
+    inherited = [tag for tag in source.get("SessionTags") or [] if tag["Key"] in keys]
+    if session.get("PrincipalType") == "AssumedRole":
+        session["TransitiveTagKeys"] = [*keys, *_transitive.get()]
+        session["SessionTags"] = [*(session.get("SessionTags") or []), *inherited]
+    register(access_key, session)
 
 
 def _namespace(body: bytes, query: Mapping[str, Value]) -> str | None:
@@ -368,26 +316,6 @@ def _namespace(body: bytes, query: Mapping[str, Value]) -> str | None:
     except (ValueError, EOFError):
         return None
     return decoded.get("Namespace") if isinstance(decoded, dict) else None
-
-
-_KNOWING_BOUNDARY: Final = frozenset(
-    f"iam:{operation}"
-    for operation in (
-        "AttachRolePolicy",
-        "CreateRole",
-        "DeleteRole",
-        "DeleteRolePermissionsBoundary",
-        "DeleteRolePolicy",
-        "DetachRolePolicy",
-        "GetRole",
-        "PutRolePermissionsBoundary",
-        "PutRolePolicy",
-        "UpdateAssumeRolePolicy",
-        "UpdateRole",
-        "UpdateRoleDescription",
-    )
-)
-"""Actions on roles with the key ``iam:PermissionsBoundary`` ("Actions, resources, and condition keys for AWS IAM")."""
 
 
 def _boundary(query: Mapping[str, Any]) -> str | None:
@@ -442,10 +370,7 @@ def _build_overrides(request: Json) -> dict[str, Value]:
     return keys
 
 
-_JOBS_WITH_NETWORK: Final = ("sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob")
-
-
-def _sagemaker_keys(action: str, request: Json) -> dict[str, Value]:
+def _sagemaker_keys(_action: str, request: Json) -> dict[str, Value]:
     """Return the condition keys of a request to SageMaker; what it does not name has no key."""
     keys: dict[str, Value] = {}
     if request.get("ModelApprovalStatus"):
@@ -455,11 +380,9 @@ def _sagemaker_keys(action: str, request: Json) -> dict[str, Value]:
     if request.get("CustomerMetadataPropertiesToRemove"):
         keys["sagemaker:customermetadatapropertiestoremove"] = request["CustomerMetadataPropertiesToRemove"]
     network = request.get("VpcConfig") or request.get("NetworkConfig", {}).get("VpcConfig")
-    if network and action in _JOBS_WITH_NETWORK:
-        keys |= {
-            "sagemaker:vpcsubnets": network["Subnets"],
-            "sagemaker:vpcsecuritygroupids": network["SecurityGroupIds"],
-        }
+    if network:
+        keys["sagemaker:vpcsubnets"] = network["Subnets"]
+        keys["sagemaker:vpcsecuritygroupids"] = network["SecurityGroupIds"]
     return keys
 
 
@@ -470,28 +393,28 @@ REQUEST_KEYS: Final[dict[str, Callable[[str, Json], Mapping[str, Value]]]] = {
 """Service -> condition keys that it takes from a request in JSON; called with the action and the request."""
 
 
-def _install_request_keys() -> None:
+@replaces(iam_actions, "request_tag_context")
+def _request_keys(
+    original: Callable[..., dict[str, Value]], service: str, action: str, body: bytes, query: Mapping[str, Any]
+) -> dict[str, Value]:
     """Add the condition keys that services take from a request, in JSON or not."""
-    original = iam_actions.request_tag_context
+    is_json = body[:1] == b"{" and action != "sagemaker:InvokeEndpoint"  # whose body is the caller's business
+    keys = original(service, action, body if is_json or service != "sagemaker" else b"", query)
+    if is_json and service in REQUEST_KEYS:
+        keys |= {key.lower(): value for key, value in REQUEST_KEYS[service](action, json.loads(body)).items()}
+    if service == "iam" and (boundary := _boundary(query)):
+        keys["iam:permissionsboundary"] = boundary
+    if action == "cloudwatch:PutMetricData":
+        keys["cloudwatch:namespace"] = _namespace(body, query)
+    if service == "sts":
+        passed = tuple(value[0] for name, value in query.items() if name.startswith("TransitiveTagKeys.member."))
+        _transitive.set(passed)
+        if passed:
+            keys["sts:transitivetagkeys"] = list(passed)
+    return keys
 
-    def context(service: str, action: str, body: bytes, query: Mapping[str, Any]) -> dict[str, Value]:
-        is_json = body[:1] == b"{" and action != "sagemaker:InvokeEndpoint"  # whose body is the caller's business
-        keys: dict[str, Value] = original(service, action, body if is_json or service != "sagemaker" else b"", query)
-        if is_json and service in REQUEST_KEYS:
-            keys |= {key.lower(): value for key, value in REQUEST_KEYS[service](action, json.loads(body)).items()}
-        boundary = _boundary(query) if action in _KNOWING_BOUNDARY else None
-        if boundary:
-            keys["iam:permissionsboundary"] = boundary
-        if action == "cloudwatch:PutMetricData":
-            keys["cloudwatch:namespace"] = _namespace(body, query)
-        if service == "sts":
-            passed = tuple(value[0] for name, value in query.items() if name.startswith("TransitiveTagKeys.member."))
-            _transitive.set(passed)
-            if passed:
-                keys["sts:transitivetagkeys"] = list(passed)
-        return keys
 
-    iam_actions.request_tag_context = context
+# ---- tags of resources ----------------------------------------------------------------------------------------------
 
 
 def _codebuild_tags(arn: str) -> Tags:
@@ -524,22 +447,22 @@ def _cloudformation_tags(arn: str) -> Tags:
     return {} if gone else {tag["Key"]: tag["Value"] for tag in stack.get("Tags") or []}
 
 
-def _install_tags() -> None:
-    original = tagging.resource_tags
+TAGS: Final[dict[str, Callable[[str], Tags]]] = {
+    "cloudformation": _cloudformation_tags,
+    "codebuild": _codebuild_tags,
+    "iam": _iam_tags,
+    "sagemaker": _sagemaker_tags,
+}
+"""Tags of the resource with an ARN, for ``aws:ResourceTag/…``: service of the ARN -> function of the ARN."""
 
-    def resource_tags(arn: str) -> Tags | None:
-        service = arn.split(":")[2] if arn.count(":") >= 5 else ""
-        found: Tags | None = TAGS[service](arn) if service in TAGS else original(arn)
-        return found
 
-    tagging.resource_tags = resource_tags
-    TAGS.setdefault("codebuild", _codebuild_tags)
-    TAGS.setdefault("sagemaker", _sagemaker_tags)
-    TAGS.setdefault("iam", _iam_tags)
-    TAGS.setdefault("cloudformation", _cloudformation_tags)
-    inside.iam_evaluator.names_condition_key = lambda _policies, _prefix: (
-        False
-    )  # `_resource_tag` looks when it is asked
+@replaces(tagging, "resource_tags")
+def _resource_tags(original: Callable[[str], Tags | None], arn: str) -> Tags | None:
+    service = arn.split(":")[2] if arn.count(":") >= 5 else ""
+    return TAGS.get(service, original)(arn)
+
+
+# ---- deciding -------------------------------------------------------------------------------------------------------
 
 
 def may(
@@ -643,13 +566,6 @@ def _allows_anywhere(action: str, layer: list[list[iam_evaluator.ParsedStatement
     )
 
 
-def install() -> None:
-    """Teach MiniStack's evaluator the organisation and the bridged services."""
-    if not app.AUTH:
-        raise RuntimeError("the emulated organisation must run with AUTH=true: start it as python -m aws_emulator")
-    _install_resources()
-    _install_condition_keys()
-    _install_variables()
-    _install_request_keys()
-    _install_session_tags()
-    _install_tags()
+inside.iam_evaluator.names_condition_key = lambda _policies, _prefix: False  # `_resource_tag` looks when it is asked
+if not app.AUTH:
+    raise RuntimeError("the emulated organisation must run with AUTH=true: start it as python -m aws_emulator")

@@ -15,13 +15,14 @@ from aws_emulator import core, inside
 from aws_emulator.clock import clock
 from aws_emulator.core import Reply, ServiceError
 from aws_emulator.iam import permissions as iam
+from aws_emulator.inside import replaces
 from aws_emulator.sagemaker.capture import Exchange
 from aws_emulator.sagemaker.fleets import log_group
 from aws_emulator.sagemaker.hosting import serving_fleet
 from aws_emulator.sagemaker.store import SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aws_emulator.sagemaker.capture import Capture
     from aws_emulator.sagemaker.fleets import Variant
@@ -163,34 +164,27 @@ async def _handle(name: str, headers: Mapping[str, str], body: bytes) -> Reply:
         return core.fail(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
 
-def _install_handler() -> None:
-    control_plane = app.SERVICE_HANDLERS[SERVICE]
+@replaces(app.SERVICE_HANDLERS, SERVICE)
+async def _route(  # noqa: PLR0917 - MiniStack's signature
+    control_plane: Callable[..., Awaitable[Reply]],
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    query: Mapping[str, Any],
+) -> Reply:
+    found = _PATH.fullmatch(path)
+    if found and method == "POST":
+        return await _handle(found["name"], headers, body)
+    return await control_plane(method, path, headers, body, query)
 
-    async def handler(
-        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
-    ) -> Reply:
-        found = _PATH.fullmatch(path)
-        if found and method == "POST":
-            return await _handle(found["name"], headers, body)
-        answer: Reply = await control_plane(method, path, headers, body, query)
-        return answer
 
-    app.SERVICE_HANDLERS[SERVICE] = handler
-
-
-def _install_permissions() -> None:
+def _endpoint_arn(path: str, _body: bytes, _query: Mapping[str, Any]) -> str | None:
     """Check ``sagemaker:InvokeEndpoint`` against the endpoint; the body of such a request names no resource."""
-    # Both services sign their requests as sagemaker, so MiniStack has one name for them.
-    inside.iam_actions.BOTOCORE_SERVICE_MAP[SERVICE] = [SERVICE, "sagemaker-runtime"]
-
-    def endpoint_arn(path: str, _body: bytes, _query: Mapping[str, Any]) -> str | None:
-        found = _PATH.fullmatch(path)
-        return core.arn("sagemaker", f"endpoint/{found['name']}") if found else None
-
-    iam.RESOURCES_BY_PATH[SERVICE] = endpoint_arn
+    found = _PATH.fullmatch(path)
+    return core.arn("sagemaker", f"endpoint/{found['name']}") if found else None
 
 
-def install() -> None:
-    """Answer invocations, and have them checked by IAM."""
-    _install_handler()
-    _install_permissions()
+# Both services sign their requests as sagemaker, so MiniStack has one name for them.
+inside.iam_actions.BOTOCORE_SERVICE_MAP[SERVICE] = [SERVICE, "sagemaker-runtime"]
+iam.RESOURCES_BY_PATH[SERVICE] = _endpoint_arn
