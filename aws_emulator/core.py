@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import boto3
 from botocore.config import Config
@@ -24,9 +23,11 @@ from ministack.services import sts
 from aws_emulator import inside
 from aws_emulator.clock import clock
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 Json: TypeAlias = dict[str, Any]
 Reply: TypeAlias = tuple[int, dict[str, str], bytes]
-Operation: TypeAlias = Callable[[Json], Json]
 AwsClient: TypeAlias = Any
 """A boto3 client; which one depends on a string, so its type cannot be narrower."""
 
@@ -185,7 +186,7 @@ Records = AccountRegionScopedDict
 """A dictionary of its own for every account and region: `Records()` is how a service here keeps what was created."""
 
 
-# ---- replies and operations -----------------------------------------------------------------------------------------
+# ---- replies --------------------------------------------------------------------------------------------------------
 
 
 class ServiceError(Exception):
@@ -212,41 +213,6 @@ def reply(content: Json, status: int = 200) -> Reply:
 def fail(error: ServiceError) -> Reply:
     """Return the reply that makes boto3 raise the error."""
     return reply({"__type": error.code, "message": error.message, "Message": error.message}, error.status)
-
-
-OPERATIONS: Final[dict[tuple[str, str], Operation]] = {}
-"""Operations of bridged services: (service, operation) -> function of the request. There are no others."""
-
-
-def overlay(service: str, operation: str) -> Callable[[Operation], Operation]:
-    """Answer an operation with the decorated function: it takes the request and returns the response.
-
-    The function runs on a worker thread in the caller's account and region, raises `ServiceError` to fail, and may be
-    called by CloudFormation as well.
-    """
-
-    def register(function: Operation) -> Operation:
-        OPERATIONS[service, operation] = function
-        return function
-
-    return register
-
-
-def bridged() -> set[str]:
-    """Return the services that are answered by operations here."""
-    return {service for service, _ in OPERATIONS}
-
-
-def call(service: str, operation: str, request: Json) -> Json:
-    """Perform an operation of a bridged service as the current account, without HTTP and without permission checks.
-
-    Raises:
-        ServiceError: The operation failed, or is not emulated.
-    """
-    function = OPERATIONS.get((service, operation))
-    if function is None:
-        raise ServiceError("UnknownOperationException", f"{service}:{operation} is not emulated here.")
-    return function(request)
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------

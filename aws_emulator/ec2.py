@@ -63,7 +63,5 @@ def _register(direction: str) -> None:
     resource_type(f"AWS::EC2::SecurityGroup{direction}", create=create, update=update, delete=delete)
 
 
-def install() -> None:
-    """Register both directions."""
-    for direction in _PEERS:
-        _register(direction)
+for _direction in _PEERS:
+    _register(_direction)

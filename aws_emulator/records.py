@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
-from aws_emulator.core import Json, Records, ServiceError, overlay
+from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.shapes import list_member
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _ALSO_CALLED: Final = {"CreationTime": ("CreatedAt", "StartTime")}
 # ---- tags -----------------------------------------------------------------------------------------------------------
 
 _tags: Final = Records()
+"""Tags of resources, by ARN."""
 
 
 def tag_map(tags: Sequence[Json] | None) -> dict[str, str]:
@@ -74,40 +76,19 @@ def tags_of(arn: str) -> dict[str, str]:
     return found
 
 
+def tags_anywhere(arn: str) -> dict[str, str]:
+    """Return the tags of a resource of any account, for conditions of policies; none of what is not there."""
+    _, _, _, region, account, _ = arn.split(":", 5)
+    found: dict[str, str] = _tags.get_scoped(account, region, arn) or {}
+    return found
+
+
 def change_tags(arn: str, old: Json, new: Json) -> None:
     """Change the tags that a template gives a resource; tags from elsewhere stay."""
     tags = tags_of(arn)
     for key in tag_map(old.get("Tags")):
         tags.pop(key, None)
     tags.update(tag_map(new.get("Tags")))
-
-
-# ---- lists ----------------------------------------------------------------------------------------------------------
-
-
-def page(
-    request: Json,
-    key: str,
-    items: Sequence[Value],
-    *,
-    size: int = 10,
-    members: tuple[str, str, str] = ("MaxResults", "NextToken", "NextToken"),
-) -> Json:
-    """Return one page of a list; the token is the position of the next item.
-
-    Args:
-        request: The request.
-        key: Member of the answer with the items.
-        items: All items.
-        size: Items of a page unless the request says otherwise. Default: what most lists of SageMaker have.
-        members: Names of size and token in the request and of the token in the answer.
-    """
-    most, given, following = members
-    size, start = int(request.get(most) or size), int(request.get(given) or 0)
-    response: Json = {key: list(items[start : start + size])}
-    if start + size < len(items):
-        response[following] = str(start + size)
-    return response
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -217,14 +198,13 @@ class Table:
         """Answer a request for a list."""
         return self.list_of(f"List{self.noun}s", request, self.records.values())
 
-    def list_of(self, operation: str, request: Json, records: Iterable[Json], *, size: int = 10) -> Json:
-        """Return a page of records, filtered and ordered as a request says.
+    def list_of(self, operation: str, request: Json, records: Iterable[Json]) -> Json:
+        """Return records, filtered and ordered as a request says.
 
         Args:
             operation: e.g. ``ListModelCardVersions``.
             request: The request, without members that say of what the list is.
             records: What is listed.
-            size: Items of a page unless the request says otherwise.
 
         Raises:
             ServiceError: It asks for a filter that is not emulated.
@@ -234,7 +214,7 @@ class Table:
         by = request.get("SortBy") or "CreationTime"
         descending = request.get("SortOrder", "Descending" if self.newest_first else "Ascending") == "Descending"
         found.sort(key=lambda record: self._value(record, by), reverse=descending)
-        return page(request, list_member(self.service, operation), found, size=size)
+        return {list_member(self.service, operation): found}
 
     def _fits(self, record: Json, member: str, wanted: Value) -> bool:
         for end, fits in _FILTERS.items():

@@ -25,7 +25,6 @@ MODULES: Final = (
     "messaging",
     "eventbridge.rules",
     "functions",
-    "bridge",
     "cloudformation.resources",
     "cloudformation.stacks",
     "cloudformation.names",
@@ -36,6 +35,7 @@ MODULES: Final = (
     "codebuild.builds",
     "codepipeline.operations",
     "eventbridge.schedules",
+    "servicecatalog.sharing",
     "servicecatalog.launch",
     "servicecatalog.resources",
     "sagemaker.pipelines",
@@ -103,7 +103,13 @@ async def _serve(port: int) -> None:
 
 
 def run(organization: core.Organization) -> NoReturn:
-    """Serve until told to end."""
+    """Serve until told to end.
+
+    Raises:
+        RuntimeError: MiniStack was imported with other settings.
+    """
+    if not app.AUTH:
+        raise RuntimeError("the emulated organisation must run with AUTH=true: start it as python -m aws_emulator")
     core.configure(organization)
     for module in MODULES:
         found = importlib.import_module(f"aws_emulator.{module}")

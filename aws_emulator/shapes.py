@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import botocore.session
 from botocore.model import ListShape, MapShape, StringShape, StructureShape
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 Value: TypeAlias = Any
 """A value in a request: a structure, a list, a text, a number."""
 
+_PAGE_MEMBERS: Final = (("maxresults", "pagesize"), ("nexttoken", "pagetoken"))
+_FOLLOWING: Final = ("nexttoken", "nextpagetoken")
+_PAGE_SIZE: Final = {"sagemaker": 10, "servicecatalog": 20}
+"""Items of a page unless the request says otherwise."""
+_LARGE_PAGE: Final = 50
 _SHOWN: Final = 10
 """So many violations are shown at most."""
 
@@ -97,6 +102,47 @@ def list_member(service: str, operation: str) -> str:
     """Return the member of an answer that is a list."""
     shape = model(service).operation_model(operation).output_shape
     return next(str(name) for name, member in (shape.members if shape else {}).items() if isinstance(member, ListShape))
+
+
+class _Paging(NamedTuple):
+    """Members of a list's request and answer that say which page it is."""
+
+    size: str
+    token: str
+    following: str
+    default: int
+
+
+@functools.cache
+def _paging(service: str, operation: str) -> _Paging | None:
+    """Return how a list comes in pages; None for what is not a list, or comes whole."""
+    found = model(service).operation_model(operation)
+    given, answered = (dict(shape.members) if shape else {} for shape in (found.input_shape, found.output_shape))
+    size, token = (next((name for name in given if name.lower() in names), None) for names in _PAGE_MEMBERS)
+    following = next((name for name in answered if name.lower() in _FOLLOWING), None)
+    if size is None or token is None or following is None:
+        return None
+    default = max(_PAGE_SIZE.get(service, _LARGE_PAGE), given[size].metadata.get("min", 0))
+    return _Paging(size, token, following, default)
+
+
+def page_of(service: str, operation: str, request: Json, response: Json) -> Json:
+    """Return the part of a list that a request asks for; the token is the position of the next item.
+
+    Args:
+        service: Name of the service in botocore.
+        operation: e.g. ``ListPipelines``; the answer of one that has no pages stays as it is.
+        request: The request.
+        response: The answer with all items.
+    """
+    paging = _paging(service, operation) if has_operation(service, operation) else None
+    if paging is None:
+        return response
+    key = list_member(service, operation)
+    size, start = int(request.get(paging.size) or paging.default), int(request.get(paging.token) or 0)
+    items = response.get(key, [])
+    more = {paging.following: str(start + size)} if start + size < len(items) else {}
+    return {**response, key: items[start : start + size], **more}
 
 
 def answer_of(service: str, operation: str, response: Json) -> Json:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from aws_emulator import core, inside, schemas
+from aws_emulator import bridge, inside, schemas
 from aws_emulator.clock import clock, random_id
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.inside import replaces
@@ -137,7 +137,7 @@ def record_type(table: Table, namespace: str, manner: Manner | None = None) -> N
         if own in members(service, operation):
             properties = {**properties, own: physical_name(properties, own, logical_id, stack_name, limit=63)}
         request = request_of(service, operation, does.spelled(properties))
-        record = table.find(request | core.call(service, operation, request))
+        record = table.find(request | bridge.call(service, operation, request))
         does.settle(record, properties)
         return record
 
@@ -146,13 +146,13 @@ def record_type(table: Table, namespace: str, manner: Manner | None = None) -> N
         if does.is_changed(record, new):
             if has_operation(service, operation):
                 request = {**does.spelled(new), **key_of(record)}
-                core.call(service, operation, request_of(service, operation, request))
+                bridge.call(service, operation, request_of(service, operation, request))
             does.settle(record, new)
         change_tags(record[f"{table.noun}Arn"], old, new)
         return record
 
     def delete(ref: str, properties: Json) -> None:
-        core.call(service, f"Delete{table.noun}", key_of(record_of(ref)))
+        bridge.call(service, f"Delete{table.noun}", key_of(record_of(ref)))
 
     generated = (own,) if own not in schemas.schema(name).get("required", ()) else ()
     resource_type(name, create=create, update=update, delete=delete, also=generated)

@@ -284,8 +284,6 @@ def _arn(_path: str, _body: bytes, query: Mapping[str, Any]) -> str | None:
     return f"arn:aws:cloudformation:{get_region()}:{account}:stackset/{name}:{'0' * 36}" if name else None
 
 
-def install() -> None:
-    """Register the resource type, and list instances."""
-    inside.cloudformation.ACTION_HANDLERS["ListStackInstances"] = _list_instances
-    iam.RESOURCES_BY_PATH["cloudformation"] = _arn
-    resource_type("AWS::CloudFormation::StackSet", create=_create, update=_update, delete=_delete)
+inside.cloudformation.ACTION_HANDLERS["ListStackInstances"] = _list_instances
+iam.RESOURCES_BY_PATH["cloudformation"] = _arn
+resource_type("AWS::CloudFormation::StackSet", create=_create, update=_update, delete=_delete)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import resource_type
-from aws_emulator.core import Credentials, Json, Records, ServiceError, overlay
+from aws_emulator.core import Credentials, Json, Records, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.records import tag_map
 
@@ -148,7 +149,5 @@ def _delete(arn: str, properties: Json) -> None:
     del _connections[_find(arn)["ConnectionArn"]]
 
 
-def install() -> None:
-    """Register the resource type and the tags."""
-    resource_type("AWS::CodeConnections::Connection", create=_create, update=_update, delete=_delete)
-    iam.TAGS[_SERVICE] = _tags
+resource_type("AWS::CodeConnections::Connection", create=_create, update=_update, delete=_delete)
+iam.TAGS[_SERVICE] = _tags

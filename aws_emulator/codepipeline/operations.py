@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import physical_name, resource_type
 from aws_emulator.codeconnections import connections as codeconnections
 from aws_emulator.codepipeline import runs as codepipeline_runs
 from aws_emulator.codepipeline.state import ENDED, PIPELINES, SERVICE, Pipeline, actions_of, find, find_execution
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import caller
 
@@ -352,7 +353,9 @@ def _tags(arn: str) -> Mapping[str, str]:
 
 
 def install() -> None:
-    """Register the resource type and tags, and watch for pushes."""
-    resource_type("AWS::CodePipeline::Pipeline", create=_create, update=_update, delete=_delete)
-    iam.TAGS[SERVICE] = _tags
+    """Watch for pushes."""
     clock.start(_watch)
+
+
+resource_type("AWS::CodePipeline::Pipeline", create=_create, update=_update, delete=_delete)
+iam.TAGS[SERVICE] = _tags

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ministack.core.responses import get_account_id, get_region
 
-from aws_emulator import core, inside, messaging
+from aws_emulator import bridge, core, inside, messaging
 from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import resource_type
 from aws_emulator.codepipeline import runs as codepipeline_runs
@@ -43,7 +43,7 @@ def _start_sagemaker_pipeline(target: Json, event: Json, _rule_arn: str) -> None
         ],
         "ClientRequestToken": clock.random_id(32),
     }
-    core.call("sagemaker", "StartPipelineExecution", request)
+    bridge.call("sagemaker", "StartPipelineExecution", request)
 
 
 def _at_path(event: Json, value: str) -> str:

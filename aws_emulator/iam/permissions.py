@@ -16,13 +16,14 @@ import string
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import sts, tagging
 
 from aws_emulator import core, inside, reference
+from aws_emulator.bridge import is_bridged
 from aws_emulator.inside import replaces
+from aws_emulator.records import tags_anywhere
 
 if TYPE_CHECKING:
     from aws_emulator.core import Credentials, Json, Reply
@@ -118,7 +119,7 @@ def _resource_arn(  # noqa: PLR0917 - MiniStack's signature
     account: str,
 ) -> str:
     found = RESOURCES_BY_PATH[service](path, body, query) if service in RESOURCES_BY_PATH else None
-    if not found and body[:1] == b"{" and (service in _RESOURCES or service in core.bridged()):
+    if not found and body[:1] == b"{" and (service in _RESOURCES or is_bridged(service)):
         operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
         request = json.loads(body)
         found = (
@@ -423,16 +424,6 @@ def _codebuild_tags(arn: str) -> Tags:
     return {tag["key"]: tag["value"] for tag in project.get("tags", [])}
 
 
-def _sagemaker_tags(arn: str) -> Tags:
-    if arn.endswith("*"):
-        return {}
-    try:
-        tags = core.call("sagemaker", "ListTags", {"ResourceArn": arn}).get("Tags", [])
-    except core.ServiceError:
-        return {}
-    return {tag["Key"]: tag["Value"] for tag in tags}
-
-
 def _iam_tags(arn: str) -> Tags:
     account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
     role = inside.iam.roles.get_scoped(account, None, name) if ":role/" in arn else None
@@ -451,15 +442,17 @@ TAGS: Final[dict[str, Callable[[str], Tags]]] = {
     "cloudformation": _cloudformation_tags,
     "codebuild": _codebuild_tags,
     "iam": _iam_tags,
-    "sagemaker": _sagemaker_tags,
 }
-"""Tags of the resource with an ARN, for ``aws:ResourceTag/…``: service of the ARN -> function of the ARN."""
+"""Tags of the resource with an ARN, for ``aws:ResourceTag/…``: service of the ARN -> function of the ARN.
+
+Bridged services need not be here whose resources have their tags from `aws_emulator.records`.
+"""
 
 
 @replaces(tagging, "resource_tags")
 def _resource_tags(original: Callable[[str], Tags | None], arn: str) -> Tags | None:
     service = arn.split(":")[2] if arn.count(":") >= 5 else ""
-    return TAGS.get(service, original)(arn)
+    return TAGS.get(service, tags_anywhere if is_bridged(service) else original)(arn)
 
 
 # ---- deciding -------------------------------------------------------------------------------------------------------
@@ -567,5 +560,3 @@ def _allows_anywhere(action: str, layer: list[list[iam_evaluator.ParsedStatement
 
 
 inside.iam_evaluator.names_condition_key = lambda _policies, _prefix: False  # `_resource_tag` looks when it is asked
-if not app.AUTH:
-    raise RuntimeError("the emulated organisation must run with AUTH=true: start it as python -m aws_emulator")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ministack.core.responses import get_account_id
 
 from aws_emulator import core
-from aws_emulator.bridge import bridge
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock, random_id
 from aws_emulator.cloudformation.resources import resource_type
-from aws_emulator.core import Json, Records, ServiceError, overlay
+from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import authorize
-from aws_emulator.records import page, tag_map
+from aws_emulator.records import tag_map
 from aws_emulator.sagemaker import hosting as sagemaker_hosting
 from aws_emulator.shapes import request_of
 
@@ -117,7 +117,7 @@ def describe_scalable_targets(request: Json) -> Json:
         if (not wanted or target["ResourceId"] in wanted)
         and request.get("ScalableDimension") in {None, target["ScalableDimension"]}
     ]
-    return page(request, "ScalableTargets", found, size=50)
+    return {"ScalableTargets": found}
 
 
 @overlay(SERVICE, "DeregisterScalableTarget")
@@ -252,21 +252,18 @@ def _put_policy(properties: Json, *_place: str) -> Json:
     return {"Arn": put_scaling_policy(_policy_request(properties))["PolicyARN"]}
 
 
-def install() -> None:
-    """Answer the service's requests and register the types."""
-    bridge(SERVICE)
-    iam.TAGS[SERVICE] = _tags
-    iam.RESOURCES_BY_PATH[SERVICE] = _resource
-    iam.REQUEST_KEYS[SERVICE] = _keys
-    resource_type(
-        "AWS::ApplicationAutoScaling::ScalableTarget",
-        create=_create_target,
-        update=_update_target,
-        delete=lambda ref, properties: deregister_scalable_target(_identity(ref)),
-    )
-    resource_type(
-        "AWS::ApplicationAutoScaling::ScalingPolicy",
-        create=_put_policy,
-        update=lambda ref, old, new: _put_policy(new),
-        delete=lambda ref, properties: delete_scaling_policy(_policy_request(properties)),
-    )
+iam.TAGS[SERVICE] = _tags
+iam.RESOURCES_BY_PATH[SERVICE] = _resource
+iam.REQUEST_KEYS[SERVICE] = _keys
+resource_type(
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    create=_create_target,
+    update=_update_target,
+    delete=lambda ref, properties: deregister_scalable_target(_identity(ref)),
+)
+resource_type(
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    create=_put_policy,
+    update=lambda ref, old, new: _put_policy(new),
+    delete=lambda ref, properties: delete_scaling_policy(_policy_request(properties)),
+)

@@ -10,8 +10,9 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import caller, forwarded_credentials
 from aws_emulator.sagemaker import pdf
 from aws_emulator.sagemaker.registry import describe_model_card

@@ -12,8 +12,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service, authorize
 from aws_emulator.records import tags_of

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, authorize_tags, table

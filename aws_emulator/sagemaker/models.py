@@ -6,7 +6,8 @@ from typing import Final
 
 from ministack.core.responses import get_region
 
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.bridge import overlay
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import authorize_pass_role
 from aws_emulator.sagemaker.servers import S3_ERRORS, container_of, model_data, s3_as, split_s3
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, table

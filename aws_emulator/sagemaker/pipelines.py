@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ministack.core.responses import get_region
 
 from aws_emulator import core, processes
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import Lock, clock, random_id
-from aws_emulator.core import Json, Records, ServiceError, overlay
+from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
-from aws_emulator.records import page
 from aws_emulator.sagemaker import jobs as sagemaker_jobs
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, table, user_context
 
@@ -403,7 +403,7 @@ def list_pipeline_execution_steps(request: Json) -> Json:
     ]
     if request.get("SortOrder", "Descending") == "Descending":
         steps.reverse()
-    return page(request, "PipelineExecutionSteps", steps, size=100)
+    return {"PipelineExecutionSteps": steps}
 
 
 @overlay(SERVICE, "StopPipelineExecution")

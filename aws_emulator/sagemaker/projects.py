@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_emulator import core
+from aws_emulator import bridge, core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock, random_id
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import authorize
 from aws_emulator.sagemaker.store import SERVICE, table, user_context
 from aws_emulator.sagemaker.studio import is_portfolio_enabled
@@ -77,7 +78,7 @@ def create_project(request: Json) -> Json:
 
 
 def _newest_version(product_id: str) -> str:
-    described = core.call("servicecatalog", "DescribeProduct", {"Id": product_id})
+    described = bridge.call("servicecatalog", "DescribeProduct", {"Id": product_id})
     newest: str = max(described["ProvisioningArtifacts"], key=lambda version: version["CreatedTime"])["Id"]
     return newest
 
@@ -126,7 +127,7 @@ def update_project(request: Json) -> Json:
         _authorize("UpdateProvisionedProduct", project)
         details = request["ServiceCatalogProvisioningUpdateDetails"]
         changes = {item["Key"]: item for item in details.get("ProvisioningParameters", [])}
-        kept = servicecatalog_launch.PROVISIONED[project["provisioned"]].parameters
+        kept = servicecatalog_launch.PROVISIONED.records[project["provisioned"]]["parameters"]
         changes = {key: {"Key": key, "UsePreviousValue": True} for key in kept} | changes
         version = details.get("ProvisioningArtifactId")
         project["record"] = servicecatalog_launch.update_provisioned_product(

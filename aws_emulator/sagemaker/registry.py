@@ -9,8 +9,9 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
-from aws_emulator.core import Json, Records, ServiceError, overlay
+from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam.callers import authorize, caller
 from aws_emulator.sagemaker.store import SERVICE, table, user_context
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aws_emulator import core
+from aws_emulator import bridge
 from aws_emulator.clock import random_id
 from aws_emulator.cloudformation.resources import Manner, record_type
 from aws_emulator.core import ServiceError
@@ -58,7 +58,7 @@ def _settle_endpoint(endpoint: Json, properties: Json) -> None:
     arn, reason = endpoint["EndpointArn"], endpoint["FailureReason"]
     if endpoint["EndpointStatus"] != "InService":
         # The rollback of the stack would delete it; MiniStack does not know yet what to delete.
-        core.call(SERVICE, "DeleteEndpoint", {"EndpointName": endpoint["EndpointName"]})
+        bridge.call(SERVICE, "DeleteEndpoint", {"EndpointName": endpoint["EndpointName"]})
         raise ServiceError("NotStabilized", f"Endpoint {arn} is {endpoint['EndpointStatus']}. {reason}")
     if reason:
         raise ServiceError("NotStabilized", f"Endpoint {arn} was not updated. {reason}")
@@ -68,20 +68,18 @@ def _put_policy(group: Json, properties: Json) -> None:
     """Give a group the resource policy of its template, or none."""
     policy, name = properties.get("ModelPackageGroupPolicy"), {"ModelPackageGroupName": group["ModelPackageGroupName"]}
     if policy is None:
-        core.call(SERVICE, "DeleteModelPackageGroupPolicy", name)
+        bridge.call(SERVICE, "DeleteModelPackageGroupPolicy", name)
         return
     text = policy if isinstance(policy, str) else json.dumps(policy)
     request = request_of(SERVICE, "PutModelPackageGroupPolicy", {**name, "ResourcePolicy": text})
-    core.call(SERVICE, "PutModelPackageGroupPolicy", request)
+    bridge.call(SERVICE, "PutModelPackageGroupPolicy", request)
 
 
-def install() -> None:
-    """Register the types."""
-    manners = {
-        "Domain": Manner(spelled=_domain),
-        "Endpoint": Manner(is_changed=_has_other_configuration, idle=_wait, settle=_settle_endpoint),
-        "ModelPackageGroup": Manner(settle=_put_policy),
-        "Pipeline": Manner(spelled=_pipeline),
-    }
-    for table in (DOMAINS, PROFILES, GROUPS, MODELS, CONFIGS, ENDPOINTS, PIPELINES):
-        record_type(table, "AWS::SageMaker", manners.get(table.noun))
+_MANNERS: Final = {
+    "Domain": Manner(spelled=_domain),
+    "Endpoint": Manner(is_changed=_has_other_configuration, idle=_wait, settle=_settle_endpoint),
+    "ModelPackageGroup": Manner(settle=_put_policy),
+    "Pipeline": Manner(spelled=_pipeline),
+}
+for _table in (DOMAINS, PROFILES, GROUPS, MODELS, CONFIGS, ENDPOINTS, PIPELINES):
+    record_type(_table, "AWS::SageMaker", _MANNERS.get(_table.noun))

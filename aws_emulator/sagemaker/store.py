@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_emulator.core import Json, overlay
+from aws_emulator.bridge import overlay
 from aws_emulator.iam.callers import authorize, caller
-from aws_emulator.records import Table, page, tag_list, tag_map, tags_of
+from aws_emulator.records import Table, tag_list, tag_map, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from aws_emulator.core import Json
 
 SERVICE: Final = "sagemaker"
 PRINCIPAL: Final = "sagemaker.amazonaws.com"
@@ -78,7 +80,7 @@ def add_tags(request: Json) -> Json:
 @overlay(SERVICE, "ListTags")
 def list_tags(request: Json) -> Json:
     """List the tags of a resource."""
-    return page(request, "Tags", tag_list(tags_of(request["ResourceArn"])), size=50)
+    return {"Tags": tag_list(tags_of(request["ResourceArn"]))}
 
 
 @overlay(SERVICE, "DeleteTags")

@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock, random_id
-from aws_emulator.core import Json, Records, ServiceError, overlay
+from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, table
 

@@ -11,8 +11,9 @@ import gzip
 from typing import TYPE_CHECKING, Final
 
 from aws_emulator import core
+from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock, random_id
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.sagemaker.jobs import job_table
 from aws_emulator.sagemaker.models import MODELS
 from aws_emulator.sagemaker.servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start, write_log

@@ -9,197 +9,124 @@ from __future__ import annotations
 import functools
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_account_id
 
 from aws_emulator import core, inside
-from aws_emulator.clock import clock, random_id
-from aws_emulator.core import Json, ServiceError, overlay
+from aws_emulator.bridge import overlay
+from aws_emulator.clock import clock
+from aws_emulator.cloudformation.stacks import stage_template
+from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam import permissions as iam
-from aws_emulator.iam.callers import Caller, assume_as_service, caller, forwarded_credentials
+from aws_emulator.iam.callers import assume_as_service, caller, forwarded_credentials
+from aws_emulator.inside import replaces
 from aws_emulator.records import tag_list, tag_map
 from aws_emulator.servicecatalog import store
-from aws_emulator.servicecatalog.catalog import choose_path, path_id, shown
+from aws_emulator.servicecatalog.catalog import choose_path, path_to
+from aws_emulator.servicecatalog.store import SERVICE, Kind
 from aws_emulator.servicecatalog.templates import check_parameters, load_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aws_emulator.servicecatalog.store import Artifact, Portfolio, Product
+    from aws_emulator.bridge import Operation
+    from aws_emulator.iam.callers import Caller
 
 Client: TypeAlias = Any
 """A boto3 client."""
-Answer: TypeAlias = Any
-"""What a function of MiniStack returns."""
+Begun: TypeAlias = tuple[Json, Callable[[], None]]
+"""The record of an operation that has begun, and what is still to be done."""
 
-_SERVICE: Final = "servicecatalog"
 _CAPABILITIES: Final = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-_TEMPLATE_HOST: Final = "servicecatalog.invalid"
-"""Host of the URL under which CloudFormation finds Service Catalog's own copy of a template."""
 _SYSTEM_TAG: Final = "aws:servicecatalog:"
 
-
-@dataclass(kw_only=True)
-class Record:
-    """One operation on a provisioned product and what came of it; `undo` takes back what a failed update changed."""
-
-    id: str
-    type: str
-    account: str
-    provisioned_product: str
-    name: str
-    product: str
-    artifact: str
-    path: str
-    launch_role: str | None
-    who: Caller
-    tags: dict[str, str]
-    created_time: float
-    updated_time: float
-    status: str = "CREATED"
-    undo: Callable[[], None] | None = None
-    errors: list[Json] = field(default_factory=list)
-    outputs: list[Json] = field(default_factory=list)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the operation is still under way."""
-        return self.status not in ("SUCCEEDED", "FAILED")
-
-
-@dataclass(kw_only=True)
-class ProvisionedProduct:
-    """A launched product: a stack in the account that launched it."""
-
-    id: str
-    account: str
-    region: str
-    name: str
-    product: Product
-    artifact: Artifact
-    portfolio: Portfolio
-    launch_role: str | None
-    who: Caller
-    parameters: dict[str, str]
-    tags: dict[str, str]
-    created_time: float
-    token: str
-    records: list[Record]
-    stack_id: str | None = None
-    status: str = "UNDER_CHANGE"
-    status_message: str = ""
-
-    @property
-    def arn(self) -> str:
-        """ARN of the provisioned product."""
-        return store.catalog_arn("stack", f"{self.name}/{self.id}", self.account, self.region)
-
-    @property
-    def stack_name(self) -> str:
-        """Name of the stack."""
-        return f"SC-{self.account}-{self.id}"
-
-
-PROVISIONED: Final[dict[str, ProvisionedProduct]] = {}
-RECORDS: Final[dict[str, Record]] = {}
-_TOKENS: Final[dict[tuple[str, str], str]] = {}
+PROVISIONED: Final = Kind(noun="Provisioned product", prefix="pp")
+"""Launched products: stacks in the account that launched them; ``records`` are its operations, ``who`` launched it."""
+RECORDS: Final = Kind(noun="Record", prefix="rec")
+"""Operations and what came of them; ``undo`` takes back what a failed update changed."""
+_tokens: Final[dict[tuple[str, str], Json]] = {}
 _lock: Final = clock.lock()
 
 
 # ---- shapes of the API ----------------------------------------------------------------------------------------------
 
 
-def _record_detail(record: Record) -> Json:
-    return shown(
-        "RecordDetail",
-        record,
-        RecordId=record.id,
-        RecordType=record.type,
-        ProvisionedProductName=record.name,
-        ProvisionedProductType="CFN_STACK",
-        ProvisionedProductId=record.provisioned_product,
-        ProductId=record.product,
-        ProvisioningArtifactId=record.artifact,
-        PathId=record.path,
-        RecordErrors=record.errors,
-        RecordTags=tag_list(record.tags),
-        LaunchRoleArn=record.launch_role,
+def _set(provisioned: Json, product: Json, version: Json, portfolio: Json, **members: Any) -> None:  # noqa: ANN401
+    """Set what a launch or an update makes of a provisioned product."""
+    provisioned.update(
+        members,
+        product=product,
+        version=version,
+        portfolio=portfolio,
+        ProductId=product["Id"],
+        ProvisioningArtifactId=version["Id"],
+        LaunchRoleArn=_launch_role(product, portfolio, provisioned["account"]),
     )
 
 
-def _provisioned_detail(provisioned: ProvisionedProduct) -> Json:
-    successes = [None, *(record.id for record in provisioned.records if record.status == "SUCCEEDED")]
-    return shown(
-        "ProvisionedProductDetail",
-        provisioned,
-        Type="CFN_STACK",
-        IdempotencyToken=provisioned.token,
-        LastRecordId=provisioned.records[-1].id,
-        LastProvisioningRecordId=provisioned.records[-1].id,
-        LastSuccessfulProvisioningRecordId=successes[-1],
-        ProductId=provisioned.product.id,
-        ProvisioningArtifactId=provisioned.artifact.id,
-        LaunchRoleArn=provisioned.launch_role,
-    )
+def _detail(provisioned: Json) -> Json:
+    records = [record["Id"] for record in provisioned["records"]]
+    succeeded = [record["Id"] for record in provisioned["records"] if record["Status"] == "SUCCEEDED"]
+    return {
+        **provisioned,
+        "LastRecordId": records[-1],
+        "LastProvisioningRecordId": records[-1],
+        "LastSuccessfulProvisioningRecordId": succeeded[-1] if succeeded else None,
+    }
 
 
 # ---- the stack behind it --------------------------------------------------------------------------------------------
 
 
-def _cloudformation(provisioned: ProvisionedProduct, who: Caller) -> Client:
+def _cloudformation(provisioned: Json, who: Caller) -> Client:
     """Return a CloudFormation client with the launch role, or without one with the permissions of who asked."""
-    if provisioned.launch_role:
-        credentials = assume_as_service(provisioned.launch_role, "servicecatalog.amazonaws.com", "servicecatalog")
-        return core.client("cloudformation", credentials=credentials)
-    return core.client("cloudformation", credentials=forwarded_credentials(who))
+    role = provisioned["LaunchRoleArn"]
+    if not role:
+        return core.client("cloudformation", credentials=forwarded_credentials(who))
+    credentials = assume_as_service(role, "servicecatalog.amazonaws.com", SERVICE)
+    return core.client("cloudformation", credentials=credentials)
 
 
-def _stack_tags(provisioned: ProvisionedProduct) -> list[Json]:
+def _stack_tags(provisioned: Json) -> list[Json]:
     """Return the tags of the stack, the ones Service Catalog adds by itself included.
 
     Source: https://docs.aws.amazon.com/servicecatalog/latest/adminguide/autotags.html
     """
     system = {
-        "portfolioArn": provisioned.portfolio.arn,
-        "productArn": provisioned.product.arn,
-        "provisionedProductArn": provisioned.arn,
-        "provisioningArtifactIdentifier": provisioned.artifact.id,
-        "provisioningPrincipalArn": provisioned.who.session_arn,
+        "portfolioArn": provisioned["portfolio"]["ARN"],
+        "productArn": provisioned["product"]["ProductARN"],
+        "provisionedProductArn": provisioned["Arn"],
+        "provisioningArtifactIdentifier": provisioned["ProvisioningArtifactId"],
+        "provisioningPrincipalArn": provisioned["who"].session_arn,
     }
-    tags = provisioned.tags | {f"{_SYSTEM_TAG}{key}": value for key, value in system.items()}
-    return tag_list(tags)
+    return tag_list(provisioned["tags"] | {f"{_SYSTEM_TAG}{key}": value for key, value in system.items()})
 
 
-def _operate_stack(provisioned: ProvisionedProduct, operation: str, who: Caller) -> None:
+def _operate_stack(provisioned: Json, operation: str, who: Caller) -> None:
     """Create or update the stack; raises what CloudFormation answers."""
-    template = load_template(provisioned.artifact.template)
-    check_parameters(template, provisioned.parameters)
-    cloudformation = _cloudformation(provisioned, who)
-    response = getattr(cloudformation, operation)(
-        StackName=provisioned.stack_name,
-        TemplateURL=f"https://{_TEMPLATE_HOST}/{provisioned.product.id}/{provisioned.artifact.id}",
-        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in provisioned.parameters.items()],
+    template, parameters = provisioned["version"]["template"], provisioned["parameters"]
+    check_parameters(load_template(template), parameters)
+    response = getattr(_cloudformation(provisioned, who), operation)(
+        StackName=f"SC-{provisioned['account']}-{provisioned['Id']}",
+        TemplateURL=stage_template(template),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=_CAPABILITIES,
         Tags=_stack_tags(provisioned),
     )
-    provisioned.stack_id = response["StackId"]
+    provisioned["PhysicalId"] = response["StackId"]
 
 
-def _start(provisioned: ProvisionedProduct, operation: str, who: Caller) -> None:
+def _start(provisioned: Json, operation: str, who: Caller) -> None:
     """Start an operation on the stack; what CloudFormation refuses at once ends in the record, as on AWS."""
-    record = provisioned.records[-1]
-    record.status = "IN_PROGRESS"
+    provisioned["records"][-1]["Status"] = "IN_PROGRESS"
     try:
         _operate_stack(provisioned, operation, who)
     except (ServiceError, ClientError) as error:
-        unchanged = "No updates are to be performed" in str(error)
-        if unchanged:  # Service Catalog ends such an update successfully
+        if "No updates are to be performed" in str(error):  # Service Catalog ends such an update successfully
             _finish(provisioned, "SUCCEEDED", "AVAILABLE")
-            return
-        _finish(provisioned, "FAILED", "ERROR" if provisioned.stack_id is None else "TAINTED", *_reason(error))
+        else:
+            _finish(provisioned, "FAILED", "TAINTED" if provisioned["PhysicalId"] else "ERROR", *_reason(error))
 
 
 def _reason(error: ServiceError | ClientError) -> tuple[str, str]:
@@ -209,76 +136,72 @@ def _reason(error: ServiceError | ClientError) -> tuple[str, str]:
     return error.response["Error"]["Code"], error.response["Error"]["Message"]
 
 
-def _finish(
-    provisioned: ProvisionedProduct, record_status: str, status: str, code: str = "", message: str = ""
-) -> None:
-    record = provisioned.records[-1]
-    record.status, record.updated_time = record_status, clock.now()
-    provisioned.status, provisioned.status_message = status, message
-    if record_status == "FAILED" and record.undo:
-        record.undo()
+def _finish(provisioned: Json, record_status: str, status: str, code: str = "", message: str = "") -> None:
+    record = provisioned["records"][-1]
+    record.update(Status=record_status, UpdatedTime=clock.now())
+    provisioned.update(Status=status, StatusMessage=message)
+    if record_status == "FAILED" and record["undo"]:
+        record["undo"]()
     if message:
-        record.errors = [{"Code": code, "Description": message}]
+        record["RecordErrors"] = [{"Code": code, "Description": message}]
 
 
-def refresh(provisioned: ProvisionedProduct) -> None:
+def _refresh(provisioned: Json) -> None:
     """Bring a provisioned product and its open record up to date with the stack.
 
     ``TAINTED`` is a stable stack that is not as requested, ``ERROR`` one that does not run:
     https://docs.aws.amazon.com/servicecatalog/latest/dg/API_ProvisionedProductDetail.html
     """
-    record = provisioned.records[-1]
-    if not record.is_open:
+    record = provisioned["records"][-1]
+    if record["Status"] in ("SUCCEEDED", "FAILED"):
         return
-    with core.as_account(provisioned.account, provisioned.region):
+    with core.as_account(provisioned["account"], provisioned["region"]):
         try:
-            cloudformation = _cloudformation(provisioned, record.who)
-            stack = cloudformation.describe_stacks(StackName=provisioned.stack_id)["Stacks"][0]
+            cloudformation = _cloudformation(provisioned, record["who"])
+            stack = cloudformation.describe_stacks(StackName=provisioned["PhysicalId"])["Stacks"][0]
         except (ServiceError, ClientError) as error:  # the launch role is gone, or may not look at its stack
             _finish(provisioned, "FAILED", "ERROR", *_reason(error))
             return
         state = str(stack["StackStatus"])
         if state.endswith("IN_PROGRESS"):
-            record.status = "IN_PROGRESS_IN_ERROR" if "ROLLBACK" in state else "IN_PROGRESS"
-            return
-        outputs = stack.get("Outputs", [])
-        if state in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            record.outputs = _outputs(provisioned, outputs)
-            _finish(provisioned, "SUCCEEDED", "AVAILABLE")
+            record["Status"] = "IN_PROGRESS_IN_ERROR" if "ROLLBACK" in state else "IN_PROGRESS"
         elif state == "DELETE_COMPLETE":
             _finish(provisioned, "SUCCEEDED", "AVAILABLE")
-            PROVISIONED.pop(provisioned.id, None)
+            PROVISIONED.records.pop(provisioned["Id"], None)
         else:
-            record.outputs = _outputs(provisioned, outputs)
-            stable = state == "UPDATE_ROLLBACK_COMPLETE"
+            record["outputs"] = _outputs(provisioned, stack.get("Outputs", []))
+            if state in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+                _finish(provisioned, "SUCCEEDED", "AVAILABLE")
+                return
+            status = "TAINTED" if state == "UPDATE_ROLLBACK_COMPLETE" else "ERROR"
             reason = _failures(cloudformation, provisioned, record) or str(stack.get("StackStatusReason", state))
-            _finish(provisioned, "FAILED", "TAINTED" if stable else "ERROR", state, reason)
+            _finish(provisioned, "FAILED", status, state, reason)
 
 
-def _outputs(provisioned: ProvisionedProduct, outputs: list[Json]) -> list[Json]:
+def _outputs(provisioned: Json, outputs: list[Json]) -> list[Json]:
     own = {
         "OutputKey": "CloudformationStackARN",
-        "OutputValue": provisioned.stack_id,
+        "OutputValue": provisioned["PhysicalId"],
         "Description": "The ARN of the launched Cloudformation Stack",
     }
     return [own, *({"Description": "", **output} for output in outputs)]
 
 
-def _failures(cloudformation: Client, provisioned: ProvisionedProduct, record: Record) -> str:
+def _failures(cloudformation: Client, provisioned: Json, record: Json) -> str:
     """Return why resources have failed since the record began, first failure first, or else why the stack has.
 
-    What is wrong with a stack that does not get past the validation before its deployment, only ``DescribeEvents``
-    tells: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html. Whether
-    Service Catalog asks it is unknown; here it does not.
+    What is wrong with a stack that does not get past the validation before its deployment is shown by
+    ``DescribeEvents`` only: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
+    validate-stack-deployments.html. Whether Service Catalog asks it is unknown; here it does not.
     """
     reasons, of_stack = [], ""
-    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=provisioned.stack_id)
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=provisioned["PhysicalId"])
     for event in (event for page in pages for event in page["StackEvents"]):
-        if event["Timestamp"].timestamp() < record.created_time - 1:
+        if event["Timestamp"].timestamp() < record["CreatedTime"] - 1:
             break
         if not event["ResourceStatus"].endswith("_FAILED"):
             continue
-        if event["PhysicalResourceId"] == provisioned.stack_id:
+        if event["PhysicalResourceId"] == provisioned["PhysicalId"]:
             of_stack = event.get("ResourceStatusReason", "")
         else:
             reasons.append(f"{event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatusReason']}")
@@ -288,16 +211,15 @@ def _failures(cloudformation: Client, provisioned: ProvisionedProduct, record: R
 # ---- launching ------------------------------------------------------------------------------------------------------
 
 
-def _launch_role(product: Product, portfolio: Portfolio, account: str) -> str | None:
+def _launch_role(product: Json, portfolio: Json, account: str) -> str | None:
     """Return the role of the launch constraint, for a local name the one in the launching account."""
-    for constraint in store.CONSTRAINTS.values():
-        if (constraint.portfolio, constraint.product) == (portfolio.id, product.id):
-            given = json.loads(constraint.parameters)
-            return str(given.get("RoleArn") or f"arn:aws:iam::{account}:role/{given['LocalRoleName']}")
+    for constraint in store.constraints_of(portfolio, product["Id"]):
+        given = json.loads(constraint["Parameters"])
+        return str(given.get("RoleArn") or f"arn:aws:iam::{account}:role/{given['LocalRoleName']}")
     return None
 
 
-def _tags(request: Json, product: Product, portfolio: Portfolio, account: str) -> dict[str, str]:
+def _tags(request: Json, product: Json, portfolio: Json, account: str) -> dict[str, str]:
     """Return the tags of a launch: those of portfolio and product, the caller's, and what TagOptions require.
 
     A key with one TagOption gets its value; with several the caller has to choose one.
@@ -310,7 +232,7 @@ def _tags(request: Json, product: Product, portfolio: Portfolio, account: str) -
     for key in given:
         if key.lower().startswith("aws:"):
             raise ServiceError("InvalidParametersException", f"Tag key {key} is reserved: it begins with aws:.")
-    tags = portfolio.tags | product.tags | given
+    tags: dict[str, str] = portfolio["tags"] | product["tags"] | given
     for key, values in store.tag_options(product, portfolio, account).items():
         if not values:  # the sets of product and portfolio have nothing in common: the key is left out
             continue
@@ -324,260 +246,224 @@ def _tags(request: Json, product: Product, portfolio: Portfolio, account: str) -
     return tags
 
 
-def _new_record(provisioned: ProvisionedProduct, kind: str, who: Caller) -> Record:
-    record = Record(
-        id=f"rec-{random_id()}",
-        type=kind,
-        account=provisioned.account,
-        provisioned_product=provisioned.id,
-        name=provisioned.name,
-        product=provisioned.product.id,
-        artifact=provisioned.artifact.id,
-        path=path_id(provisioned.portfolio),
-        launch_role=provisioned.launch_role,
+def _record(provisioned: Json, kind: str, who: Caller, *, undo: Callable[[], None] | None = None) -> Json:
+    """Begin an operation on a provisioned product and return its record."""
+    record = RECORDS.make(
+        {key: provisioned[key] for key in ("ProductId", "ProvisioningArtifactId", "LaunchRoleArn")},
+        RecordType=kind,
+        Status="CREATED",
+        UpdatedTime=clock.now(),
+        ProvisionedProductId=provisioned["Id"],
+        ProvisionedProductName=provisioned["Name"],
+        ProvisionedProductType="CFN_STACK",
+        PathId=path_to(provisioned["product"], provisioned["portfolio"])["Id"],
+        RecordErrors=[],
+        RecordTags=tag_list(provisioned["tags"]),
         who=who,
-        tags=dict(provisioned.tags),
-        created_time=clock.now(),
-        updated_time=clock.now(),
+        undo=undo,
+        outputs=[],
     )
-    RECORDS[record.id] = record
+    record["RecordId"] = record["Id"]
+    provisioned["records"].append(record)
+    provisioned["Status"] = "UNDER_CHANGE"
     return record
 
 
-def _repeated(token: str) -> Json | None:
-    """Return the answer to an earlier request with the same idempotency token."""
-    record_id = _TOKENS.get((get_account_id(), token))
-    return None if record_id is None else {"RecordDetail": _record_detail(RECORDS[record_id])}
+def _once(operation: str, token: str) -> Callable[[Callable[[Json], Begun]], Operation]:
+    """Answer an operation that the decorated function begins; the same idempotency token begins it once.
+
+    Args:
+        operation: e.g. ``ProvisionProduct``.
+        token: Member of its requests with the token.
+    """
+
+    def register(begin: Callable[[Json], Begun]) -> Operation:
+        @functools.wraps(begin)
+        def answer(request: Json) -> Json:
+            key = (get_account_id(), request[token])
+            with _lock:
+                if key in _tokens:
+                    return {"RecordDetail": _tokens[key]}
+                record, finish = begin(request)
+                _tokens[key] = record
+            response = {"RecordDetail": dict(record)}
+            finish()
+            return response
+
+        return overlay(SERVICE, operation)(answer)
+
+    return register
 
 
-@overlay(_SERVICE, "ProvisionProduct")
-def provision_product(request: Json) -> Json:
+@_once("ProvisionProduct", "ProvisionToken")
+def provision_product(request: Json) -> Begun:
     """Launch a version of a product that the caller has access to."""
     who, name = caller(), request["ProvisionedProductName"]
-    with _lock:
-        repeated = _repeated(request["ProvisionToken"])
-        if repeated:
-            return repeated
-        if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}", name):
-            raise ServiceError("InvalidParametersException", f"Invalid provisioned product name: {name}")
-        if any(p.name == name for p in _own()):
-            raise ServiceError("DuplicateResourceException", f"A provisioned product named {name} exists already.")
-        product = store.reachable_product(request.get("ProductId"), request.get("ProductName"), who)
-        artifact = store.active_artifact(
-            product, request.get("ProvisioningArtifactId"), request.get("ProvisioningArtifactName")
-        )
-        portfolio = choose_path(product, request)
-        provisioned = ProvisionedProduct(
-            id=f"pp-{random_id()}",
-            account=who.account,
-            region=who.region,
-            name=name,
-            product=product,
-            artifact=artifact,
-            portfolio=portfolio,
-            launch_role=_launch_role(product, portfolio, who.account),
-            who=who,
-            parameters={item["Key"]: item["Value"] for item in request.get("ProvisioningParameters", [])},
-            tags=_tags(request, product, portfolio, who.account),
-            created_time=clock.now(),
-            token=request["ProvisionToken"],
-            records=[],
-        )
-        record = _new_record(provisioned, "PROVISION_PRODUCT", who)
-        provisioned.records.append(record)
-        PROVISIONED[provisioned.id] = provisioned
-        _TOKENS[who.account, request["ProvisionToken"]] = record.id
-    response = {"RecordDetail": _record_detail(record)}
-    _start(provisioned, "create_stack", who)
-    return response
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}", name):
+        raise ServiceError("InvalidParametersException", f"Invalid provisioned product name: {name}")
+    if any(provisioned["Name"] == name for provisioned in _own()):
+        raise ServiceError("DuplicateResourceException", f"A provisioned product named {name} exists already.")
+    product = store.reachable_product(request.get("ProductId"), request.get("ProductName"), who)
+    wanted = request.get("ProvisioningArtifactId"), request.get("ProvisioningArtifactName")
+    version = store.version_of(product, *wanted, active=True)
+    portfolio = choose_path(product, request)
+    tags = _tags(request, product, portfolio, who.account)
+    provisioned = PROVISIONED.make(
+        {}, Name=name, Type="CFN_STACK", StatusMessage="", PhysicalId="", who=who, records=[]
+    )
+    provisioned["Arn"] = store.arn_of("stack", provisioned, f"{name}/{provisioned['Id']}", service=SERVICE)
+    parameters = {item["Key"]: item["Value"] for item in request.get("ProvisioningParameters", [])}
+    token = request["ProvisionToken"]
+    _set(provisioned, product, version, portfolio, tags=tags, parameters=parameters, IdempotencyToken=token)
+    record = _record(provisioned, "PROVISION_PRODUCT", who)
+    return record, functools.partial(_start, provisioned, "create_stack", who)
 
 
-@overlay(_SERVICE, "UpdateProvisionedProduct")
-def update_provisioned_product(request: Json) -> Json:
+@_once("UpdateProvisionedProduct", "UpdateToken")
+def update_provisioned_product(request: Json) -> Begun:
     """Update a provisioned product to another version or other parameters."""
-    who = caller()
-    with _lock:
-        repeated = _repeated(request["UpdateToken"])
-        if repeated:
-            return repeated
-        provisioned = _find(request)
-        _require_stable(provisioned)
-        if provisioned.status == "ERROR":
-            raise ServiceError(
-                "InvalidParametersException",
-                f"Provisioned product {provisioned.id} is in status ERROR: it can only be terminated.",
-            )
-        product = store.reachable_product(
-            request.get("ProductId") or (None if "ProductName" in request else provisioned.product.id),
-            request.get("ProductName"),
-            who,
-        )
-        wanted = request.get("ProvisioningArtifactId"), request.get("ProvisioningArtifactName")
-        keeps_version = wanted == (None, None)
-        artifact = store.active_artifact(product, provisioned.artifact.id if keeps_version else wanted[0], wanted[1])
-        portfolio = choose_path(product, {"PathId": path_id(provisioned.portfolio), **request})
-        parameters = _updated_parameters(provisioned, request.get("ProvisioningParameters", []))
-        changes = {
-            "product": product,
-            "artifact": artifact,
-            "portfolio": portfolio,
-            "parameters": parameters,
-            "launch_role": _launch_role(product, portfolio, who.account),
-            "tags": _tags(request, product, portfolio, who.account) if "Tags" in request else provisioned.tags,
-        }
-        before = {name: getattr(provisioned, name) for name in changes}
-        _set(provisioned, changes)
-        record = _new_record(provisioned, "UPDATE_PROVISIONED_PRODUCT", who)
-        record.undo = functools.partial(_set, provisioned, before)
-        provisioned.records.append(record)
-        provisioned.status = "UNDER_CHANGE"
-        _TOKENS[who.account, request["UpdateToken"]] = record.id
-    response = {"RecordDetail": _record_detail(record)}
-    _start(provisioned, "update_stack", who)
-    return response
-
-
-def _set(provisioned: ProvisionedProduct, values: Json) -> None:
-    for name, value in values.items():
-        setattr(provisioned, name, value)
-
-
-def _updated_parameters(provisioned: ProvisionedProduct, changes: list[Json]) -> dict[str, str]:
-    """Return the parameters of an update: those named, with their new or previous values; others get their defaults."""
-    parameters = {}
-    for item in changes:
-        name = item["Key"]
-        if not item.get("UsePreviousValue"):
-            parameters[name] = item["Value"]
-        elif name in provisioned.parameters:
-            parameters[name] = provisioned.parameters[name]
-    return parameters
-
-
-@overlay(_SERVICE, "TerminateProvisionedProduct")
-def terminate_provisioned_product(request: Json) -> Json:
-    """Terminate a provisioned product: delete its stack."""
-    who = caller()
-    with _lock:
-        repeated = _repeated(request["TerminateToken"])
-        if repeated:
-            return repeated
-        provisioned = _find(request)
-        _require_stable(provisioned)
-        record = _new_record(provisioned, "TERMINATE_PROVISIONED_PRODUCT", who)
-        provisioned.records.append(record)
-        provisioned.status = "UNDER_CHANGE"
-        _TOKENS[who.account, request["TerminateToken"]] = record.id
-    response = {"RecordDetail": _record_detail(record)}
-    record.status = "IN_PROGRESS"
-    if provisioned.stack_id is None:
-        _finish(provisioned, "SUCCEEDED", "AVAILABLE")
-        del PROVISIONED[provisioned.id]
-        return response
-    try:
-        _cloudformation(provisioned, who).delete_stack(StackName=provisioned.stack_id)
-    except (ServiceError, ClientError) as error:
-        _finish(provisioned, "FAILED", "ERROR", *_reason(error))
-    if request.get("IgnoreErrors"):
-        del PROVISIONED[provisioned.id]
-    return response
-
-
-def _require_stable(provisioned: ProvisionedProduct) -> None:
-    if provisioned.status == "UNDER_CHANGE":
+    who, provisioned = caller(), _find(request)
+    _require_stable(provisioned)
+    if provisioned["Status"] == "ERROR":
         raise ServiceError(
             "InvalidParametersException",
-            f"Provisioned product {provisioned.id} is under change; wait until the last operation has ended.",
+            f"Provisioned product {provisioned['Id']} is in status ERROR: it can only be terminated.",
+        )
+    same = None if "ProductName" in request else provisioned["ProductId"]
+    product = store.reachable_product(request.get("ProductId") or same, request.get("ProductName"), who)
+    wanted = request.get("ProvisioningArtifactId"), request.get("ProvisioningArtifactName")
+    if wanted == (None, None):
+        wanted = provisioned["ProvisioningArtifactId"], None
+    version = store.version_of(product, *wanted, active=True)
+    path = path_to(provisioned["product"], provisioned["portfolio"])["Id"]
+    portfolio = choose_path(product, {"PathId": path, **request})
+    parameters = _updated_parameters(provisioned, request.get("ProvisioningParameters", []))
+    tags = _tags(request, product, portfolio, who.account) if "Tags" in request else provisioned["tags"]
+    before = {key: value for key, value in provisioned.items() if key not in ("Status", "StatusMessage")}
+    _set(provisioned, product, version, portfolio, parameters=parameters, tags=tags)
+    undo = functools.partial(provisioned.update, before)
+    record = _record(provisioned, "UPDATE_PROVISIONED_PRODUCT", who, undo=undo)
+    return record, functools.partial(_start, provisioned, "update_stack", who)
+
+
+def _updated_parameters(provisioned: Json, changes: list[Json]) -> dict[str, str]:
+    """Return the parameters of an update: those named, with their new or previous values; others get their defaults."""
+    before = provisioned["parameters"]
+    return {
+        item["Key"]: before[item["Key"]] if item.get("UsePreviousValue") else item["Value"]
+        for item in changes
+        if item["Key"] in before or not item.get("UsePreviousValue")
+    }
+
+
+@_once("TerminateProvisionedProduct", "TerminateToken")
+def terminate_provisioned_product(request: Json) -> Begun:
+    """Terminate a provisioned product: delete its stack."""
+    who, provisioned = caller(), _find(request)
+    _require_stable(provisioned)
+    record = _record(provisioned, "TERMINATE_PROVISIONED_PRODUCT", who)
+
+    def delete() -> None:
+        record["Status"] = "IN_PROGRESS"
+        try:
+            if provisioned["PhysicalId"]:
+                _cloudformation(provisioned, who).delete_stack(StackName=provisioned["PhysicalId"])
+            else:
+                _finish(provisioned, "SUCCEEDED", "AVAILABLE")
+        except (ServiceError, ClientError) as error:
+            _finish(provisioned, "FAILED", "ERROR", *_reason(error))
+        if request.get("IgnoreErrors") or not provisioned["PhysicalId"]:
+            del PROVISIONED.records[provisioned["Id"]]
+
+    return record, delete
+
+
+def _require_stable(provisioned: Json) -> None:
+    if provisioned["Status"] == "UNDER_CHANGE":
+        raise ServiceError(
+            "InvalidParametersException",
+            f"Provisioned product {provisioned['Id']} is under change; wait until the last operation has ended.",
         )
 
 
 # ---- looking at them ------------------------------------------------------------------------------------------------
 
 
-def _own() -> list[ProvisionedProduct]:
+def _own() -> list[Json]:
     """Return the provisioned products of the current account and region, up to date."""
-    mine = (get_account_id(), get_region())
-    own = [p for p in PROVISIONED.values() if (p.account, p.region) == mine]
-    for provisioned in own:
-        refresh(provisioned)
-    return [p for p in own if p.id in PROVISIONED]
+    for provisioned in PROVISIONED.mine():
+        _refresh(provisioned)
+    return PROVISIONED.mine()
 
 
-def _find(request: Json) -> ProvisionedProduct:
+def _find(request: Json) -> Json:
     wanted_id = request.get("ProvisionedProductId") or request.get("Id")
     wanted_name = request.get("ProvisionedProductName") or request.get("Name")
-    for provisioned in _own():
-        if provisioned.id == wanted_id or (wanted_id is None and provisioned.name == wanted_name):
-            return provisioned
-    raise ServiceError("ResourceNotFoundException", f"Provisioned product {wanted_id or wanted_name} not found.")
+    found = store.pick(_own(), wanted_id, wanted_name)
+    if found is None:
+        raise store.missing(f"Provisioned product {wanted_id or wanted_name}")
+    return found
 
 
-def _record(record_id: str) -> Record:
-    record = RECORDS.get(record_id)
-    if record is None or record.account != get_account_id():
-        raise ServiceError("ResourceNotFoundException", f"Record {record_id} not found.")
-    provisioned = PROVISIONED.get(record.provisioned_product)
-    if provisioned:
-        refresh(provisioned)
-    return record
-
-
-@overlay(_SERVICE, "DescribeRecord")
+@overlay(SERVICE, "DescribeRecord")
 def describe_record(request: Json) -> Json:
     """Describe an operation: its status, errors and outputs."""
-    record = _record(request["Id"])
-    return {"RecordDetail": _record_detail(record), "RecordOutputs": record.outputs}
+    record = RECORDS.own(request["Id"])
+    provisioned = PROVISIONED.records.get(record["ProvisionedProductId"])
+    if provisioned:
+        _refresh(provisioned)
+    return {"RecordDetail": record, "RecordOutputs": record["outputs"]}
 
 
-@overlay(_SERVICE, "DescribeProvisionedProduct")
+@overlay(SERVICE, "DescribeProvisionedProduct")
 def describe_provisioned_product(request: Json) -> Json:
     """Describe a provisioned product by id or name."""
-    return {"ProvisionedProductDetail": _provisioned_detail(_find(request)), "CloudWatchDashboards": []}
+    return {"ProvisionedProductDetail": _detail(_find(request)), "CloudWatchDashboards": []}
 
 
-@overlay(_SERVICE, "GetProvisionedProductOutputs")
+@overlay(SERVICE, "GetProvisionedProductOutputs")
 def get_provisioned_product_outputs(request: Json) -> Json:
     """Return the outputs of the last operation that had any."""
-    provisioned = _find(request)
-    outputs = next((record.outputs for record in reversed(provisioned.records) if record.outputs), [])
-    keys = request.get("OutputKeys")
-    unknown = set(keys or []) - {output["OutputKey"] for output in outputs}
+    found = [record["outputs"] for record in _find(request)["records"] if record["outputs"]]
+    outputs = {output["OutputKey"]: output for output in (found[-1] if found else [])}
+    keys = request.get("OutputKeys", list(outputs))
+    unknown = set(keys) - outputs.keys()
     if unknown:
         raise ServiceError("InvalidParametersException", f"Output keys not found: {', '.join(sorted(unknown))}")
-    return {"Outputs": [output for output in outputs if keys is None or output["OutputKey"] in keys]}
+    return {"Outputs": [output for key, output in outputs.items() if key in keys]}
 
 
-@overlay(_SERVICE, "SearchProvisionedProducts")
+@overlay(SERVICE, "SearchProvisionedProducts")
 def search_provisioned_products(request: Json) -> Json:
     """Search the account's provisioned products (``SearchQuery``: ``field:value`` or part of a name)."""
     level = request.get("AccessLevelFilter", {"Key": "Account", "Value": "self"})["Key"]
-    found = [_attribute(provisioned) for provisioned in _own() if is_within(provisioned.who, level)]
+    found = [_attributes(provisioned) for provisioned in _own() if _is_within(provisioned["who"], level)]
     for query in request.get("Filters", {}).get("SearchQuery", []):
-        found = [attribute for attribute in found if _answers(attribute, query)]
-    found.sort(key=lambda attribute: attribute["CreatedTime"], reverse=request.get("SortOrder") == "DESCENDING")
+        found = [attributes for attributes in found if _answers(attributes, query)]
+    found.sort(key=lambda attributes: attributes["CreatedTime"], reverse=request.get("SortOrder") == "DESCENDING")
     return {"ProvisionedProducts": found, "TotalResultsCount": len(found)}
 
 
-def _attribute(provisioned: ProvisionedProduct) -> Json:
-    return _provisioned_detail(provisioned) | {
-        "Tags": tag_list(provisioned.tags),
-        "PhysicalId": provisioned.stack_id or "",
-        "ProductName": provisioned.product.name,
-        "ProvisioningArtifactName": provisioned.artifact.name,
-        "UserArn": provisioned.who.arn,
-        "UserArnSession": provisioned.who.session_arn,
+def _attributes(provisioned: Json) -> Json:
+    return {
+        **_detail(provisioned),
+        "Tags": tag_list(provisioned["tags"]),
+        "ProductName": provisioned["product"]["Name"],
+        "ProvisioningArtifactName": provisioned["version"]["Name"],
+        "UserArn": provisioned["who"].arn,
+        "UserArnSession": provisioned["who"].session_arn,
     }
 
 
-def _answers(attribute: Json, query: str) -> bool:
+def _answers(attributes: Json, query: str) -> bool:
     name, separator, value = query.partition(":")
     if not separator:
-        return query.lower() in str(attribute["Name"]).lower()
-    fields = {key.lower(): str(content) for key, content in attribute.items()}
+        return query.lower() in str(attributes["Name"]).lower()
+    fields = {key.lower(): str(content) for key, content in attributes.items() if key[0].isupper()}
     return fields.get(name.lower(), "").lower() == value.lower()
 
 
-def is_within(who: Caller, level: str) -> bool:
+def _is_within(who: Caller, level: str) -> bool:
     """Whether what a principal did is visible to the caller at an access level: ``User``, ``Role`` or ``Account``."""
     me = caller()
     if level == "User":
@@ -601,37 +487,20 @@ def level_keys(request: Json) -> dict[str, str]:
     else:
         ids = (request.get("ProvisionedProductId"), request.get("Id"))
         names = (request.get("ProvisionedProductName"), request.get("Name"))
-        mine = [p for p in PROVISIONED.values() if (p.account, p.region) == (get_account_id(), get_region())]
-        makers = [p.who for p in mine if p.id in ids or p.name in names]
-        makers += [RECORDS[record].who for record in ids if record in RECORDS]
-        held = tuple(level for level in levels if all(is_within(who, level) for who in makers))
+        makers = [p["who"] for p in PROVISIONED.mine() if p["Id"] in ids or p["Name"] in names]
+        makers += [RECORDS.records[record]["who"] for record in ids if record in RECORDS.records]
+        held = tuple(level for level in levels if all(_is_within(who, level) for who in makers))
     return {f"servicecatalog:{level.lower()}level": "self" for level in held}
 
 
-# ---- MiniStack's CloudFormation -------------------------------------------------------------------------------------
+iam.REQUEST_KEYS[SERVICE] = lambda action, request: level_keys(request)
 
 
-def install() -> None:
-    """Let CloudFormation read Service Catalog's copies of templates and accept the tags that it adds."""
-    iam.REQUEST_KEYS[_SERVICE] = lambda action, request: level_keys(request)
-    resolve_document = inside.helpers.resolve_document
-    validate_stack_tags = inside.helpers.validate_stack_tags
-
-    def resolve(params: Json, body_key: str, url_key: str, label: str) -> Answer:
-        url = params.get(url_key)
-        url = url[0] if isinstance(url, list) else url
-        if not url or _TEMPLATE_HOST not in url:
-            return resolve_document(params, body_key, url_key, label)
-        product_id, artifact_id = url.rsplit("/", 2)[1:]
-        return store.artifact_of(store.PRODUCTS[product_id], artifact_id, None).template, None
-
-    def validate(tags: list[Json]) -> Answer:
-        """Refuse ``aws:`` tags unless they are Service Catalog's own for a launch that is under way."""
-        under_change = {p.arn for p in PROVISIONED.values() if p.status == "UNDER_CHANGE"}
-        named = {str(tag.get("Value")) for tag in tags if tag.get("Key") == f"{_SYSTEM_TAG}provisionedProductArn"}
-        if named and named <= under_change:
-            tags = [tag for tag in tags if not str(tag.get("Key", "")).startswith(_SYSTEM_TAG)]
-        return validate_stack_tags(tags)
-
-    inside.helpers.resolve_document = resolve
-    inside.helpers.validate_stack_tags = validate
+@replaces(inside.helpers, "validate_stack_tags")
+def _validate_stack_tags(validate: Callable[[list[Json]], object], tags: list[Json]) -> object:
+    """Refuse ``aws:`` tags unless they are Service Catalog's own for a launch that is under way."""
+    under_change = {p["Arn"] for p in PROVISIONED.records.values() if p["Status"] == "UNDER_CHANGE"}
+    named = {str(tag.get("Value")) for tag in tags if tag.get("Key") == f"{_SYSTEM_TAG}provisionedProductArn"}
+    if named and named <= under_change:
+        tags = [tag for tag in tags if not str(tag.get("Key", "")).startswith(_SYSTEM_TAG)]
+    return validate(tags)

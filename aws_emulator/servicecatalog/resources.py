@@ -1,53 +1,44 @@
-"""The CloudFormation types of Service Catalog, with the operations of `servicecatalog` behind them."""
+"""The CloudFormation types of Service Catalog, with its operations behind them."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from aws_emulator import bridge
 from aws_emulator.cloudformation.resources import resource_type
-from aws_emulator.servicecatalog import catalog as api
-from aws_emulator.servicecatalog import store
+from aws_emulator.servicecatalog.store import PRODUCTS, SERVICE
+from aws_emulator.shapes import members, request_of
 
 if TYPE_CHECKING:
     from aws_emulator.cloudformation.resources import Create, Delete
-    from aws_emulator.core import Json, Operation
-
-_PORTFOLIO_KEYS: Final = ("DisplayName", "ProviderName", "Description")
-_PRODUCT_KEYS: Final = (
-    "Name",
-    "Owner",
-    "Description",
-    "Distributor",
-    "SupportDescription",
-    "SupportEmail",
-    "SupportUrl",
-)
+    from aws_emulator.core import Json
 
 
-def _changed_tags(old: Json, new: Json) -> Json:
+def _call(operation: str, properties: Json, **more: object) -> Json:
+    """Perform an operation with the properties that its requests have."""
+    return bridge.call(SERVICE, operation, request_of(SERVICE, operation, {**properties, **more}))
+
+
+def _changes(operation: str, old: Json, new: Json) -> Json:
+    """Return what an update changes: texts that are not there any more become empty, and tags come and go."""
     added = new.get("Tags", [])
     removed = {tag["Key"] for tag in old.get("Tags", [])} - {tag["Key"] for tag in added}
-    return {"AddTags": added, "RemoveTags": sorted(removed)}
-
-
-def _chosen(properties: Json, keys: tuple[str, ...]) -> Json:
-    return {key: properties[key] for key in keys if key in properties}
+    texts = {member: "" for member in members(SERVICE, operation) if member in old}
+    return {**texts, **new, "AddTags": added, "RemoveTags": sorted(removed)}
 
 
 # ---- portfolio ------------------------------------------------------------------------------------------------------
 
 
 def _create_portfolio(properties: Json, logical_id: str, stack: str) -> Json:
-    request = _chosen(properties, _PORTFOLIO_KEYS) | {"Tags": properties.get("Tags", [])}
-    detail = api.create_portfolio(request)["PortfolioDetail"]
-    return {"PortfolioName": detail["DisplayName"], "Id": detail["Id"]}
+    detail: Json = _call("CreatePortfolio", properties, IdempotencyToken=logical_id)["PortfolioDetail"]
+    return {**detail, "PortfolioName": detail["DisplayName"]}
 
 
 def _update_portfolio(ref: str, old: Json, new: Json) -> Json:
-    request = {"Id": ref, "Description": ""} | _chosen(new, _PORTFOLIO_KEYS) | _changed_tags(old, new)
-    detail = api.update_portfolio(request)["PortfolioDetail"]
-    return {"PortfolioName": detail["DisplayName"], "Id": ref}
+    detail: Json = _call("UpdatePortfolio", _changes("UpdatePortfolio", old, new), Id=ref)["PortfolioDetail"]
+    return {**detail, "PortfolioName": detail["DisplayName"]}
 
 
 # ---- product --------------------------------------------------------------------------------------------------------
@@ -57,26 +48,31 @@ def _version_key(version: Json) -> tuple[str, str]:
     return version.get("Name", ""), version["Info"]["LoadTemplateFromURL"]
 
 
-def _product_attributes(product_id: str) -> Json:
-    product = store.PRODUCTS[product_id]
+def _product(product_id: str) -> Json:
+    """Return the attributes of a product."""
+    product = PRODUCTS.records[product_id]
+    versions = product["versions"]
     return {
-        "Id": product.id,
-        "ProductName": product.name,
-        "ProvisioningArtifactIds": ",".join(artifact.id for artifact in product.artifacts),
-        "ProvisioningArtifactNames": ",".join(artifact.name for artifact in product.artifacts),
+        "Id": product_id,
+        "ProductName": product["Name"],
+        "ProvisioningArtifactIds": ",".join(version["Id"] for version in versions),
+        "ProvisioningArtifactNames": ",".join(version["Name"] for version in versions),
     }
+
+
+def _add_version(product_id: str, version: Json, token: str) -> str:
+    request = {"ProductId": product_id, "Parameters": version, "IdempotencyToken": token}
+    return str(_call("CreateProvisioningArtifact", request)["ProvisioningArtifactDetail"]["Id"])
 
 
 def _create_product(properties: Json, logical_id: str, stack: str) -> Json:
     first, *others = properties["ProvisioningArtifactParameters"]
-    request = _chosen(properties, _PRODUCT_KEYS) | {
-        "Tags": properties.get("Tags", []),
-        "ProvisioningArtifactParameters": first,
-    }
-    product_id = api.create_product(request)["ProductViewDetail"]["ProductViewSummary"]["ProductId"]
+    more = {"ProductType": "CLOUD_FORMATION_TEMPLATE", "IdempotencyToken": logical_id}
+    made = _call("CreateProduct", {**properties, **more, "ProvisioningArtifactParameters": first})
+    product_id: str = made["ProductViewDetail"]["ProductViewSummary"]["ProductId"]
     for version in others:
-        api.create_provisioning_artifact({"ProductId": product_id, "Parameters": version})
-    return _product_attributes(product_id)
+        _add_version(product_id, version, logical_id)
+    return _product(product_id)
 
 
 def _update_product(ref: str, old: Json, new: Json) -> Json:
@@ -85,100 +81,76 @@ def _update_product(ref: str, old: Json, new: Json) -> Json:
     With ``ReplaceProvisioningArtifacts`` every version is made anew. Source:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-servicecatalog-cloudformationproduct.html
     """
-    absent: Json = dict.fromkeys(_PRODUCT_KEYS[2:], "")
-    api.update_product({"Id": ref} | absent | _chosen(new, _PRODUCT_KEYS) | _changed_tags(old, new))
-    product = store.PRODUCTS[ref]
+    _call("UpdateProduct", _changes("UpdateProduct", old, new), Id=ref)
+    product = PRODUCTS.records[ref]
     replaced = str(new.get("ReplaceProvisioningArtifacts", False)).lower() == "true"
-    known = {} if replaced else {(artifact.name, artifact.template_url): artifact for artifact in product.artifacts}
+    known = {} if replaced else {(version["Name"], version["url"]): version for version in product["versions"]}
     keep = set()
-    for version in new["ProvisioningArtifactParameters"]:
-        artifact = known.get(_version_key(version))
-        if artifact is None:
-            made = api.create_provisioning_artifact({"ProductId": ref, "Parameters": version})
-            keep.add(made["ProvisioningArtifactDetail"]["Id"])
+    for declared in new["ProvisioningArtifactParameters"]:
+        version = known.get(_version_key(declared))
+        if version is None:
+            keep.add(_add_version(ref, declared, ref))
         else:
-            artifact.description = version.get("Description", "")
-            keep.add(artifact.id)
-    declared = {_version_key(version) for version in old["ProvisioningArtifactParameters"]}
-    for artifact in list(product.artifacts):
+            version["Description"] = declared.get("Description", "")
+            keep.add(version["Id"])
+    before = {_version_key(version) for version in old["ProvisioningArtifactParameters"]}
+    for version in list(product["versions"]):
         # A version that was added by hand is not CloudFormation's to delete.
-        if artifact.id not in keep and (artifact.name, artifact.template_url) in declared:
-            api.delete_provisioning_artifact({"ProductId": ref, "ProvisioningArtifactId": artifact.id})
-    return _product_attributes(ref)
+        if version["Id"] not in keep and (version["Name"], version["url"]) in before:
+            _call("DeleteProvisioningArtifact", {"ProductId": ref, "ProvisioningArtifactId": version["Id"]})
+    return _product(ref)
 
 
 # ---- constraint and TagOption ---------------------------------------------------------------------------------------
 
 
 def _launch_role(properties: Json) -> str:
-    return json.dumps(_chosen(properties, ("RoleArn", "LocalRoleName")))
+    return json.dumps({key: properties[key] for key in ("RoleArn", "LocalRoleName") if key in properties})
 
 
 def _create_constraint(properties: Json, logical_id: str, stack: str) -> Json:
-    request = _chosen(properties, ("PortfolioId", "ProductId", "Description"))
-    detail = api.create_constraint(request | {"Type": "LAUNCH", "Parameters": _launch_role(properties)})
-    constraint_id = detail["ConstraintDetail"]["ConstraintId"]
-    return {"Id": constraint_id}
+    more = {"Type": "LAUNCH", "Parameters": _launch_role(properties), "IdempotencyToken": logical_id}
+    return {"Id": _call("CreateConstraint", properties, **more)["ConstraintDetail"]["ConstraintId"]}
 
 
 def _update_constraint(ref: str, old: Json, new: Json) -> Json:
-    api.update_constraint({"Id": ref, "Parameters": _launch_role(new), "Description": new.get("Description", "")})
+    changes = _changes("UpdateConstraint", old, new)
+    _call("UpdateConstraint", changes, Id=ref, Parameters=_launch_role(new))
     return {"Id": ref}
 
 
 def _create_tag_option(properties: Json, logical_id: str, stack: str) -> Json:
-    option_id = api.create_tag_option(properties)["TagOptionDetail"]["Id"]
-    if str(properties.get("Active", True)).lower() == "false":
-        api.update_tag_option({"Id": option_id, "Active": False})
-    return {"Id": option_id}
+    option_id: str = _call("CreateTagOption", properties)["TagOptionDetail"]["Id"]
+    return _update_tag_option(option_id, {}, properties)
 
 
 def _update_tag_option(ref: str, old: Json, new: Json) -> Json:
-    api.update_tag_option({"Id": ref, "Active": str(new.get("Active", True)).lower() == "true"})
+    _call("UpdateTagOption", {"Active": new.get("Active", True)}, Id=ref)
     return {"Id": ref}
 
 
-def _associated(associate: Operation) -> Create:
-    def create(properties: Json, logical_id: str, stack: str) -> Json:
-        associate(properties)
-        return {}
-
-    return create
+def _by_id(operation: str) -> Delete:
+    return lambda ref, properties: _call(operation, {"Id": ref})
 
 
-def _by_id(delete: Operation) -> Delete:
-    return lambda ref, properties: delete({"Id": ref})
+def _associating(operation: str) -> Create:
+    return lambda properties, logical_id, stack: _call(operation, properties)
 
 
-def _by_properties(delete: Operation) -> Delete:
-    return lambda ref, properties: delete(properties)
+def _dissociating(operation: str) -> Delete:
+    return lambda ref, properties: _call(operation, properties)
 
 
-def install() -> None:
-    """Register the types."""
-    made = {
-        "Portfolio": (_create_portfolio, _update_portfolio, api.delete_portfolio),
-        "CloudFormationProduct": (_create_product, _update_product, api.delete_product),
-        "LaunchRoleConstraint": (_create_constraint, _update_constraint, api.delete_constraint),
-        "TagOption": (_create_tag_option, _update_tag_option, api.delete_tag_option),
-    }
-    for name, (create, update, delete) in made.items():
-        resource_type(f"AWS::ServiceCatalog::{name}", create=create, update=update, delete=_by_id(delete))
-    associated = {
-        "PortfolioProductAssociation": (
-            api.associate_product_with_portfolio,
-            api.disassociate_product_from_portfolio,
-        ),
-        "PortfolioPrincipalAssociation": (
-            api.associate_principal_with_portfolio,
-            api.disassociate_principal_from_portfolio,
-        ),
-        "TagOptionAssociation": (
-            api.associate_tag_option_with_resource,
-            api.disassociate_tag_option_from_resource,
-        ),
-    }
-    for name, (associate, disassociate) in associated.items():
-        resource_type(
-            f"AWS::ServiceCatalog::{name}", create=_associated(associate), delete=_by_properties(disassociate)
-        )
+for _name, _create, _update, _delete in (
+    ("Portfolio", _create_portfolio, _update_portfolio, "DeletePortfolio"),
+    ("CloudFormationProduct", _create_product, _update_product, "DeleteProduct"),
+    ("LaunchRoleConstraint", _create_constraint, _update_constraint, "DeleteConstraint"),
+    ("TagOption", _create_tag_option, _update_tag_option, "DeleteTagOption"),
+):
+    resource_type(f"AWS::ServiceCatalog::{_name}", create=_create, update=_update, delete=_by_id(_delete))
+for _name, _associate, _disassociate in (
+    ("PortfolioProductAssociation", "AssociateProductWithPortfolio", "DisassociateProductFromPortfolio"),
+    ("PortfolioPrincipalAssociation", "AssociatePrincipalWithPortfolio", "DisassociatePrincipalFromPortfolio"),
+    ("TagOptionAssociation", "AssociateTagOptionWithResource", "DisassociateTagOptionFromResource"),
+):
+    resource_type(f"AWS::ServiceCatalog::{_name}", create=_associating(_associate), delete=_dissociating(_disassociate))

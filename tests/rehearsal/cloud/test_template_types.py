@@ -17,12 +17,10 @@ _TYPE: Final = re.compile(r"\bType: (AWS::[\w:]+)$", re.MULTILINE)
 _CUSTOM: Final = ("Custom::", "AWS::CloudFormation::")
 _HANDLERS: Final = """
 import json
-from aws_emulator.sagemaker import autoscaling
-from aws_emulator.cloudformation import stacks as cloudformation
-from aws_emulator.sagemaker import resources as sagemaker_resources
+import aws_emulator.cloudformation.stacks
+import aws_emulator.sagemaker.autoscaling
+import aws_emulator.sagemaker.resources
 from ministack.services.cloudformation import provisioners
-for module in (autoscaling, cloudformation, sagemaker_resources):
-    module.install()
 complete = {name for name, handler in provisioners._RESOURCE_HANDLERS.items() if {"create", "delete"} <= set(handler)}
 print(json.dumps(sorted(complete)))
 """
