@@ -12,25 +12,27 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from botocore import xform_name
+
 from aws_emulator import core
 from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
 from aws_emulator.core import Json, Records, ServiceError
-from aws_emulator.shapes import list_member
+from aws_emulator.shapes import list_member, member_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 Value: TypeAlias = Any
 """A value of a member."""
-Error: TypeAlias = tuple[str, str]
-"""Code and text of an error; ``{key}`` and ``{arn}`` of the text are those of the resource."""
+Tags: TypeAlias = "Sequence[Json] | dict[str, str] | None"
 
 _ORDER: Final = ("MaxResults", "NextToken", "SortBy", "SortOrder")
 _FILTERS: Final[dict[str, Callable[[Value, Value], bool]]] = {
     "Contains": operator.contains,
     "Prefix": lambda value, wanted: str(value).startswith(wanted),
     "Equals": operator.eq,
+    "Filter": operator.eq,
     "After": operator.ge,
     "Before": operator.le,
 }
@@ -44,9 +46,12 @@ _tags: Final = Records()
 """Tags of resources, by ARN."""
 
 
-def tag_map(tags: Sequence[Json] | None) -> dict[str, str]:
-    """Return a list of tags as a dictionary."""
-    return {tag["Key"]: tag["Value"] for tag in tags or []}
+def tag_map(tags: Tags) -> dict[str, str]:
+    """Return tags as a dictionary, in whatever form an API has them."""
+    if isinstance(tags, dict):
+        return dict(tags)
+    key, value = ("key", "value") if tags and "key" in tags[0] else ("Key", "Value")
+    return {tag[key]: tag[value] for tag in tags or []}
 
 
 def tag_list(tags: dict[str, str]) -> list[Json]:
@@ -54,7 +59,7 @@ def tag_list(tags: dict[str, str]) -> list[Json]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def set_tags(arn: str, tags: Sequence[Json] | None) -> None:
+def set_tags(arn: str, tags: Tags) -> None:
     """Give a new resource its tags."""
     _tags[arn] = tag_map(tags)
 
@@ -71,7 +76,8 @@ def tags_of(arn: str) -> dict[str, str]:
         ServiceError: There is no such resource.
     """
     if arn not in _tags:
-        raise ServiceError("ValidationException", f"Resource {arn} does not exist.")
+        code = "ValidationException" if ":sagemaker:" in arn else "ResourceNotFoundException"
+        raise ServiceError(code, f"Resource {arn} does not exist.")
     found: dict[str, str] = _tags[arn]
     return found
 
@@ -81,6 +87,32 @@ def tags_anywhere(arn: str) -> dict[str, str]:
     _, _, _, region, account, _ = arn.split(":", 5)
     found: dict[str, str] = _tags.get_scoped(account, region, arn) or {}
     return found
+
+
+def answer_tags(service: str) -> None:
+    """Answer the operations on tags that most services have: TagResource, UntagResource, ListTagsForResource."""
+
+    def given(request: Json, member: str) -> Value:
+        return next(value for name, value in request.items() if name.lower() == member)
+
+    def add(request: Json) -> Json:
+        tags_of(given(request, "resourcearn")).update(tag_map(given(request, "tags")))
+        return {}
+
+    def remove(request: Json) -> Json:
+        tags = tags_of(given(request, "resourcearn"))
+        for key in given(request, "tagkeys"):
+            tags.pop(key, None)
+        return {}
+
+    def listed(request: Json) -> Json:
+        tags = tags_of(given(request, "resourcearn"))
+        either = [{"Key": key, "key": key, "Value": value, "value": value} for key, value in tags.items()]
+        shown = tags if member_type(service, "ListTagsForResource", "Tags") == "map" else either
+        return {"Tags": shown, "tags": shown}
+
+    for operation, answer in (("TagResource", add), ("UntagResource", remove), ("ListTagsForResource", listed)):
+        overlay(service, operation)(answer)
 
 
 def change_tags(arn: str, old: Json, new: Json) -> None:
@@ -101,31 +133,36 @@ class Table:
     Attributes:
         service: Name of the service in botocore and in ARNs.
         noun: What its operations call it, e.g. ``EndpointConfig`` in ``CreateEndpointConfig``.
-        kind: What ARNs call it, e.g. ``endpoint-config``.
+        kind: What ARNs call it. Default: the noun with hyphens, e.g. ``endpoint-config``.
         key: Members that identify a resource; with slashes between them they are the end of its ARN. Default: its
             name, e.g. ``EndpointConfigName``.
-        missing: How the service refuses a resource that is not there.
+        missing: How the service refuses a resource that is not there; ``{key}`` and ``{arn}`` are the resource's.
+        code: Code of that error.
         taken: How it refuses a second one with the same key.
+        taken_code: Code of that error. Default: `code`.
         newest_first: Order of lists that do not ask for another.
         records: The resources by key, in every account and region.
     """
 
     service: str
     noun: str
-    kind: str
+    kind: str = ""
     key: tuple[str, ...] = ()
-    missing: Error
-    taken: Error
+    missing: str
+    code: str = "ValidationException"
+    taken: str = "{arn} already exists."
+    taken_code: str = ""
     newest_first: bool = True
     records: Records = field(default_factory=Records)
 
     def __post_init__(self) -> None:
-        """Derive the key."""
+        """Derive kind and key."""
+        self.kind = self.kind or xform_name(self.noun, "-")
         self.key = self.key or (f"{self.noun}Name",)
 
     def answers(self, *verbs: str) -> Table:
-        """Answer operations: ``Describe``, ``List`` and ``Delete``."""
-        known = {"Describe": self.find, "List": self.listed, "Delete": self.delete}
+        """Answer operations: ``Describe``, ``Get``, ``List`` and ``Delete``."""
+        known = {"Describe": self.find, "Get": self.get, "List": self.listed, "Delete": self.delete}
         for verb in verbs:
             overlay(self.service, f"{verb}{self.noun}{'s' if verb == 'List' else ''}")(known[verb])
         return self
@@ -140,10 +177,6 @@ class Table:
         """Return the ARN of a resource of the current account."""
         return core.arn(self.service, f"{self.kind}/{key}")
 
-    def error(self, error: Error, key: str) -> ServiceError:
-        """Return an error about a resource."""
-        return ServiceError(error[0], error[1].format(key=key, arn=self.arn(key)))
-
     def find(self, request: Json) -> Json:
         """Return the record that a request names.
 
@@ -153,8 +186,12 @@ class Table:
         key = self.key_of(request)
         found: Json | None = self.records.get(key)
         if found is None:
-            raise self.error(self.missing, key)
+            raise ServiceError(self.code, self.missing.format(key=key, arn=self.arn(key)))
         return found
+
+    def get(self, request: Json) -> Json:
+        """Return the record that a request names, as the member of the answer that is called like its kind."""
+        return {self.noun: self.find(request)}
 
     def named(self, name: str) -> Json:
         """Return the record with a name, for kinds that a name identifies.
@@ -170,8 +207,9 @@ class Table:
         Raises:
             ServiceError: One has.
         """
-        if self.key_of(request) in self.records:
-            raise self.error(self.taken, self.key_of(request))
+        key = self.key_of(request)
+        if key in self.records:
+            raise ServiceError(self.taken_code or self.code, self.taken.format(key=key, arn=self.arn(key)))
 
     def add(self, request: Json, **members: Value) -> Json:
         """Keep a new resource: the members of its request and others, its tags apart. Returns its record.

@@ -98,6 +98,13 @@ def has_operation(service: str, operation: str) -> bool:
     return operation in model(service).operation_names
 
 
+def member_type(service: str, operation: str, member: str) -> str | None:
+    """Return what a member of an answer is, e.g. ``map``; None if answers have none with that name."""
+    shape = model(service).operation_model(operation).output_shape
+    found = shape.members.get(member) if shape else None
+    return str(found.type_name) if found else None
+
+
 def list_member(service: str, operation: str) -> str:
     """Return the member of an answer that is a list."""
     shape = model(service).operation_model(operation).output_shape

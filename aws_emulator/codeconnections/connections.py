@@ -15,70 +15,37 @@ from ministack.core.responses import get_account_id, get_region
 from aws_emulator import core
 from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
-from aws_emulator.cloudformation.resources import resource_type
-from aws_emulator.core import Credentials, Json, Records, ServiceError
+from aws_emulator.cloudformation.resources import record_type
 from aws_emulator.iam import permissions as iam
-from aws_emulator.records import tag_map
+from aws_emulator.records import Table, answer_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from aws_emulator.core import Credentials, Json
 
 _SERVICE: Final = "codeconnections"
-_connections: Final = Records()
-
-
-def _find(arn: str) -> Json:
-    account, region = arn.split(":")[4], arn.split(":")[3]
-    found: Json | None = _connections.get_scoped(account, region, arn)
-    if found is None or account != get_account_id():
-        raise ServiceError("ResourceNotFoundException", f"Connection {arn} not found")
-    return found
+_CONNECTIONS: Final = Table(
+    service=_SERVICE,
+    noun="Connection",
+    key=("ConnectionId",),
+    code="ResourceNotFoundException",
+    missing="Connection {arn} not found",
+).answers("Get", "List", "Delete")
 
 
 @overlay(_SERVICE, "CreateConnection")
 def create_connection(request: Json) -> Json:
     """Create a connection; its status is PENDING until the handshake."""
-    arn = core.arn(_SERVICE, f"connection/{clock.uuid()}")
-    _connections[arn] = {
-        "ConnectionName": request["ConnectionName"],
-        "ConnectionArn": arn,
-        "ProviderType": request.get("ProviderType", "GitHub"),
-        "OwnerAccountId": get_account_id(),
-        "ConnectionStatus": "PENDING",
-        "Tags": request.get("Tags", []),
-    }
-    return {"ConnectionArn": arn, "Tags": request.get("Tags", [])}
-
-
-@overlay(_SERVICE, "GetConnection")
-def get_connection(request: Json) -> Json:
-    """Describe a connection of the caller's account."""
-    return {"Connection": _find(request["ConnectionArn"])}
-
-
-@overlay(_SERVICE, "ListConnections")
-def list_connections(request: Json) -> Json:
-    """List the connections of the account."""
-    provider = request.get("ProviderTypeFilter")
-    return {"Connections": [record for record in _connections.values() if provider in (None, record["ProviderType"])]}
+    given = {"ProviderType": "GitHub", **request}
+    return _CONNECTIONS.add(
+        given, ConnectionId=clock.uuid(), OwnerAccountId=get_account_id(), ConnectionStatus="PENDING"
+    )
 
 
 @overlay(_SERVICE, "UpdateConnectionInstallation")
 def update_connection_installation(request: Json) -> Json:
     """Connect the provider's app, as the console does for a person; the connection is AVAILABLE from then on."""
-    _find(request["ConnectionArn"])["ConnectionStatus"] = "AVAILABLE"
+    _CONNECTIONS.find(request)["ConnectionStatus"] = "AVAILABLE"
     return {}
-
-
-@overlay(_SERVICE, "ListTagsForResource")
-def list_tags(request: Json) -> Json:
-    """List the tags of a connection."""
-    return {"Tags": _find(request["ResourceArn"])["Tags"]}
-
-
-def _tags(arn: str) -> Mapping[str, str]:
-    _, _, _, region, account, _ = arn.split(":", 5)
-    return tag_map((_connections.get_scoped(account, region, arn) or {}).get("Tags"))
 
 
 def status(arn: str) -> str:
@@ -87,7 +54,7 @@ def status(arn: str) -> str:
     Raises:
         ServiceError: There is no such connection.
     """
-    return str(_find(arn)["ConnectionStatus"])
+    return str(_CONNECTIONS.find({"ConnectionArn": arn})["ConnectionStatus"])
 
 
 def repository(name: str) -> Path:
@@ -111,7 +78,8 @@ def git_environment(credentials: Credentials) -> dict[str, str]:
     """
     region, account = get_region(), get_account_id()
     settings = [("protocol.allow", "never"), ("protocol.file.allow", "always")]
-    for arn, record in list(_connections.items()):
+    for record in list(_CONNECTIONS.records.values()):
+        arn = record["ConnectionArn"]
         if record["ConnectionStatus"] != "AVAILABLE" or not iam.may(credentials, f"{_SERVICE}:GetConnectionToken", arn):
             continue
         host = f"https://codeconnections.{region}.amazonaws.com/git-http/{account}/{region}/{arn.rsplit('/', 1)[1]}/"
@@ -135,19 +103,5 @@ def _repositories() -> list[str]:
     return found
 
 
-def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
-    return _find(create_connection(properties)["ConnectionArn"])
-
-
-def _update(arn: str, old: Json, new: Json) -> Json:
-    record = _find(arn)
-    record["Tags"] = new.get("Tags", [])
-    return record
-
-
-def _delete(arn: str, properties: Json) -> None:
-    del _connections[_find(arn)["ConnectionArn"]]
-
-
-resource_type("AWS::CodeConnections::Connection", create=_create, update=_update, delete=_delete)
-iam.TAGS[_SERVICE] = _tags
+answer_tags(_SERVICE)
+record_type(_CONNECTIONS, "AWS::CodeConnections")

@@ -19,11 +19,10 @@ from aws_emulator.codeconnections import connections as codeconnections
 from aws_emulator.codepipeline import runs as codepipeline_runs
 from aws_emulator.codepipeline.state import ENDED, PIPELINES, SERVICE, Pipeline, actions_of, find, find_execution
 from aws_emulator.core import Json, ServiceError
-from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import caller
+from aws_emulator.records import answer_tags, change_tags, drop_tags, set_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from aws_emulator.codepipeline.state import ActionExecution, Execution, Node
@@ -237,13 +236,6 @@ def _action_state(declared: Json, ran: ActionExecution | None) -> Json:
     return state
 
 
-@overlay(SERVICE, "ListTagsForResource")
-def list_tags_for_resource(request: Json) -> Json:
-    """List the tags of a pipeline."""
-    tags = find(request["resourceArn"].rsplit(":", 1)[-1]).tags
-    return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
-
-
 # ---- a push starts the pipeline -------------------------------------------------------------------------------------
 
 
@@ -311,10 +303,6 @@ def _declaration(properties: Json, name: str, version: int) -> Json:
     return {"name": name, "version": version, "pipelineType": "V1", "executionMode": "SUPERSEDED", **declared}
 
 
-def _tags_of(properties: Json) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-
-
 def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
     name = physical_name(properties, "Name", logical_id, stack_name, limit=_NAME_MAX)
     if name in PIPELINES:
@@ -323,9 +311,9 @@ def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
         declaration=_declaration(properties, name, 1),
         account=get_account_id(),
         region=get_region(),
-        tags=_tags_of(properties),
     )
     PIPELINES[name] = pipeline
+    set_tags(core.arn(SERVICE, name), properties.get("Tags"))
     codepipeline_runs.start(pipeline, {"triggerType": "CreatePipeline", "triggerDetail": ""})
     return {"Name": name, "Version": "1", "Arn": core.arn(SERVICE, name)}
 
@@ -333,7 +321,7 @@ def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
 def _update(name: str, old: Json, new: Json) -> Json:
     pipeline = find(name)
     pipeline.declaration = _declaration(new, name, pipeline.declaration["version"] + 1)
-    pipeline.tags = _tags_of(new)
+    change_tags(core.arn(SERVICE, name), old, new)
     if new.get("RestartExecutionOnUpdate"):
         codepipeline_runs.start(pipeline, {"triggerType": "StartPipelineExecution", "triggerDetail": ""})
     return {"Version": str(pipeline.declaration["version"]), "Arn": core.arn(SERVICE, name)}
@@ -343,13 +331,8 @@ def _delete(name: str, properties: Json) -> None:
     for execution in find(name).executions:  # nobody waits for an approval that cannot be given any more
         if execution.status not in ENDED and not execution.abandoned:
             codepipeline_runs.stop(name, execution.id, abandon=True, reason="The pipeline was deleted.")
+    drop_tags(core.arn(SERVICE, name))
     del PIPELINES[name]
-
-
-def _tags(arn: str) -> Mapping[str, str]:
-    _, _, _, region, account, name = arn.split(":", 5)
-    pipeline: Pipeline | None = PIPELINES.get_scoped(account, region, name)
-    return pipeline.tags if pipeline else {}
 
 
 def install() -> None:
@@ -358,4 +341,4 @@ def install() -> None:
 
 
 resource_type("AWS::CodePipeline::Pipeline", create=_create, update=_update, delete=_delete)
-iam.TAGS[SERVICE] = _tags
+answer_tags(SERVICE)

@@ -11,7 +11,7 @@ from aws_emulator.clock import Condition, Event, clock
 from aws_emulator.core import Json, Records, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 Node: TypeAlias = Any
 """A part of a declaration."""
@@ -122,7 +122,6 @@ class Pipeline:
     declaration: Json
     account: str
     region: str
-    tags: Mapping[str, str]
     executions: list[Execution] = field(default_factory=list)
     heads: dict[str, str] = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)

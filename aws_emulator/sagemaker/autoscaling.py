@@ -19,7 +19,7 @@ from aws_emulator.cloudformation.resources import resource_type
 from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import authorize
-from aws_emulator.records import tag_map
+from aws_emulator.records import answer_tags, change_tags, drop_tags, set_tags, tag_map
 from aws_emulator.sagemaker import hosting as sagemaker_hosting
 from aws_emulator.shapes import request_of
 
@@ -86,7 +86,7 @@ def register_scalable_target(request: Json) -> Json:
     _check_variant(request)
     before: Json = _targets.get(_key(request)) or {}
     made = {"CreationTime": clock.now(), "ScalableTargetARN": core.arn(SERVICE, f"scalable-target/{random_id(32)}")}
-    target = {"Tags": {}, **made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
+    target = {**made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
     if not before and not {"MinCapacity", "MaxCapacity"} <= target.keys():
         raise ServiceError("ValidationException", "A new scalable target needs MinCapacity and MaxCapacity.")
     if target["MinCapacity"] > target["MaxCapacity"]:
@@ -98,12 +98,13 @@ def register_scalable_target(request: Json) -> Json:
         asked = {f"aws:RequestTag/{key}": value for key, value in request["Tags"].items()}
         keys = {**asked, "aws:TagKeys": list(request["Tags"])}
         authorize(f"{SERVICE}:TagResource", target["ScalableTargetARN"], context=keys)
-        target["Tags"] = dict(request["Tags"])
     # The service-linked role that registering creates where no role is named (user guide, "Service-linked roles").
     linked = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
     path = "aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
     target["RoleARN"] = f"arn:aws:iam::{get_account_id()}:role/{path}/{linked}"
     _targets[_key(request)] = target
+    if not before:
+        set_tags(target["ScalableTargetARN"], request.get("Tags"))
     return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
 
@@ -125,7 +126,7 @@ def deregister_scalable_target(request: Json) -> Json:
     """Forget a target and its policies."""
     if _key(request) not in _targets:
         raise _missing("scalable target", request)
-    del _targets[_key(request)]
+    drop_tags(_targets.pop(_key(request))["ScalableTargetARN"])
     for place in [place for place in _policies if place[:2] == _key(request)]:
         del _policies[place]
     return {}
@@ -155,43 +156,6 @@ def delete_scaling_policy(request: Json) -> Json:
 
 
 # ---- tags and permissions -------------------------------------------------------------------------------------------
-
-
-def _target_of(arn: str) -> Json:
-    found: Json | None = next((item for item in _targets.values() if item["ScalableTargetARN"] == arn), None)
-    if found is None:
-        raise ServiceError("ResourceNotFoundException", f"The specified resource doesn't exist: {arn}.")
-    return found
-
-
-@overlay(SERVICE, "TagResource")
-def tag_resource(request: Json) -> Json:
-    """Add tags to a target."""
-    _target_of(request["ResourceARN"])["Tags"].update(request["Tags"])
-    return {}
-
-
-@overlay(SERVICE, "UntagResource")
-def untag_resource(request: Json) -> Json:
-    """Take tags off a target."""
-    tags = _target_of(request["ResourceARN"])["Tags"]
-    for key in request["TagKeys"]:
-        tags.pop(key, None)
-    return {}
-
-
-@overlay(SERVICE, "ListTagsForResource")
-def list_tags_for_resource(request: Json) -> Json:
-    """List the tags of a target."""
-    return {"Tags": dict(_target_of(request["ResourceARN"])["Tags"])}
-
-
-def _tags(arn: str) -> Mapping[str, str]:
-    try:
-        tags: Mapping[str, str] = _target_of(arn)["Tags"]
-    except ServiceError:
-        return {}
-    return tags
 
 
 def _resource(_path: str, body: bytes, _query: Mapping[str, Any]) -> str | None:
@@ -234,7 +198,7 @@ def _create_target(properties: Json, logical_id: str, stack: str) -> Json:
 
 def _update_target(ref: str, old: Json, new: Json) -> Json:
     made = _create_target({key: value for key, value in new.items() if key != "Tags"}, "", "")
-    _targets[_key(_identity(ref))]["Tags"] = _tagged(new)["Tags"]
+    change_tags(_targets[_key(_identity(ref))]["ScalableTargetARN"], old, new)
     return made
 
 
@@ -252,7 +216,7 @@ def _put_policy(properties: Json, *_place: str) -> Json:
     return {"Arn": put_scaling_policy(_policy_request(properties))["PolicyARN"]}
 
 
-iam.TAGS[SERVICE] = _tags
+answer_tags(SERVICE)
 iam.RESOURCES_BY_PATH[SERVICE] = _resource
 iam.REQUEST_KEYS[SERVICE] = _keys
 resource_type(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _JOBS: Final = table(
-    "ModelCardExportJob",
-    "model-card",
+    noun="ModelCardExportJob",
+    kind="model-card",
     key=("ModelCardName", "export-job", "ModelCardExportJobName"),
     code="ResourceNotFound",
     missing="Model card export job {arn} does not exist.",

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 EVENT: Final = "SageMaker Endpoint State Change"
 ENDPOINTS: Final = table(
-    "Endpoint",
-    "endpoint",
+    noun="Endpoint",
     missing='Could not find endpoint "{arn}".',
     taken='Cannot create already existing endpoint "{arn}".',
 ).answers("List")

@@ -29,8 +29,7 @@ _MISSING: Final = "Could not find requested job with name: {key}"
 
 def job_table(kind: str) -> Table:
     """Return the table of a kind of job."""
-    kind_of_arn = f"{kind.lower()}-job"
-    return table(f"{kind}Job", kind_of_arn, missing=_MISSING, taken=_TAKEN, taken_code="ResourceInUse")
+    return table(noun=f"{kind}Job", missing=_MISSING, taken=_TAKEN, taken_code="ResourceInUse")
 
 
 _TABLES: Final = {kind: job_table(kind).answers("Describe", "List") for kind in ("Processing", "Training")}

@@ -13,14 +13,12 @@ from aws_emulator.sagemaker.servers import S3_ERRORS, container_of, model_data, 
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, table
 
 MODELS: Final = table(
-    "Model",
-    "model",
+    noun="Model",
     missing='Could not find model "{arn}".',
     taken='Cannot create already existing model "{arn}".',
 ).answers("Describe", "List", "Delete")
 CONFIGS: Final = table(
-    "EndpointConfig",
-    "endpoint-config",
+    noun="EndpointConfig",
     missing='Could not find endpoint configuration "{arn}".',
     taken='Cannot create already existing endpoint configuration "{arn}".',
 ).answers("Describe", "List", "Delete")

@@ -32,8 +32,7 @@ STEP_EVENT: Final = "SageMaker Model Building Pipeline Execution Step Status Cha
 
 _STEP_METADATA: Final = "metadata"
 PIPELINES: Final = table(
-    "Pipeline",
-    "pipeline",
+    noun="Pipeline",
     code="ResourceNotFound",
     missing="Pipeline '{arn}' does not exist.",
     taken_code="ValidationException",

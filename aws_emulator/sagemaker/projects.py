@@ -19,8 +19,7 @@ from aws_emulator.servicecatalog import launch as servicecatalog_launch
 _STATUS: Final = {"PROVISION_PRODUCT": "Create", "UPDATE_PROVISIONED_PRODUCT": "Update"}
 _OPEN: Final = ("CREATED", "IN_PROGRESS", "IN_PROGRESS_IN_ERROR")
 _PROJECTS: Final = table(
-    "Project",
-    "project",
+    noun="Project",
     missing="Project {key} does not exist.",
     taken="Project already exists: {key}",
     newest_first=False,

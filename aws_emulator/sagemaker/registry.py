@@ -37,16 +37,14 @@ _EVENT_FIELDS: Final = (
 """Detail of the event: https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html"""
 
 GROUPS: Final = table(
-    "ModelPackageGroup",
-    "model-package-group",
+    noun="ModelPackageGroup",
     missing="ModelPackageGroup {arn} does not exist.",
     taken="Model Package Group already exists: {arn}",
     newest_first=False,
 ).answers("List")
 """Groups; under ``policy`` is the text of the resource policy, under ``next`` a version number that was never given."""
 _PACKAGES: Final = table(
-    "ModelPackage",
-    "model-package",
+    noun="ModelPackage",
     key=("ModelPackageGroupName", "ModelPackageVersion"),
     missing="ModelPackage {arn} does not exist.",
     taken="Model Package already exists: {arn}",
@@ -284,8 +282,7 @@ def _announce(package: Json) -> None:
 # ---- model cards ----------------------------------------------------------------------------------------------------
 
 _CARDS: Final = table(
-    "ModelCard",
-    "model-card",
+    noun="ModelCard",
     code="ResourceNotFound",
     missing="Model card {arn} does not exist.",
     taken_code="ConflictException",

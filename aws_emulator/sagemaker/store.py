@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_emulator.bridge import overlay
@@ -17,39 +18,8 @@ SERVICE: Final = "sagemaker"
 PRINCIPAL: Final = "sagemaker.amazonaws.com"
 
 
-def table(
-    noun: str,
-    kind: str,
-    *,
-    missing: str,
-    taken: str,
-    code: str = "",
-    taken_code: str = "",
-    key: tuple[str, ...] = (),
-    newest_first: bool = True,
-) -> Table:
-    """Return a table of SageMaker's.
-
-    Args:
-        noun: As of `Table`.
-        kind: As of `Table`.
-        missing: How a resource that is not there is refused.
-        taken: How a second one is refused.
-        code: Code of the former. Default: ``ValidationException``.
-        taken_code: Code of the latter. Default: the same.
-        key: As of `Table`.
-        newest_first: As of `Table`.
-    """
-    refused = "ValidationException"
-    return Table(
-        service=SERVICE,
-        noun=noun,
-        kind=kind,
-        missing=(code or refused, missing),
-        taken=(taken_code or refused, taken),
-        key=key,
-        newest_first=newest_first,
-    )
+table: Final = functools.partial(Table, service=SERVICE)
+"""Makes a table of SageMaker's."""
 
 
 def authorize_tags(operation: str, arn: str, tags: Sequence[Json] | None) -> None:

@@ -20,8 +20,7 @@ from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, table
 
 DOMAINS: Final = table(
-    "Domain",
-    "domain",
+    noun="Domain",
     key=("DomainId",),
     code="ResourceNotFound",
     missing="Domain {key} does not exist.",
@@ -30,8 +29,7 @@ DOMAINS: Final = table(
     newest_first=False,
 ).answers("Describe", "List")
 PROFILES: Final = table(
-    "UserProfile",
-    "user-profile",
+    noun="UserProfile",
     key=("DomainId", "UserProfileName"),
     code="ResourceNotFound",
     missing="UserProfile {key} does not exist.",
