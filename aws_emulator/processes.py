@@ -9,6 +9,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ministack.core.responses import get_region
+
+from aws_emulator import core
 from aws_emulator.clock import clock
 
 if TYPE_CHECKING:
@@ -47,6 +50,19 @@ def _tell(sign: str, group: int) -> None:
         if _keeper.stdin:
             _keeper.stdin.write(f"{sign}{group}\n".encode())
             _keeper.stdin.flush()
+
+
+def sdk_environment() -> dict[str, str]:
+    """Return variables for a process that uses an AWS SDK, in the region of the request; without credentials."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    return {
+        **kept,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "AWS_ENDPOINT_URL": core.organization().endpoint,
+        "AWS_DEFAULT_REGION": get_region(),
+        "AWS_REGION": get_region(),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def start(command: Sequence[str], **options: Option) -> subprocess.Popen[Any]:

@@ -9,28 +9,22 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import subprocess
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-from ministack.core.responses import get_region
+from typing import Final
 
 from aws_emulator import core, processes
 from aws_emulator.bridge import overlay
-from aws_emulator.clock import Lock, clock, random_id
+from aws_emulator.clock import clock, random_id
 from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
 from aws_emulator.sagemaker import jobs as sagemaker_jobs
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, table, user_context
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 EXECUTION_EVENT: Final = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT: Final = "SageMaker Model Building Pipeline Execution Step Status Change"
 
-_STEP_METADATA: Final = "metadata"
+_EVENTS: Final = "events.jsonl"
+"""File to which the runner appends."""
 PIPELINES: Final = table(
     noun="Pipeline",
     code="ResourceNotFound",
@@ -39,84 +33,12 @@ PIPELINES: Final = table(
     taken="Pipeline names must be unique within an AWS account and region. {key} exists.",
 ).answers("List")
 _executions: Final = Records()
+"""Executions by ARN, with the members that the API shows of them.
+
+Under ``pipeline`` is the pipeline's name, under ``steps`` the steps by name, under ``work`` the folder, under
+``process`` the runner, and under ``read`` how much has been read of what it has reported.
+"""
 _tokens: Final = Records()
-
-
-@dataclass(kw_only=True)
-class Step:
-    """One step of an execution."""
-
-    name: str
-    status: str
-    started: float
-    ended: float | None = None
-    failure_reason: str | None = None
-    metadata: Json = field(default_factory=dict)
-
-
-@dataclass(kw_only=True)
-class Execution:
-    """One execution of a pipeline: a process, and what it has reported so far."""
-
-    arn: str
-    pipeline: str
-    definition: str
-    parameters: list[Json]
-    details: Json
-    work: Path
-    started: float
-    changed: float
-    created_by: Json
-    status: str = "Executing"
-    failure_reason: str | None = None
-    process: subprocess.Popen[Any] | None = None
-    steps: dict[str, Step] = field(default_factory=dict)
-    lock: Lock = field(default_factory=clock.lock)
-    read: int = 0
-
-    @property
-    def events(self) -> Path:
-        """File to which the runner appends."""
-        return self.work / "events.jsonl"
-
-    def update(self) -> list[tuple[str, Step]]:
-        """Read what the runner has reported since the last call, and return the steps that changed, in order."""
-        changed = []
-        with self.lock:
-            if not self.events.exists():
-                return []
-            with self.events.open("rb") as file:
-                file.seek(self.read)
-                for line in file:
-                    if not line.endswith(b"\n"):  # being written
-                        break
-                    self.read += len(line)
-                    event = json.loads(line)
-                    if "step" in event:
-                        changed.append(self._note(event))
-                    elif event.get("failure_reason"):
-                        self.failure_reason = event["failure_reason"]
-        return changed
-
-    def _note(self, event: Json) -> tuple[str, Step]:
-        moment = datetime.datetime.fromisoformat(event["time"]).timestamp()
-        step = self.steps.get(event["step"])
-        before = step.status if step else "Starting"
-        if step is None:
-            step = self.steps[event["step"]] = Step(name=event["step"], status="Starting", started=moment)
-        step.status = event["status"]
-        step.metadata = event.get(_STEP_METADATA, step.metadata)
-        step.failure_reason = event.get("failure_reason", step.failure_reason)
-        if step.status != "Executing":
-            step.ended = moment
-        self.changed = clock.now()
-        return before, step
-
-    def stop(self) -> None:
-        """End the process, if it still runs."""
-        if self.process and self.process.poll() is None:
-            self.status = "Stopping"
-            processes.kill(self.process)
 
 
 # ---- pipelines ------------------------------------------------------------------------------------------------------
@@ -174,7 +96,7 @@ def update_pipeline(request: Json) -> Json:
 def describe_pipeline(request: Json) -> Json:
     """Describe a pipeline, its definition included."""
     pipeline = _find(request)
-    runs = [execution.started for execution in _executions_of(pipeline)]
+    runs = [execution["CreationTime"] for execution in _executions_of(pipeline)]
     return pipeline | ({"LastRunTime": max(runs)} if runs else {})
 
 
@@ -183,15 +105,15 @@ def _find(request: Json) -> Json:
     return PIPELINES.named(request["PipelineName"].rsplit("/", 1)[-1])
 
 
-def _executions_of(pipeline: Json) -> list[Execution]:
-    return [execution for execution in _executions.values() if execution.pipeline == pipeline["PipelineName"]]
+def _executions_of(pipeline: Json) -> list[Json]:
+    return [execution for execution in _executions.values() if execution["pipeline"] == pipeline["PipelineName"]]
 
 
 @overlay(SERVICE, "DeletePipeline")
 def delete_pipeline(request: Json) -> Json:
     """Delete a pipeline of which nothing is running."""
     pipeline = PIPELINES.find(request)
-    running = [execution for execution in _executions_of(pipeline) if execution.status == "Executing"]
+    running = [e for e in _executions_of(pipeline) if e["PipelineExecutionStatus"] == "Executing"]
     if running:
         raise ServiceError(
             "ConflictException", f"Pipeline {pipeline['PipelineArn']} has {len(running)} running executions."
@@ -209,28 +131,31 @@ def start_pipeline_execution(request: Json) -> Json:
     token = (pipeline["PipelineArn"], request.get("ClientRequestToken"))
     if token[1] and token in _tokens:
         return {"PipelineExecutionArn": _tokens[token]}
-    parameters = request.get("PipelineParameters", [])
-    _check_parameters(pipeline, parameters)
-    arn = f"{pipeline['PipelineArn']}/execution/{random_id(12)}"
+    _check_parameters(pipeline, request.get("PipelineParameters", []))
+    arn, who = f"{pipeline['PipelineArn']}/execution/{random_id(12)}", user_context()
     work = core.organization().work_dir / "pipelines" / arn.rsplit("/", 1)[-1]
     work.mkdir(parents=True)
-    keys = ("PipelineExecutionDisplayName", "PipelineExecutionDescription", "ParallelismConfiguration")
-    execution = Execution(
-        arn=arn,
-        pipeline=pipeline["PipelineName"],
-        definition=pipeline["PipelineDefinition"],
-        parameters=parameters,
-        details={key: request[key] for key in keys if key in request},
-        work=work,
-        started=clock.now(),
-        changed=clock.now(),
-        created_by=user_context(),
-    )
-    _run(execution, pipeline["RoleArn"])
+    moment = clock.now()
+    execution = {
+        **request,
+        "PipelineArn": pipeline["PipelineArn"],
+        "PipelineExecutionArn": arn,
+        "PipelineExecutionStatus": "Executing",
+        "CreationTime": moment,
+        "StartTime": moment,
+        "LastModifiedTime": moment,
+        "CreatedBy": who,
+        "LastModifiedBy": who,
+        "pipeline": pipeline["PipelineName"],
+        "work": work,
+        "steps": {},
+        "read": 0,
+    }
+    _run(execution, pipeline)
     _executions[arn] = execution
     if token[1]:
         _tokens[token] = arn
-    return {"PipelineExecutionArn": arn}
+    return execution
 
 
 def _check_parameters(pipeline: Json, parameters: list[Json]) -> None:
@@ -247,167 +172,146 @@ def _check_parameters(pipeline: Json, parameters: list[Json]) -> None:
         )
 
 
-def _run(execution: Execution, role_arn: str) -> None:
+def _run(execution: Json, pipeline: Json) -> None:
     """Start the runner as the pipeline's role, and a thread that watches it."""
-    organization = core.organization()
+    organization, work, role_arn = core.organization(), execution["work"], pipeline["RoleArn"]
     if organization.pipeline_runner is None:
         raise ServiceError("ValidationException", "Nothing runs pipelines here: name a pipeline_runner (README.md).")
-    definition = execution.work / "definition.json"
-    definition.write_text(execution.definition)
+    definition = work / "definition.json"
+    definition.write_text(pipeline["PipelineDefinition"])
     credentials = assume_as_service(role_arn, PRINCIPAL, "SageMaker")
+    parameters = {item["Name"]: item["Value"] for item in execution.get("PipelineParameters", [])}
     command = [organization.python, "-P", str(organization.pipeline_runner), "--aws"]  # -P: without what is beside it
-    command += ["--definition", str(definition), "--events", str(execution.events)]
-    command += ["--work", str(execution.work / "jobs"), "--pipeline-name", execution.pipeline]
-    command += ["--execution-arn", execution.arn]
-    command += ["--parameters", json.dumps({item["Name"]: item["Value"] for item in execution.parameters})]
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    command += ["--definition", str(definition), "--events", str(work / _EVENTS)]
+    command += ["--work", str(work / "jobs"), "--pipeline-name", execution["pipeline"]]
+    command += ["--execution-arn", execution["PipelineExecutionArn"], "--parameters", json.dumps(parameters)]
     environment = {
-        **kept,
-        "PYTHONPATH": organization.pythonpath,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "AWS_ENDPOINT_URL": organization.endpoint,
-        "AWS_DEFAULT_REGION": get_region(),
-        "AWS_REGION": get_region(),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "PIPELINE_ROLE_ARN": role_arn,
+        **processes.sdk_environment(),
         **credentials.environment(),
+        "PYTHONPATH": organization.pythonpath,
+        "PIPELINE_ROLE_ARN": role_arn,
     }
-    with (execution.work / "runner.log").open("wb") as log:
-        execution.process = processes.start(
-            command, env=environment, cwd=execution.work, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+    with (work / "runner.log").open("wb") as log:
+        execution["process"] = processes.start(
+            command, env=environment, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    _announce(execution, "Starting", "Executing")
-    clock.start(_watch, execution, execution.process)
+    _announce(execution, "Starting")
+    clock.start(_watch, execution)
 
 
-def _watch(execution: Execution, process: subprocess.Popen[Any]) -> None:
+def _watch(execution: Json) -> None:
     """Report steps as they change, and the end of the process, in the account and region of the execution."""
+    process = execution["process"]
     while process.poll() is None:
-        _announce_steps(execution)
+        _read_events(execution)
         clock.sleep(0.1)
-    status = processes.finish(process)
-    _announce_steps(execution)
-    before = execution.status
-    if before == "Stopping":
-        ended = "Stopped"
-    elif status == 0:
-        ended = "Succeeded"
-    else:
-        ended = "Failed"
-        execution.failure_reason = execution.failure_reason or _log_tail(execution)
-    execution.changed = clock.now()
-    execution.status = ended
-    _announce(execution, before, ended)
+    exit_status = processes.finish(process)
+    _read_events(execution)
+    before = execution["PipelineExecutionStatus"]
+    status = "Stopped" if before == "Stopping" else "Failed" if exit_status else "Succeeded"
+    if status == "Failed":
+        lines = (execution["work"] / "runner.log").read_text(errors="replace").strip().splitlines()
+        reason = execution.get("reason") or "\n".join(lines[-5:])[-1024:]
+        execution.update(FailureReason=reason, PipelineExecutionFailureReason=reason)
+    execution.update(LastModifiedTime=clock.now(), PipelineExecutionStatus=status)
+    _announce(execution, before)
 
 
-def _log_tail(execution: Execution) -> str:
-    lines = (execution.work / "runner.log").read_text(errors="replace").strip().splitlines()
-    return "\n".join(lines[-5:])[-1024:]
+def _read_events(execution: Json) -> None:
+    """Read what the runner has reported since the last time, and report the steps that changed."""
+    events = execution["work"] / _EVENTS
+    if not events.exists():
+        return
+    with events.open("rb") as file:
+        file.seek(execution["read"])
+        for line in file:
+            if not line.endswith(b"\n"):  # being written
+                break
+            execution["read"] += len(line)
+            event = json.loads(line)
+            if "step" in event:
+                _note_step(execution, event)
+            elif event.get("failure_reason"):
+                execution["reason"] = event["failure_reason"]
 
 
-def _announce(execution: Execution, before: str, status: str) -> None:
+def _note_step(execution: Json, event: Json) -> None:
+    name, moment = event["step"], datetime.datetime.fromisoformat(event["time"]).timestamp()
+    new = {"StepName": name, "StepStatus": "Starting", "StartTime": moment, "Metadata": {}, "AttemptCount": 1}
+    step = execution["steps"].setdefault(name, new)
+    before = step["StepStatus"]
+    given = {"Metadata": event.get("metadata"), "FailureReason": event.get("failure_reason")}
+    step.update({member: value for member, value in given.items() if value is not None}, StepStatus=event["status"])
+    execution["LastModifiedTime"] = clock.now()
+    if step["StepStatus"] != "Executing":
+        step["EndTime"] = moment
+        # 63 characters are the limit of a job's name, and ten of them with a hyphen are its end.
+        job = f"pipelines-{execution['PipelineExecutionArn'].rsplit('/', 1)[-1]}-{name}"[:52].rstrip("-")
+        sagemaker_jobs.end(f"{job}-", step["StepStatus"], step.get("FailureReason"))
+    detail = {
+        "stepName": name,
+        "previousStepStatus": before,
+        "currentStepStatus": step["StepStatus"],
+        "failureReason": step.get("FailureReason"),
+        "metadata": step["Metadata"],
+        "stepStartTime": clock.shown(step["StartTime"]),
+        "stepEndTime": clock.shown(step["EndTime"]) if "EndTime" in step else None,
+    }
+    _emit(execution, STEP_EVENT, detail)
+
+
+def _announce(execution: Json, before: str) -> None:
     """Put the change of an execution's status on the default bus.
 
     Source: https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
     """
+    status = execution["PipelineExecutionStatus"]
     detail = {
-        "pipelineExecutionDisplayName": execution.details.get("PipelineExecutionDisplayName"),
-        "pipelineExecutionDescription": execution.details.get("PipelineExecutionDescription"),
+        "pipelineExecutionDisplayName": execution.get("PipelineExecutionDisplayName"),
+        "pipelineExecutionDescription": execution.get("PipelineExecutionDescription"),
         "currentPipelineExecutionStatus": status,
         "previousPipelineExecutionStatus": before,
-        "executionStartTime": clock.shown(execution.started),
-        "executionEndTime": None if status == "Executing" else clock.shown(execution.changed),
+        "executionStartTime": clock.shown(execution["CreationTime"]),
+        "executionEndTime": None if status == "Executing" else clock.shown(execution["LastModifiedTime"]),
     }
     _emit(execution, EXECUTION_EVENT, detail)
 
 
-def _announce_steps(execution: Execution) -> None:
-    for before, step in execution.update():
-        if step.ended:
-            # 63 characters are the limit of a job's name, and ten of them with a hyphen are its end.
-            name = f"pipelines-{execution.arn.rsplit('/', 1)[-1]}-{step.name}"[:52].rstrip("-")
-            sagemaker_jobs.end(f"{name}-", step.status, step.failure_reason)
-        detail = {
-            "stepName": step.name,
-            "previousStepStatus": before,
-            "currentStepStatus": step.status,
-            "failureReason": step.failure_reason,
-            "metadata": step.metadata,
-            "stepStartTime": clock.shown(step.started),
-            "stepEndTime": clock.shown(step.ended) if step.ended else None,
-        }
-        _emit(execution, STEP_EVENT, detail)
-
-
-def _emit(execution: Execution, detail_type: str, detail: Json) -> None:
-    pipeline_arn = execution.arn.split("/execution/")[0]
+def _emit(execution: Json, detail_type: str, detail: Json) -> None:
+    arns = {"pipelineArn": execution["PipelineArn"], "pipelineExecutionArn": execution["PipelineExecutionArn"]}
     given = {key: value for key, value in detail.items() if value is not None}
-    arns = {"pipelineArn": pipeline_arn, "pipelineExecutionArn": execution.arn}
-    core.emit("aws.sagemaker", detail_type, given | arns, pipeline_arn, execution.arn)
+    core.emit("aws.sagemaker", detail_type, given | arns, *arns.values())
 
 
-def _execution(arn: str) -> Execution:
-    execution: Execution | None = _executions.get(arn)
-    if execution is None:
-        raise ServiceError("ResourceNotFound", f"Pipeline execution {arn} does not exist.")
-    return execution
+def _execution(request: Json) -> Json:
+    found: Json | None = _executions.get(request["PipelineExecutionArn"])
+    if found is None:
+        raise ServiceError("ResourceNotFound", f"Pipeline execution {request['PipelineExecutionArn']} does not exist.")
+    return found
 
 
-def _shown(execution: Execution) -> Json:
-    """Return an execution as the API has it, in descriptions and in lists."""
-    failed = execution.failure_reason if execution.status == "Failed" else None
-    return {
-        **execution.details,
-        "PipelineArn": execution.arn.split("/execution/")[0],
-        "PipelineExecutionArn": execution.arn,
-        "PipelineExecutionStatus": execution.status,
-        "CreationTime": execution.started,
-        "StartTime": execution.started,
-        "LastModifiedTime": execution.changed,
-        "CreatedBy": execution.created_by,
-        "LastModifiedBy": execution.created_by,
-        "FailureReason": failed,
-        "PipelineExecutionFailureReason": failed,
-    }
-
-
-@overlay(SERVICE, "DescribePipelineExecution")
-def describe_pipeline_execution(request: Json) -> Json:
-    """Describe an execution."""
-    return _shown(_execution(request["PipelineExecutionArn"]))
+overlay(SERVICE, "DescribePipelineExecution")(_execution)
 
 
 @overlay(SERVICE, "ListPipelineExecutions")
 def list_pipeline_executions(request: Json) -> Json:
     """List the executions of a pipeline, newest first unless the request says otherwise."""
-    found = [_shown(execution) for execution in _executions_of(_find(request))]
     filters = {member: value for member, value in request.items() if member != "PipelineName"}
-    return PIPELINES.list_of("ListPipelineExecutions", filters, found)
+    return PIPELINES.list_of("ListPipelineExecutions", filters, _executions_of(_find(request)))
 
 
 @overlay(SERVICE, "ListPipelineExecutionSteps")
 def list_pipeline_execution_steps(request: Json) -> Json:
     """List the steps of an execution that have started, newest first unless the request says otherwise."""
-    steps: list[Json] = [
-        {
-            "StepName": step.name,
-            "StepStatus": step.status,
-            "StartTime": step.started,
-            "EndTime": step.ended,
-            "FailureReason": step.failure_reason,
-            "Metadata": step.metadata,
-            "AttemptCount": 1,
-        }
-        for step in list(_execution(request["PipelineExecutionArn"]).steps.values())
-    ]
-    if request.get("SortOrder", "Descending") == "Descending":
-        steps.reverse()
-    return {"PipelineExecutionSteps": steps}
+    steps = list(_execution(request)["steps"].values())
+    return {"PipelineExecutionSteps": steps if request.get("SortOrder") == "Ascending" else steps[::-1]}
 
 
 @overlay(SERVICE, "StopPipelineExecution")
 def stop_pipeline_execution(request: Json) -> Json:
     """Stop an execution."""
-    execution = _execution(request["PipelineExecutionArn"])
-    execution.stop()
-    return {"PipelineExecutionArn": execution.arn}
+    execution = _execution(request)
+    if execution["process"].poll() is None:
+        execution["PipelineExecutionStatus"] = "Stopping"
+        processes.kill(execution["process"])
+    return execution

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import shutil
 import socket
 import subprocess
@@ -19,7 +18,6 @@ from urllib.parse import urlsplit
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
-from ministack.core.responses import get_region
 
 from aws_emulator import core, processes
 from aws_emulator.clock import Condition, clock, random_id
@@ -173,21 +171,14 @@ class Server:
 
 
 def _environment(model: Json, folder: Path, more: dict[str, str]) -> dict[str, str]:
-    organization = core.organization()
     credentials = assume_as_service(model["ExecutionRoleArn"], PRINCIPAL, "SageMaker")
     # "No AWS credentials are made available to the container runtime environment" (developer guide, network isolation)
     isolated = model.get("EnableNetworkIsolation", False)
     given = {**container_of(model).get("Environment", {}), **more}
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     return {
-        **kept,
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **processes.sdk_environment(),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",  # the machine has other things to do
-        "AWS_ENDPOINT_URL": organization.endpoint,
-        "AWS_DEFAULT_REGION": get_region(),
-        "AWS_REGION": get_region(),
-        "AWS_EC2_METADATA_DISABLED": "true",
         "SM_MODEL_DIR": str(folder),
         **({} if isolated else credentials.environment()),
         **{name: value.replace(_MODEL_ROOT, str(folder)) for name, value in given.items()},
