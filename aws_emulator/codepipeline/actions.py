@@ -20,14 +20,13 @@ from aws_emulator import core
 from aws_emulator.clock import clock
 from aws_emulator.codebuild import builds as codebuild
 from aws_emulator.codeconnections import connections as codeconnections
-from aws_emulator.codepipeline.state import Artifact
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aws_emulator.codepipeline.state import ActionExecution, Execution, Pipeline
+    from aws_emulator.codepipeline.state import Execution, Pipeline, Run
     from aws_emulator.core import Credentials, Json
 
 _VARIABLE: Final = re.compile(r"#\{([\w@-]+)\.([\w@-]+)\}")
@@ -48,42 +47,43 @@ class ActionError(Exception):
         self.code = code
 
 
-def perform(pipeline: Pipeline, declaration: Json, execution: Execution, ran: ActionExecution) -> None:
+def perform(pipeline: Pipeline, declaration: Json, execution: Execution, run: Run) -> None:
     """Do what an action does, and put its artifacts and variables into the execution.
 
     Raises:
         ActionError: It failed.
     """
-    action = ran.action
-    credentials = assume_as_service(declaration["roleArn"], "codepipeline.amazonaws.com", execution.id)
+    action, output = run["action"], run["output"]
+    credentials = assume_as_service(
+        declaration["roleArn"], "codepipeline.amazonaws.com", execution["pipelineExecutionId"]
+    )
     if action.get("roleArn"):
         assumed = core.client("sts", credentials=credentials).assume_role(
-            RoleArn=action["roleArn"], RoleSessionName=execution.id
+            RoleArn=action["roleArn"], RoleSessionName=execution["pipelineExecutionId"]
         )["Credentials"]
         credentials = core.Credentials(
             access_key=assumed["AccessKeyId"], secret_key=assumed["SecretAccessKey"], token=assumed["SessionToken"]
         )
     configuration = {key: _resolved(value, execution) for key, value in action.get("configuration", {}).items()}
-    ran.resolved = configuration
-    ran.inputs = [_input(artifact["name"], execution) for artifact in action.get("inputArtifacts", [])]
+    inputs = [_input(artifact["name"], execution) for artifact in action.get("inputArtifacts", [])]
+    run["input"] |= {"resolvedConfiguration": configuration, "inputArtifacts": inputs}
     provider = action["actionTypeId"]["provider"]
     if provider == "CodeStarSourceConnection":
-        _take_source(pipeline, execution, ran, configuration, credentials)
+        _take_source(pipeline, execution, run, configuration, credentials)
     elif provider == "CodeBuild":
-        _build(declaration, execution, ran, configuration, credentials)
+        _build(declaration, execution, run, configuration, credentials)
     elif provider == "Manual":
-        _ask(execution, ran, configuration, credentials)
+        _ask(execution, run, configuration, credentials)
     else:
         raise ActionError("ConfigurationError", f"actions of the provider {provider} are not emulated")
-    for artifact in ran.produced:
-        execution.artifacts[artifact.name] = artifact
+    execution["artifacts"] |= {artifact["name"]: artifact for artifact in output["outputArtifacts"]}
     if action.get("namespace"):
-        execution.variables[action["namespace"]] = ran.outputs
+        execution["namespaces"][action["namespace"]] = output["outputVariables"]
 
 
 def _resolved(value: str, execution: Execution) -> str:
     """Return a value of a configuration with the values of the variables that it names."""
-    known = {"codepipeline": {"PipelineExecutionId": execution.id}, **execution.variables}
+    known = {"codepipeline": {"PipelineExecutionId": execution["pipelineExecutionId"]}, **execution["namespaces"]}
 
     def value_of(match: re.Match[str]) -> str:
         namespace, name = match.groups()
@@ -93,22 +93,23 @@ def _resolved(value: str, execution: Execution) -> str:
                 f"The action configuration names the variable {match[0]}, which no action before it has: "
                 f"namespace {namespace} has {', '.join(sorted(known.get(namespace, {}))) or 'none'}",
             )
-        return known[namespace][name]
+        return str(known[namespace][name])
 
     return _VARIABLE.sub(value_of, value)
 
 
-def _input(name: str, execution: Execution) -> Artifact:
-    if name not in execution.artifacts:
+def _input(name: str, execution: Execution) -> Json:
+    if name not in execution["artifacts"]:
         raise ActionError("ConfigurationError", f"no action before this one has put out the artifact {name}")
-    return execution.artifacts[name]
+    found: Json = execution["artifacts"][name]
+    return found
 
 
-def _place(declaration: Json, ran: ActionExecution, name: str) -> Artifact:
-    """Return where an artifact that an action puts out belongs."""
+def _place(declaration: Json, name: str) -> Json:
+    """Return an artifact that an action puts out: where it belongs."""
     # CodePipeline cuts the names of pipeline and artifact to 20 and 10 characters in the keys of artifacts.
     key = f"{declaration['name'][:20]}/{name[:10]}/{clock.random_id(7)}"
-    return Artifact(name=name, bucket=declaration["artifactStore"]["location"], key=key, by=ran.action)
+    return {"name": name, "s3location": {"bucket": declaration["artifactStore"]["location"], "key": key}}
 
 
 # ---- source ---------------------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def _head(repository: Path, branch: str) -> str | None:
 def _take_source(
     pipeline: Pipeline,
     execution: Execution,
-    ran: ActionExecution,
+    run: Run,
     configuration: Mapping[str, str],
     credentials: Credentials,
 ) -> None:
@@ -149,23 +150,24 @@ def _take_source(
     commit = _head(repository, branch)
     if commit is None:
         raise ActionError("ConfigurationError", f"No Branch [{branch}] found for FullRepositoryName [{name}]")
-    pipeline.heads[ran.name] = commit
-    artifact = _place(pipeline.declaration, ran, ran.action["outputArtifacts"][0]["name"])
+    pipeline.heads[run["actionName"]] = commit
+    artifact = _place(pipeline.declaration, run["action"]["outputArtifacts"][0]["name"])
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "source.zip"
         _git(repository, "archive", "--format=zip", f"--output={archive}", commit)
         encryption = pipeline.declaration["artifactStore"].get("encryptionKey")
         options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption["id"]} if encryption else {}
         with archive.open("rb") as body:
-            core.client("s3", credentials=credentials).put_object(
-                Bucket=artifact.bucket, Key=artifact.key, Body=body, **options
-            )
-    ran.produced = [artifact]
+            place = {"Bucket": artifact["s3location"]["bucket"], "Key": artifact["s3location"]["key"]}
+            core.client("s3", credentials=credentials).put_object(Body=body, **place, **options)
     message = _git(repository, "log", "-1", "--format=%s", commit).strip()
     date = _git(repository, "log", "-1", "--format=%aI", commit).strip()
-    execution.revision = {"name": artifact.name, "revisionId": commit, "revisionSummary": message}
-    ran.external_id, ran.summary = commit, json.dumps({"ProviderType": "GitHub", "CommitMessage": message})
-    ran.outputs = {
+    revision = {"name": artifact["name"], "revisionId": commit, "revisionSummary": message}
+    execution["artifactRevisions"] = [revision]
+    summary = json.dumps({"ProviderType": "GitHub", "CommitMessage": message})
+    run["output"]["executionResult"] |= {"externalExecutionId": commit, "externalExecutionSummary": summary}
+    run["output"]["outputArtifacts"] = [artifact]
+    run["output"]["outputVariables"] = {
         "AuthorDate": date,
         "BranchName": branch,
         "CommitId": commit,
@@ -181,7 +183,7 @@ def _take_source(
 def _build(
     declaration: Json,
     execution: Execution,
-    ran: ActionExecution,
+    run: Run,
     configuration: Mapping[str, str],
     credentials: Credentials,
 ) -> None:
@@ -194,8 +196,9 @@ def _build(
                 "PermissionError",
                 f"Error calling {action.split(':')[1]}: User is not authorized to perform: {action} on resource: {arn}",
             )
-    outputs = [_place(declaration, ran, artifact["name"]) for artifact in ran.action.get("outputArtifacts", [])]
-    if len(ran.inputs) != 1 or len(outputs) > 1:
+    inputs = run["input"]["inputArtifacts"]
+    outputs = [_place(declaration, artifact["name"]) for artifact in run["action"].get("outputArtifacts", [])]
+    if len(inputs) != 1 or len(outputs) > 1:
         raise ActionError("ConfigurationError", "builds with several input or output artifacts are not emulated")
     try:
         environment = json.loads(configuration.get("EnvironmentVariables", "[]"))
@@ -205,21 +208,22 @@ def _build(
 
     def on_end(build: Json) -> None:
         ended.append(build)
-        ran.done.set()
+        run["done"].set()
 
     encryption = declaration["artifactStore"].get("encryptionKey")
     started = codebuild.start(
         project,
         environment=environment,
-        source=(ran.inputs[0].bucket, ran.inputs[0].key),
-        source_version=execution.revision.get("revisionId", ""),
-        artifact=(outputs[0].bucket, outputs[0].key) if outputs else None,
+        source=_bucket_and_key(inputs[0]),
+        source_version="".join(revision["revisionId"] for revision in execution["artifactRevisions"]),
+        artifact=_bucket_and_key(outputs[0]) if outputs else None,
         overrides={"encryptionKeyOverride": encryption["id"]} if encryption else None,
         initiator=f"codepipeline/{declaration['name']}",
         on_end=on_end,
     )
-    ran.external_id, ran.external_url = started["id"], started["logs"]["deepLink"]
-    ran.done.wait()
+    result = {"externalExecutionId": started["id"], "externalExecutionUrl": started["logs"]["deepLink"]}
+    run["output"]["executionResult"] |= result
+    run["done"].wait()
     if not ended:
         return  # given up: what the build does from here on concerns nobody
     build = ended[0]
@@ -228,16 +232,18 @@ def _build(
         said = [context["message"] for phase in failed for context in phase["contexts"]]
         status = build["buildStatus"]
         raise ActionError("JobFailed", f"Build terminated with state: {status}. Phase: {' '.join(said)}")
-    ran.produced = outputs
-    ran.outputs = {entry["name"]: entry["value"] for entry in build["exportedEnvironmentVariables"]}
+    variables = {entry["name"]: entry["value"] for entry in build["exportedEnvironmentVariables"]}
+    run["output"] |= {"outputArtifacts": outputs, "outputVariables": variables}
+
+
+def _bucket_and_key(artifact: Json) -> tuple[str, str]:
+    return artifact["s3location"]["bucket"], artifact["s3location"]["key"]
 
 
 # ---- approval -------------------------------------------------------------------------------------------------------
 
 
-def _ask(
-    execution: Execution, ran: ActionExecution, configuration: Mapping[str, str], credentials: Credentials
-) -> None:
+def _ask(execution: Execution, run: Run, configuration: Mapping[str, str], credentials: Credentials) -> None:
     """Tell the topic that somebody has to decide, and wait for the answer."""
     for key, value in configuration.items():
         if len(value) > _CONFIGURATION_MAX:
@@ -246,36 +252,37 @@ def _ask(
                 f"{key} has {len(value)} characters with the values of its variables, and may have "
                 f"{_CONFIGURATION_MAX}: {value[:80]}…",
             )
-    minutes = int(ran.action.get("timeoutInMinutes", _APPROVAL_MINUTES))
-    ran.token = clock.uuid()
+    minutes = int(run["action"].get("timeoutInMinutes", _APPROVAL_MINUTES))
+    run["token"] = clock.uuid()
     topic = configuration.get("NotificationArn")
     if topic:
         core.client("sns", credentials=credentials, region=topic.split(":")[3]).publish(
             TopicArn=topic,
-            Subject=f"APPROVAL NEEDED: AWS CodePipeline {execution.pipeline} for action {ran.name}"[:100],
-            Message=json.dumps(_request(execution, ran, configuration, minutes)),
+            Subject=f"APPROVAL NEEDED: AWS CodePipeline {execution['pipelineName']} for action {run['actionName']}"[
+                :100
+            ],
+            Message=json.dumps(_request(run, execution["pipelineName"], configuration, minutes)),
         )
-    if not ran.done.wait(minutes * core.organization().approval_minute_seconds):
+    if not run["done"].wait(minutes * core.organization().approval_minute_seconds):
         raise ActionError("JobFailed", f"The approval was not answered within {minutes} minutes.")
-    if ran.verdict == "Rejected":
-        raise ActionError("JobFailed", f"Rejected by {ran.updated_by}: {ran.summary}")
+    if run["verdict"] == "Rejected":
+        summary = run["output"]["executionResult"]["externalExecutionSummary"]
+        raise ActionError("JobFailed", f"Rejected by {run['updatedBy']}: {summary}")
 
 
-def _request(execution: Execution, ran: ActionExecution, configuration: Mapping[str, str], minutes: int) -> Json:
+def _request(run: Run, pipeline: str, configuration: Mapping[str, str], minutes: int) -> Json:
     """Return what is published.
 
     Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/approvals-json-format.html
     """
     region = get_region()
-    view = f"https://console.aws.amazon.com/codepipeline/home?region={region}#/view/{execution.pipeline}"
+    view = f"https://console.aws.amazon.com/codepipeline/home?region={region}#/view/{pipeline}"
     approval = {
-        "pipelineName": execution.pipeline,
-        "stageName": ran.stage,
-        "actionName": ran.name,
-        "token": ran.token,
+        "pipelineName": pipeline,
+        **{key: run[key] for key in ("stageName", "actionName", "token")},
         "expires": clock.shown(clock.now() + minutes * 60, "%Y-%m-%dT%H:%MZ"),
         "externalEntityLink": configuration.get("ExternalEntityLink"),
-        "approvalReviewLink": f"{view}/{ran.stage}/{ran.name}/approve/{ran.token}",
+        "approvalReviewLink": f"{view}/{run['stageName']}/{run['actionName']}/approve/{run['token']}",
         "customData": configuration.get("CustomData"),
     }
     return {"region": region, "consoleLink": view, "approval": approval}

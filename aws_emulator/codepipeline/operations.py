@@ -17,7 +17,16 @@ from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import physical_name, resource_type
 from aws_emulator.codeconnections import connections as codeconnections
 from aws_emulator.codepipeline import runs as codepipeline_runs
-from aws_emulator.codepipeline.state import ENDED, PIPELINES, SERVICE, Pipeline, actions_of, find, find_execution
+from aws_emulator.codepipeline.state import (
+    ENDED,
+    PIPELINES,
+    SERVICE,
+    Pipeline,
+    actions_of,
+    find,
+    find_execution,
+    is_stopping,
+)
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import caller
 from aws_emulator.records import answer_tags, change_tags, drop_tags, set_tags
@@ -25,7 +34,7 @@ from aws_emulator.records import answer_tags, change_tags, drop_tags, set_tags
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aws_emulator.codepipeline.state import ActionExecution, Execution, Node
+    from aws_emulator.codepipeline.state import Execution, Node, Run
 
 _NAME_MAX: Final = 100
 _WATCH_S: Final = 0.2
@@ -38,7 +47,7 @@ _WATCH_S: Final = 0.2
 def start_pipeline_execution(request: Json) -> Json:
     """Start a pipeline by hand."""
     trigger = {"triggerType": "StartPipelineExecution", "triggerDetail": caller().session_arn}
-    return {"pipelineExecutionId": codepipeline_runs.start(find(request["name"]), trigger).id}
+    return {"pipelineExecutionId": codepipeline_runs.start(find(request["name"]), trigger)["pipelineExecutionId"]}
 
 
 @overlay(SERVICE, "StopPipelineExecution")
@@ -50,7 +59,7 @@ def stop_pipeline_execution(request: Json) -> Json:
         abandon=bool(request.get("abandon")),
         reason=request.get("reason", ""),
     )
-    return {"pipelineExecutionId": request["pipelineExecutionId"]}
+    return request
 
 
 @overlay(SERVICE, "PutApprovalResult")
@@ -63,26 +72,27 @@ def put_approval_result(request: Json) -> Json:
         raise ServiceError("StageNotFoundException", f"Pipeline {request['pipelineName']} has no stage {stage}")
     if name not in {action["name"] for action in stages[stage]["actions"]}:
         raise ServiceError("ActionNotFoundException", f"Stage {stage} has no action {name}")
-    asked = [
-        ran
-        for execution in pipeline.executions
-        for ran in execution.actions
-        if (ran.stage, ran.name, ran.token) == (stage, name, request["token"])
-    ]
+    wanted = (stage, name, request["token"])
+    runs = (run for execution in pipeline.executions for run in execution["runs"])
+    asked = [run for run in runs if (run["stageName"], run["actionName"], run["token"]) == wanted]
     with pipeline.turn:
-        if asked and asked[0].verdict:
+        if asked and asked[0]["verdict"]:
             raise ServiceError(
                 "ApprovalAlreadyCompletedException", "The approval action has already been approved or rejected."
             )
-        if not asked or asked[0].status != "InProgress":
+        if not asked or asked[0]["status"] != "InProgress":
             raise ServiceError(
                 "InvalidApprovalTokenException", "The approval request already received a response or has expired."
             )
-        (ran,) = asked
-        ran.verdict, ran.summary = request["result"]["status"], request["result"]["summary"]
-        ran.updated_by, ran.updated = caller().session_arn, clock.now()
-    ran.done.set()
-    return {"approvedAt": ran.updated}
+        (run,) = asked
+        run["output"]["executionResult"]["externalExecutionSummary"] = request["result"]["summary"]
+        run |= {
+            "verdict": request["result"]["status"],
+            "updatedBy": caller().session_arn,
+            "lastUpdateTime": clock.now(),
+        }
+    run["done"].set()
+    return {"approvedAt": run["lastUpdateTime"]}
 
 
 @overlay(SERVICE, "GetPipeline")
@@ -102,93 +112,38 @@ def list_pipelines(request: Json) -> Json:
 @overlay(SERVICE, "GetPipelineExecution")
 def get_pipeline_execution(request: Json) -> Json:
     """Describe one execution."""
-    execution = find_execution(request["pipelineName"], request["pipelineExecutionId"])
-    return {
-        "pipelineExecution": {
-            "pipelineName": execution.pipeline,
-            "pipelineVersion": execution.version,
-            "pipelineExecutionId": execution.id,
-            "status": execution.status,
-            "trigger": execution.trigger,
-            "executionMode": find(execution.pipeline).declaration["executionMode"],
-            "artifactRevisions": [execution.revision] if execution.revision else [],
-            **({"statusSummary": execution.stop_reason} if execution.stop_reason else {}),
-        }
-    }
+    return {"pipelineExecution": find_execution(request["pipelineName"], request["pipelineExecutionId"])}
 
 
 @overlay(SERVICE, "ListPipelineExecutions")
 def list_pipeline_executions(request: Json) -> Json:
     """List executions, newest first."""
-    return {
-        "pipelineExecutionSummaries": [
-            {
-                "pipelineExecutionId": execution.id,
-                "status": execution.status,
-                "startTime": execution.started,
-                "lastUpdateTime": execution.updated,
-                "trigger": execution.trigger,
-                "sourceRevisions": [
-                    {
-                        "actionName": ran.name,
-                        "revisionId": ran.external_id,
-                        "revisionSummary": ran.summary,
-                    }
-                    for ran in execution.actions
-                    if ran.action["actionTypeId"]["category"] == "Source" and ran.external_id
-                ],
-                **({"stopTrigger": {"reason": execution.stop_reason}} if execution.is_stopping() else {}),
-            }
-            for execution in reversed(find(request["pipelineName"]).executions)
-        ]
-    }
+    executions = [_summary(execution) for execution in reversed(find(request["pipelineName"]).executions)]
+    return {"pipelineExecutionSummaries": executions}
+
+
+def _summary(execution: Execution) -> Json:
+    sources = [
+        {
+            "actionName": run["actionName"],
+            "revisionId": result["externalExecutionId"],
+            "revisionSummary": result["externalExecutionSummary"],
+        }
+        for run in execution["runs"]
+        if run["action"]["actionTypeId"]["category"] == "Source"
+        and "externalExecutionId" in (result := run["output"]["executionResult"])
+    ]
+    stopped = {"reason": execution["stopped"]} if is_stopping(execution) else None
+    return {**execution, "sourceRevisions": sources, "stopTrigger": stopped}
 
 
 @overlay(SERVICE, "ListActionExecutions")
 def list_action_executions(request: Json) -> Json:
     """List what the actions did, newest first."""
     wanted = (request.get("filter") or {}).get("pipelineExecutionId")
-    pipeline = find(request["pipelineName"])
-    return {
-        "actionExecutionDetails": [
-            _action_detail(execution, action)
-            for execution in reversed(pipeline.executions)
-            if wanted in (None, execution.id)
-            for action in reversed(execution.actions)
-        ]
-    }
-
-
-def _action_detail(execution: Execution, ran: ActionExecution) -> Json:
-    declared = ran.action
-    result: Json = {"externalExecutionId": ran.external_id, "externalExecutionUrl": ran.external_url}
-    if ran.summary:
-        result["externalExecutionSummary"] = ran.summary
-    if ran.error:
-        result["errorDetails"] = ran.error
-    return {
-        "pipelineExecutionId": execution.id,
-        "actionExecutionId": ran.id,
-        "pipelineVersion": execution.version,
-        "stageName": ran.stage,
-        "actionName": ran.name,
-        "startTime": ran.started,
-        "lastUpdateTime": ran.updated or ran.started,
-        "status": ran.status,
-        **({"updatedBy": ran.updated_by} if ran.updated_by else {}),
-        "input": {
-            "actionTypeId": declared["actionTypeId"],
-            "configuration": declared.get("configuration", {}),
-            "resolvedConfiguration": ran.resolved,
-            "inputArtifacts": [artifact.described() for artifact in ran.inputs],
-            **({"namespace": declared["namespace"]} if "namespace" in declared else {}),
-        },
-        "output": {
-            "executionResult": result,
-            "outputVariables": ran.outputs,
-            "outputArtifacts": [artifact.described() for artifact in ran.produced],
-        },
-    }
+    executions = reversed(find(request["pipelineName"]).executions)
+    chosen = [execution for execution in executions if wanted in (None, execution["pipelineExecutionId"])]
+    return {"actionExecutionDetails": [run for execution in chosen for run in reversed(execution["runs"])]}
 
 
 @overlay(SERVICE, "GetPipelineState")
@@ -198,18 +153,16 @@ def get_pipeline_state(request: Json) -> Json:
     stages = []
     for declared in pipeline.declaration["stages"]:
         stage = pipeline.stage(declared["name"])
-        ran = {run.name: run for run in stage.latest.actions if run.stage == declared["name"]} if stage.latest else {}
+        runs = stage.latest["runs"] if stage.latest else []
+        ran = {run["actionName"]: run for run in runs if run["stageName"] == declared["name"]}
         state: Json = {
             "stageName": declared["name"],
             "inboundTransitionState": {"enabled": True},
-            "actionStates": [_action_state(action, ran.get(action["name"])) for action in declared["actions"]],
+            "actionStates": [_action_state(action["name"], ran.get(action["name"])) for action in declared["actions"]],
+            "inboundExecutions": [{**execution, "status": "InProgress"} for execution in stage.waiting] or None,
         }
-        if stage.waiting:
-            state["inboundExecutions"] = [
-                {"pipelineExecutionId": execution.id, "status": "InProgress"} for execution in stage.waiting
-            ]
         if stage.latest:
-            state["latestExecution"] = {"pipelineExecutionId": stage.latest.id, "status": stage.status}
+            state["latestExecution"] = {**stage.latest, "status": stage.status}
         stages.append(state)
     return {
         "pipelineName": request["name"],
@@ -218,22 +171,19 @@ def get_pipeline_state(request: Json) -> Json:
     }
 
 
-def _action_state(declared: Json, ran: ActionExecution | None) -> Json:
-    state: Json = {"actionName": declared["name"]}
-    if ran:
-        latest = {
-            "actionExecutionId": ran.id,
-            "status": ran.status,
-            "lastStatusChange": ran.updated or ran.started,
-            "lastUpdatedBy": ran.updated_by,
-            "externalExecutionId": ran.external_id,
-            "externalExecutionUrl": ran.external_url,
-            "summary": ran.summary,
-            "token": ran.token if ran.status == "InProgress" and not ran.verdict else "",
-            "errorDetails": ran.error,
-        }
-        state["latestExecution"] = {key: value for key, value in latest.items() if value}
-    return state
+def _action_state(name: str, run: Run | None) -> Json:
+    if run is None:
+        return {"actionName": name}
+    result, asks = run["output"]["executionResult"], run["status"] == "InProgress" and not run["verdict"]
+    latest = {
+        **run,
+        **result,
+        "lastStatusChange": run["lastUpdateTime"],
+        "lastUpdatedBy": run.get("updatedBy"),
+        "summary": result.get("externalExecutionSummary"),
+        "token": run["token"] if asks else None,
+    }
+    return {"actionName": name, "latestExecution": latest}
 
 
 # ---- a push starts the pipeline -------------------------------------------------------------------------------------
@@ -329,8 +279,10 @@ def _update(name: str, old: Json, new: Json) -> Json:
 
 def _delete(name: str, properties: Json) -> None:
     for execution in find(name).executions:  # nobody waits for an approval that cannot be given any more
-        if execution.status not in ENDED and not execution.abandoned:
-            codepipeline_runs.stop(name, execution.id, abandon=True, reason="The pipeline was deleted.")
+        if execution["status"] not in ENDED and not execution["abandoned"]:
+            codepipeline_runs.stop(
+                name, execution["pipelineExecutionId"], abandon=True, reason="The pipeline was deleted."
+            )
     drop_tags(core.arn(SERVICE, name))
     del PIPELINES[name]
 

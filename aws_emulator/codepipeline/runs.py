@@ -13,6 +13,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Final
 
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
@@ -22,16 +23,17 @@ from aws_emulator.codepipeline.actions import ActionError, perform
 from aws_emulator.codepipeline.state import (
     ENDED,
     SERVICE,
-    ActionExecution,
-    Execution,
     find,
     find_execution,
     in_run_order,
+    is_stopping,
+    new_execution,
+    new_run,
 )
 from aws_emulator.core import Json, ServiceError
 
 if TYPE_CHECKING:
-    from aws_emulator.codepipeline.state import Pipeline
+    from aws_emulator.codepipeline.state import Execution, Pipeline, Run
 
 _log: Final = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ _log: Final = logging.getLogger(__name__)
 def start(pipeline: Pipeline, trigger: Json) -> Execution:
     """Start an execution; it goes its way on a thread of its own."""
     declaration = copy.deepcopy(pipeline.declaration)
-    execution = Execution(pipeline=declaration["name"], version=declaration["version"], trigger=trigger)
+    execution = new_execution(declaration, trigger)
     pipeline.executions.append(execution)
     clock.start(_run, pipeline, declaration, execution)
     return execution
@@ -58,28 +60,28 @@ def stop(name: str, execution_id: str, *, abandon: bool, reason: str) -> None:
     """
     pipeline, execution = find(name), find_execution(name, execution_id)
     with pipeline.turn:
-        if execution.status in ENDED:
+        if execution["status"] in ENDED:
             raise ServiceError(
                 "PipelineExecutionNotStoppableException",
-                f"Unable to stop the pipeline execution {execution_id}: it is in the state {execution.status}.",
+                f"Unable to stop the pipeline execution {execution_id}: it is in the state {execution['status']}.",
             )
-        if execution.is_stopping() and (execution.abandoned or not abandon):
+        if is_stopping(execution) and (execution["abandoned"] or not abandon):
             raise ServiceError(
                 "DuplicatedStopRequestException", f"The pipeline execution {execution_id} is already being stopped."
             )
-        execution.stop_reason, execution.abandoned, execution.status = reason, abandon, "Stopping"
-    _tell(execution, "Pipeline", "STOPPING")
+        execution.update(stopped=reason, abandoned=abandon, status="Stopping", statusSummary=reason or None)
+    _emit(execution, "Pipeline", "STOPPING")
     with pipeline.turn:
-        for ran in execution.actions if abandon else []:
-            if ran.status == "InProgress":
-                ran.status, ran.updated = "Abandoned", clock.now()
-                ran.done.set()
+        for run in execution["runs"] if abandon else []:
+            if run["status"] == "InProgress":
+                run.update(status="Abandoned", lastUpdateTime=clock.now())
+                run["done"].set()
         pipeline.turn.notify_all()
 
 
 def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
     with core.as_account(pipeline.account, pipeline.region):
-        _tell(execution, "Pipeline", "STARTED")
+        _emit(execution, "Pipeline", "STARTED")
         status = "Succeeded"
         for stage in declaration["stages"]:
             status = _enter(pipeline, declaration, execution, stage["name"])
@@ -92,9 +94,9 @@ def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
                 break
         with pipeline.turn:
             # Somebody may have stopped it while its last action came to an end.
-            status = "Stopped" if execution.is_stopping() and status == "Succeeded" else status
-            execution.status, execution.updated = status, clock.now()
-        _tell(execution, "Pipeline", status.upper())
+            status = "Stopped" if is_stopping(execution) and status == "Succeeded" else status
+            execution.update(status=status, lastUpdateTime=clock.now())
+        _emit(execution, "Pipeline", status.upper())
 
 
 def _enter(pipeline: Pipeline, declaration: Json, execution: Execution, name: str) -> str:
@@ -108,7 +110,7 @@ def _enter(pipeline: Pipeline, declaration: Json, execution: Execution, name: st
             pipeline.turn.notify_all()
             pipeline.turn.wait_for(
                 lambda: (
-                    execution.is_stopping()
+                    is_stopping(execution)
                     or execution not in stage.waiting
                     or (stage.inside is None and stage.waiting[0] is execution)
                 )
@@ -116,12 +118,12 @@ def _enter(pipeline: Pipeline, declaration: Json, execution: Execution, name: st
             if execution not in stage.waiting:
                 return "Superseded"
             stage.waiting.remove(execution)
-        if execution.is_stopping():
+        if is_stopping(execution):
             pipeline.turn.notify_all()
             return "Stopped"
         stage.inside = stage.latest = execution
         stage.status = "InProgress"
-    _tell(execution, "Stage", "STARTED", stage=name)
+    _emit(execution, "Stage", "STARTED", stage=name)
     return "InProgress"
 
 
@@ -132,81 +134,74 @@ def _leave(pipeline: Pipeline, execution: Execution, name: str, status: str) -> 
         if stage.inside is execution:
             stage.inside = None
         pipeline.turn.notify_all()
-    _tell(execution, "Stage", status.upper(), stage=name)
+    _emit(execution, "Stage", status.upper(), stage=name)
 
 
 def _run_stage(pipeline: Pipeline, declaration: Json, execution: Execution, stage: Json) -> str:
     for together in in_run_order(stage["actions"]):
-        runs = [ActionExecution(stage=stage["name"], action=action, started=clock.now()) for action in together]
+        runs = [new_run(execution, stage["name"], action) for action in together]
         with pipeline.turn:
-            if execution.is_stopping():
+            if is_stopping(execution):
                 return "Stopped"
-            execution.actions.extend(runs)
-        clock.all_at_once([functools.partial(_run_action, pipeline, declaration, execution, ran) for ran in runs])
-        if any(ran.status == "Failed" for ran in runs):
+            execution["runs"].extend(runs)
+        clock.all_at_once([functools.partial(_run_action, pipeline, declaration, execution, run) for run in runs])
+        if any(run["status"] == "Failed" for run in runs):
             return "Failed"
-        if execution.is_stopping():
+        if is_stopping(execution):
             return "Stopped"
     return "Succeeded"
 
 
-def _run_action(pipeline: Pipeline, declaration: Json, execution: Execution, ran: ActionExecution) -> None:
-    _tell(execution, "Action", "STARTED", stage=ran.stage, action=ran)
+def _run_action(pipeline: Pipeline, declaration: Json, execution: Execution, run: Run) -> None:
+    _emit(execution, "Action", "STARTED", stage=run["stageName"], run=run)
     error: Json | None = None
     try:
-        perform(pipeline, declaration, execution, ran)
+        perform(pipeline, declaration, execution, run)
     except ActionError as failure:
         error = {"code": failure.code, "message": str(failure)}
     except (ServiceError, ClientError) as failure:
         error = {"code": "PermissionError", "message": str(failure)}
     except Exception as failure:  # an error of the emulator must end the execution as well
-        _log.exception("action %s of %s", ran.name, execution.pipeline)
+        _log.exception("action %s of %s", run["actionName"], execution["pipelineName"])
         error = {"code": "InternalError", "message": repr(failure)}
     with pipeline.turn:
-        if ran.status != "Abandoned":
-            ran.status, ran.error = ("Failed", error) if error else ("Succeeded", None)
-            ran.updated = clock.now()
-        execution.updated = clock.now()
-    _tell(execution, "Action", ran.status.upper(), stage=ran.stage, action=ran)
+        if run["status"] != "Abandoned":
+            run.update(status="Failed" if error else "Succeeded", lastUpdateTime=clock.now())
+            run["output"]["executionResult"]["errorDetails"] = error
+        execution["lastUpdateTime"] = clock.now()
+    _emit(execution, "Action", run["status"].upper(), stage=run["stageName"], run=run)
 
 
-def _tell(
-    execution: Execution, what: str, state: str, *, stage: str = "", action: ActionExecution | None = None
-) -> None:
+def _emit(execution: Execution, what: str, state: str, *, stage: str = "", run: Run | None = None) -> None:
     """Put a change of state on the account's bus; `what` is ``Pipeline``, ``Stage`` or ``Action``."""
     detail: Json = {
-        "pipeline": execution.pipeline,
-        "execution-id": execution.id,
-        "start-time": clock.shown(action.started if action else execution.started),
+        "pipeline": execution["pipelineName"],
+        "execution-id": execution["pipelineExecutionId"],
+        "start-time": clock.shown((run or execution)["startTime"]),
         "state": state,
-        "version": float(execution.version),
+        "version": float(execution["pipelineVersion"]),
         "pipeline-execution-attempt": 1.0,
     }
     if what == "Pipeline":
         detail["execution-trigger"] = {
-            "trigger-type": execution.trigger["triggerType"],
-            "trigger-detail": execution.trigger.get("triggerDetail", ""),
+            "trigger-type": execution["trigger"]["triggerType"],
+            "trigger-detail": execution["trigger"].get("triggerDetail", ""),
         }
-        if execution.stop_reason is not None:
-            detail["stop-execution-comments"] = execution.stop_reason
+        if is_stopping(execution):
+            detail["stop-execution-comments"] = execution["stopped"]
     if stage:
         detail["stage"] = stage
-    if action:
-        kind = action.action["actionTypeId"]
+    if run:
+        kind, result = run["action"]["actionTypeId"], run["output"]["executionResult"]
         detail |= {
-            "action": action.name,
-            "action-execution-id": action.id,
+            "action": run["actionName"],
+            "action-execution-id": run["actionExecutionId"],
             "region": get_region(),
             "type": {key: kind[key] for key in ("owner", "category", "provider")} | {"version": str(kind["version"])},
         }
         if state != "STARTED":
-            result = {
-                "external-execution-summary": action.summary,
-                "external-execution-id": action.external_id,
-                "external-execution-url": action.external_url,
-                "external-execution-state": state,
-                **({"error-code": action.error["code"]} if action.error else {}),
-            }
-            detail["execution-result"] = {key: value for key, value in result.items() if value}
-    arn = core.arn(SERVICE, execution.pipeline)
+            texts = {xform_name(name, "-"): value for name, value in result.items() if isinstance(value, str)}
+            error = {"error-code": result["errorDetails"]["code"]} if result.get("errorDetails") else {}
+            detail["execution-result"] = {**texts, "external-execution-state": state, **error}
+    arn = core.arn(SERVICE, execution["pipelineName"])
     core.emit("aws.codepipeline", f"CodePipeline {what} Execution State Change", detail, arn)

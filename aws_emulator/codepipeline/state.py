@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ministack.core.responses import get_account_id
 
-from aws_emulator.clock import Condition, Event, clock
+from aws_emulator.clock import Condition, clock
 from aws_emulator.core import Json, Records, ServiceError
 
 if TYPE_CHECKING:
@@ -23,82 +23,66 @@ ENDED: Final = ("Succeeded", "Failed", "Stopped", "Superseded")
 """States of an execution that does nothing more."""
 
 
-@dataclass(kw_only=True)
-class Artifact:
-    """A zip file in the artifact bucket, and the action that made it."""
+Execution: TypeAlias = Json
+"""One run of a pipeline, as the API shows it.
 
-    name: str
-    bucket: str
-    key: str
-    by: Json
+Under ``runs`` are the runs of its actions in the order in which they began, under ``artifacts`` the artifacts by name,
+under ``namespaces`` the variables by namespace; ``stopped`` is why somebody stopped it, ``abandoned`` whether that was
+without waiting for its actions.
+"""
+Run: TypeAlias = Json
+"""One run of an action, as the API shows it.
 
-    def described(self) -> Json:
-        """Return it as ``ArtifactDetail`` of the API."""
-        return {"name": self.name, "s3location": {"bucket": self.bucket, "key": self.key}}
-
-
-@dataclass(kw_only=True)
-class ActionExecution:
-    """One action of an execution.
-
-    Attributes:
-        resolved: Its configuration with the values of variables.
-        token: Who answers an approval has to know it; stays after the answer.
-        verdict: ``Approved`` or ``Rejected`` once an approval is answered.
-        done: Set when there is nothing more to wait for: its work is done, or the execution was stopped.
-    """
-
-    stage: str
-    action: Json
-    started: float
-    id: str = field(default_factory=clock.uuid)
-    status: str = "InProgress"
-    updated: float = 0.0
-    updated_by: str = ""
-    summary: str = ""
-    external_id: str = ""
-    external_url: str = ""
-    error: Json | None = None
-    token: str = ""
-    verdict: str = ""
-    resolved: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
-    inputs: list[Artifact] = field(default_factory=list)
-    produced: list[Artifact] = field(default_factory=list)
-    done: Event = field(default_factory=clock.event)
-
-    @property
-    def name(self) -> str:
-        """Name of the action."""
-        return str(self.action["name"])
+Under ``action`` is its declaration. Who answers an approval has to know its ``token``; ``verdict`` is ``Approved`` or
+``Rejected`` once it is answered. The event ``done`` is set when there is nothing more to wait for.
+"""
 
 
-@dataclass(kw_only=True)
-class Execution:
-    """One run of a pipeline: actions in the order in which they ran, artifacts by name, variables by namespace.
+def new_execution(declaration: Json, trigger: Json) -> Execution:
+    """Return an execution that begins now."""
+    moment = clock.now()
+    return {
+        "pipelineName": declaration["name"],
+        "pipelineVersion": declaration["version"],
+        "pipelineExecutionId": clock.uuid(),
+        "executionMode": declaration["executionMode"],
+        "status": "InProgress",
+        "startTime": moment,
+        "lastUpdateTime": moment,
+        "trigger": trigger,
+        "artifactRevisions": [],
+        "runs": [],
+        "artifacts": {},
+        "namespaces": {},
+        "stopped": None,
+        "abandoned": False,
+    }
 
-    Attributes:
-        stop_reason: Why somebody stopped it; None while nobody did.
-        abandoned: It was stopped without waiting for its actions.
-    """
 
-    pipeline: str
-    version: int
-    trigger: Json
-    id: str = field(default_factory=clock.uuid)
-    status: str = "InProgress"
-    started: float = field(default_factory=clock.now)
-    updated: float = field(default_factory=clock.now)
-    actions: list[ActionExecution] = field(default_factory=list)
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    variables: dict[str, dict[str, str]] = field(default_factory=dict)
-    revision: Json = field(default_factory=dict)
-    stop_reason: str | None = None
-    abandoned: bool = False
+def new_run(execution: Execution, stage: str, action: Json) -> Run:
+    """Return a run of an action that begins now."""
+    moment = clock.now()
+    return {
+        "pipelineExecutionId": execution["pipelineExecutionId"],
+        "pipelineVersion": execution["pipelineVersion"],
+        "actionExecutionId": clock.uuid(),
+        "stageName": stage,
+        "actionName": action["name"],
+        "status": "InProgress",
+        "startTime": moment,
+        "lastUpdateTime": moment,
+        "input": {**action, "inputArtifacts": []},
+        "output": {"executionResult": {}, "outputVariables": {}, "outputArtifacts": []},
+        "action": action,
+        "token": None,
+        "verdict": None,
+        "done": clock.event(),
+    }
 
-    def is_stopping(self) -> bool:
-        """Whether somebody stopped it."""
-        return self.stop_reason is not None
+
+def is_stopping(execution: Execution) -> bool:
+    """Return whether somebody stopped an execution."""
+    return execution["stopped"] is not None
 
 
 @dataclass(kw_only=True)
@@ -153,7 +137,7 @@ def find_execution(pipeline: str, execution_id: str) -> Execution:
         ServiceError: There is none with that id.
     """
     for execution in find(pipeline).executions:
-        if execution.id == execution_id:
+        if execution["pipelineExecutionId"] == execution_id:
             return execution
     raise ServiceError("PipelineExecutionNotFoundException", f"no execution {execution_id}")
 
