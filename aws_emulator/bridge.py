@@ -18,6 +18,7 @@ from ministack.core import iam_actions
 from aws_emulator import core, inside
 from aws_emulator.clock import clock
 from aws_emulator.core import Json, ServiceError
+from aws_emulator.inside import replaces
 from aws_emulator.shapes import answer_of, check_request, page_of
 
 if TYPE_CHECKING:
@@ -66,6 +67,27 @@ def call(service: str, operation: str, request: Json) -> Json:
     if function is None:
         raise ServiceError("UnknownOperationException", f"{service}:{operation} is not emulated here.")
     return function(request)
+
+
+def answers(owner: object, name: str) -> Callable[[Operation], Operation]:
+    """Answer an operation of a service that MiniStack has with the decorated function, as `overlay` does.
+
+    Args:
+        owner: As of `aws_emulator.inside.replaces`.
+        name: Name of MiniStack's function.
+    """
+
+    def register(function: Operation) -> Operation:
+        @replaces(owner, name)
+        def answer(_original: object, request: Json) -> core.Reply:
+            try:
+                return core.reply(function(request))
+            except ServiceError as error:
+                return core.fail(error)
+
+        return function
+
+    return register
 
 
 async def _answer(service: str, headers: Mapping[str, str], body: bytes) -> core.Reply:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
+from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
 from aws_emulator import inside
 from aws_emulator.clock import random_id
 from aws_emulator.cloudformation.parameters import in_the_name_of
 from aws_emulator.cloudformation.resources import Made, Option, completes, physical_name
-from aws_emulator.core import Records, ServiceError
+from aws_emulator.core import Records, ServiceError, client
 from aws_emulator.iam.callers import authorize, require_trust
 from aws_emulator.inside import replaces
 
@@ -69,6 +72,26 @@ def stack_failure(events: list[Mapping[str, Any]]) -> str:
 
 _STAGED_HOST: Final = "staged-template.invalid"
 _staged: Final[dict[str, str]] = {}
+
+
+def read_template(url: str) -> str:
+    """Return a template from its URL in S3, read with the permissions of the current account.
+
+    Args:
+        url: Virtual-hosted-style or path-style.
+
+    Raises:
+        ServiceError: It cannot be read.
+    """
+    parts = urlsplit(url)
+    hosted = re.fullmatch(r"(?P<bucket>.+)\.s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?", parts.netloc)
+    path = parts.path.lstrip("/")
+    bucket, key = (hosted["bucket"], path) if hosted else path.split("/", 1)
+    try:
+        return str(client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+    except ClientError as error:
+        reason = error.response["Error"]["Message"]
+        raise ServiceError("ValidationError", f"Template at {url} cannot be read: {reason}") from error
 
 
 def stage_template(text: str) -> str:

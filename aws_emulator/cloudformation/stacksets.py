@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import ClientError
@@ -21,7 +20,7 @@ from ministack.services.cloudformation import helpers
 from aws_emulator import core, inside
 from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import resource_type
-from aws_emulator.cloudformation.stacks import stack_failure, stage_template
+from aws_emulator.cloudformation.stacks import read_template, stack_failure, stage_template
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam import permissions as iam
 
@@ -91,21 +90,6 @@ def _targets(properties: Json) -> list[Instance]:
             if account != organization.management_account:
                 found |= {Instance(account=account, region=region): None for region in group["Regions"]}
     return list(found)
-
-
-def _template(properties: Json) -> str:
-    """Return the template, read with the permissions of the administrator's account when it is in S3."""
-    url = properties.get("TemplateURL")
-    if not url:
-        return str(properties["TemplateBody"])
-    parts = urlsplit(url)
-    host, path = parts.hostname or "", parts.path.lstrip("/")
-    path_style = host.startswith(("s3.", "s3-", "127.", "localhost"))
-    bucket, key = path.split("/", 1) if path_style else (host.split(".")[0], path)
-    try:
-        return str(core.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
-    except ClientError as error:
-        raise ServiceError("ValidationError", f"S3 error: {url}: {error}") from error
 
 
 def _execution_role(account: str) -> core.Credentials:
@@ -210,7 +194,8 @@ def _everywhere(stack_set: StackSet, work: Mapping[Instance, Callable[[], str | 
 
 def _roll_out(stack_set: StackSet, properties: Json) -> None:
     """Bring the instances in line with the properties: remove former targets, create or update the present ones."""
-    template, targets = _template(properties), _targets(properties)
+    template = properties.get("TemplateBody") or read_template(properties["TemplateURL"])
+    targets = _targets(properties)
     gone = [instance for instance in stack_set.stacks if instance not in targets]
     _everywhere(stack_set, {instance: partial(_delete_instance, stack_set, instance) for instance in gone})
     _everywhere(

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core, inside
+from aws_emulator.bridge import answers
 from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import completes
 from aws_emulator.codebuild import environments
@@ -28,12 +29,11 @@ from aws_emulator.codebuild.buildspec import Buildspec, PhaseResult, Shell, run
 from aws_emulator.codeconnections import connections as codeconnections
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import assume_as_service, caller
-from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aws_emulator.core import Credentials, Reply
+    from aws_emulator.core import Credentials
 
 DEFAULT_TIMEOUT_MINUTES: Final = 60
 IDEMPOTENCY_S: Final = 300
@@ -134,26 +134,24 @@ def _logs_of(project: Json, build_id: str) -> Json:
     return {"groupName": group, "streamName": stream, "deepLink": f"{link}/log-events/{stream}"}
 
 
-@replaces(inside.codebuild, "start_build")
-def _start_build(_original: object, request: Json) -> Reply:
+@answers(inside.codebuild, "start_build")
+def _start_build(request: Json) -> Json:
     key = get_account_id(), get_region(), request["projectName"], request.get("idempotencyToken")
     with _tokens_lock:  # the same token within five minutes answers with the build that it started
         known, started = _tokens.get(key, ("", 0.0))
         if key[3] and clock.now() - started < IDEMPOTENCY_S:
-            return core.reply({"build": copy.deepcopy(inside.codebuild.builds[known])})
-        try:
-            build = start(
-                request["projectName"],
-                environment=request.get("environmentVariablesOverride"),
-                overrides=request,
-                source=_source(request),
-                source_version=request.get("sourceVersion", ""),
-                initiator=_initiator(),
-            )
-        except ServiceError as error:
-            return core.fail(error)
+            return {"build": copy.deepcopy(inside.codebuild.builds[known])}
+        build = start(
+            request["projectName"],
+            environment=request.get("environmentVariablesOverride"),
+            overrides=request,
+            source=_source(request),
+            source_version=request.get("sourceVersion", ""),
+            # as CodeBuild shows who starts a build: the name of a user, or role and session
+            initiator=caller().session_arn.rsplit(":", 1)[-1].removeprefix("assumed-role/").removeprefix("user/"),
+        )
         _tokens[key] = build["id"], clock.now()
-    return core.reply({"build": build})
+    return {"build": build}
 
 
 def _source(request: Json) -> tuple[str, str] | None:
@@ -188,41 +186,25 @@ def _source(request: Json) -> tuple[str, str] | None:
     return bucket, key
 
 
-def _initiator() -> str:
-    """Return who starts a build as CodeBuild shows it: the name of a user, or role and session."""
-    return caller().session_arn.rsplit(":", 1)[-1].removeprefix("assumed-role/").removeprefix("user/")
-
-
-def stop(build_id: str) -> Json:
-    """Stop a build and return its record; one that has ended already stays as it is.
-
-    Raises:
-        ServiceError: There is no such build.
-    """
-    build: Json | None = inside.codebuild.builds.get(build_id.rsplit("/", 1)[-1])
+@answers(inside.codebuild, "stop_build")
+def _stop_build(request: Json) -> Json:
+    """Stop a build; one that has ended already stays as it is."""
+    build: Json | None = inside.codebuild.builds.get(request["id"].rsplit("/", 1)[-1])
     if build is None:
-        raise ServiceError("ResourceNotFoundException", f"Build not found: {build_id}")
+        raise ServiceError("ResourceNotFoundException", f"Build not found: {request['id']}")
     if not build["buildComplete"]:
         _stopping.add(build["id"])
         shell = _running.get(build["id"])
         if shell:
             shell.stop()
-    return copy.deepcopy(build)
+    return {"build": copy.deepcopy(build)}
 
 
-@replaces(inside.codebuild, "stop_build")
-def _stop_build(_original: object, request: Json) -> Reply:
-    try:
-        return core.reply({"build": stop(request["id"])})
-    except ServiceError as error:
-        return core.fail(error)
-
-
-@replaces(inside.codebuild, "batch_get_builds")
-def _batch_get_builds(_original: object, request: Json) -> Reply:
+@answers(inside.codebuild, "batch_get_builds")
+def _batch_get_builds(request: Json) -> Json:
     names = {given: given.rsplit("/", 1)[-1] for given in request["ids"]}
     found = {given: inside.codebuild.builds[name] for given, name in names.items() if name in inside.codebuild.builds}
-    return core.reply({"builds": list(found.values()), "buildsNotFound": [name for name in names if name not in found]})
+    return {"builds": list(found.values()), "buildsNotFound": [name for name in names if name not in found]}
 
 
 # ---- performing -----------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ _IDENTITY: Final = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 _RESOURCE: Final = re.compile(r"endpoint/(?P<endpoint>[^/]+)/variant/(?P<variant>[^/]+)")
 
 _targets: Final = Records()
-_policies: Final = Records()
+"""Targets by resource and dimension; under ``policies`` are theirs by name."""
 
 
 def _key(request: Json) -> tuple[str, str]:
@@ -54,6 +54,14 @@ def _missing(kind: str, request: Json) -> ServiceError:
         f"No {kind} found for service namespace: {request['ServiceNamespace']}, resource ID: {request['ResourceId']}, "
         f"scalable dimension: {request['ScalableDimension']}",
     )
+
+
+def _target(request: Json) -> Json:
+    """Return the registered target that a request names."""
+    found: Json | None = _targets.get(_key(request))
+    if found is None:
+        raise _missing("scalable target", request)
+    return found
 
 
 def _check_variant(request: Json) -> None:
@@ -85,7 +93,11 @@ def register_scalable_target(request: Json) -> Json:
     """Register a target, or change what the request names of one."""
     _check_variant(request)
     before: Json = _targets.get(_key(request)) or {}
-    made = {"CreationTime": clock.now(), "ScalableTargetARN": core.arn(SERVICE, f"scalable-target/{random_id(32)}")}
+    made = {
+        "policies": {},
+        "CreationTime": clock.now(),
+        "ScalableTargetARN": core.arn(SERVICE, f"scalable-target/{random_id(32)}"),
+    }
     target = {**made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
     if not before and not {"MinCapacity", "MaxCapacity"} <= target.keys():
         raise ServiceError("ValidationException", "A new scalable target needs MinCapacity and MaxCapacity.")
@@ -124,34 +136,27 @@ def describe_scalable_targets(request: Json) -> Json:
 @overlay(SERVICE, "DeregisterScalableTarget")
 def deregister_scalable_target(request: Json) -> Json:
     """Forget a target and its policies."""
-    if _key(request) not in _targets:
-        raise _missing("scalable target", request)
-    drop_tags(_targets.pop(_key(request))["ScalableTargetARN"])
-    for place in [place for place in _policies if place[:2] == _key(request)]:
-        del _policies[place]
+    drop_tags(_target(request)["ScalableTargetARN"])
+    del _targets[_key(request)]
     return {}
 
 
 @overlay(SERVICE, "PutScalingPolicy")
 def put_scaling_policy(request: Json) -> Json:
     """Create or replace a policy of a registered target."""
-    if _key(request) not in _targets:
-        raise _missing("scalable target", request)
-    place = (*_key(request), request["PolicyName"])
-    name = f"{request['ServiceNamespace']}/{request['ResourceId']}:policyName/{request['PolicyName']}"
-    arn = f"{core.arn('autoscaling', 'scalingPolicy')}:{random_id(32)}:resource/{name}"
-    before: Json = _policies.get(place) or {"PolicyARN": arn, "CreationTime": clock.now(), "Alarms": []}
-    _policies[place] = {**before, **request}
-    return {"PolicyARN": before["PolicyARN"], "Alarms": []}
+    policies, name = _target(request)["policies"], request["PolicyName"]
+    resource = f"{request['ServiceNamespace']}/{request['ResourceId']}:policyName/{name}"
+    arn = f"{core.arn('autoscaling', 'scalingPolicy')}:{random_id(32)}:resource/{resource}"
+    new = {"PolicyARN": arn, "CreationTime": clock.now(), "Alarms": []}
+    policies[name] = {**policies.get(name, new), **request}
+    return {"PolicyARN": policies[name]["PolicyARN"], "Alarms": []}
 
 
 @overlay(SERVICE, "DeleteScalingPolicy")
 def delete_scaling_policy(request: Json) -> Json:
     """Delete a policy."""
-    place = (*_key(request), request["PolicyName"])
-    if place not in _policies:
+    if _target(request)["policies"].pop(request["PolicyName"], None) is None:
         raise _missing("scaling policy", request)
-    del _policies[place]
     return {}
 
 
@@ -172,14 +177,8 @@ def _resource(_path: str, body: bytes, _query: Mapping[str, Any]) -> str | None:
 _NAMED_IN_CONDITIONS: Final = {"ServiceNamespace": "service-namespace", "ScalableDimension": "scalable-dimension"}
 
 
-def _keys(action: str, request: Json) -> Mapping[str, Any]:
-    """Return the condition keys of a request: the actions on a target and its policies have them.
-
-    Those on tags and those that list have none:
-    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
-    """
-    if action.startswith(f"{SERVICE}:Describe"):
-        return {}
+def _keys(_action: str, request: Json) -> Mapping[str, Any]:
+    """Return what a request has of the condition keys that the reference lists for some of the service's actions."""
     return {f"{SERVICE}:{key}": request[name] for name, key in _NAMED_IN_CONDITIONS.items() if name in request}
 
 

@@ -327,10 +327,3 @@ def describe_model_card(request: Json) -> Json:
         raise ServiceError("ResourceNotFound", f"Model card {request['ModelCardName']} has no version {number}.")
     found: Json = versions[number - 1]
     return found
-
-
-@overlay(SERVICE, "ListModelCardVersions")
-def list_model_card_versions(request: Json) -> Json:
-    """List the versions of a card."""
-    filters = {member: value for member, value in request.items() if member != "ModelCardName"}
-    return _CARDS.list_of("ListModelCardVersions", filters, _CARDS.find(request)["versions"])

@@ -53,14 +53,6 @@ def list_tags(request: Json) -> Json:
     return {"Tags": tag_list(tags_of(request["ResourceArn"]))}
 
 
-@overlay(SERVICE, "DeleteTags")
-def delete_tags(request: Json) -> Json:
-    """Remove tags from a resource."""
-    for key in request["TagKeys"]:
-        tags_of(request["ResourceArn"]).pop(key, None)
-    return {}
-
-
 def user_context() -> Json:
     """Return the caller as the API shows who made or changed something."""
     who = caller()

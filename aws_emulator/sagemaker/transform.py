@@ -91,9 +91,6 @@ def _run(job: Json, model: Json) -> None:
         reason = f"InternalServerError: {error!r}"
     write_log(_LOG_GROUP, job["TransformJobName"], job["log"])
     job["TransformEndTime"] = job["LastModifiedTime"] = clock.now()
-    if job["TransformJobStatus"] == "Stopping":
-        job["TransformJobStatus"] = "Stopped"
-        return
     job["FailureReason"] = reason and reason[:1024]
     job["TransformJobStatus"] = "Failed" if reason else "Completed"
 
@@ -111,8 +108,6 @@ def _transform(job: Json, model: Json) -> str | None:
     fault: str | None = None
     try:
         for key in keys:
-            if job["TransformJobStatus"] == "Stopping":
-                break
             try:
                 content = _transformed(server, job, s3.get_object(Bucket=bucket, Key=key)["Body"].read())
             except _BadFileError as error:
@@ -178,12 +173,3 @@ def _batches(request: Json, content: bytes) -> Iterator[bytes]:
         size += len(record)
     if batch:
         yield b"".join(batch)
-
-
-@overlay(SERVICE, "StopTransformJob")
-def stop_transform_job(request: Json) -> Json:
-    """Stop a transform job after the file it is at; what has been written stays."""
-    job = _JOBS.find(request)
-    if job["TransformJobStatus"] == "InProgress":
-        job["TransformJobStatus"] = "Stopping"
-    return {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError
 from ministack.core.responses import get_account_id
@@ -16,6 +15,7 @@ from ministack.core.responses import get_account_id
 from aws_emulator import core
 from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock, random_id
+from aws_emulator.cloudformation.stacks import read_template
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import caller
 from aws_emulator.records import tag_list
@@ -111,25 +111,14 @@ def _new_version(parameters: Json) -> Json:
     url = parameters.get("Info", {}).get("LoadTemplateFromURL")
     if not url:
         raise _invalid("Info must contain LoadTemplateFromURL.")
-    template = _read_template(url)
+    try:
+        template = read_template(url)
+    except ServiceError as error:
+        raise _invalid(f"Invalid templateBody. {error.message}") from error
     load_template(template)
     made = {"Id": f"pa-{random_id()}", "CreatedTime": clock.now(), "url": url, "template": template}
     defaults = {"Name": "", "Description": "", "Active": True, "Guidance": "DEFAULT"}
     return defaults | parameters | made | {"Type": _TYPE}
-
-
-def _read_template(url: str) -> str:
-    """Read a template from S3: virtual-hosted-style or path-style URL, as Service Catalog accepts them."""
-    parts = urlparse(url)
-    hosted = re.fullmatch(r"(?P<bucket>.+)\.s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?", parts.netloc)
-    path = parts.path.lstrip("/")
-    bucket, key = (hosted["bucket"], path) if hosted else path.split("/", 1)
-    try:
-        body: bytes = core.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        reason = error.response["Error"]["Message"]
-        raise _invalid(f"Invalid templateBody. Template at {url} cannot be read: {reason}") from error
-    return body.decode()
 
 
 @overlay(SERVICE, "CreateProduct")

@@ -350,8 +350,6 @@ def test_a_model_card_has_a_version_for_every_update_and_permissions_of_its_own(
     assert (newest["ModelCardVersion"], newest["Content"], newest["ModelCardStatus"]) == (2, '{"a": 2}', "Draft")
     first = sagemaker.describe_model_card(ModelCardName="churn-1", ModelCardVersion=1)
     assert first["Content"] == '{"a": 1}'
-    versions = cloud.client("sagemaker", HUB).list_model_card_versions(ModelCardName="churn-1")
-    assert sorted(v["ModelCardVersion"] for v in versions["ModelCardVersionSummaryList"]) == [1, 2]
     with pytest.raises(ClientError, match="single call"):
         sagemaker.update_model_card(ModelCardName="churn-1", Content="{}", ModelCardStatus="Approved")
     sagemaker.update_model_card(ModelCardName="churn-1", ModelCardStatus="Approved")

@@ -47,8 +47,8 @@ def used() -> dict[str, list[str]]:
                 part = node.value
                 if isinstance(part.value, ast.Name) and part.value.id == "inside" and node.attr != "replace_everywhere":
                     found.setdefault(part.attr, set()).add(node.attr)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "replaces":
-                owner, name = (ast.unparse(argument) for argument in node.args)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"replaces", "answers"}:
+                owner, name = (ast.unparse(argument) for argument in node.args[:2])
                 if owner.startswith("inside.") and owner.count(".") == 1:
                     found.setdefault(owner.partition(".")[2], set()).add(name.strip("'"))
     return {part: sorted(names) for part, names in sorted(found.items())}
