@@ -54,7 +54,6 @@ def start(
     overrides: Json | None = None,
     source: tuple[str, str] | None = None,
     source_version: str = "",
-    artifact: tuple[str, str] | None = None,
     initiator: str = "",
     on_end: Callable[[Json], None] | None = None,
 ) -> Json:
@@ -67,7 +66,6 @@ def start(
             ``encryptionKeyOverride``.
         source: Bucket and key of a zip file with the source. Default: no source.
         source_version: Commit that the source is.
-        artifact: Bucket and key for a zip file of the artifacts that the buildspec names. Default: they are not kept.
         initiator: Who started it.
         on_end: Called with the build's record when it has ended.
 
@@ -103,7 +101,7 @@ def start(
         "source": copy.deepcopy(project["source"]),
         "sourceVersion": source_version,
         "resolvedSourceVersion": source_version,
-        "artifacts": {"location": f"arn:aws:s3:::{'/'.join(artifact)}" if artifact else ""},
+        "artifacts": {"location": ""},
         "environment": definition,
         "timeoutInMinutes": int(
             overrides.get("timeoutInMinutesOverride") or project.get("timeoutInMinutes") or DEFAULT_TIMEOUT_MINUTES
@@ -120,7 +118,7 @@ def start(
         build["source"]["buildspec"] = overrides["buildspecOverride"]
     inside.codebuild.builds[build_id] = build
     _emit(build)
-    clock.start(_perform, build, credentials, source, artifact, on_end)
+    clock.start(_perform, build, credentials, source, on_end)
     return copy.deepcopy(build)
 
 
@@ -214,7 +212,6 @@ def _perform(
     build: Json,
     credentials: Credentials,
     source: tuple[str, str] | None,
-    artifact: tuple[str, str] | None,
     on_end: Callable[[Json], None] | None,
 ) -> None:
     folder = core.organization().work_dir / "builds" / build["id"].replace(":", "-")
@@ -222,7 +219,7 @@ def _perform(
     try:
         (folder / "src").mkdir(parents=True)
         log.touch()
-        status = _run_phases(build, credentials, source, artifact, folder, log)
+        status = _run_phases(build, credentials, source, folder, log)
     except _BuildError as error:
         _phase(build, error.phase, "FAILED", str(error))
         status = "FAILED"
@@ -256,14 +253,7 @@ class _BuildError(Exception):
         self.phase = phase
 
 
-def _run_phases(  # noqa: PLR0917 - what a build has, in the order in which it gets it
-    build: Json,
-    credentials: Credentials,
-    source: tuple[str, str] | None,
-    artifact: tuple[str, str] | None,
-    folder: Path,
-    log: Path,
-) -> str:
+def _run_phases(build: Json, credentials: Credentials, source: tuple[str, str] | None, folder: Path, log: Path) -> str:
     _phase(build, "QUEUED", "SUCCEEDED")
     _create_log_stream(build, credentials)
     _phase(build, "PROVISIONING", "SUCCEEDED")
@@ -292,34 +282,8 @@ def _run_phases(  # noqa: PLR0917 - what a build has, in the order in which it g
     if status != "STOPPED":
         exported = shell.variables(buildspec.exported)
         build["exportedEnvironmentVariables"] = [{"name": name, "value": value} for name, value in exported.items()]
-        if artifact and status == "SUCCEEDED":
-            _upload(build, buildspec, artifact, sources, credentials)
         _phase(build, "UPLOAD_ARTIFACTS", "SUCCEEDED")
     return status
-
-
-def _upload(
-    build: Json, buildspec: Buildspec, artifact: tuple[str, str], sources: Path, credentials: Credentials
-) -> None:
-    """Put the artifacts of a build where its pipeline expects them, with the role of the project."""
-    bucket, key = artifact
-    files = buildspec.artifacts.found(sources)
-    if not files:
-        raise _BuildError("UPLOAD_ARTIFACTS", "CLIENT_ERROR: no matching artifact paths found")
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in files.items():
-            archive.write(path, name)
-    encryption = build["encryptionKey"]
-    # Keys that AWS manages, such as the default of a project, are everybody's: they need no permission.
-    own = encryption and ":alias/aws/" not in encryption
-    options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption} if own else {}
-    try:
-        core.client("s3", credentials=credentials).put_object(
-            Bucket=bucket, Key=key, Body=content.getvalue(), **options
-        )
-    except ClientError as error:
-        raise _BuildError("UPLOAD_ARTIFACTS", f"CLIENT_ERROR: {error} for {bucket}/{key}") from error
 
 
 def _download(source: tuple[str, str], folder: Path, credentials: Credentials) -> None:
@@ -350,22 +314,11 @@ def _read_buildspec(build: Json, sources: Path) -> Buildspec:
 def _environment(build: Json, buildspec: Buildspec, credentials: Credentials, folder: Path) -> dict[str, str]:
     """Return the variables of a build; later ones win, as CodeBuild documents: buildspec, project, StartBuild."""
     variables = dict(buildspec.variables)
-    references = dict(buildspec.parameters)
     for variable in build["environment"]["environmentVariables"]:
         kind = variable.get("type", "PLAINTEXT")
-        if kind == "PLAINTEXT":
-            variables[variable["name"]] = variable["value"]
-            references.pop(variable["name"], None)
-        elif kind == "PARAMETER_STORE":
-            references[variable["name"]] = variable["value"]
-        else:
+        if kind != "PLAINTEXT":
             raise _BuildError("DOWNLOAD_SOURCE", f"variable {variable['name']} has the type {kind}, not emulated")
-    ssm = core.client("ssm", credentials=credentials)
-    for name, parameter in references.items():
-        try:
-            variables[name] = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
-        except ClientError as error:
-            raise _BuildError("DOWNLOAD_SOURCE", f"PARAMETER_STORE_ERROR: {parameter}: {error}") from error
+        variables[variable["name"]] = variable["value"]
     home = folder / "home"
     home.mkdir()
     return (

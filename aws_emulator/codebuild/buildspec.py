@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
@@ -23,55 +23,42 @@ if TYPE_CHECKING:
 PHASES: Final = ("install", "pre_build", "build", "post_build")
 
 
+_EMULATED: Final = {
+    "buildspec": {"version", "env", "phases"},
+    "env": {"shell", "git-credential-helper", "variables", "exported-variables"},
+    "phase": {"commands", "on-failure", "runtime-versions"},
+}
+"""What a buildspec may have here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """Commands of one phase; `cleanup` is what the buildspec calls ``finally``."""
+    """Commands of one phase."""
 
     commands: tuple[str, ...] = ()
-    cleanup: tuple[str, ...] = ()
     abort_on_failure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Artifacts:
-    """Which files of a build are kept: patterns below a folder, without those that match `excluded`."""
-
-    files: tuple[str, ...] = ()
-    folder: str = "."
-    excluded: tuple[str, ...] = ()
-
-    def found(self, sources: Path) -> dict[str, Path]:
-        """Return the files below the sources' folder, by their path in the artifact."""
-        root = (sources / self.folder).resolve()
-        matched = {path for pattern in self.files for path in root.glob(pattern) if path.is_file()}
-        matched -= {path for pattern in self.excluded for path in root.glob(pattern)}
-        return {path.relative_to(root).as_posix(): path for path in sorted(matched)}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Buildspec:
-    """What a build does, as far as the builds of this repository use it.
+    """What a build does.
 
     Attributes:
         variables: Environment variables.
-        parameters: Environment variables from Parameter Store: variable -> parameter name.
         exported: Names of the variables that are reported when the build is done.
         phases: Phases by name.
-        artifacts: What the build puts out.
     """
 
-    variables: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    exported: tuple[str, ...] = ()
-    phases: Mapping[str, Phase] = field(default_factory=dict)
-    artifacts: Artifacts = Artifacts()
+    variables: Mapping[str, str]
+    exported: tuple[str, ...]
+    phases: Mapping[str, Phase]
 
     @classmethod
     def parse(cls, text: str) -> Buildspec:
         """Read a buildspec.
 
         Raises:
-            ValueError: It is no buildspec of version 0.2 with phases.
+            ValueError: It is not a buildspec of version 0.2 with phases, or has what is not emulated.
         """
         try:
             raw = yaml.safe_load(text)
@@ -82,30 +69,22 @@ class Buildspec:
         unknown = set(raw["phases"]) - set(PHASES)
         if unknown:
             raise ValueError(f"YAML_FILE_ERROR: unknown phases {sorted(unknown)}")
-        env, kept = raw.get("env") or {}, raw.get("artifacts") or {}
-        not_emulated = set(kept) - {"files", "base-directory", "exclude-paths", "name"}
-        if not_emulated:
-            raise ValueError(f"YAML_FILE_ERROR: artifacts with {sorted(not_emulated)} are not emulated")
+        env, phases = raw.get("env") or {}, {name: value or {} for name, value in raw["phases"].items()}
+        for kind, part in (("buildspec", raw), ("env", env), *(("phase", phase) for phase in phases.values())):
+            if missing := sorted(set(part) - _EMULATED[kind]):
+                raise ValueError(f"YAML_FILE_ERROR: {', '.join(missing)} of a {kind} is not emulated")
         return cls(
             variables={name: _text(value) for name, value in (env.get("variables") or {}).items()},
-            parameters=env.get("parameter-store") or {},
             exported=tuple(env.get("exported-variables") or ()),
-            phases={name: _phase(name, value or {}) for name, value in raw["phases"].items()},
-            artifacts=Artifacts(
-                files=tuple(str(pattern) for pattern in kept.get("files") or ()),
-                folder=str(kept.get("base-directory", ".")),
-                excluded=tuple(str(pattern) for pattern in kept.get("exclude-paths") or ()),
-            ),
+            # A failed build phase goes on to post_build unless told to abort; any other one ends the build anyway.
+            phases={
+                name: Phase(
+                    commands=tuple(str(command) for command in phase.get("commands") or ()),
+                    abort_on_failure=str(phase.get("on-failure", "")).upper() == "ABORT",
+                )
+                for name, phase in phases.items()
+            },
         )
-
-
-def _phase(name: str, raw: Mapping[str, Any]) -> Phase:
-    # A failed build phase goes on to post_build unless told to abort; any other failed phase ends the build anyway.
-    return Phase(
-        commands=tuple(str(command) for command in raw.get("commands") or ()),
-        cleanup=tuple(str(command) for command in raw.get("finally") or ()),
-        abort_on_failure=str(raw.get("on-failure", "")).upper() == "ABORT",
-    )
 
 
 def _text(value: object) -> str:
@@ -153,13 +132,9 @@ class Shell:
             processes.kill(self._process)
 
     def phase(self, name: str, phase: Phase, *, succeeding: bool) -> PhaseResult:
-        """Run a phase: its commands until one fails, and then its ``finally`` commands in any case."""
+        """Run the commands of a phase until one fails."""
         started = clock.now()
         status, reason = self._run(phase.commands, succeeding=succeeding)
-        if phase.cleanup and status in {"SUCCEEDED", "FAILED"}:
-            cleanup_status, cleanup_reason = self._run(phase.cleanup, succeeding=status == "SUCCEEDED" and succeeding)
-            if status == "SUCCEEDED":
-                status, reason = cleanup_status, cleanup_reason
         return PhaseResult(name=name, status=status, reason=reason, started=started, ended=clock.now())
 
     def variables(self, names: tuple[str, ...]) -> dict[str, str]:

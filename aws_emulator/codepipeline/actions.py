@@ -105,13 +105,6 @@ def _input(name: str, execution: Execution) -> Json:
     return found
 
 
-def _place(declaration: Json, name: str) -> Json:
-    """Return an artifact that an action puts out: where it belongs."""
-    # CodePipeline cuts the names of pipeline and artifact to 20 and 10 characters in the keys of artifacts.
-    key = f"{declaration['name'][:20]}/{name[:10]}/{clock.random_id(7)}"
-    return {"name": name, "s3location": {"bucket": declaration["artifactStore"]["location"], "key": key}}
-
-
 # ---- source ---------------------------------------------------------------------------------------------------------
 
 
@@ -151,15 +144,19 @@ def _take_source(
     if commit is None:
         raise ActionError("ConfigurationError", f"No Branch [{branch}] found for FullRepositoryName [{name}]")
     pipeline.heads[run["actionName"]] = commit
-    artifact = _place(pipeline.declaration, run["action"]["outputArtifacts"][0]["name"])
+    artifact_name, store = run["action"]["outputArtifacts"][0]["name"], pipeline.declaration["artifactStore"]
+    # CodePipeline cuts the names of pipeline and artifact to 20 and 10 characters in the keys of artifacts.
+    key = f"{pipeline.declaration['name'][:20]}/{artifact_name[:10]}/{clock.random_id(7)}"
+    artifact = {"name": artifact_name, "s3location": {"bucket": store["location"], "key": key}}
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "source.zip"
         _git(repository, "archive", "--format=zip", f"--output={archive}", commit)
-        encryption = pipeline.declaration["artifactStore"].get("encryptionKey")
+        encryption = store.get("encryptionKey")
         options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption["id"]} if encryption else {}
         with archive.open("rb") as body:
-            place = {"Bucket": artifact["s3location"]["bucket"], "Key": artifact["s3location"]["key"]}
-            core.client("s3", credentials=credentials).put_object(Body=body, **place, **options)
+            core.client("s3", credentials=credentials).put_object(
+                Bucket=store["location"], Key=key, Body=body, **options
+            )
     message = _git(repository, "log", "-1", "--format=%s", commit).strip()
     date = _git(repository, "log", "-1", "--format=%aI", commit).strip()
     revision = {"name": artifact["name"], "revisionId": commit, "revisionSummary": message}
@@ -197,9 +194,8 @@ def _build(
                 f"Error calling {action.split(':')[1]}: User is not authorized to perform: {action} on resource: {arn}",
             )
     inputs = run["input"]["inputArtifacts"]
-    outputs = [_place(declaration, artifact["name"]) for artifact in run["action"].get("outputArtifacts", [])]
-    if len(inputs) != 1 or len(outputs) > 1:
-        raise ActionError("ConfigurationError", "builds with several input or output artifacts are not emulated")
+    if len(inputs) != 1 or run["action"].get("outputArtifacts"):
+        raise ActionError("ConfigurationError", "builds with several inputs or with output artifacts are not emulated")
     try:
         environment = json.loads(configuration.get("EnvironmentVariables", "[]"))
     except ValueError as error:
@@ -214,9 +210,8 @@ def _build(
     started = codebuild.start(
         project,
         environment=environment,
-        source=_bucket_and_key(inputs[0]),
+        source=(inputs[0]["s3location"]["bucket"], inputs[0]["s3location"]["key"]),
         source_version="".join(revision["revisionId"] for revision in execution["artifactRevisions"]),
-        artifact=_bucket_and_key(outputs[0]) if outputs else None,
         overrides={"encryptionKeyOverride": encryption["id"]} if encryption else None,
         initiator=f"codepipeline/{declaration['name']}",
         on_end=on_end,
@@ -233,11 +228,7 @@ def _build(
         status = build["buildStatus"]
         raise ActionError("JobFailed", f"Build terminated with state: {status}. Phase: {' '.join(said)}")
     variables = {entry["name"]: entry["value"] for entry in build["exportedEnvironmentVariables"]}
-    run["output"] |= {"outputArtifacts": outputs, "outputVariables": variables}
-
-
-def _bucket_and_key(artifact: Json) -> tuple[str, str]:
-    return artifact["s3location"]["bucket"], artifact["s3location"]["key"]
+    run["output"]["outputVariables"] = variables
 
 
 # ---- approval -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""CodePipeline: stages, approvals, variables and artifacts between actions, stopping, superseding, and its events.
+"""CodePipeline: stages, approvals, variables between actions, stopping, superseding, and its events.
 
 Sources: https://docs.aws.amazon.com/codepipeline/latest/userguide/approvals.html, …/reference-variables.html,
 …/concepts-how-it-works.html and …/detect-state-changes-cloudwatch-events.html.
@@ -34,14 +34,9 @@ phases:
     commands:
       - sh step.sh
       - export PACKAGE="package 7" SUMMARY="$STEP of $SUBJECT"
-artifacts:
-  files: ['**/*']
-  exclude-paths: ['*.log']
 """
 STEP = """
 set -e
-if [ "$STEP" = render ]; then mkdir rendered; echo test-template > rendered/test.yaml; echo x > noise.log; fi
-if [ "$STEP" = prod ]; then test "$(cat rendered/test.yaml)" = test-template; test ! -e noise.log; fi
 """
 NAME = "deliver-model"
 APPROVAL = {"pipelineName": NAME, "stageName": "Approve", "actionName": "Governance"}
@@ -98,14 +93,14 @@ def template(connection: str, repository: str, *, name: str, timeout: int | None
         allow(["s3:PutObject"], objects),
         allow(["sns:Publish"], {"Ref": "Topic"}),
     )
-    rendered = build("Render", "render", "Source", Namespace="Render", OutputArtifacts=[{"Name": "Rendered"}])
+    rendered = build("Render", "render", "Source", Namespace="Render")
     tests = [
-        build("Check", "check", "Rendered", order=2, Namespace="Test"),
-        build("Deploy", "deploy", "Rendered", order=1),
+        build("Check", "check", "Source", order=2, Namespace="Test"),
+        build("Deploy", "deploy", "Source", order=1),
     ]
     asked = approval(TimeoutInMinutes=timeout) if timeout else approval()
     stages = [("Source", [source]), ("Render", [rendered]), ("Test", tests), ("Approve", [asked])]
-    stages.append(("Prod", [build("Deploy", "prod", "Rendered")]))
+    stages.append(("Prod", [build("Deploy", "prod", "Source")]))
     return {
         "Resources": {
             "Artifacts": {"Type": "AWS::S3::Bucket"},
@@ -289,7 +284,7 @@ def test_an_approval_is_asked_for_with_what_the_builds_found_out_and_given_by_wh
     assert approved["updatedBy"] == f"arn:aws:sts::{DEV}:assumed-role/officer/test"
     assert approved["output"]["executionResult"]["externalExecutionSummary"] == "Report read."
     assert done["Render/Render"]["output"]["outputVariables"]["PACKAGE"] == "package 7"
-    assert done["Prod/Deploy"]["input"]["inputArtifacts"][0]["name"] == "Rendered"
+    assert done["Prod/Deploy"]["input"]["inputArtifacts"][0]["name"] == "Source"
 
     told = eventually(lambda: _told(cloud, events, execution))
     assert [told[0], told[-1]] == ["Pipeline STARTED", "Pipeline SUCCEEDED"]

@@ -77,13 +77,6 @@ def phases(build: dict[str, Any]) -> dict[str, str]:
 
 
 def test_a_build_runs_its_phases_in_one_shell_and_reports_exported_variables(cloud: Cloud) -> None:
-    cloud.client("ssm", DEV).put_parameter(Name="/build/colour", Value="green", Type="String")
-    may_read = {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "*"}
-    may_get = {
-        "Effect": "Allow",
-        "Action": "ssm:GetParameter",
-        "Resource": f"arn:aws:ssm:{REGION}:{DEV}:parameter/build/*",
-    }
     project(
         cloud,
         "phases",
@@ -92,8 +85,7 @@ version: 0.2
 env:
   shell: bash
   variables: {PLACE: buildspec, ONLY: here}
-  parameter-store: {COLOUR: /build/colour}
-  exported-variables: [ANSWER, COLOUR, MISSING]
+  exported-variables: [ANSWER, MISSING]
 phases:
   install: {commands: ['mkdir sub', 'cd sub', 'export STEP="one two"']}
   build:
@@ -102,19 +94,23 @@ phases:
         ( set -e; false; echo not reached )
         echo "status $? in $(basename "$PWD") with $STEP from $PLACE $ONLY"
       - export ANSWER="$(printf 'line 1\\nline 2')"
-    finally: ['echo cleaned up, succeeding $CODEBUILD_BUILD_SUCCEEDING']
 """,
-        may_read,
-        may_get,
     )
 
     build = built(cloud, "phases", environmentVariablesOverride=[{"name": "PLACE", "value": "StartBuild"}])
 
     assert build["buildStatus"] == "SUCCEEDED", build["phases"]
     exported = {variable["name"]: variable["value"] for variable in build["exportedEnvironmentVariables"]}
-    assert exported == {"ANSWER": "line 1\nline 2", "COLOUR": "green"}
+    assert exported == {"ANSWER": "line 1\nline 2"}
     assert "status 1 in sub with one two from StartBuild here" in log(cloud, build)
-    assert "cleaned up, succeeding 1" in log(cloud, build)
+
+
+def test_what_of_a_buildspec_is_not_emulated_is_refused_by_name(cloud: Cloud) -> None:
+    project(cloud, "kept", "version: 0.2\nphases: {build: {commands: [echo]}}\nartifacts: {files: [x]}")
+    build = built(cloud, "kept")
+    assert build["buildStatus"] == "FAILED"
+    messages = [context["message"] for phase in build["phases"] for context in phase.get("contexts", [])]
+    assert "artifacts of a buildspec is not emulated" in messages
 
 
 def test_a_failed_build_phase_still_runs_post_build_and_names_the_command(cloud: Cloud) -> None:
@@ -124,7 +120,7 @@ def test_a_failed_build_phase_still_runs_post_build_and_names_the_command(cloud:
         """
 version: 0.2
 phases:
-  build: {commands: ['exit 3', 'echo never'], finally: ['echo finally $CODEBUILD_BUILD_SUCCEEDING']}
+  build: {commands: ['exit 3', 'echo never']}
   post_build: {commands: ['echo after $CODEBUILD_BUILD_SUCCEEDING']}
 """,
     )
@@ -136,7 +132,7 @@ phases:
     assert failed["phaseType"] == "BUILD"
     assert failed["contexts"][0]["statusCode"] == "COMMAND_EXECUTION_ERROR"
     assert "exit 3" in failed["contexts"][0]["message"]
-    assert log(cloud, build).splitlines() == ["finally 0", "after 0"]
+    assert log(cloud, build).splitlines() == ["after 0"]
 
 
 @pytest.mark.parametrize(
