@@ -14,18 +14,13 @@ if TYPE_CHECKING:
     from aws_emulator.core import Json
 
 _PEERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
-    "Ingress": {
+    direction: {
         "CidrIp": ("IpRanges", "CidrIp"),
         "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
-        "SourceSecurityGroupId": ("UserIdGroupPairs", "GroupId"),
-        "SourcePrefixListId": ("PrefixListIds", "PrefixListId"),
-    },
-    "Egress": {
-        "CidrIp": ("IpRanges", "CidrIp"),
-        "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
-        "DestinationSecurityGroupId": ("UserIdGroupPairs", "GroupId"),
-        "DestinationPrefixListId": ("PrefixListIds", "PrefixListId"),
-    },
+        f"{other}SecurityGroupId": ("UserIdGroupPairs", "GroupId"),
+        f"{other}PrefixListId": ("PrefixListIds", "PrefixListId"),
+    }
+    for direction, other in (("Ingress", "Source"), ("Egress", "Destination"))
 }
 """Property of the resource -> where the API keeps it in a permission."""
 

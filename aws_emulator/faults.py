@@ -31,6 +31,7 @@ from ministack.core import lambda_runtime
 
 from aws_emulator import core, inside
 from aws_emulator.clock import clock
+from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
     from aws_emulator.core import Json
@@ -264,44 +265,36 @@ def install() -> None:
 
 
 def _watch_functions(faults: Faults) -> None:
-    credentials, invoke = lambda_runtime.execution_credentials, lambda_runtime.Worker.invoke
-
-    @functools.wraps(credentials)
-    def issue(config: Json) -> dict[str, str]:
-        keys: dict[str, str] = credentials(config)
+    @replaces(lambda_runtime, "execution_credentials")
+    def issue(credentials: Callable[[Json], dict[str, str]], config: Json) -> dict[str, str]:
+        keys = credentials(config)
         faults.know_key(keys["AWS_ACCESS_KEY_ID"], config["FunctionName"])
         return keys
 
-    @functools.wraps(invoke)
+    invoke = lambda_runtime.Worker.invoke
+
     def run(worker: Any, *arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401 - MiniStack's own types
         if worker.func_name == faults.crashing:
             faults.know_worker(worker)
         return invoke(worker, *arguments, **keywords)
 
-    lambda_runtime.execution_credentials = issue
     lambda_runtime.Worker.invoke = run
 
 
 def _disturb_queue(faults: Faults) -> None:
-    dispatch, run_batch, concurrency = (
-        inside.eventbridge.dispatch_to_sqs,
-        inside.lambda_svc.run_sqs_batch,
-        inside.lambda_svc.sqs_esm_concurrency,
-    )
-
     def is_crashing(esm: Json) -> bool:
         return str(esm["FunctionName"]) == faults.crashing
 
-    @functools.wraps(dispatch)
-    def deliver(spec: Any, payload: str, parameters: Json | None = None) -> None:  # noqa: ANN401 - as above
+    @replaces(inside.eventbridge, "dispatch_to_sqs")
+    def deliver(dispatch: Callable[..., None], spec: object, payload: str, parameters: Json | None = None) -> None:
         dispatch(spec, payload, parameters)
         queue = inside.sqs.queue_by_arn(str(spec))
         fed = [esm for _, _, esm in inside.lambda_svc.iter_all_esms() if esm["EventSourceArn"] == str(spec)]
         if queue and any(is_crashing(esm) for esm in fed):
             faults.dispatched(queue, payload, lambda text: dispatch(spec, text, parameters))
 
-    @functools.wraps(run_batch)
-    def run(esm: Json, *arguments: Any) -> None:  # noqa: ANN401 - as above
+    @replaces(inside.lambda_svc, "run_sqs_batch")
+    def run(run_batch: Callable[..., None], esm: Json, *arguments: Any) -> None:  # noqa: ANN401 - as above
         work = functools.partial(run_batch, esm, *arguments)
         if is_crashing(esm):
             _function, _event, batch, url, _name = arguments
@@ -309,10 +302,6 @@ def _disturb_queue(faults: Faults) -> None:
         else:
             work()
 
-    @functools.wraps(concurrency)
-    def one_at_a_time(esm: Json, *arguments: Any) -> int:  # noqa: ANN401 - as above
-        return 1 if is_crashing(esm) else int(concurrency(esm, *arguments))
-
-    inside.eventbridge.dispatch_to_sqs = deliver
-    inside.lambda_svc.run_sqs_batch = run
-    inside.lambda_svc.sqs_esm_concurrency = one_at_a_time
+    @replaces(inside.lambda_svc, "sqs_esm_concurrency")
+    def one_at_a_time(concurrency: Callable[..., int], esm: Json, *arguments: object) -> int:
+        return 1 if is_crashing(esm) else concurrency(esm, *arguments)

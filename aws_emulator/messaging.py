@@ -19,7 +19,6 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from ministack import app
-from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import core, inside
@@ -61,14 +60,10 @@ def _key_refused(arn: str, access_key: str) -> str | None:
     key, service = _key(arn), arn.split(":")[2]
     if key is None or not key["Policy"]:
         return None
-    who = iam_evaluator.resolve_principal(access_key, get_account_id())
     via = {"kms:ViaService": f"{service}.{get_region()}.amazonaws.com", "kms:CallerAccount": get_account_id()}
     for action in _USES:
-        if not iam.may(access_key, action, key["Arn"], via):
-            return (
-                f"{getattr(who, 'arn', access_key)} is not authorized to perform: {action} on resource: {key['Arn']}, "
-                f"the key of {arn}"
-            )
+        if refused := iam.refusal(access_key, action, key["Arn"], via):
+            return f"{refused}; it is the key of {arn}"
     return None
 
 
@@ -80,9 +75,7 @@ def role_refused(arn: str, role_arn: str) -> str | None:
         role_arn: The role in whose name the service sends.
     """
     action, keys = CALLS[arn.split(":")[2]], core.role_session(role_arn, "send").access_key
-    if not iam.may(keys, action, arn):
-        return f"{role_arn} is not authorized to perform: {action} on resource: {arn}"
-    return _key_refused(arn, keys)
+    return iam.refusal(keys, action, arn) or _key_refused(arn, keys)
 
 
 def require_policies(arn: str, service: str, source_arn: str | None) -> None:

@@ -161,8 +161,14 @@ class Table:
         self.key = self.key or (f"{self.noun}Name",)
 
     def answers(self, *verbs: str) -> Table:
-        """Answer operations: ``Describe``, ``Get``, ``List`` and ``Delete``."""
-        known = {"Describe": self.find, "Get": self.get, "List": self.listed, "Delete": self.delete}
+        """Answer operations: ``Describe``, ``Get``, ``List``, ``Update`` and ``Delete``."""
+        known = {
+            "Describe": self.find,
+            "Get": self.get,
+            "List": self.listed,
+            "Update": self.update,
+            "Delete": self.delete,
+        }
         for verb in verbs:
             overlay(self.service, f"{verb}{self.noun}{'s' if verb == 'List' else ''}")(known[verb])
         return self
@@ -223,6 +229,15 @@ class Table:
         record |= {member: value for member, value in request.items() if member != "Tags"} | members
         self.records[key] = record
         set_tags(record[f"{self.noun}Arn"], request.get("Tags"))
+        return record
+
+    def update(self, request: Json) -> Json:
+        """Change what a request names of a resource; structures keep the members that it does not name."""
+        record = self.find(request)
+        for member, value in request.items():
+            both = isinstance(value, dict) and isinstance(record.get(member), dict)
+            record[member] = {**record[member], **value} if both else value
+        record["LastModifiedTime"] = clock.now()
         return record
 
     def delete(self, request: Json) -> Json:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aws_emulator.codepipeline.state import Execution, Node, Run
 
 _NAME_MAX: Final = 100
+_MODE: Final = "SUPERSEDED"
 _WATCH_S: Final = 0.2
 
 
@@ -53,12 +54,9 @@ def start_pipeline_execution(request: Json) -> Json:
 @overlay(SERVICE, "StopPipelineExecution")
 def stop_pipeline_execution(request: Json) -> Json:
     """Stop an execution."""
-    codepipeline_runs.stop(
-        request["pipelineName"],
-        request["pipelineExecutionId"],
-        abandon=bool(request.get("abandon")),
-        reason=request.get("reason", ""),
-    )
+    if not request.get("abandon"):
+        raise ServiceError("ValidationException", "Stopping without abandon is not emulated.")
+    codepipeline_runs.stop(request["pipelineName"], request["pipelineExecutionId"], reason=request.get("reason", ""))
     return request
 
 
@@ -247,10 +245,11 @@ def _texts(configuration: Json) -> dict[str, str]:
 def _declaration(properties: Json, name: str, version: int) -> Json:
     kept = ("RoleArn", "ArtifactStore", "Stages", "PipelineType", "ExecutionMode", "Triggers", "Variables")
     declared: Json = _api_names({key: properties[key] for key in kept if key in properties})
-    for stage in declared["stages"]:
-        for action in stage["actions"]:
-            action.setdefault("runOrder", 1)
-    return {"name": name, "version": version, "pipelineType": "V1", "executionMode": "SUPERSEDED", **declared}
+    if declared.get("executionMode", _MODE) != _MODE:
+        raise ServiceError("ValidationException", f"ExecutionMode {declared['executionMode']} is not emulated.")
+    for _, action in actions_of(declared):
+        action.setdefault("runOrder", 1)
+    return {"name": name, "version": version, "pipelineType": "V1", "executionMode": _MODE, **declared}
 
 
 def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
@@ -279,10 +278,8 @@ def _update(name: str, old: Json, new: Json) -> Json:
 
 def _delete(name: str, properties: Json) -> None:
     for execution in find(name).executions:  # nobody waits for an approval that cannot be given any more
-        if execution["status"] not in ENDED and not execution["abandoned"]:
-            codepipeline_runs.stop(
-                name, execution["pipelineExecutionId"], abandon=True, reason="The pipeline was deleted."
-            )
+        if execution["status"] not in ENDED and not is_stopping(execution):
+            codepipeline_runs.stop(name, execution["pipelineExecutionId"], reason="The pipeline was deleted.")
     drop_tags(core.arn(SERVICE, name))
     del PIPELINES[name]
 

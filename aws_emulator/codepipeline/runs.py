@@ -1,7 +1,7 @@
 """How executions go through the stages of a pipeline, and what they tell about it on the bus.
 
-A stage is locked while an execution is in it. In the mode ``SUPERSEDED`` an execution that waits in front of a locked
-stage gives way to a newer one; in ``QUEUED`` they go one after the other; in ``PARALLEL`` nobody waits. Sources:
+A stage is locked while an execution is in it, and an execution that waits in front of a locked stage gives way to a
+newer one (mode ``SUPERSEDED``; the others are not emulated). Sources:
 https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-it-works.html and
 …/detect-state-changes-cloudwatch-events.html.
 """
@@ -52,8 +52,8 @@ def start_by_rule(name: str, rule_arn: str) -> None:
     start(find(name), {"triggerType": "CloudWatchEvent", "triggerDetail": rule_arn})
 
 
-def stop(name: str, execution_id: str, *, abandon: bool, reason: str) -> None:
-    """Stop an execution after the actions that are in progress, or with `abandon` without waiting for them.
+def stop(name: str, execution_id: str, *, reason: str) -> None:
+    """Stop an execution without waiting for the actions that are in progress.
 
     Raises:
         ServiceError: It is not in progress, or is being stopped already.
@@ -65,14 +65,14 @@ def stop(name: str, execution_id: str, *, abandon: bool, reason: str) -> None:
                 "PipelineExecutionNotStoppableException",
                 f"Unable to stop the pipeline execution {execution_id}: it is in the state {execution['status']}.",
             )
-        if is_stopping(execution) and (execution["abandoned"] or not abandon):
+        if is_stopping(execution):
             raise ServiceError(
                 "DuplicatedStopRequestException", f"The pipeline execution {execution_id} is already being stopped."
             )
-        execution.update(stopped=reason, abandoned=abandon, status="Stopping", statusSummary=reason or None)
+        execution.update(stopped=reason, status="Stopping", statusSummary=reason or None)
     _emit(execution, "Pipeline", "STOPPING")
     with pipeline.turn:
-        for run in execution["runs"] if abandon else []:
+        for run in execution["runs"]:
             if run["status"] == "InProgress":
                 run.update(status="Abandoned", lastUpdateTime=clock.now())
                 run["done"].set()
@@ -84,7 +84,7 @@ def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
         _emit(execution, "Pipeline", "STARTED")
         status = "Succeeded"
         for stage in declaration["stages"]:
-            status = _enter(pipeline, declaration, execution, stage["name"])
+            status = _enter(pipeline, execution, stage["name"])
             if status == "InProgress":
                 try:
                     status = _run_stage(pipeline, declaration, execution, stage)
@@ -99,25 +99,16 @@ def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
         _emit(execution, "Pipeline", status.upper())
 
 
-def _enter(pipeline: Pipeline, declaration: Json, execution: Execution, name: str) -> str:
+def _enter(pipeline: Pipeline, execution: Execution, name: str) -> str:
     """Wait until a stage is free. Returns ``InProgress``, or why the execution does not get there."""
-    stage, mode = pipeline.stage(name), declaration["executionMode"]
+    stage = pipeline.stage(name)
     with pipeline.turn:
-        if mode == "SUPERSEDED":
-            stage.waiting.clear()
-        if mode != "PARALLEL":
-            stage.waiting.append(execution)
-            pipeline.turn.notify_all()
-            pipeline.turn.wait_for(
-                lambda: (
-                    is_stopping(execution)
-                    or execution not in stage.waiting
-                    or (stage.inside is None and stage.waiting[0] is execution)
-                )
-            )
-            if execution not in stage.waiting:
-                return "Superseded"
-            stage.waiting.remove(execution)
+        stage.waiting[:] = [execution]  # which supersedes whoever waits there
+        pipeline.turn.notify_all()
+        pipeline.turn.wait_for(lambda: is_stopping(execution) or execution not in stage.waiting or stage.inside is None)
+        if execution not in stage.waiting:
+            return "Superseded"
+        stage.waiting.remove(execution)
         if is_stopping(execution):
             pipeline.turn.notify_all()
             return "Stopped"

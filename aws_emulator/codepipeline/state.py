@@ -27,8 +27,7 @@ Execution: TypeAlias = Json
 """One run of a pipeline, as the API shows it.
 
 Under ``runs`` are the runs of its actions in the order in which they began, under ``artifacts`` the artifacts by name,
-under ``namespaces`` the variables by namespace; ``stopped`` is why somebody stopped it, ``abandoned`` whether that was
-without waiting for its actions.
+under ``namespaces`` the variables by namespace; ``stopped`` is why somebody stopped it.
 """
 Run: TypeAlias = Json
 """One run of an action, as the API shows it.
@@ -55,7 +54,6 @@ def new_execution(declaration: Json, trigger: Json) -> Execution:
         "artifacts": {},
         "namespaces": {},
         "stopped": None,
-        "abandoned": False,
     }
 
 

@@ -12,7 +12,7 @@ from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import inside
 from aws_emulator.core import Credentials, ServiceError, role_session
-from aws_emulator.iam.permissions import may
+from aws_emulator.iam.permissions import principal_arn, refusal
 from aws_emulator.iam.service_principals import ASSUMING, CALLING
 
 if TYPE_CHECKING:
@@ -47,16 +47,6 @@ def caller() -> Caller:
     )
 
 
-def principal_arn(session_arn: str) -> str:
-    """Return the IAM ARN behind an ARN of STS: the role's ARN for a role session, anything else unchanged."""
-    if ":assumed-role/" not in session_arn:
-        return session_arn
-    account = session_arn.split(":")[4]
-    role_name = session_arn.split("/")[1]
-    role = inside.iam.roles.get_scoped(account, None, role_name)
-    return str(role["Arn"]) if role else f"arn:aws:iam::{account}:role/{role_name}"
-
-
 def authorize(action: str, resource_arn: str, *, context: Mapping[str, Any] | None = None) -> None:
     """Check that the caller may do one thing more than the request itself, such as passing a role.
 
@@ -69,12 +59,9 @@ def authorize(action: str, resource_arn: str, *, context: Mapping[str, Any] | No
         ServiceError: The caller's policies deny it or do not allow it.
     """
     access_key = inside.iam_evaluator.verified_key.get()
-    if access_key and not may(access_key, action, resource_arn, context):  # no key to verify: root
-        raise ServiceError(
-            "AccessDeniedException",
-            f"User: {iam_evaluator.caller_arn()} is not authorized to perform: {action} on resource: {resource_arn}"
-            " because no identity-based policy allows the action",
-        )
+    refused = refusal(access_key, action, resource_arn, context) if access_key else None  # no key to verify: root
+    if refused:
+        raise ServiceError("AccessDeniedException", refused)
 
 
 def authorize_pass_role(role_arn: str, service: str) -> None:

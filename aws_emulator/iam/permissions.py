@@ -36,7 +36,6 @@ POLICIES: Final[dict[str, Callable[[str], tuple[str, str] | None]]] = {}
 """Policy and owner of the resource with an ARN, where `may` must know more than MiniStack: service -> function."""
 
 _PART: Final = re.compile(r"\$\{(\w+)\}")
-_SESSION: Final = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 
 
 def _named(action: str, request: Json) -> str:
@@ -132,20 +131,25 @@ def _resource_arn(  # noqa: PLR0917 - MiniStack's signature
     return found or original(service, method, path, headers, body, query, region, account)
 
 
-def _principal_arn(principal_arn: str) -> str:
-    """Value of ``aws:PrincipalArn``: of a session, the ARN of its role with the path.
+def principal_arn(session_arn: str) -> str:
+    """Return the IAM ARN behind an ARN of STS: the role's ARN for a role session, anything else unchanged."""
+    if ":assumed-role/" not in session_arn:
+        return session_arn
+    account, name = session_arn.split(":")[4], session_arn.split("/")[1]
+    role = inside.iam.roles.get_scoped(account, None, name)
+    return str(role["Arn"]) if role else f"arn:aws:iam::{account}:role/{name}"
+
+
+def _principal_in_conditions(arn: str) -> str:
+    """Return the value of ``aws:PrincipalArn``: of a session, the ARN of its role with the path.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
     MiniStack asks policies of buckets in other accounts in the name of the account; the caller of the request stands
     for it here when it is a session of that account.
     """
-    session = _SESSION.fullmatch(principal_arn)
-    if session is None and principal_arn.endswith(":root"):
-        session = _SESSION.fullmatch(iam_evaluator.caller_arn())
-        if session and f"::{session['account']}:" not in principal_arn:
-            return principal_arn
-    role = inside.iam.roles.get_scoped(session["account"], None, session["role"]) if session else None
-    return str(role["Arn"]) if role else principal_arn
+    caller = iam_evaluator.caller_arn()
+    is_of_account = arn.endswith(":root") and ":assumed-role/" in caller and arn.split(":")[4] == caller.split(":")[4]
+    return principal_arn(caller if is_of_account else arn)
 
 
 def _resource_tag(key: str, context: iam_evaluator.EvalContext) -> str | None:
@@ -174,7 +178,7 @@ def _condition_key(original: Callable[..., Value], key: str, context: iam_evalua
         return None
     lower, organization = key.lower(), core.organization()
     if lower == "aws:principalarn":
-        return _principal_arn(context.principal_arn)
+        return _principal_in_conditions(context.principal_arn)
     if lower.startswith("aws:principalorg"):
         belongs = context.principal_account in organization.accounts
         found = organization.organization_id if belongs else None

@@ -7,7 +7,9 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateMode
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import yaml
 
 from aws_emulator import core
 from aws_emulator.bridge import overlay
@@ -18,9 +20,6 @@ from aws_emulator.sagemaker import pdf
 from aws_emulator.sagemaker.registry import describe_model_card
 from aws_emulator.sagemaker.servers import S3_ERRORS, split_s3
 from aws_emulator.sagemaker.store import SERVICE, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _JOBS: Final = table(
     noun="ModelCardExportJob",
@@ -52,9 +51,8 @@ def _export(job: Json, card: Json) -> None:
     key = f"{prefix}{job['ModelCardName']}-v{job['ModelCardVersion']}-{job['ModelCardExportJobName']}.pdf"
     title = f"Model card {job['ModelCardName']}, version {job['ModelCardVersion']}"
     try:
-        content = pdf.document(
-            title, [title, "", f"Status: {card['ModelCardStatus']}", "", *_lines(json.loads(card["Content"]), 0)]
-        )
+        fields = yaml.safe_dump(json.loads(card["Content"]), sort_keys=False, allow_unicode=True).splitlines()
+        content = pdf.document(title, [title, "", f"Status: {card['ModelCardStatus']}", "", *fields])
         s3 = core.client("s3", credentials=forwarded_credentials(caller()))
         s3.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/pdf")
     except (*S3_ERRORS, ServiceError) as error:
@@ -62,22 +60,3 @@ def _export(job: Json, card: Json) -> None:
         return
     artifacts = {"S3ExportArtifacts": f"s3://{bucket}/{key}"}
     job |= {"ExportArtifacts": artifacts, "LastModifiedAt": clock.now(), "Status": "Completed"}
-
-
-def _lines(value: object, depth: int) -> Iterator[str]:
-    """Return the lines of a card: its fields and values, indented as they are nested."""
-    indent = "  " * depth
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, dict | list):
-                yield f"{indent}{key}:"
-                yield from _lines(item, depth + 1)
-            else:
-                yield f"{indent}{key}: {item}"
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict | list):
-                yield f"{indent}-"
-                yield from _lines(item, depth + 1)
-            else:
-                yield f"{indent}- {item}"

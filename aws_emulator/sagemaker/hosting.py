@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore import xform_name
+
 from aws_emulator import core
 from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
@@ -67,15 +69,6 @@ def _settle(endpoint: Json, status: str, reason: str | None = None) -> None:
     endpoint["settled"].set()
 
 
-_EVENT_STATUSES: Final = {
-    "Creating": "CREATING",
-    "Updating": "UPDATING",
-    "InService": "IN_SERVICE",
-    "Failed": "FAILED",
-    "Deleting": "DELETING",
-}
-
-
 def _change(endpoint: Json, status: str, **members: Any) -> None:  # noqa: ANN401
     endpoint.update(members, EndpointStatus=status, LastModifiedTime=clock.now())
     _announce(endpoint)
@@ -89,7 +82,7 @@ def _announce(endpoint: Json) -> None:
     arn = endpoint["EndpointArn"]
     detail = {
         **{key: endpoint[key] for key in ("EndpointName", "EndpointArn", "EndpointConfigName")},
-        "EndpointStatus": _EVENT_STATUSES[endpoint["EndpointStatus"]],
+        "EndpointStatus": xform_name(endpoint["EndpointStatus"]).upper(),
         **{key: int(endpoint[key] * 1000) for key in ("CreationTime", "LastModifiedTime")},
         "Tags": dict(tags_of(arn)),
     }

@@ -88,8 +88,7 @@ def update_pipeline(request: Json) -> Json:
         authorize_pass_role(request["RoleArn"], PRINCIPAL)
     pipeline = PIPELINES.find(request)
     definition = _definition(request) or pipeline["PipelineDefinition"]
-    pipeline.update(request, PipelineDefinition=definition, LastModifiedTime=clock.now(), LastModifiedBy=user_context())
-    return pipeline
+    return PIPELINES.update({**request, "PipelineDefinition": definition, "LastModifiedBy": user_context()})
 
 
 @overlay(SERVICE, "DescribePipeline")
@@ -207,14 +206,13 @@ def _watch(execution: Json) -> None:
         clock.sleep(0.1)
     exit_status = processes.finish(process)
     _read_events(execution)
-    before = execution["PipelineExecutionStatus"]
-    status = "Stopped" if before == "Stopping" else "Failed" if exit_status else "Succeeded"
-    if status == "Failed":
+    if exit_status:
         lines = (execution["work"] / "runner.log").read_text(errors="replace").strip().splitlines()
         reason = execution.get("reason") or "\n".join(lines[-5:])[-1024:]
         execution.update(FailureReason=reason, PipelineExecutionFailureReason=reason)
+    status = "Failed" if exit_status else "Succeeded"
     execution.update(LastModifiedTime=clock.now(), PipelineExecutionStatus=status)
-    _announce(execution, before)
+    _announce(execution, "Executing")
 
 
 def _read_events(execution: Json) -> None:
@@ -305,13 +303,3 @@ def list_pipeline_execution_steps(request: Json) -> Json:
     """List the steps of an execution that have started, newest first unless the request says otherwise."""
     steps = list(_execution(request)["steps"].values())
     return {"PipelineExecutionSteps": steps if request.get("SortOrder") == "Ascending" else steps[::-1]}
-
-
-@overlay(SERVICE, "StopPipelineExecution")
-def stop_pipeline_execution(request: Json) -> Json:
-    """Stop an execution."""
-    execution = _execution(request)
-    if execution["process"].poll() is None:
-        execution["PipelineExecutionStatus"] = "Stopping"
-        processes.kill(execution["process"])
-    return execution

@@ -12,6 +12,7 @@ from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock, random_id
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import authorize
+from aws_emulator.records import tag_list
 from aws_emulator.sagemaker.store import SERVICE, table, user_context
 from aws_emulator.sagemaker.studio import is_portfolio_enabled
 from aws_emulator.servicecatalog import launch as servicecatalog_launch
@@ -25,11 +26,6 @@ _PROJECTS: Final = table(
     newest_first=False,
 )
 """Projects; under ``provisioned`` is the id of the provisioned product, under ``record`` that of its last operation."""
-
-
-def _own_tags(name: str, project_id: str) -> list[Json]:
-    """Return the tags that SageMaker gives a project's provisioned product and all that it creates."""
-    return [{"Key": "sagemaker:project-name", "Value": name}, {"Key": "sagemaker:project-id", "Value": project_id}]
 
 
 @overlay(SERVICE, "CreateProject")
@@ -47,12 +43,11 @@ def create_project(request: Json) -> Json:
         )
     _PROJECTS.require_free(request)
     details = request["ServiceCatalogProvisioningDetails"]
-    authorize(
-        "servicecatalog:ProvisionProduct",
-        core.arn("catalog", f"product/{details['ProductId']}"),
-    )
+    authorize("servicecatalog:ProvisionProduct", core.arn("catalog", f"product/{details['ProductId']}"))
     project_id = f"p-{random_id(12)}"
     own = {"SageMakerProjectName": name, "SageMakerProjectId": project_id}
+    # SageMaker gives these tags to a project's provisioned product and all that it creates.
+    tags = [*tag_list({"sagemaker:project-name": name, "sagemaker:project-id": project_id}), *request.get("Tags", [])]
     launched = servicecatalog_launch.provision_product(
         {
             "ProductId": details["ProductId"],
@@ -63,12 +58,12 @@ def create_project(request: Json) -> Json:
                 *({"Key": key, "Value": value} for key, value in own.items()),
                 *details.get("ProvisioningParameters", []),
             ],
-            "Tags": [*_own_tags(name, project_id), *request.get("Tags", [])],
+            "Tags": tags,
             "ProvisionToken": project_id,
         }
     )["RecordDetail"]
     return _PROJECTS.add(
-        {**request, "Tags": [*_own_tags(name, project_id), *request.get("Tags", [])]},
+        {**request, "Tags": tags},
         ProjectId=project_id,
         CreatedBy=user_context(),
         record=launched["RecordId"],

@@ -152,15 +152,6 @@ def put_model_package_group_policy(request: Json) -> Json:
     return group
 
 
-@overlay(SERVICE, "GetModelPackageGroupPolicy")
-def get_model_package_group_policy(request: Json) -> Json:
-    """Return the resource policy of a group."""
-    group = GROUPS.find(request)
-    if group["policy"] is None:
-        raise ServiceError("ValidationException", f"Resource policy of {group['ModelPackageGroupArn']} does not exist.")
-    return {"ResourcePolicy": group["policy"]}
-
-
 @overlay(SERVICE, "DeleteModelPackageGroupPolicy")
 def delete_model_package_group_policy(request: Json) -> Json:
     """Remove the resource policy of a group."""

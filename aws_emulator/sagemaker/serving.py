@@ -6,9 +6,9 @@ Started as a script with an interpreter of its own, so it uses nothing but the s
 
 It does what the server of SageMaker's framework images does with the inference toolkit
 (https://github.com/aws/sagemaker-inference-toolkit): imports ``SAGEMAKER_PROGRAM`` from ``SAGEMAKER_SUBMIT_DIRECTORY``,
-loads the model once with ``model_fn``, and answers ``GET /ping`` and ``POST /invocations`` with ``transform_fn``, or
-with ``input_fn``, ``predict_fn`` and ``output_fn``. An error with a status of its own (``BaseInferenceToolkitError``)
-is answered with that status, every other one with 500; the answer's text is the message and the traceback.
+loads the model once with ``model_fn``, and answers ``GET /ping`` and ``POST /invocations`` with ``input_fn``,
+``predict_fn`` and ``output_fn``. An error with a status of its own (``BaseInferenceToolkitError``) is answered with
+that status, every other one with 500; the answer's text is the message and the traceback.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ Value: TypeAlias = Any
 
 _TEXT_TYPES: Final = ("application/json", "text/csv")
 """Content types whose body the toolkit hands over as text; all others stay bytes (``content_types.UTF8_TYPES``)."""
+_FUNCTIONS: Final = ("model_fn", "input_fn", "predict_fn", "output_fn")
 _ANY: Final = "*/*"
 _CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 
@@ -67,7 +68,7 @@ class Model:
         folder: The unpacked archive.
 
     Raises:
-        ValueError: The archive lacks a function, or mixes the two ways of answering.
+        ValueError: The archive lacks a function.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,17 +78,11 @@ class Model:
         code = os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or str(folder / "code")
         sys.path.insert(0, code)
         module = importlib.import_module(os.environ.get("SAGEMAKER_PROGRAM", "inference.py").removesuffix(".py"))
-        own: dict[str, Value] = {
-            name: getattr(module, name, None) for name in ("transform_fn", "input_fn", "predict_fn", "output_fn")
-        }
-        self._transform = own.pop("transform_fn")
-        if self._transform and any(own.values()):
-            raise ValueError("transform_fn cannot be combined with input_fn, predict_fn or output_fn")
-        missing = [name for name, function in own.items() if function is None]
-        if not hasattr(module, "model_fn") or (missing and not self._transform):
-            raise ValueError(f"{module.__file__} has to define model_fn and {', '.join(missing) or 'transform_fn'}")
-        self._functions = own
-        self._model = _call(module.model_fn, str(folder))
+        missing = [name for name in _FUNCTIONS if not hasattr(module, name)]
+        if missing:
+            raise ValueError(f"{module.__file__} has to define {', '.join(missing)}; transform_fn is not emulated here")
+        model_fn, self._input, self._predict, self._output = (getattr(module, name) for name in _FUNCTIONS)
+        self._model = _call(model_fn, str(folder))
 
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[int, str, bytes]:
         """Return status, content type and body for a request."""
@@ -105,11 +100,8 @@ class Model:
         return 200, accept, result if isinstance(result, bytes) else str(result).encode()
 
     def _answer(self, data: bytes | str, content_type: str, accept: str) -> Value:
-        if self._transform:
-            return _call(self._transform, self._model, data, content_type, accept)
-        parsed = _call(self._functions["input_fn"], data, content_type)
-        prediction = _call(self._functions["predict_fn"], parsed, self._model)
-        return _call(self._functions["output_fn"], prediction, accept)
+        parsed = _call(self._input, data, content_type)
+        return _call(self._output, _call(self._predict, parsed, self._model), accept)
 
 
 def _call(function: Callable[..., Value], *arguments: Value) -> Value:

@@ -14,7 +14,7 @@ from ministack.core.responses import get_region
 
 from aws_emulator import core
 from aws_emulator.bridge import overlay
-from aws_emulator.clock import clock, random_id
+from aws_emulator.clock import random_id
 from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
 from aws_emulator.sagemaker.store import PRINCIPAL, SERVICE, table
@@ -36,7 +36,7 @@ PROFILES: Final = table(
     taken_code="ResourceInUse",
     taken="UserProfile {key} already exists.",
     newest_first=False,
-).answers("Describe", "List", "Delete")
+).answers("Describe", "List", "Update", "Delete")
 _portfolio_enabled: Final = Records()
 
 
@@ -77,17 +77,8 @@ def _check_subnets(subnet_ids: list[str], vpc_id: str | None) -> None:
 
 @overlay(SERVICE, "UpdateDomain")
 def update_domain(request: Json) -> Json:
-    """Change settings of a domain; sections of the user settings that are not named stay."""
-    domain = DOMAINS.find(request)
-    changed = {**request, "DomainSettings": request.get("DomainSettingsForUpdate", {})}
-    for key in ("DefaultUserSettings", "DefaultSpaceSettings", "DomainSettings"):
-        changed[key] = domain.get(key, {}) | changed.get(key, {})
-    return _changed(domain, changed)
-
-
-def _changed(record: Json, changes: Json) -> Json:
-    record.update(changes | {"LastModifiedTime": clock.now()})
-    return record
+    """Change settings of a domain; those of its own have another name in requests."""
+    return DOMAINS.update({**request, "DomainSettings": request.get("DomainSettingsForUpdate", {})})
 
 
 @overlay(SERVICE, "DeleteDomain")
@@ -125,13 +116,6 @@ def create_user_profile(request: Json) -> Json:
     if role:
         authorize_pass_role(role, PRINCIPAL)
     return PROFILES.add(request, HomeEfsFileSystemUid=str(200_000 + len(PROFILES.records)), Status="InService")
-
-
-@overlay(SERVICE, "UpdateUserProfile")
-def update_user_profile(request: Json) -> Json:
-    """Change settings of a user profile; sections that are not named stay."""
-    profile = PROFILES.find(request)
-    return _changed(profile, {"UserSettings": profile.get("UserSettings", {}) | request.get("UserSettings", {})})
 
 
 @overlay(SERVICE, "CreatePresignedDomainUrl")

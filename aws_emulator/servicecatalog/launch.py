@@ -433,36 +433,6 @@ def get_provisioned_product_outputs(request: Json) -> Json:
     return {"Outputs": [output for key, output in outputs.items() if key in keys]}
 
 
-@overlay(SERVICE, "SearchProvisionedProducts")
-def search_provisioned_products(request: Json) -> Json:
-    """Search the account's provisioned products (``SearchQuery``: ``field:value`` or part of a name)."""
-    level = request.get("AccessLevelFilter", {"Key": "Account", "Value": "self"})["Key"]
-    found = [_attributes(provisioned) for provisioned in _own() if _is_within(provisioned["who"], level)]
-    for query in request.get("Filters", {}).get("SearchQuery", []):
-        found = [attributes for attributes in found if _answers(attributes, query)]
-    found.sort(key=lambda attributes: attributes["CreatedTime"], reverse=request.get("SortOrder") == "DESCENDING")
-    return {"ProvisionedProducts": found, "TotalResultsCount": len(found)}
-
-
-def _attributes(provisioned: Json) -> Json:
-    return {
-        **_detail(provisioned),
-        "Tags": tag_list(provisioned["tags"]),
-        "ProductName": provisioned["product"]["Name"],
-        "ProvisioningArtifactName": provisioned["version"]["Name"],
-        "UserArn": provisioned["who"].arn,
-        "UserArnSession": provisioned["who"].session_arn,
-    }
-
-
-def _answers(attributes: Json, query: str) -> bool:
-    name, separator, value = query.partition(":")
-    if not separator:
-        return query.lower() in str(attributes["Name"]).lower()
-    fields = {key.lower(): str(content) for key, content in attributes.items() if key[0].isupper()}
-    return fields.get(name.lower(), "").lower() == value.lower()
-
-
 def _is_within(who: Caller, level: str) -> bool:
     """Whether what a principal did is visible to the caller at an access level: ``User``, ``Role`` or ``Account``."""
     me = caller()
@@ -481,15 +451,11 @@ def level_keys(request: Json) -> dict[str, str]:
     the caller, by its role or in its account. Source:
     https://docs.aws.amazon.com/servicecatalog/latest/adminguide/permissions-examples.html
     """
-    levels = ("User", "Role", "Account")
-    if "AccessLevelFilter" in request:
-        held = levels[levels.index(request["AccessLevelFilter"]["Key"]) :]
-    else:
-        ids = (request.get("ProvisionedProductId"), request.get("Id"))
-        names = (request.get("ProvisionedProductName"), request.get("Name"))
-        makers = [p["who"] for p in PROVISIONED.mine() if p["Id"] in ids or p["Name"] in names]
-        makers += [RECORDS.records[record]["who"] for record in ids if record in RECORDS.records]
-        held = tuple(level for level in levels if all(_is_within(who, level) for who in makers))
+    ids = (request.get("ProvisionedProductId"), request.get("Id"))
+    names = (request.get("ProvisionedProductName"), request.get("Name"))
+    makers = [p["who"] for p in PROVISIONED.mine() if p["Id"] in ids or p["Name"] in names]
+    makers += [RECORDS.records[record]["who"] for record in ids if record in RECORDS.records]
+    held = [level for level in ("User", "Role", "Account") if all(_is_within(who, level) for who in makers)]
     return {f"servicecatalog:{level.lower()}level": "self" for level in held}
 
 

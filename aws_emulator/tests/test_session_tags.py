@@ -223,9 +223,7 @@ def test_the_tags_of_a_build_role_are_those_of_its_session(cloud: Cloud) -> None
 
     def status(parameter: str) -> str:
         name = f"reads{parameter.replace('/', '-')}"
-        text = (
-            f"version: 0.2\nenv: {{parameter-store: {{X: {parameter}}}}}\nphases: {{build: {{commands: ['test $X']}}}}"
-        )
+        text = f"version: 0.2\nphases: {{build: {{commands: ['aws ssm get-parameter --name {parameter}']}}}}"
         codebuild.create_project(
             name=name,
             serviceRole=arn,

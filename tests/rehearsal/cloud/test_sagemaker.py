@@ -314,8 +314,10 @@ def test_a_group_of_a_stack_follows_its_template_and_is_not_deleted_with_models_
     assert tagged["owner"] == "claims"
 
     cloud.deploy(DEV, stack, group_template(name, "sagemaker:ListModelPackages"))
-    policy = json.loads(sagemaker.get_model_package_group_policy(ModelPackageGroupName=name)["ResourcePolicy"])
-    assert policy["Statement"][0]["Action"] == "sagemaker:ListModelPackages"
+    hub = cloud.client("sagemaker", HUB)
+    hub.list_model_packages(ModelPackageGroupName=arn)
+    with pytest.raises(ClientError, match="no resource-based policy allows"):
+        hub.describe_model_package_group(ModelPackageGroupName=arn)
 
     package = register(sagemaker, name)
     cloudformation = cloud.client("cloudformation", DEV)

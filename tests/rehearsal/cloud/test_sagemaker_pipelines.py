@@ -213,11 +213,3 @@ def test_a_role_is_passed_to_a_pipeline_only_by_who_may_pass_it(cloud: Cloud, ro
         pipeline(without, "passed", role)
     pipeline(allowed, "passed", role)
     assert allowed.describe_pipeline(PipelineName="passed")["RoleArn"] == role
-
-
-def test_a_running_execution_can_be_stopped(sagemaker: AwsClient, role: str) -> None:
-    pipeline(sagemaker, "stopped", role)
-    execution = start(sagemaker, "stopped")
-    sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="s" * 32)
-
-    assert ended(sagemaker, execution)["PipelineExecutionStatus"] == "Stopped"
