@@ -104,15 +104,17 @@ class Subject:
 Rule = Callable[[Subject], Iterator[str]]
 
 
-def problems(context: Context, stage: str, rendered: Rendered) -> list[str]:
+def problems(context: Context, stage: str, rendered: Rendered, *, lint: bool = True) -> list[str]:
     """Return what is wrong with a rendered template, one sentence each; empty if nothing is.
 
     Args:
         context: Of the step.
         stage: Stage for which it was rendered.
         rendered: Template and parameters.
+        lint: Whether cfn-lint looks at it, besides the rules of the platform. Default: yes.
     """
-    found = [*_lint(rendered.text, context.build.places[stage].region), *broken_rules(context, stage, rendered)]
+    found = _lint(rendered.text, context.build.places[stage].region) if lint else ()
+    found = (*found, *broken_rules(context, stage, rendered))
     return [f"{rendered.name}: {text}" for text in found]
 
 

@@ -56,6 +56,8 @@ def render_package(
     template: str,
     parameters: Parameters,
     stages: Sequence[str] = STAGES,
+    *,
+    lint: bool = True,
 ) -> None:
     """Render a package into rendered/, and check the result.
 
@@ -65,6 +67,7 @@ def render_package(
         template: Name of a file in templates/, without ``.yaml``.
         parameters: Values of the template's own parameters.
         stages: Stages to render for. Default: all.
+        lint: Whether cfn-lint looks at the templates, besides the rules of the platform. Default: yes.
 
     Raises:
         DeploymentError: A template or a setting cannot be used; the text lists everything that was found.
@@ -83,7 +86,7 @@ def render_package(
             declared |= set(content.get("Parameters", {}))
             result = rendering.render(name, content, values, containers)
             result.write(context.rendered / stage)
-            problems += [f"{stage}: {text}" for text in checks.problems(context, stage, result)]
+            problems += [f"{stage}: {text}" for text in checks.problems(context, stage, result, lint=lint)]
         unknown = sorted(set(own) - declared)
         if unknown:
             problems.append(
@@ -144,7 +147,8 @@ def deploy(
         DeploymentError: The approval was withdrawn, a check found something, or a stack failed.
     """
     approved_or_stop(context)
-    render_package(context, context.package, template, parameters, [context.stage])
+    # The step `render` of this execution had the same source, package and settings, so cfn-lint saw the same templates.
+    render_package(context, context.package, template, parameters, [context.stage], lint=False)
     deploy_base(context, files=files, pause=pause)
     if before is not None:
         before(context)
