@@ -60,7 +60,7 @@ def main() -> None:
         champion = find_champion(arguments.model_package_group, Path(scratch), model, test, outcome)
     report = evaluate(model, config, prior, outcome, champion)
     write_evaluation(folders.output("evaluation"), report, model, outcome)
-    write_json(folders.output("baseline") / "statistics.json", digest.statistics())
+    write_json(folders.output("baseline") / "statistics.json", digest.statistics(), for_people=False)
     write_json(folders.output("baseline") / "constraints.json", digest.constraints())
     quality = monitoring.quality_constraints(model.schema.problem_type, report)
     write_json(folders.output("baseline") / "model_quality_constraints.json", quality)

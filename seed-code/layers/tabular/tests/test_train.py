@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tabular_jobs import Project, evaluated, shop_config, shop_records
 
@@ -106,6 +107,19 @@ def test_learning_from_disk_makes_the_same_model(
     assert (project.train() / "model.ubj").read_bytes() == in_memory
     assert "training records are learned from disk: they take more than in_memory_mib" in capsys.readouterr().out
     assert not list((tmp_path / "train").glob("tmp*")), "encoded records stay behind"
+
+
+def test_two_thousand_columns_are_learned_from(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    values = random.normal(size=(300, 1999)).round(3)
+    records = pd.DataFrame(values, columns=[f"n{number}" for number in range(1999)])
+    records["y"] = np.where(records["n7"] > 0, "yes", "no")
+    project = Project(tmp_path, {"label": "y", "hyperparameters": {"num_round": 3}})
+    project.add_csv("wide.csv", records)
+    project.validate()
+    project.prepare()
+    project.train()
+    assert project.model().training["validation"]["auc"] > 0.9
 
 
 def test_balanced_classes_find_more_of_the_rare_class(tmp_path: Path) -> None:

@@ -26,7 +26,12 @@ from tabular.jobs import mapped
 from tabular.values import NEVER_A_VALUE, TEXT, canonical, clean
 
 ROWS_PER_CHUNK = 50_000
+VALUES_PER_CHUNK = 4_000_000
 BLOCK_BYTES = 4 << 20
+MOST_BLOCK_BYTES = 32 << 20
+FIELDS_PER_BLOCK = (
+    64  # files with more get larger blocks: a column of a few hundred values takes as long as of thousands
+)
 MOST_FIELD_BYTES = 64 << 20  # a quote that is still open after so much was never meant as one
 SEPARATORS = ",;\t|"
 TABLE_SUFFIXES = frozenset({"", ".csv", ".tsv", ".txt", ".gz", ".parquet", ".pq", ".snappy"})
@@ -222,10 +227,11 @@ def _csv_chunks(path: Path, name: str) -> Iterator[Chunk]:
 def _blocks(stream: BinaryIO, data: bytes, separator: str, fields: int, name: str) -> Iterator[_Block]:
     """Cut a file into blocks of whole records; the first one starts with the header, which is left out."""
     line, is_first = 1, True
+    size = min(BLOCK_BYTES * max(1, fields // FIELDS_PER_BLOCK), MOST_BLOCK_BYTES)
     end = b"\n" if b"\n" in data or b"\r" not in data else b"\r"
     while data:
         try:
-            more = stream.read(BLOCK_BYTES)
+            more = stream.read(size)
         except GZIP_ERRORS as err:
             raise _damaged_gzip(name, line, err) from err
         cut = _end_of_records(data, end) if more else len(data)
@@ -473,6 +479,7 @@ def _parquet_chunks(path: Path, name: str, rows_per_chunk: int) -> Iterator[Chun
     """Yield the rows of a Parquet file."""
     file = _open_parquet(path, name)
     plain = [entry.name for entry in file.schema_arrow if not _is_untabular(entry)]
+    rows_per_chunk = min(rows_per_chunk, max(1_000, VALUES_PER_CHUNK // max(len(plain), 1)))
     first = 1
     try:
         for batch in file.iter_batches(batch_size=rows_per_chunk, columns=plain):

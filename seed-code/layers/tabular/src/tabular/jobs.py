@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tabular.errors import ConfigError, DataError
 
@@ -53,12 +53,23 @@ def processing_arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+RESOURCES = Path("/opt/ml/config/resourceconfig.json")
+
+
 def current_host() -> str:
     """Return the name of this instance within its job, ``algo-1`` outside SageMaker."""
-    config = Path("/opt/ml/config/resourceconfig.json")
-    if "SM_CURRENT_HOST" in os.environ:
-        return os.environ["SM_CURRENT_HOST"]
-    return str(json.loads(config.read_text())["current_host"]) if config.is_file() else "algo-1"
+    return os.environ.get("SM_CURRENT_HOST") or _resources().get("current_host", "algo-1")
+
+
+def hosts() -> list[str]:
+    """Return the names of all instances of the job."""
+    found: list[str] = json.loads(os.environ.get("SM_HOSTS", "[]")) or _resources().get("hosts", [])
+    return found or [current_host()]
+
+
+def _resources() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(RESOURCES.read_text()) if RESOURCES.is_file() else {}
+    return content
 
 
 def run(main: Callable[[], None]) -> None:
@@ -85,9 +96,16 @@ def mapped(function: Callable[[Item], Result], items: Iterator[Item]) -> Iterato
             yield waiting.popleft().result()
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write JSON that people can read; NaN and infinity, which JSON does not know, are refused."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+def write_json(path: Path, content: object, *, for_people: bool = True) -> None:
+    """Write JSON; NaN and infinity, which JSON does not know, are refused.
+
+    Args:
+        path: The file.
+        content: What it holds.
+        for_people: With a line for every value. That takes Python ten times as long, which is felt with many columns.
+    """
+    text = json.dumps(content, indent=2 if for_people else None, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _report_failure(message: str) -> None:
