@@ -15,9 +15,11 @@ import pyarrow as pa
 from tabular.config import Config
 from tabular.division import SPLITS, explain
 from tabular.files import data_files, read_chunks
-from tabular.jobs import Folders, current_host, mapped, processing_arguments, run
+from tabular.jobs import Folders, current_host, hosts, mapped, processing_arguments, run
 from tabular.schema import Schema
 from tabular.splits import SplitWriter, divided, labelled, typed_records
+
+LARGE_FILE_BYTES = 1_000_000_000
 
 
 def main() -> None:
@@ -27,6 +29,13 @@ def main() -> None:
     config, schema = Config.load(), Schema.load(folders.input("schema"))
     data = folders.input("data")
     paths = data_files(data) if data.is_dir() else []
+    for path in paths:
+        if path.stat().st_size > LARGE_FILE_BYTES and len(hosts()) > 1:
+            print(
+                f"{path.relative_to(data).as_posix()} has {path.stat().st_size / 1e9:.1f} GB and is read by one of "
+                f"{len(hosts())} instances alone: they share files, not parts of a file. Write the data in parts of "
+                f"some 100 MB, or as Parquet, which takes a fraction of the space and the time."
+            )
     # Beside the outputs, on the volume whose size config.yaml sets.
     with tempfile.TemporaryDirectory(dir=base) as scratch:
         writer = SplitWriter({split: folders.output(split) for split in SPLITS}, current_host(), schema, Path(scratch))

@@ -111,7 +111,8 @@ class Project:
                 copy = base / "input" / "data" / path.relative_to(self.data)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy)
-            with mock.patch.dict(os.environ, SM_CURRENT_HOST=f"algo-{host + 1}"):
+            names = [f"algo-{number + 1}" for number in range(hosts)]
+            with mock.patch.dict(os.environ, SM_CURRENT_HOST=names[host], SM_HOSTS=json.dumps(names)):
                 self._run(prepare, "--base", str(base))
         return {split: self.split(split) for split in ("train", "validation", "test")}
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from tabular_jobs import Project, shop_config, shop_records
 
+import prepare
 from tabular.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -116,6 +117,24 @@ def test_files_of_one_name_in_several_folders_do_not_overwrite_each_other(tmp_pa
     project.add_csv("day=2/part.csv", records[700:])
     project.validate()
     assert sum(len(members) for members in project.prepare().values()) == 1500
+
+
+def test_a_large_file_that_several_instances_cannot_share_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare, "LARGE_FILE_BYTES", 50_000)
+    project = Project(tmp_path, shop_config("binary"))
+    records = shop_records()
+    project.add_csv("day=1/large.csv", records)
+    project.add_csv("small.csv", records[:5].assign(day=1))
+    project.validate()
+    project.prepare()
+    assert "large.csv" not in capsys.readouterr().out
+    project.prepare(hosts=3)
+    advice = [line for line in capsys.readouterr().out.splitlines() if "large.csv" in line]
+    assert len(advice) == 1
+    assert "is read by one of 3 instances alone" in advice[0]
+    assert advice[0].endswith("or as Parquet, which takes a fraction of the space and the time.")
 
 
 def test_data_that_changed_after_validation_is_refused_with_the_place(tmp_path: Path) -> None:
