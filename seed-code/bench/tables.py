@@ -1,14 +1,19 @@
-"""How fast a table becomes records that can be trained on: Validate and Prepare against two scripts that do less.
+"""How fast a table becomes a model, and a busy endpoint is watched, against two scripts that do less.
 
-    make bench                                      one million rows, three runs, ratios of medians
-    .venv-seed/bin/python seed-code/bench/tables.py --rows 10000000 --runs 1
+    make bench                                      one million rows, three runs, medians and ratios
+    .venv-seed/bin/python seed-code/bench/tables.py --rows 10000000 --runs 1 --only pandas prepare train
 
 Run with the Python of the generated repository. Every contestant is a process of its own, started in turn, so that a
-machine that becomes slower slows them alike; figures are wall seconds, and the most memory that a process held.
+machine that becomes slower slows them alike; figures are wall seconds, imports included, and the most memory that a
+process held. All are told as a share of what pandas takes in the same run.
 
 pandas    what the reference workshops do: read, one-hot encode, shuffle, divide, write CSV; nothing is checked
 arrow     the least that a preparation with Arrow costs: two passes, kinds of columns, three splits; nothing is checked
-ours      the jobs validate.py and prepare.py, one after the other
+prepare   the jobs validate.py and prepare.py, one after the other
+train     the job train.py
+evaluate  the job evaluate.py
+local     `make local` of a generated repository: all of these, and what defines and runs the pipeline
+monitor   the monitors of deploy-realtime on as many captured events of one record each
 """
 
 from __future__ import annotations
@@ -18,13 +23,17 @@ import itertools
 import json
 import os
 import statistics
+import subprocess
 import sys
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-LAYER = Path(__file__).resolve().parents[1] / "layers" / "tabular" / "src"
+ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ROOT / "seed-code" / "layers"
 LABEL, KEY = "y", "customer_id"
 SHARES = (0.7, 0.85)
 MIB = 1024
@@ -117,26 +126,105 @@ def arrow_way(source: Path, out: Path) -> None:
 
 def job(name: str, source: Path, out: Path) -> None:
     """Run one of our jobs as SageMaker starts it."""
-    sys.path.insert(0, str(LAYER))
+    sys.path.insert(0, str(LAYERS / "tabular" / "src"))
     import tabular.config
 
     config = out / "config.json"
     config.write_text(json.dumps({"label": LABEL, "record_key": [KEY]}))
     tabular.config.CONFIG_PATH = config
     (out / "input").mkdir(exist_ok=True)
-    for link, target in (("data", source.parent), ("schema", out / "output" / "schema")):
+    for link, target in (
+        ("data", source.parent),
+        *((part, out / "output" / part) for part in ("schema", "train", "validation", "test")),
+        ("model", out / "model"),
+    ):
         place = out / "input" / link
         if not place.is_symlink():
             place.symlink_to(target)
-    sys.argv = [name, "--base", str(out)]
+    channels = {f"SM_CHANNEL_{part.upper()}": str(out / "output" / part) for part in ("schema", "train", "validation")}
+    os.environ.update(channels, SM_MODEL_DIR=str(out / "trained"), SM_OUTPUT_DATA_DIR=str(out))
+    os.environ.update(MPLBACKEND="agg", OMP_WAIT_POLICY="PASSIVE")  # as local_pipelines.sandbox sets them
+    sys.argv = [name] if name == "train" else [name, "--base", str(out)]
     __import__(name).main()
+    if name == "train":
+        (out / "model").mkdir()
+        with tarfile.open(out / "model" / "model.tar.gz", "w:gz") as archive:
+            archive.add(out / "trained", arcname=".")
+
+
+def local(source: Path, out: Path) -> None:
+    """Run `make local` in a new repository."""
+    repository = out / "repository"
+    write = "import sys; from pathlib import Path; from products.shared import seed_code; "
+    write += "seed_code.write('train-s3', Path(sys.argv[1]))"
+    subprocess.run([ROOT / ".venv" / "bin" / "python", "-c", write, repository], cwd=ROOT, check=True)
+    config = repository / "config.yaml"
+    config.write_text(config.read_text().replace("record_key: []", f"record_key: [{KEY}]"))
+    command = ["-m", "ml_pipelines", "local", "--data", str(source), "--label", LABEL, "--output", str(out / "local")]
+    os.chdir(repository)
+    subprocess.run([sys.executable, *command], check=True)
+
+
+def capture(source: Path, folder: Path) -> None:
+    """Write every row as an event that data capture keeps of an endpoint."""
+    import pyarrow.csv as csv
+
+    folder.mkdir()
+    for number, batch in enumerate(csv.open_csv(source, csv.ReadOptions(block_size=8 << 20))):
+        names = [name for name in batch.schema.names if name != LABEL]
+        rows = batch.select(names).to_pylist()
+        with (folder / f"{number:05d}.jsonl").open("w") as stream:
+            for place, row in enumerate(rows):
+                answer = {"predictions": [{"score": 0.5, "label": "yes"}]}
+                parts = {
+                    name: {"observedContentType": "application/json", "data": json.dumps(data), "encoding": "JSON"}
+                    for name, data in (("endpointInput", row), ("endpointOutput", answer))
+                }
+                event = {"captureData": parts, "eventMetadata": {"eventId": f"{number:08d}-{place:024d}"}}
+                stream.write(json.dumps(event) + "\n")
+
+
+def monitor(source: Path, out: Path) -> None:
+    """Watch an endpoint that was asked about every row."""
+    sys.path.insert(0, str(LAYERS / "monitoring" / "jobs" / "monitor"))
+    from monitoring import capture, data_quality, explainability, package, storage
+    from monitoring.window import Window
+
+    class Folder(storage.Storage):
+        """A folder in place of the bucket."""
+
+        def keys(self, prefix: str) -> Iterator[str]:
+            return iter(sorted(map(str, (source.parents[1] / "captured").iterdir())))
+
+        def folders(self, prefix: str) -> list[str]:
+            return [prefix]
+
+        def body(self, key: str) -> Any:
+            return Path(key).open("rb")
+
+    trained = out.parent / out.name.replace("monitor", "prepare")
+    baselines = {path.name: json.loads(path.read_text()) for path in (trained / "output" / "baseline").glob("*.json")}
+    model = package.load_model(trained / "model" / "model.tar.gz", out / "model")
+    served = package.Package(model, baselines)
+    window = Window.ending("2026-05-04T06:20:00Z", 1)
+    captured = capture.read(
+        Folder(None, ""), "e", window, served, most_records=50_000, lookback_hours=0, with_truth=False
+    )
+    data_quality.check(captured.records, served, least=100)
+    explainability.check(captured.records, served, least=100, min_ndcg=0.9)
 
 
 CONTESTANTS: dict[str, list[Callable[[Path, Path], None]]] = {
     "pandas": [pandas_way],
     "arrow": [arrow_way],
-    "ours": [lambda source, out: job("validate", source, out), lambda source, out: job("prepare", source, out)],
+    "prepare": [lambda source, out: job("validate", source, out), lambda source, out: job("prepare", source, out)],
+    "train": [lambda source, out: job("train", source, out)],
+    "evaluate": [lambda source, out: job("evaluate", source, out)],
+    "local": [local],
+    "monitor": [monitor],
 }
+SHARED = {"train": "prepare", "evaluate": "prepare"}
+"""Contestants that go on in the folder of another one."""
 
 
 def measured(action: Callable[[Path, Path], None], source: Path, out: Path) -> tuple[float, float]:
@@ -163,26 +251,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the table; default: %(default)s")
     parser.add_argument("--runs", type=int, default=3, help="runs of each contestant; default: %(default)s")
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="default: all")
     options = parser.parse_args()
-    seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    memory = dict.fromkeys(CONTESTANTS, 0.0)
+    seconds: dict[str, list[float]] = {name: [] for name in options.only}
+    memory = dict.fromkeys(options.only, 0.0)
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "data" / "table.csv"
         source.parent.mkdir()
         print(f"writing {options.rows} rows", flush=True)
         measured(lambda path, _: make_table(path, options.rows), source, Path(scratch))
+        if "monitor" in options.only:
+            measured(lambda path, out: capture(path, out / "captured"), source, Path(scratch))
         for run in range(options.runs):
-            for name, actions in CONTESTANTS.items():
-                out = Path(scratch) / f"{name}-{run}"
-                out.mkdir()
-                found = [measured(action, source, out) for action in actions]
+            for name in options.only:
+                out = Path(scratch) / f"{SHARED.get(name, name)}-{run}"
+                out.mkdir(exist_ok=True)
+                found = [measured(action, source, out) for action in CONTESTANTS[name]]
                 seconds[name].append(sum(wall for wall, _ in found))
                 memory[name] = max(memory[name], *(peak for _, peak in found))
-    ours = statistics.median(seconds["ours"])
+    yardstick = statistics.median(seconds[options.only[0]])
     print(f"{options.rows} rows, median of {options.runs} runs")
     for name, walls in seconds.items():
         middle = statistics.median(walls)
-        print(f"  {name:<7} {middle:6.2f} s  {memory[name]:6.0f} MiB  {middle / ours:5.2f} x ours")
+        print(f"  {name:<8} {middle:7.2f} s  {memory[name]:6.0f} MiB  {middle / yardstick:5.2f} x {options.only[0]}")
 
 
 if __name__ == "__main__":
