@@ -107,10 +107,10 @@ def input_fn(request_body: str | bytes, content_type: str) -> Records | Rows:
         BadRequestError: The content is not of its type, or has no record.
     """
     try:
-        text = request_body.decode("utf-8-sig") if isinstance(request_body, bytes) else request_body
+        text = request_body.decode() if isinstance(request_body, bytes) else request_body
     except UnicodeDecodeError as err:
         raise BadRequestError(f"The request is not UTF-8 text ({err}).") from err
-    kind = _media_type(content_type)
+    kind, text = _media_type(content_type), text.removeprefix("\ufeff")
     if not text.strip():
         raise BadRequestError("The request is empty: send at least one record.")
     if kind == CSV:
@@ -190,9 +190,21 @@ def _media_type(header: str | None) -> str:
 def _parse_json(text: str, what: str) -> object:
     """Return the value of a JSON text."""
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as err:
+        return json.loads(text, object_pairs_hook=_once)
+    except BadRequestError:
+        raise
+    except (ValueError, RecursionError) as err:  # the former also for numbers of thousands of digits
         raise BadRequestError(f"{what} is not JSON: {err}.") from err
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object whose names are there once: of two values, nobody knows which one is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequestError(f"{twice!r} is there twice in one object, and only one of its values can count.")
+    return found
 
 
 def _json_records(content: Any) -> Records:
@@ -260,7 +272,9 @@ def _check_columns(records: Sequence[Iterable[str]], model: Model) -> None:
 def _csv_rows(text: str) -> Rows:
     """Return the rows of a CSV request."""
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator_of(text), strict=True) if row]
+        rows = [
+            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text), strict=True) if row
+        ]
     except csv.Error as err:
         raise BadRequestError(f"The request is not CSV: {err}.") from err
     return Rows(rows)
@@ -272,6 +286,8 @@ def _named(rows: list[list[str]], model: Model) -> dict[str, list[str]]:
     known = [column.name for column in model.schema.columns]
     if is_header(first, known):
         header, rows = first, rows[1:]
+        if twice := next((name for name in header if name in known and header.count(name) > 1), None):
+            raise BadRequestError(f"The header has the column {twice!r} twice, and only one of them can count.")
         if not rows:
             raise BadRequestError("The request has a header but no record: send at least one.")
     elif is_misspelt_header(first, known):

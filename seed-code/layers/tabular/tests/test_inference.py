@@ -186,10 +186,11 @@ def test_records_in_a_known_wrapper_are_scored(wrapped: dict[str, Any]) -> None:
     assert ask(project, json.dumps(wrapped), "application/json") == ask(project, ONE, "application/json")
 
 
-@pytest.mark.parametrize("separator", [";", "\t", "|"])
-def test_csv_with_any_separator_of_training_is_scored(separator: str) -> None:
+@pytest.mark.parametrize(("separator", "end"), [(";", "\n"), ("\t", "\r\n"), ("|", "\r")])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_csv_with_any_separator_of_training_is_scored(separator: str, end: str, mark: str) -> None:
     project = evaluated("binary")
-    text = f"{separator.join(RECORD)}\n{separator.join(map(str, RECORD.values()))}\n"
+    text = f"{mark}{separator.join(RECORD)}{end}{separator.join(map(str, RECORD.values()))}{end}"
     assert ask(project, text, "text/csv") == ask(project, ONE, "application/json")
 
 
@@ -204,6 +205,10 @@ def test_csv_with_any_separator_of_training_is_scored(separator: str) -> None:
         ('[{}, "x"]', "application/json", "Record 2 is no object"),
         ("{}", "application/json", "Record 1 has none of the columns that the model reads"),
         ('[{"visits": 1}, {"shoe": 44}]', "application/json", "Record 2 has none of the columns"),
+        ('{"visits": 1, "visits": 2}', "application/json", "'visits' is there twice in one object"),
+        ("visits,spent,visits\n1,2,3", "text/csv", "The header has the column 'visits' twice"),
+        ('{"regoin": "south", "spent": 4}', "application/json", "unknown column 'regoin': is 'region' meant?"),
+        ('{"SPENT": 4, "VISITS": 1}', "application/json", "unknown column 'SPENT': is 'spent' meant?"),
         ('{"spennt": 4, "visits": 1}', "application/json", "Record 1: unknown column 'spennt': is 'spent' meant?"),
         ('{"VISITS": 4, "spent": 1}', "application/json", "Record 1: unknown column 'VISITS': is 'visits' meant?"),
         ('{"data": [{"visits": 1}]}', "application/json", "'data' holds a list or an object"),

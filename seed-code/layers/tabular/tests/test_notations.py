@@ -1,7 +1,9 @@
 """Numbers, dates, labels and files in the notations of several programs and countries: read, or asked about."""
 
+import bz2
 import datetime
 import decimal
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,9 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "accounting": lambda text: f"({text[1:]})" if text.startswith("-") else text,
     "minus": lambda text: text.replace("-", "\u2212"),
     "minus behind": lambda text: f"{text[1:]}-" if text.startswith("-") else text,
+    "word": "{} Euro".format,
+    "rupees": "Rs. {}".format,
+    "other dollars": "NZ$ {}".format,
 }
 
 
@@ -127,7 +132,7 @@ def test_a_word_among_numbers_of_another_notation_is_the_one_that_is_named(tmp_p
 
 
 def test_a_word_among_a_few_whole_numbers_is_asked_about(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 2, column 'c': 'many' is no number"):
+    with pytest.raises(DataError, match="line 2, column 'c': 'many' is not a number"):
         validated(tmp_path, ["many", *(number % 6 for number in range(ROWS - 1))])
 
 
@@ -138,11 +143,42 @@ def test_numbers_of_several_units_are_refused(tmp_path: Path) -> None:
         validated(tmp_path / "percent", [f"{n},5{'%' * (n % 2)}" for n in range(ROWS)])
 
 
+def test_numbers_in_two_notations_are_named(tmp_path: Path) -> None:
+    texts = [written(["1,234.56", "1.234,56"][number % 2], amount) for number, amount in enumerate(AMOUNTS)]
+    with pytest.raises(DataError, match=r"'c' has numbers in two notations, '[\d,]+\.\d\d' and '[\d.]+,\d\d': write"):
+        validated(tmp_path, texts)
+
+
+def test_words_among_numbers_of_another_notation_are_named_rather_than_the_notation(tmp_path: Path) -> None:
+    texts = [*(written("1.234,56", amount) for amount in AMOUNTS[20:]), *["k. A."] * 20]
+    with pytest.raises(DataError, match=r"column 'c': 'k\. A\.' is not a number, .*'k\. A\.' occurs 20 times"):
+        validated(tmp_path, texts)
+
+
+@pytest.mark.parametrize("texts", [["5.340", "164"], ["1,250", "7"]])
+def test_texts_of_parquet_that_may_be_thousands_are_asked_about(tmp_path: Path, texts: list[str]) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    pd.DataFrame({"c": texts * 60, "y": ["a", "b"] * 60}).to_parquet(made.data / "part.parquet")
+    with pytest.raises(DataError, match=rf"Column 'c': '{texts[0]}' may be .* or .*under types in config\.yaml"):
+        made.validate()
+
+
+def test_decimals_of_parquet_are_what_they_would_be_as_text(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y", "record_key": ["k"]})
+    texts = [f"{amount:.10f}" for amount in AMOUNTS]
+    wide = pa.array(map(decimal.Decimal, texts), pa.decimal256(60, 10))
+    keys = pa.array([10**18 + number for number in range(ROWS)], pa.decimal128(38, 0))
+    table = pa.table({"k": keys, "c": wide, "y": ["a", "b"] * (ROWS // 2)})
+    pq.write_table(table, made.data / "part.parquet")
+    assert made.validate().column("k").distinct == ROWS
+    assert sorted(pd.concat(made.prepare().values())["c"]) == sorted(map(float, texts))
+
+
 @pytest.mark.parametrize("word", ["unknown", "tbd", "k.A."])
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.45])
 def test_a_few_words_among_many_numbers_are_asked_about(tmp_path: Path, word: str, share: float) -> None:
     count = int(ROWS * share)
-    with pytest.raises(DataError, match=rf"column 'c': {word!r} is no number, while .*leave the cell empty"):
+    with pytest.raises(DataError, match=rf"column 'c': {word!r} is not a number, while .*leave the cell empty"):
         validated(tmp_path, [*AMOUNTS[count:], *[word] * count])
 
 
@@ -181,19 +217,100 @@ def test_dates_of_many_programs_are_read(tmp_path: Path, form: str) -> None:
     assert read.tolist() == [day if seconds else day.replace(second=0) for day in DAYS]
 
 
+@pytest.mark.parametrize("form", ["%m/%d/%Y", "%d/%m/%y %H:%M", "%m-%d-%Y"])
+def test_dates_whose_day_may_be_the_month_are_asked_about(tmp_path: Path, form: str) -> None:
+    early = [day.replace(day=day.day % 12 + 1) for day in DAYS]
+    column = [day.strftime(form) for day in early]
+    day = form.split()[0]
+    with pytest.raises(DataError, match=rf"Column 'c': '.*' may be \d{{4}}-\d\d-\d\d or .*under types .*{day}"):
+        validated(tmp_path, column)
+    made = project(tmp_path / "decided", column, types={"c": day})
+    assert made.validate().column("c").formats == (day,)
+    read = pd.concat(made.prepare().values()).set_index("x")["c"].sort_index()
+    assert [moment.date() for moment in read] == [moment.date() for moment in early]
+
+
+COMPACT = ("%Y%m%d", "%Y%m%dT%H%M%S", "%Y%m%d%H%M%S", "%Y%m%d %H:%M:%S", "%Y%m%dT%H%M%SZ")
+
+
+@pytest.mark.parametrize("form", COMPACT)
+@pytest.mark.parametrize("as_number", [False, True])
+def test_dates_without_separators_are_dates(tmp_path: Path, form: str, as_number: bool) -> None:
+    texts = [day.strftime(form) for day in DAYS]
+    column = list(map(int, texts)) if as_number and texts[0].isdecimal() else texts
+    made = Project(tmp_path, {"label": "y"})
+    data = pd.DataFrame({"c": column, "x": range(ROWS), "y": ["a", "b"] * (ROWS // 2)})
+    data.to_parquet(made.data / "part.parquet")
+    assert made.validate().column("c").kind == "date"
+    read = pd.concat(made.prepare().values()).set_index("x")["c"].sort_index()
+    assert read.tolist() == [day if "%H" in form else datetime.datetime.combine(day, datetime.time()) for day in DAYS]
+
+
+@pytest.mark.parametrize("first", [20_240_000, 19_990_101, 20_241_200])
+def test_numbers_some_of_which_might_be_dates_are_numbers(tmp_path: Path, first: int) -> None:
+    assert validated(tmp_path, [first + 7 * number for number in range(ROWS)]).column("c").kind == "number"
+
+
+@pytest.mark.parametrize("nothing", ["00000000", "00.00.0000", "0000-00-00"])
+def test_days_that_stand_for_nothing_are_asked_about(tmp_path: Path, nothing: str) -> None:
+    form = {"00000000": "%Y%m%d", "00.00.0000": "%d.%m.%Y", "0000-00-00": "%Y-%m-%d"}[nothing]
+    column = [*(day.strftime(form) for day in DAYS[20:]), *[nothing] * 20]
+    with pytest.raises(DataError, match=rf"line 102, column 'c': '{nothing}' is not a date.* occurs 20 times"):
+        validated(tmp_path, column)
+
+
+OTHER_DATES = {
+    "SAS": lambda day: day.strftime("%d%b%Y:%H:%M:%S").upper(),
+    "Stata": lambda day: day.strftime("%d%b%Y %H:%M:%S").lower(),
+    "German": lambda day: (
+        f"{day.day}. {['Januar', 'Februar', 'März', 'April', 'Mai', 'Juni'][day.month % 6]} {day.year}"
+    ),
+    "French": lambda day: (
+        f"{day.day} {['janvier', 'février', 'mars', 'avril', 'mai', 'juin'][day.month % 6]} {day.year}"
+    ),
+    "Chinese": lambda day: f"{day.year}年{day.month}月{day.day}日",
+    "Hungarian": lambda day: day.strftime("%Y. %m. %d."),
+    "week": lambda day: day.strftime("%G-W%V-%u"),
+    "JSON of .NET": lambda day: f"/Date({int(day.timestamp() * 1000)})/",
+    "mail": lambda day: day.strftime("%a, %d %b %Y %H:%M:%S +0000"),
+    "Java": lambda day: day.strftime("%Y-%m-%dT%H:%M:%SZ[UTC]"),
+}
+
+
+@pytest.mark.parametrize("program", OTHER_DATES)
+def test_dates_of_other_programs_and_languages_are_not_left_out_in_silence(tmp_path: Path, program: str) -> None:
+    with pytest.raises(DataError, match="Column 'c': its values look like dates"):
+        validated(tmp_path, [OTHER_DATES[program](day) for day in DAYS])
+
+
+@pytest.mark.parametrize("form", ["%H:%M:%S", "%H:%M", "%I:%M %p", "%Hh %Mm"])
+def test_times_are_not_left_out_in_silence(tmp_path: Path, form: str) -> None:
+    texts = [(DAYS[0] + datetime.timedelta(minutes=137 * number)).strftime(form) for number in range(ROWS)]
+    with pytest.raises(DataError, match="Column 'c': its values look like times"):
+        validated(tmp_path, texts)
+
+
 @pytest.mark.parametrize("form", ["%Y %m %d %H", "%d de %b de %Y", "%A %d/%m/%Y", "%Y-%m-%d at %H"])
 def test_dates_in_a_form_that_is_not_read_are_not_left_out_in_silence(tmp_path: Path, form: str) -> None:
     with pytest.raises(DataError, match="Column 'c': its values look like dates"):
         validated(tmp_path, [day.strftime(form) for day in DAYS])
 
 
-@pytest.mark.parametrize("form", ["{} kg", "~{}", "{}°C"])
+@pytest.mark.parametrize("form", ["{} kg", "~{}", "{}°C", "{}M", "{} Stück", "{} DR", "Nr. {}", "<{}"])
 def test_numbers_in_a_form_that_is_not_read_are_not_left_out_in_silence(tmp_path: Path, form: str) -> None:
     with pytest.raises(DataError, match="Column 'c': its values look like numbers"):
         validated(tmp_path, [form.format(amount) for amount in AMOUNTS])
 
 
-@pytest.mark.parametrize("form", ["A{}", "{}-12-{}", "+49 170 {}", "{:06.0f}", "note {} here"])
+def test_digits_of_other_scripts_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    arabic = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+    with pytest.raises(DataError, match="Column 'c': its values look like numbers"):
+        validated(tmp_path, [str(amount).translate(arabic) for amount in AMOUNTS])
+
+
+@pytest.mark.parametrize(
+    "form", ["A{}", "{}-12-{}", "+49 170 {}", "{:06.0f}", "note {} here", "v{}.2.1", "0x{:x}", "{}/2024", "K{}.5"]
+)
 def test_identifiers_and_text_are_still_text(tmp_path: Path, form: str) -> None:
     texts = [form.format(*[number * 977] * form.count("{")) for number in range(1, ROWS + 1)]
     assert validated(tmp_path, texts).column("c").kind == "category"
@@ -210,7 +327,16 @@ def label_of(folder: Path, labels: list[str], **config: object) -> Schema:
 
 @pytest.mark.parametrize(
     "labels",
-    [["True", "TRUE", "false"], ["gold", "Gold", "silver"], ["yes", "true", "no"], ["new  car", "new car", "b"]],
+    [
+        ["True", "TRUE", "false"],
+        ["gold", "Gold", "silver"],
+        ["yes", "true", "no"],
+        ["new  car", "new car", "b"],
+        ["yes", "yes\u200b", "no"],
+        ["yes", "\uff59\uff45\uff53", "no"],
+        ["café", "cafe\u0301", "tea"],
+        ["'yes'", "yes", "no"],
+    ],
 )
 def test_one_class_in_several_spellings_is_refused(tmp_path: Path, labels: list[str]) -> None:
     with pytest.raises(DataError, match=r"Column 'y': .*one class in several spellings"):
@@ -301,5 +427,40 @@ def test_everything_that_is_wrong_with_columns_is_said_at_once(tmp_path: Path) -
     made = Project(tmp_path, {"label": "y"})
     data = pd.DataFrame({"e": [None] * ROWS, "f": [None] * ROWS, "n": [*range(ROWS - 1), "x"], "y": ["a", "b"] * 60})
     made.add_csv("data.csv", data)
-    with pytest.raises(DataError, match=r"(?s)3 columns.*- Column 'e' has no value.*- Column 'f'.*'x' is no number"):
+    with pytest.raises(DataError, match=r"(?s)3 columns.*- Column 'e' has no value.*- Column 'f'.*'x' is not a number"):
         made.validate()
+
+
+FOREIGN = {
+    "workbook": (b"PK\x03\x04\x14\x00\x06\x00" + bytes(90), "a ZIP archive or an Excel workbook"),
+    "old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(90), "an Excel workbook"),
+    "bzip2": (bz2.compress(b"x,y\n1,a\n"), "packed with another program than gzip"),
+    "packed twice": (gzip.compress(gzip.compress(b"x,y\n1,a\n")), "packed with gzip twice"),
+    "UTF-16 without a mark": ("x,y\n1,a\n".encode("utf-16-le"), r"iconv -f utf-16le -t utf-8"),
+    "UTF-32": ("x,y\n1,a\n".encode("utf-32"), "iconv -f utf-32 -t utf-8"),
+    "JSON lines": (b'{"x": 1, "y": "a"}\n', "JSON"),
+    "page": (b"<?xml version='1.0'?><Error/>", "a page of HTML or XML"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "separator for Excel": (b"\xef\xbb\xbfsep=;\r\nx;y\r\n1;a\r\n", "remove that line"),
+    "quotes of Windows": ("x,y\n1,“a”\n".encode("cp1252"), "iconv -f windows-1252 -t utf-8"),
+    "row names": (b"x,y\n1,1,a\n", r"row\.names = FALSE"),
+    "index": (b",x,y\n1,1,a\n", r"index=False"),
+    "separators at the ends": (b"x,y,\n1,a,\n", "Do lines end with a separator"),
+    "separators at the ends of rows": (b"x,y\n1,a,\n", "Lines end with ','"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_cannot_be_read_is_called_by_its_name(tmp_path: Path, name: str) -> None:
+    content, said = FOREIGN[name]
+    made = Project(tmp_path, {"label": "y"})
+    (made.data / "data.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"data\.csv.*{said}"):
+        made.validate()
+
+
+@pytest.mark.parametrize("header", ["ORCHID", "BZhang", "sepal", "PK", "obj"])
+def test_names_of_columns_are_not_taken_for_another_kind_of_file(tmp_path: Path, header: str) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    made.add_csv("data.csv", pd.DataFrame({header: range(ROWS), "y": ["a", "b"] * (ROWS // 2)}))
+    assert made.validate().column(header).kind == "number"

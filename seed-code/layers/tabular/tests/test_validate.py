@@ -219,12 +219,12 @@ BAD_DATA = {
     "all missing": (csv_text(["e", "y"], [("", "ab"[n % 2]) for n in range(120)]), {}, "Column 'e' has no value"),
     "stray text": (
         csv_text(["x", "y"], [*rows_of(70), ("oops", "a"), *rows_of(70)]), {},
-        "data.csv, line 72, column 'x': 'oops' is no number, while nearly all",
+        "data.csv, line 72, column 'x': 'oops' is not a number, while nearly all",
     ),
     "stray day": (
         csv_text(["d", "y"], [(f"2024-0{1 + n % 9}-1{n % 7}", "ab"[n % 2]) for n in range(126)] + [("2024-13-1", "a")]),
         {},
-        "data.csv, line 128, column 'd': '2024-13-1' is no date, while nearly all",
+        "data.csv, line 128, column 'd': '2024-13-1' is not a date, while nearly all",
     ),
     "header among the records": (
         csv_text(["x", "y"], [*rows_of(120), ("x", "y")]),
@@ -256,7 +256,7 @@ def test_a_bad_value_in_a_parquet_file_is_named_by_its_record(tmp_path: Path) ->
     values = [str(number) for number in range(ROWS)]
     values[41] = "n.a. (see note)"
     records(c=values).to_parquet(made.data / "part.parquet")
-    with pytest.raises(DataError, match=r"part\.parquet, record 42, column 'c': 'n\.a\. \(see note\)' is no number"):
+    with pytest.raises(DataError, match=r"part\.parquet, record 42, column 'c': 'n\.a\. \(see note\)' is not a number"):
         made.validate()
 
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +53,8 @@ def read_files(job: Job, model: Any) -> None:
             continue
         counts.files += 1
         rows = read(source.body(key), model.schema, key)
+        if folders := of_folders(key, model.schema):
+            rows = (row if row.values is None else replace(row, values=folders | row.values) for row in rows)
         while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
             counts.rows += len(some)
             for row, reason in zip(some, judge(some, model)):
@@ -107,6 +110,16 @@ def input_keys(job: Job) -> tuple[Storage, list[str]]:
 
 def _is_data(path: str) -> bool:
     return not path.endswith("/") and not any(part.startswith(HIDDEN) for part in path.split("/"))
+
+
+def of_folders(key: str, schema: Any) -> dict[str, Any]:
+    """Return the columns of the data set that the names of a file's folders tell, as training reads them."""
+    known = {column.name for column in schema.columns}
+    try:
+        found = module("tabular.files").partition(key)
+    except AttributeError:  # models of 1.x never learned from the names of folders
+        return {}
+    return {name: value for name, value in found.items() if name in known}
 
 
 def judge(rows: Sequence[Row], model: Any) -> list[str]:

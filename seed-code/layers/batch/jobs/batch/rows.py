@@ -62,8 +62,10 @@ def read(body: Any, schema: Any, name: str) -> Iterator[Row]:
         return
     if start[:2] == b"\x1f\x8b":
         stream = io.BufferedReader(gzip.GzipFile(fileobj=stream))
-    # Bytes that are no UTF-8 are kept as lone surrogates, so that they spoil their row only.
-    reader = codecs.getreader("utf-8-sig")(stream, errors="surrogateescape")
+    if stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # Excel's "Unicode text"
+        reader = codecs.getreader("utf-16")(stream)
+    else:  # bytes that are no UTF-8 are kept as lone surrogates, so that they spoil their row only
+        reader = codecs.getreader("utf-8-sig")(stream, errors="surrogateescape")
     lines = _lines(reader)
     first = next(lines, None)
     if first is None:
@@ -110,7 +112,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Row]:
             yield _bad(number, "not UTF-8 text", line)
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_once)
         except (ValueError, RecursionError) as err:
             yield _bad(number, f"not JSON: {err}", line)
             continue
@@ -118,6 +120,15 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Row]:
             yield Row(number, value)
         else:
             yield _bad(number, "no object of columns and values", line)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object whose names are there once: of two values, nobody knows which one is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
 
 
 def _csv_rows(lines: Iterator[str], first: str, schema: Any, name: str) -> Iterator[Row]:
@@ -139,10 +150,15 @@ def _csv_rows(lines: Iterator[str], first: str, schema: Any, name: str) -> Itera
         if not fields:
             continue
         if header is None:
-            header, is_header = _header(fields, schema)
+            found, is_header = _header(fields, schema, name)
             if is_header:
+                header = found
                 continue
-            _check_first_record(dict(zip(header, fields)) if len(fields) == len(header) else {}, fields, schema, name)
+            _check_first_record(dict(zip(found, fields)) if len(fields) == len(found) else {}, fields, schema, name)
+            if len(fields) != len(found):  # a title, or a row that is cut off: the next one may be the header
+                yield _bad(number, f"{len(fields)} fields instead of {len(found)}", separator.join(fields))
+                continue
+            header = found
         if len(fields) != len(header):
             yield _bad(number, f"{len(fields)} fields instead of {len(header)}", separator.join(fields))
         elif any(map(_is_spoilt, fields)):
@@ -177,11 +193,17 @@ def _plain(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).casefold() or text
 
 
-def _header(fields: list[str], schema: Any) -> tuple[list[str], bool]:
-    """Return the columns of a CSV file, and whether its first row names them."""
+def _header(fields: list[str], schema: Any, name: str) -> tuple[list[str], bool]:
+    """Return the columns of a CSV file, and whether its first row names them.
+
+    Raises:
+        RunError: It names one twice.
+    """
     cells = [cell.strip() for cell in fields]
     names = [column.name for column in schema.columns]
     if 2 * sum(cell in names for cell in cells) >= len(cells):
+        if twice := next((cell for cell in cells if cell in names and cells.count(cell) > 1), None):
+            raise RunError(f"{name}: its header has the column {twice!r} twice, and only one of them can count.")
         return cells, True
     layouts = (
         names,

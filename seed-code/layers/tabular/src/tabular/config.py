@@ -21,8 +21,8 @@ PROBLEM_TYPES = ("auto", "binary", "multiclass", "regression")
 COLUMN_KINDS = ("number", "category", "boolean", "date")
 # How numbers may be written besides 1234.56, see `tabular.notations`; the preferred reading first.
 NUMBER_NOTATIONS = ("1,234.56", "1.234,56", "1 234,56", "1 234.56", "1'234.56", "1'234,56", "12,34,567.8")
-# How dates may be written besides ISO 8601, see `tabular.dates`; 03/04/2024 is March 4 unless some day of the column
-# says no.
+COMPACT = "%Y%m%d"
+# How dates may be written besides ISO 8601, see `tabular.dates`.
 DATE_FORMATS = (
     "%Y/%m/%d",
     "%Y.%m.%d",
@@ -40,6 +40,7 @@ DATE_FORMATS = (
     "%d/%m/%y",
     "%d.%m.%y",
     "%d-%b-%y",
+    COMPACT,
 )
 
 # Precision and recall are missing on purpose: alone, each is perfect for a constant prediction.

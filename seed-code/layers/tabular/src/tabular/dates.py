@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tabular.config import DATE_FORMATS
+from tabular.config import COMPACT, DATE_FORMATS
 
 _MONTHS = {
     name: number
@@ -43,7 +43,16 @@ _TIME = rf"(?:[T ] ?{_CLOCK}{_ZONE})?"
 ISO = rf"^(?P<year>\d{{4}})-(?P<month>\d{{2}})-(?P<day>\d{{2}}){_TIME}$"
 
 _FIELDS = {"%Y": _YEAR, "%y": r"(?P<short>\d{2})", "%m": _MONTH, "%d": _DAY, "%b": _NAME, "%B": _NAME, ".": r"\."}
-FORMATS = {name: re.sub("%[YymdbB]|[.]", lambda found: _FIELDS[found.group()], name) for name in DATE_FORMATS}
+FORMATS = {name: re.sub("%[YymdbB]|[.]", lambda found: _FIELDS[found.group()], name) + _TIME for name in DATE_FORMATS}
+# The basic form of ISO 8601, with or without time: 20240805, 20240805T200606Z, 20240805200606. In years of our time, or
+# at the end of all times: other numbers are numbers.
+FORMATS[COMPACT] = (
+    r"(?P<year>(?:19|20|21)\d{2}|9999)(?P<month>\d{2})(?P<day>\d{2})"
+    r"(?:[T ]?(?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?"
+    rf"{_ZONE})?(?:\.0*)?"
+)
+TWINS = {"%m/%d/%Y": "%d/%m/%Y", "%m-%d-%Y": "%d-%m-%Y", "%m/%d/%y": "%d/%m/%y"}
+"""Formats that differ in the order of day and month."""
 _FIRST_SHORT_YEAR = 69  # years of two digits from here on are of the last century, as for `datetime.strptime`
 _PARTS = ("year", "short", "month", "day", "hour", "minute", "second", "fraction", "half", "zone")
 _FIRST, _LAST = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59:59.999999", "us")
@@ -51,7 +60,7 @@ _FIRST, _LAST = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:
 
 def pattern(name: str) -> str:
     """Return the regular expression of a format; ``date`` is ISO 8601."""
-    return f"(?i){ISO if name == 'date' else f'^{FORMATS[name]}{_TIME}$'}"
+    return f"(?i){ISO if name == 'date' else f'^{FORMATS[name]}$'}"
 
 
 def parse(column: pa.StringArray, formats: Sequence[str] = ()) -> pa.TimestampArray:
@@ -97,6 +106,20 @@ def parse_only(column: pa.StringArray, name: str) -> pa.TimestampArray:
     moments = moments - _offset(part["zone"]).astype("timedelta64[us]")
     fits &= (moments >= _FIRST) & (moments <= _LAST)
     return pa.array(moments, pa.timestamp("us"), mask=~fits)
+
+
+def are_compact(numbers: np.ndarray) -> np.ndarray:
+    """Tell which whole numbers are dates of the format `COMPACT`, with or without time."""
+    found = np.zeros(len(numbers), dtype=bool)
+    numbers = np.where(np.isfinite(numbers), numbers, 0)
+    days = numbers
+    for digits in (12, 14):  # with hours and minutes, and with seconds
+        days = np.where((numbers >= 10 ** (digits - 1)) & (numbers < 10**digits), numbers // 10 ** (digits - 8), days)
+    between = (days >= 19_000_101) & (days <= 99_991_231) & (np.floor(numbers) == numbers)
+    if between.any():
+        shown = pa.array(numbers[between].astype(np.int64)).cast(pa.string())
+        found[between] = pc.is_valid(parse_only(shown, COMPACT)).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _number(part: pa.StringArray) -> np.ndarray:

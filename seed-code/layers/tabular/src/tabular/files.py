@@ -355,13 +355,9 @@ def _python_chunks(block: _Block, header: list[str], name: str) -> list[Chunk]:
     try:
         for line, record in block.records():
             if len(record) != len(header):
-                advice = (
-                    f"A field that contains {block.separator!r} must stand in double quotes."
-                    if len(record) > len(header)
-                    else f"Is the line cut off? Empty fields need their {block.separator!r}, too."
-                )
                 raise DataError(
-                    f"{name}, line {line}: {len(record)} fields, but the header has {len(header)}. {advice}"
+                    f"{name}, line {line}: {len(record)} fields, but the header has {len(header)}. "
+                    f"{_advice(record, header, block.separator)}"
                 )
             records.append(record)
             lines.append(line)
@@ -374,6 +370,21 @@ def _python_chunks(block: _Block, header: list[str], name: str) -> list[Chunk]:
     columns = list(zip(*records, strict=True)) if records else [()] * len(header)
     arrays = {column: clean(pa.array(values, TEXT)) for column, values in zip(header, columns, strict=True)}
     return [Chunk(name, arrays, len(records), "line", lines.__getitem__, block.separator)] if records else []
+
+
+def _advice(record: list[str], header: list[str], separator: str) -> str:
+    """Say what may be wrong with a line that has another number of fields than the header."""
+    if len(record) < len(header):
+        return f"Is the line cut off? Empty fields need their {separator!r}, too."
+    if len(record) == len(header) + 1 and not record[-1]:
+        return f"Lines end with {separator!r}: remove it, or end the header with it and a name."
+    quotes = f"A field that contains {separator!r} must stand in double quotes."
+    if len(record) == len(header) + 1:
+        return f"{quotes} If every line has one more, name it: {_ROW_NAMES}."
+    return quotes
+
+
+_ROW_NAMES = "R and pandas leave out row names with row.names = FALSE and index=False"
 
 
 def separator_of(text: str) -> str:
@@ -392,12 +403,45 @@ def _csv_header(stream: BinaryIO, name: str) -> tuple[list[str], str, bytes]:
         text.seek(0)
         header = next(csv.reader(text, delimiter=separator, strict=True), [])
     except UnicodeDecodeError as err:
+        _refuse_foreign(data, name)
         raise _not_utf8(name, data, 1) from err
     except GZIP_ERRORS as err:
         raise _damaged_gzip(name, 0, err) from err
     except csv.Error as err:
         raise DataError(f"{name}: the header cannot be read ({err}). The first line must name the columns.") from err
+    _refuse_foreign(data, name)
     return [column.strip() for column in header], separator, data
+
+
+_FOREIGN = (
+    (rb"PK\x03\x04", "a ZIP archive or an Excel workbook", "unpack it, or save the sheet as CSV"),
+    (rb"\xd0\xcf\x11\xe0", "an Excel workbook", "save the sheet as CSV"),
+    (
+        rb"BZh\d1AY|\xfd7zXZ|\x28\xb5\x2f\xfd|\xff\x06\x00\x00sNaPpY",
+        "packed with another program than gzip",
+        "use gzip",
+    ),
+    (rb"\x1f\x8b", "packed with gzip twice", "unpack it once"),
+    (rb"ORC[\x00-\x1f]|Obj\x01", "an ORC or Avro file", "write Parquet or CSV"),
+    (rb"\xff\xfe\x00\x00|\x00\x00\xfe\xff|\x00{3}.", "UTF-32 text", "iconv -f utf-32 -t utf-8"),
+    (rb"[^\x00]\x00[^\x00]\x00", "UTF-16 text without byte order mark", "iconv -f utf-16le -t utf-8"),
+    (rb"\x00[^\x00]\x00[^\x00]", "UTF-16 text without byte order mark", "iconv -f utf-16be -t utf-8"),
+    (rb"\s*[\[{]\s*[\[{\"]", "JSON", "write its records as CSV or Parquet"),
+    (rb"\s*<[!?a-zA-Z]", "a page of HTML or XML, such as an error", "look into it, and fetch the data again"),
+    (rb"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself with git lfs pull"),
+    (rb'"?sep=.', "a file whose first line tells Excel the separator", "remove that line"),
+)
+
+
+def _refuse_foreign(start: bytes, name: str) -> None:
+    """Refuse by name what begins like another kind of file.
+
+    Raises:
+        DataError: Says what it is and what to do.
+    """
+    for pattern, what, advice in _FOREIGN:
+        if re.match(pattern, start, re.DOTALL):
+            raise DataError(f"{name} is {what}, which is not read: {advice}.")
 
 
 def _check_header(header: list[str], name: str, *, looks_like_data: bool) -> None:
@@ -411,7 +455,8 @@ def _check_header(header: list[str], name: str, *, looks_like_data: bool) -> Non
         )
     for position, cell in enumerate(header, start=1):
         if not cell:
-            raise DataError(f"{name}: column {position} has no name. {advice}")
+            why = {1: f" {_ROW_NAMES}.", len(header): " Do lines end with a separator? Remove it."}.get(position, "")
+            raise DataError(f"{name}: column {position} has no name. {advice}{why}")
     duplicates = sorted({cell for cell in header if header.count(cell) > 1})
     if duplicates:
         raise DataError(f"{name}: column {duplicates[0]!r} occurs {header.count(duplicates[0])} times. {advice}")
@@ -427,7 +472,7 @@ def _open_binary(path: Path) -> BinaryIO:
         start = buffered.peek(4)[:4]
     except GZIP_ERRORS:
         return buffered  # the first read says what is wrong
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and start != b"\xff\xfe\x00\x00":
         return io.BufferedReader(_Utf8(buffered), BLOCK_BYTES)
     if start.startswith(b"\xef\xbb\xbf"):
         buffered.read(3)

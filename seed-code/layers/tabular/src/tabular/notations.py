@@ -17,7 +17,7 @@ NOTATIONS = {name: (r"\." if name[-7] == "." else name[-7], name[-3]) for name i
 NOTATIONS[INDIAN] = (",", ".")
 
 _CODES = "AED|AUD|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EUR|GBP|HKD|HUF|IDR|ILS|INR|ISK|JPY|KRW|MXN|MYR|NOK|NZD|PHP|PLN|RON"
-_CODES += "|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR|Fr\\.|Kč|kr|R\\$|US\\$|zł"
+_CODES += "|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR|Fr\\.|Kč|kr|zł|Rs\\.?|Rp\\.?|RM|Ft|[Ee]uros?|[A-Z]{1,2}\\$"
 CURRENCY = rf"(?:\p{{Sc}}|{_CODES})"
 _SIGN = r"[+-]"
 _DIGITS = r"\d(?:[\d.,' ]*\d)?[.,]?|[.,]\d+"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tabular import dates, notations
-from tabular.config import Config
+from tabular.config import COMPACT, Config
 from tabular.errors import DataError
 from tabular.files import Chunk, data_files, read_chunks, read_header, untabular_columns
 from tabular.jobs import CORES
@@ -39,7 +39,7 @@ MOST_DISTINCT = 10_000
 # So many values that look like dates tell which formats a column may have.
 FEWEST_DATES_TO_JUDGE = 10_000
 
-DATE_LIKE = r"^(?:\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]+)[-/. ]\d{1,4}.*|[A-Za-z]+ \d{1,2}, \d{4}.*)$"
+DATE_LIKE = r"^(?:\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]+)[-/. ]\d{1,4}.*|[A-Za-z]+ \d{1,2}, \d{4}.*|\d{8}[Tt ]\d{2}.*)$"
 
 _BITS = pa.array(["0", "1"])
 
@@ -168,8 +168,11 @@ class ColumnProfile:
 
     @property
     def has_decimal_points(self) -> bool:
-        """Whether the files leave no doubt: where fields are separated by commas, numbers have decimal points."""
-        return self.separators <= {",", ""}
+        """Whether the files leave no doubt: where fields are separated by commas, numbers have decimal points.
+
+        Of numbers that Parquet holds as texts, nobody knows who wrote them.
+        """
+        return self.separators <= {","}
 
     def _count(self, column: pa.Array) -> tuple[pa.Array, np.ndarray]:
         """Count the different values of some rows; return them in the order in which they occur, and how often."""
@@ -208,11 +211,15 @@ class ColumnProfile:
             rest = values if few.all() else values.filter(pa.array(few))
             found["boolean"] = _spread(_mask(pc.is_valid(booleans(rest))), few)
             found["bit"] = _spread(_mask(pc.is_in(texts(rest), value_set=_BITS)), few)
+        if is_number.any() and (self.values < FEWEST_DATES_TO_JUDGE or self.fits[COMPACT]):
+            found[COMPACT] = is_number & dates.are_compact(np.where(is_number, numeric, 0))
+            found["any date"] = found[COMPACT]
         if pa.types.is_string(values.type):
             if is_number.any():
                 found["code"] = _mask(pc.match_substring_regex(values, LEADING_ZERO))
             if not is_number.all():
-                found |= self._dates(values, ~is_number)
+                for name, fitting in self._dates(values, ~is_number).items():
+                    found[name] = found.get(name, none) | fitting
         elif pa.types.is_timestamp(values.type):
             found |= {"date": ~none, "any date": ~none}
         return found

@@ -20,14 +20,12 @@ def misfit(given: Iterable[str], wanted: Collection[str], known: Collection[str]
         known: Columns of the data set, which a record may have.
     """
     columns = set(given)
-    if not columns.intersection(wanted):
-        return "none of the columns that the model reads"
     absent = [name for name in wanted if name not in columns]
     for name in sorted(columns.difference(known)):
         for other in absent:
             if is_close(name, other):
                 return f"unknown column {name!r}: is {other!r} meant?"
-    return ""
+    return "" if columns.intersection(wanted) else "none of the columns that the model reads"
 
 
 def is_close(name: str, other: str) -> bool:
@@ -35,7 +33,11 @@ def is_close(name: str, other: str) -> bool:
     plain, other_plain = _plain(name), _plain(other)
     if plain == other_plain:
         return True
-    if min(len(plain), len(other_plain)) < SHORTEST_NAME or re.sub(r"\D", "", plain) != re.sub(r"\D", "", other_plain):
+    if re.sub(r"\D", "", plain) != re.sub(r"\D", "", other_plain):
+        return False
+    if sorted(plain) == sorted(other_plain) and sum(a != b for a, b in zip(plain, other_plain, strict=True)) == 2:
+        return len(plain) > 2  # two letters in each other's place
+    if min(len(plain), len(other_plain)) < SHORTEST_NAME:
         return False
     return difflib.SequenceMatcher(None, plain, other_plain).ratio() >= CLOSE
 

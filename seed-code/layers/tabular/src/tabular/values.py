@@ -98,9 +98,20 @@ def clean(column: pa.Array) -> pa.Array:
     if pa.types.is_temporal(kind):
         return _clean_time(column)
     if pa.types.is_decimal(kind):
-        column = column.cast(TEXT)  # which Arrow reads to the nearest double; from the decimal it may be the next one
+        return _clean_decimal(column)
     numbers = column.cast(FLOAT)
     return pc.if_else(pc.is_nan(numbers), None, numbers)
+
+
+def _clean_decimal(column: pa.Array) -> pa.Array:
+    """Return decimals as the numbers that their texts are; those without fraction, such as keys, keep every digit."""
+    shown = column.cast(TEXT)
+    if column.type.scale > 0:
+        return shown.cast(FLOAT)
+    try:
+        return column.cast(INT)
+    except pa.ArrowInvalid:
+        return clean(shown)
 
 
 def _exceeds(column: pa.Array, most: int) -> bool:

@@ -1,13 +1,15 @@
 """What follows from all that was seen of the data: the kind of every column, the problem to solve, or what is wrong."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tabular import notations
-from tabular.config import DATE_FORMATS, NUMBER_NOTATIONS, Config
+from tabular import dates, notations
+from tabular.config import COMPACT, DATE_FORMATS, NUMBER_NOTATIONS, Config
 from tabular.errors import DataError
 from tabular.profile import FINITE, ColumnProfile
 from tabular.schema import DROPPED, FEATURE, KEY, LABEL, Column, DataFile, Schema
@@ -38,14 +40,32 @@ MOST_PLACEHOLDERS = 5
 FEWEST_DIFFERENT_VALUES = 20
 # So many different values are no categories, but identifiers or free text; see `tabular.encoders.IDENTIFIER_SHARE`.
 TEXT_SHARE = 0.5
+# More different values than this that seem to be measured are not told apart as categories.
+MOST_UNREAD_CATEGORIES = 50
 
 _SHOWN_PROBLEMS = 20
 _UNIT = rf"{notations.CURRENCY}|°[CF]|[a-zµ%‰²³/]{{1,4}}"
 _AMOUNT = r"\d[\d.,' ]*"
-_NUMBER_LIKE = rf"^[^\pL\d+]{{0,3}}{_AMOUNT}[^\pL\d]{{0,3}}$|^{notations.CURRENCY} ?{_AMOUNT}$|^{_AMOUNT} ?(?:{_UNIT})$"
+_NUMBER_LIKE = (
+    rf"^[^\pL\d+]{{0,3}}{_AMOUNT}[^\pL\d]{{0,3}}$|^{notations.CURRENCY} ?{_AMOUNT}$|^{_AMOUNT} ?(?:{_UNIT})$"
+    r"|^[+-]?\d+(?:[.,]\d*)?[DdEe][+-]?\d+$|^\d{1,3}(?:_\d{3})+$"
+    r"|^[+-]?[^\P{Nd}0-9][\p{Nd}.,' \x{66b}\x{66c}]*$"  # digits of other scripts
+)
 _MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-_DAY = r"\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{2}|\d{4})|\d{4}[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{8}T"
-_DATE_LIKE = rf"^(?:\pL{{2,10}}[.,]? )?(?:{_DAY})(?:\D.*)?$|(?i)^.{{0,12}}\b(?:{_MONTH})[a-z]*\b.{{0,4}}\d{{1,4}}.*$"
+_DAY = r"\d{1,2}[-/. ]{1,2}\d{1,2}[-/. ]{1,2}(?:\d{2}|\d{4})|\d{4}[-/. ]{1,2}\d{1,2}[-/. ]{1,2}\d{1,2}|\d{8}T?"
+_DATE_LIKE = (
+    rf"^(?:\pL{{2,10}}[.,]? )?(?:{_DAY})(?:\D.*)?$|(?i)^.{{0,12}}\b(?:{_MONTH})[a-z]*\b.{{0,4}}\d{{1,4}}.*$"
+    rf"|^\d{{1,2}}(?:{_MONTH})\d{{2,4}}\b.*$|^\d{{1,2}}\.? (?:de )?\pL{{3,12}}\.? (?:de )?\d{{4}}\b.*$"
+    r"|^\d{4} ?\pL ?\d{1,2} ?\pL ?\d{1,2} ?\pL.*$|^/Date\(-?\d+.*$|^(?:19|20)\d{2}-?W\d{2}(?:-?\d)?$"
+)
+_TIME_LIKE = (
+    r"(?i)^\d{1,3}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?$|^(?:\d+ ?(?:d|h|m|s|hr|min|sec)s?\.? ?){2,4}$"
+)
+# A number with something around it: how it begins, its digits, and how it ends.
+_AFFIXES = r"^(?P<before>\D{0,8}?)(?P<core>\d(?:[\d.,' ]*\d)?)(?P<after>(?:\D{1,12})?)$"
+_BEFORE = r"^(?:[^\pL\d+]*|\pL{1,4}[. $]{1,2})$"  # signs, or an abbreviation: Nr. 5; but not the A of A5
+_AFTER = r"^ ?\pL[\pL.%/²³]*$"
+_FEW_AFFIXES = 6
 
 
 def resolve(profiles: dict[str, ColumnProfile], files: list[DataFile], config: Config) -> Schema:
@@ -130,13 +150,18 @@ def guess(profile: ColumnProfile, role: str = FEATURE) -> Column:
     fits, values = profile.fits, profile.values
     if fits["boolean"] == values and fits["bit"] < values:
         return profile.column("boolean", role)
+    day = date_format(profile)
+    if day == COMPACT and len(profile.counts) >= FEWEST_DIFFERENT_VALUES:
+        if _dates(profile, COMPACT) == values:
+            return profile.column("date", role, (COMPACT,))
+        _refuse_exceptions(profile, ("date",))
     if fits["code"] or (fits["huge"] and fits["whole"] == values):
         return profile.column("category", role)  # 00123 and numbers beyond 64 bits are identifiers: 123 is another one
     if fits["number"] == values:
         _refuse_doubtful_points(profile)
         return profile.column("number", role)
-    day = date_format(profile)
     if _dates(profile, day) == values:
+        _refuse_doubtful_days(profile, day)
         return profile.column("date", role, () if day == "date" else (day,))
     if (notation := _notation(profile, values)) is not None:
         return profile.column("number", role, (notation,))
@@ -206,7 +231,28 @@ def _refuse_doubtful_points(profile: ColumnProfile) -> None:
         raise DataError(_two_readings(profile, profile.samples["grouped"], "1,234.56", "1.234,56"))
 
 
-def _refuse_exceptions(profile: ColumnProfile) -> None:
+def _refuse_doubtful_days(profile: ColumnProfile, day: str) -> None:
+    """Refuse dates like 03/04/2024 that may be of March or of April.
+
+    Raises:
+        DataError: Day and month may change places in every value.
+    """
+    twin = dates.TWINS.get(day, "")
+    if not twin or profile.fits[twin] < profile.fits[day]:
+        return
+    column = pa.array(list(profile.counts), TEXT)
+    first, second = (dates.parse_only(column, name) for name in (day, twin))
+    differing = pc.not_equal(first, second)
+    if pc.any(differing).as_py():
+        text = column.filter(differing)[0].as_py()
+        readings = " or ".join(str(found.filter(differing)[0].as_py().date()) for found in (first, second))
+        raise DataError(
+            f"Column {profile.name!r}: {text!r} may be {readings}, and so may every other value. "
+            f'Write under types in config.yaml which it is, {profile.name}: "{day}" or {profile.name}: "{twin}".'
+        )
+
+
+def _refuse_exceptions(profile: ColumnProfile, kinds: tuple[str, ...] = ("number", "date")) -> None:
     """Refuse a column that is of a kind but for a few values, which would make it text.
 
     Raises:
@@ -217,7 +263,7 @@ def _refuse_exceptions(profile: ColumnProfile) -> None:
         ("number", notation, profile.fits[notation]),
         ("date", "date", _dates(profile, date_format(profile))),
     ):
-        if count < MOSTLY * profile.values or name not in profile.misfit:
+        if kind not in kinds or count < MOSTLY * profile.values or name not in profile.misfit:
             continue
         place, text = profile.misfit[name]
         words = _exceptions(profile, kind, name)
@@ -230,7 +276,7 @@ def _refuse_exceptions(profile: ColumnProfile) -> None:
         else:
             continue
         raise DataError(
-            f"{place}: {text!r} is no {kind}, while {often}. "
+            f"{place}: {text!r} is not a {kind}, while {often}. "
             f"Correct it, or write under types in config.yaml that {profile.name} is a category. "
             f"Where nothing is known, leave the cell empty."
         )
@@ -254,23 +300,67 @@ def _exceptions(profile: ColumnProfile, kind: str, name: str) -> list[tuple[str,
 
 
 def _refuse_look_alikes(profile: ColumnProfile) -> None:
-    """Refuse to leave out as text what looks like numbers or dates in a form that is not known.
+    """Refuse to leave out as text what looks like numbers, dates or times in a form that is not known.
 
     Raises:
         DataError: Nearly all of many different values look like one.
     """
-    if not profile.overflowed and len(profile.counts) <= TEXT_SHARE * profile.values:
+    is_text = profile.overflowed or len(profile.counts) > TEXT_SHARE * profile.values
+    if not is_text and len(profile.counts) <= MOST_UNREAD_CATEGORIES:
         return
     column = pa.array(list(profile.counts), TEXT)
-    for kind, pattern in (("dates", _DATE_LIKE), ("numbers", _NUMBER_LIKE)):
-        like = pc.match_substring_regex(column, pattern)
-        if pc.sum(like).as_py() >= NEARLY * len(column):
-            text = column.filter(like)[0].as_py()
+    masks = {
+        "dates": pc.match_substring_regex(column, _DATE_LIKE),
+        "times": pc.match_substring_regex(column, _TIME_LIKE),
+        "numbers": pc.or_(pc.match_substring_regex(column, _NUMBER_LIKE), _with_affixes(column)),
+    }
+    for kind, like in masks.items():
+        if pc.sum(like).as_py() < NEARLY * len(column):
+            continue
+        if kind == "numbers" and (both := _in_two_notations(column)):
             raise DataError(
-                f"Column {profile.name!r}: its values look like {kind}, e.g. {text!r}, in a form that is not read. "
-                f"Write them in another one (docs/tables.md lists them), or write under types in config.yaml that "
-                f"{profile.name} is a category, or list it under drop."
+                f"Column {profile.name!r} has numbers in two notations, {both[0]!r} and {both[1]!r}: write them in "
+                f"one, or list the column under drop in config.yaml."
             )
+        text = column.filter(like)[0].as_py()
+        raise DataError(
+            f"Column {profile.name!r}: its values look like {kind}, e.g. {text!r}, in a form that is not read. "
+            f"Write them in another one (docs/tables.md lists them), or write under types in config.yaml that "
+            f"{profile.name} is a category, or list it under drop."
+        )
+
+
+def _with_affixes(column: pa.StringArray) -> pa.BooleanArray:
+    """Return which values are numbers with one of a few things around them: ``5 Stück``, ``Nr. 1.234,50``."""
+    parts = pc.extract_regex(notations.tidy(column), _AFFIXES)
+    before, core, after = (parts.field(name) for name in ("before", "core", "after"))
+    found = pc.fill_null(pc.and_(pc.is_valid(parts), pc.match_substring_regex(before, _BEFORE)), False)
+    around = pc.unique(pc.binary_join_element_wise(before.filter(found), after.filter(found), "#"))
+    if len(around) > _FEW_AFFIXES:
+        return pa.array(np.zeros(len(column), dtype=bool))
+    is_amount = pc.match_substring_regex(core, r"\d[.,' ]\d")
+    has_unit = pc.and_(pc.match_substring_regex(after, _AFTER), pc.invert(pc.match_substring_regex(before, r"\pL")))
+    amounts = pc.sum(pc.and_(found, pc.fill_null(is_amount, False))).as_py() or 0
+    if 2 * amounts >= len(column):
+        number = pc.fill_null(pc.is_in(core, value_set=core.filter(_is_number(core))), False)
+        return pc.and_(found, number)
+    return pc.and_(found, pc.fill_null(has_unit, False))
+
+
+def _is_number(core: pa.StringArray) -> pa.BooleanArray:
+    """Return which texts are numbers in any notation."""
+    found = pa.array(np.zeros(len(core), dtype=bool))
+    for name in NUMBER_NOTATIONS:
+        found = pc.or_(found, pc.is_valid(notations.parse(core, name)))
+    return found
+
+
+def _in_two_notations(column: pa.StringArray) -> tuple[str, str] | None:
+    """Return a value with a decimal point and one with a decimal comma that can only be read so, if there are both."""
+    point, comma = (pc.is_valid(notations.parse(column, name)) for name in ("1,234.56", "1.234,56"))
+    only_point = column.filter(pc.and_(point, pc.invert(comma)))
+    only_comma = column.filter(pc.and_(comma, pc.invert(point)))
+    return (only_point[0].as_py(), only_comma[0].as_py()) if len(only_point) and len(only_comma) else None
 
 
 def _configured(profile: ColumnProfile, wanted: str, role: str) -> Column:
@@ -286,6 +376,7 @@ def _configured(profile: ColumnProfile, wanted: str, role: str) -> Column:
         kind, formats, count = "date", (wanted,), _dates(profile, wanted)
     elif wanted == "date":
         day = date_format(profile)
+        _refuse_doubtful_days(profile, day)
         formats, count = () if day == "date" else (day,), _dates(profile, day)
     elif (
         wanted == "number" and profile.fits["number"] < profile.values and (found := _notation(profile, profile.values))
@@ -388,9 +479,9 @@ def _refuse_spellings(label: ColumnProfile, counts: Counter[str]) -> None:
     """
     spellings: dict[str, list[str]] = {}
     words = set(FALSE_WORDS | TRUE_WORDS)
-    all_boolean = all(name.lower() in words for name in counts)
+    all_boolean = all(_plain(name) in words for name in counts)
     for name in counts:
-        lowered = " ".join(name.lower().split())
+        lowered = _plain(name)
         meaning = ("true" if lowered in TRUE_WORDS else "false") if all_boolean and len(counts) > 2 else lowered
         spellings.setdefault(meaning, []).append(name)
     several = [names for names in spellings.values() if len(names) > 1]
@@ -400,6 +491,12 @@ def _refuse_spellings(label: ColumnProfile, counts: Counter[str]) -> None:
             f"Column {label.name!r}: {shown} seem to be one class in several spellings. Write them alike, or write "
             f"under types in config.yaml that {label.name} is a category to keep them apart."
         )
+
+
+def _plain(name: str) -> str:
+    """Return a name without what nobody sees or means: case, blanks around, other forms of a letter, quotes."""
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return " ".join(seen.strip(" .'\"").casefold().split()) or name
 
 
 def _class_rows(label: ColumnProfile, column: Column, problem_type: str, config: Config) -> Counter[str]:
