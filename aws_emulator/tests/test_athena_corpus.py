@@ -25,6 +25,12 @@ def is_value(answer: object) -> bool:
     return answer is None or isinstance(answer, str)
 
 
+def is_table(answer: object) -> bool:
+    if not isinstance(answer, list) or not all(isinstance(row, list) for row in answer):
+        return False
+    return len({len(row) for row in answer}) <= 1 and all(is_value(value) for row in answer for value in row)
+
+
 def test_at_least_a_hundred_cases_were_written_before_the_engine() -> None:
     assert len(cases()) >= 100
 
@@ -43,15 +49,8 @@ def test_no_statement_is_asked_twice() -> None:
 
 
 def test_an_answer_is_a_text_or_null_or_rows_of_equal_length() -> None:
-    wrong = []
-    for case in cases():
-        answer = case.get("answer")
-        if is_value(answer):
-            continue
-        rows = isinstance(answer, list) and all(isinstance(row, list) for row in answer)
-        if not rows or len({len(row) for row in answer}) > 1 or not all(is_value(v) for row in answer for v in row):
-            wrong.append(case)
-    assert wrong == []
+    answers = [case["answer"] for case in cases() if "answer" in case]
+    assert [answer for answer in answers if not is_value(answer) and not is_table(answer)] == []
 
 
 def test_an_error_says_in_words_what_is_wrong() -> None:
