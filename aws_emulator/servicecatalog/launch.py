@@ -433,6 +433,17 @@ def get_provisioned_product_outputs(request: Json) -> Json:
     return {"Outputs": [output for key, output in outputs.items() if key in keys]}
 
 
+@overlay(SERVICE, "SearchProvisionedProducts")
+def search_provisioned_products(request: Json) -> Json:
+    """Search the account's provisioned products by their name: queries of another form are not emulated."""
+    queries = request.get("Filters", {}).get("SearchQuery", [])
+    if "AccessLevelFilter" in request or not all(query.startswith("name:") for query in queries):
+        raise ServiceError("InvalidParametersException", "Only searches for name:… are emulated here.")
+    names = {query.removeprefix("name:").lower() for query in queries}
+    found = [_detail(provisioned) for provisioned in _own() if names <= {provisioned["Name"].lower()}]
+    return {"ProvisionedProducts": found, "TotalResultsCount": len(found)}
+
+
 def _is_within(who: Caller, level: str) -> bool:
     """Whether what a principal did is visible to the caller at an access level: ``User``, ``Role`` or ``Account``."""
     me = caller()

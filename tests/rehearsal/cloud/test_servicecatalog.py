@@ -36,6 +36,7 @@ ENDUSER_CALLS: Final = [
         "DescribeRecord",
         "DescribeProvisionedProduct",
         "GetProvisionedProductOutputs",
+        "SearchProvisionedProducts",
     )
 ]
 
