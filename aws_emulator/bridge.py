@@ -34,7 +34,7 @@ _operations: Final[dict[str, dict[str, Operation]]] = {}
 def overlay(service: str, operation: str) -> Callable[[Operation], Operation]:
     """Answer an operation with the decorated function: it takes the request and returns the response.
 
-    The function runs on a worker thread in the caller's account and region, raises `ServiceError` to fail, and may be
+    The function runs on a worker thread in the caller's account and region, raises `ServiceError` to fail, and can be
     called by CloudFormation as well.
 
     Args:

@@ -1,7 +1,7 @@
 """Time, waiting, threads and random ids of the emulator: all of them come from one object, `clock`.
 
-So whoever wants time to stand still, jobs to happen one after the other, or ids to be the same in every run has one
-place to change. A test keeps the rest of the package off `time`, `threading` and the like.
+To make time stand still, run jobs one after the other, or repeat the same ids in every run, there is one place to
+change. A test keeps the rest of the package off `time`, `threading` and the like.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Clock:
     event = threading.Event
     lock = threading.Lock
     lock_again = threading.RLock
-    """A lock that the thread which holds it may take again."""
+    """A lock that the thread which holds it can take again."""
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""

@@ -65,12 +65,12 @@ class Organization:
             packages.
         pipeline_runner: Script that runs the definition of a pipeline (README.md). Default: none; no pipeline runs.
         pythonpath: Where the runner finds its modules. Default: beside the standard ones nowhere.
-        programs: Programs that builds find besides those of this machine, by name. Default: none.
+        programs: Programs that builds find in addition to those of this machine, by name. Default: none.
         share_seconds: How long sharing a portfolio with an organization node takes. Default: no time at all.
         interpreters: Interpreter of an environment that is installed already, by the ``uv.lock`` that it was made
             from. Default: none; builds use `python` and install what they lock.
         approval_minute_seconds: How long a minute of the time limit of an approval takes. Default: 60.
-        faults: Which functions are disturbed on purpose (`aws_emulator.faults.install`). Default: none.
+        faults: Which functions get injected faults (`aws_emulator.faults.install`). Default: none.
         permissions: File that says what resource types ask for (`aws_emulator.cloudformation.asked`). Default:
             none; only administrators and the root of an account make stacks then.
     """
@@ -222,7 +222,7 @@ def emit(source: str, detail_type: str, detail: Json, *resources: str, place: tu
     """Put an event of an AWS service on the default bus of an account.
 
     Args:
-        source: e.g. ``aws.codebuild`` (only services may use ``aws.``; MiniStack refuses it from callers, as AWS does).
+        source: e.g. ``aws.codebuild`` (only services can use ``aws.``; MiniStack refuses it from callers, as AWS does).
         detail_type: e.g. ``CodeBuild Build State Change``.
         detail: The event's detail.
         *resources: ARNs the event is about.
@@ -268,7 +268,7 @@ def role_session(role_arn: str, session_name: str) -> Credentials:
     """
     account, role_name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     if inside.iam.roles.get_scoped(account, None, role_name) is None:
-        raise ServiceError("AccessDeniedException", f"role {role_arn} does not exist, so nobody can assume it")
+        raise ServiceError("AccessDeniedException", f"role {role_arn} does not exist, so it cannot be assumed")
     session_name = session_name[:64]
     digest = hashlib.sha256(f"{role_arn}:{session_name}".encode()).hexdigest()
     session = Credentials(

@@ -1,4 +1,4 @@
-"""Faults on purpose: what may happen to a function behind a queue on AWS happens, all of it.
+"""Fault injection: everything that can happen to a function behind a queue on AWS happens.
 
 =============  ======================================================================================================
 fault          what is done
@@ -6,7 +6,7 @@ fault          what is done
 throttling     the first call of every operation is refused, of every function
 crash          the process of one function is killed after every call that it makes, once for each: the call took
                effect, its answer is lost
-duplicates     every event reaches its queue twice, as EventBridge may deliver more than once
+duplicates     every event reaches its queue twice, as EventBridge can deliver more than once
 wrong order    each new event is followed by all earlier ones
 =============  ======================================================================================================
 
@@ -104,7 +104,7 @@ class Faults:
 
                 await application(scope, receive, hold)
                 if self._crashes(f"{_operation(scope)} {_resource(scope)}".removesuffix("?").strip()):
-                    return  # there is nobody to answer any more
+                    return  # the caller is gone
                 for message in held:
                     await send(message)
 
@@ -167,7 +167,7 @@ class Faults:
             self._save()
         inside.lambda_svc.esm_backoff_until.clear()
 
-    # ---- what is told ----
+    # ---- what is reported ----
 
     def _count(self, fault: str) -> None:
         self._counts[fault] += 1

@@ -28,7 +28,7 @@ def _fetch_code(_original: object, bucket: str, key: str, version_id: str | None
     MiniStack looks in that account's own buckets only, and creates the function without code when there is nothing.
 
     Raises:
-        ValueError: The object does not exist or the account may not read it, in Lambda's words.
+        ValueError: The object does not exist or the account is not allowed to read it, in the wording of Lambda.
     """
     owner = inside.s3.bucket_owner_account(bucket)
     object_arn = f"arn:aws:s3:::{bucket}/{key}"
@@ -38,8 +38,8 @@ def _fetch_code(_original: object, bucket: str, key: str, version_id: str | None
     if owner != get_account_id():
         encrypted_with = key_of(bucket, owner)
         through_s3 = {"kms:ViaService": f"s3.{get_region()}.amazonaws.com"}
-        if not iam.may(get_account_id(), "s3:GetObject", object_arn) or (
-            encrypted_with and not iam.may(get_account_id(), "kms:Decrypt", encrypted_with, through_s3)
+        if not iam.is_allowed(get_account_id(), "s3:GetObject", object_arn) or (
+            encrypted_with and not iam.is_allowed(get_account_id(), "kms:Decrypt", encrypted_with, through_s3)
         ):
             raise ValueError(f"{failed} AccessDenied. S3 Error Message: Access Denied: {object_arn}")
     with core.as_account(owner):
@@ -53,8 +53,8 @@ def _fetch_code(_original: object, bucket: str, key: str, version_id: str | None
 def _execute(original: Callable[[Json, Json], Result], function: Json, event: Json) -> Result:
     """Fail a custom resource at once when its function ends with an error.
 
-    On AWS the function is invoked twice more, minutes later, and the stack waits until ``ServiceTimeout``. Nobody wants
-    to wait for that here, and the reason would be lost.
+    On AWS the function is invoked twice more, minutes later, and the stack waits until ``ServiceTimeout``. Here
+    that would be a long wait, and the reason would be lost.
     """
     result = original(function, event)
     url = event.get("ResponseURL") if isinstance(event, dict) else None

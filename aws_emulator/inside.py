@@ -4,7 +4,7 @@ MiniStack has no interface for extensions, so its modules' dictionaries and func
 without its underscore: ``inside.eventbridge.put_events`` is ``ministack.services.eventbridge._put_events``, and setting
 it replaces it there. Which names are used, and which parameters functions among them have, is recorded in
 ``tests/ministack.json``; a test compares that with the MiniStack that is installed, so an upgrade that moves one of
-them says so by its name.
+them fails with its name.
 """
 
 from __future__ import annotations

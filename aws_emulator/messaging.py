@@ -1,4 +1,4 @@
-"""SQS and SNS: who may use the keys of encrypted queues and topics, and functions that feed themselves through them.
+"""SQS and SNS: permissions for keys of encrypted queues and topics, and functions that invoke themselves through them.
 
 Who sends to a queue or publishes to a topic under a customer key needs ``kms:GenerateDataKey`` and ``kms:Decrypt`` on
 it, services included; MiniStack stores the key and never asks KMS. Sources:
@@ -56,7 +56,7 @@ def _key(arn: str) -> Json | None:
 
 
 def _key_refused(arn: str, access_key: str) -> str | None:
-    """Return why somebody may not send to a queue or topic because of its key, or None."""
+    """Return why a principal is not allowed to send to a queue or topic because of its key, or None."""
     key, service = _key(arn), arn.split(":")[2]
     if key is None or not key["Policy"]:
         return None
@@ -68,11 +68,11 @@ def _key_refused(arn: str, access_key: str) -> str | None:
 
 
 def role_refused(arn: str, role_arn: str) -> str | None:
-    """Return why a service with a role may not send to a queue or topic, or None.
+    """Return why a service with a role is not allowed to send to a queue or topic, or None.
 
     Args:
         arn: Of the queue or topic.
-        role_arn: The role in whose name the service sends.
+        role_arn: The role that the service uses to send.
     """
     action, keys = CALLS[arn.split(":")[2]], core.role_session(role_arn, "send").access_key
     return iam.refusal(keys, action, arn) or _key_refused(arn, keys)
@@ -81,7 +81,7 @@ def role_refused(arn: str, role_arn: str) -> str | None:
 def require_policies(arn: str, service: str, source_arn: str | None) -> None:
     """Check that the policies of a queue, topic or function, and of the key of the former two, let a service in.
 
-    No service may use a key that AWS manages: nobody can change its policy. Source:
+    No service is allowed to use a key that AWS manages, whose policy cannot be changed. Source:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
 
     Args:
@@ -97,7 +97,7 @@ def require_policies(arn: str, service: str, source_arn: str | None) -> None:
     key = _key(arn)
     if key:
         if not key["Policy"]:
-            raise ServiceError("AccessDeniedException", f"{arn} is under {key['Arn']}, whose policy nobody can change.")
+            raise ServiceError("AccessDeniedException", f"{arn} is under {key['Arn']}, whose policy cannot be changed.")
         require_grant(key["Arn"], service, *_USES, kind=f"kms of {called}", source_arn=source_arn)
 
 
@@ -156,8 +156,8 @@ def _run_batch(
     with _next_round(name, function, max(message["sys"].get(_ROUNDS, 0) for message in batch)) as runs:
         if runs:
             run(mapping, function, event, batch, *queue)
-        else:  # the messages stay invisible and are received again, until the queue gives them up
-            _log.warning("Lambda stopped %s: it feeds itself through %s", name, queue[-1])
+        else:  # the messages stay invisible and are received again, until they reach the maximum of receives
+            _log.warning("Lambda stopped %s: it invokes itself through %s", name, queue[-1])
 
 
 @replaces(inside.sns, "deliver_to_lambda")
@@ -173,7 +173,7 @@ def _deliver_to_function(deliver: Callable[..., None], endpoint: str, *message: 
 async def _count(
     handler: Callable[..., Awaitable[Reply]], method: str, path: str, headers: Mapping[str, str], *rest: object
 ) -> Reply:
-    """Answer a request that a function may have made, and remember in which round."""
+    """Answer a request that a function may have made, and remember in which round it was made."""
     _rounds.set(inside.lambda_svc.inbound_invoke_depth(headers))
     return await handler(method, path, headers, *rest)
 
@@ -216,25 +216,25 @@ def _deliver_to_queue(
 
 @replaces(inside.cloudwatch, "dispatch_alarm_actions")
 def _act(act: Callable[..., None], alarm: Json, *change: str) -> None:
-    told = dict(alarm)
+    allowed = dict(alarm)
     for kind in ("AlarmActions", "OKActions", "InsufficientDataActions"):
-        told[kind] = [
+        allowed[kind] = [
             arn
             for arn in alarm.get(kind) or []
             if ":sns:" not in arn or _reaches(arn, "cloudwatch.amazonaws.com", alarm.get("AlarmArn"), "an alarm")
         ]
-    act(told, *change)
+    act(allowed, *change)
 
 
 @replaces(inside.lambda_svc, "route_async_failure")
 def _route(route: Callable[..., None], arn: str, name: str, event: Json, result: Json) -> None:
-    """Send what a function could not deal with in the name of its role.
+    """Send what a function could not process with the permissions of its role.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
     """
     role = ((inside.lambda_svc.functions.get(name) or {}).get("config") or {}).get("Role", "")
     refused = role_refused(arn, role) if arn.split(":")[2] in ("sns", "sqs") else None
     if refused:
-        _log.warning("%s: what it could not deal with did not reach %s: %s", name, arn, refused)
+        _log.warning("%s: what it could not process did not reach %s: %s", name, arn, refused)
     else:
         route(arn, name, event, result)

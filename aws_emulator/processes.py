@@ -39,7 +39,7 @@ _groups: Final[set[int]] = set()
 _keeper: subprocess.Popen[bytes] | None = None
 
 
-def _tell(sign: str, group: int) -> None:
+def _report(sign: str, group: int) -> None:
     global _keeper  # noqa: PLW0603 - started with the first child
     with _lock:
         if _keeper is None:
@@ -73,7 +73,7 @@ def start(command: Sequence[str], **options: Option) -> subprocess.Popen[Any]:
         **options: Further arguments of `subprocess.Popen`.
     """
     process: subprocess.Popen[Any] = subprocess.Popen(list(command), process_group=0, **options)
-    _tell("+", process.pid)
+    _report("+", process.pid)
     return process
 
 
@@ -89,7 +89,7 @@ def kill(process: subprocess.Popen[Any]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    _tell("-", process.pid)
+    _report("-", process.pid)
 
 
 def kill_all() -> None:

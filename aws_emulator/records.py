@@ -128,7 +128,7 @@ def change_tags(arn: str, old: Json, new: Json) -> None:
 
 @dataclass(kw_only=True)
 class Table:
-    """A kind of resource and the resources of it.
+    """A kind of resource, and its resources.
 
     Attributes:
         service: Name of the service in botocore and in ARNs.

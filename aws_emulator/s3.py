@@ -1,6 +1,6 @@
 """S3: permissions for the keys of encrypted objects, and copies out of buckets of other accounts.
 
-Whoever reads or writes an object encrypted with a customer key needs permission for the key as well. MiniStack stores
+Reading or writing an object encrypted with a customer key takes permission for the key as well. MiniStack stores
 what a bucket says about encryption but never asks KMS, so a missing ``kms:Decrypt`` goes unnoticed.
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#require-sse-kms (permissions).
 
@@ -11,7 +11,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-en
 CopyObject and UploadPartCopy read their source as the caller, whoever owns it. MiniStack looks for it in the account of
 the destination only. Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html (permissions).
 
-A request may name the accounts that have to own the buckets; MiniStack takes no notice.
+A request can name the accounts that have to own the buckets; MiniStack ignores that.
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html.
 """
 
@@ -72,12 +72,12 @@ def _caller() -> _Caller:
 
 
 def _denied(caller: _Caller, action: str, key: str, owner: str) -> Reply | None:
-    """Return the refusal when the caller may not use the key of a bucket owner's object, else None."""
+    """Return the refusal when the caller is not allowed to use the key of a bucket owner's object, else None."""
     record = _key_record(key, owner)
     arn = record["Arn"] if record else key
     context = {"kms:ViaService": f"s3.{get_region()}.amazonaws.com", "kms:CallerAccount": caller.account}
     with core.as_account(caller.account):
-        if record and iam.may(caller.access_key, action, arn, context | _aliases(record, owner)):
+        if record and iam.is_allowed(caller.access_key, action, arn, context | _aliases(record, owner)):
             return None
     return _xml(403, _DENIED.format(caller=caller.arn, action=action, key=arn))
 
@@ -142,13 +142,13 @@ class _Source:
 
 
 def _refused_source(caller: _Caller, source: _Source) -> Reply | None:
-    """Return the refusal when the caller may not read the source of a copy; the owner's policies count as well."""
+    """Return the refusal when the caller is not allowed to read the source of a copy, by the owner's policies too."""
     if source.owner is None:
         return None  # the copy fails because there is no such bucket
     action = "s3:GetObjectVersion" if source.version else "s3:GetObject"
     arn = f"arn:aws:s3:::{source.bucket}/{source.key}"
     with core.as_account(caller.account):
-        if not iam.may(caller.access_key, action, arn):
+        if not iam.is_allowed(caller.access_key, action, arn):
             return _xml(403, _DENIED.format(caller=caller.arn, action=action, key=arn))
     key = _customer_key(source.bucket, source.owner, {})
     return _denied(caller, "kms:Decrypt", key, source.owner) if key else None

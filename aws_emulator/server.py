@@ -53,7 +53,7 @@ MODULES: Final = (
 
 
 def end(status: int = 0) -> NoReturn:
-    """End this process and all its children now; a thread may be waiting for a custom resource for an hour."""
+    """End this process and all its children now, since threads can wait for a custom resource for an hour."""
     processes.kill_all()
     sys.stdout.flush()
     os._exit(status)

@@ -63,7 +63,7 @@ def typed_request(service: str, operation: str, request: Json) -> Json:
     Args:
         service: Name of the service in botocore.
         operation: e.g. ``CreateEndpointConfig``.
-        request: The request. A text that is no number stays as it is.
+        request: The request. A text that is not a number stays as it is.
     """
     found: Json = _typed(model(service).operation_model(operation).input_shape, request)
     return found

@@ -1,4 +1,4 @@
-"""API Gateway: REST APIs that hand requests to endpoints of SageMaker, which MiniStack takes for Lambda functions.
+"""API Gateway: REST APIs that hand requests to endpoints of SageMaker, which MiniStack mistakes for Lambda functions.
 
 Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-integration-types.html (AWS)
 """
@@ -67,7 +67,7 @@ def _ask(integration: Json, place: re.Match[str], owner: str, headers: Mapping[s
             _log.warning("API Gateway does not have permission to assume the provided role %s: %s", role, error)
             return _FAILED
         try:
-            if not iam.may(credentials, "sagemaker:InvokeEndpoint", arn):
+            if not iam.is_allowed(credentials, "sagemaker:InvokeEndpoint", arn):
                 message = f"{role} is not authorized to perform: sagemaker:InvokeEndpoint on resource: {arn}"
                 raise ServiceError("AccessDeniedException", message, 403)
             reply = invoke(place["name"], body, _mapped_headers(integration, headers))

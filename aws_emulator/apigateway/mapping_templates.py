@@ -41,12 +41,12 @@ _COMPARISONS: Final[dict[str, Callable[[Value, Value], bool]]] = {
 
 
 class TemplateError(Exception):
-    """A template that says something that is not emulated here."""
+    """A template that uses what is not emulated here."""
 
 
 @dataclass
 class Template:
-    """A template at work on the answer of an integration.
+    """A template being applied to the answer of an integration.
 
     Attributes:
         body: The answer.
@@ -67,7 +67,7 @@ class Template:
         return output.strip("\n"), None if status is None else int(status)
 
     def _rendered(self, tokens: list[tuple[str, str]]) -> Iterator[str]:
-        # For each #if around: whether its current branch counts, and whether one of its branches has counted already.
+        # For each #if around: whether its current branch is active, and whether one of its branches has been already.
         branches: list[tuple[bool, bool]] = []
         for name, content in tokens:
             outside = all(active for active, _ in branches[:-1])

@@ -1,4 +1,4 @@
-"""CloudFormation: parameters whose type names something of the account are looked up in the name of whoever deploys.
+"""CloudFormation: parameters whose type names something of the account are looked up as the deployer.
 
 A parameter of type ``AWS::EC2::VPC::Id`` is validated "against existing values in the account" (CDK's
 ParameterValueType), with the permissions of the stack's service role or, without one, of the caller
@@ -18,7 +18,7 @@ from aws_emulator import inside
 from aws_emulator.cloudformation.asked import table
 from aws_emulator.core import ServiceError, arn, role_session
 from aws_emulator.iam.callers import authorize
-from aws_emulator.iam.permissions import may
+from aws_emulator.iam.permissions import is_allowed
 from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _EXISTING: Final[Mapping[str, Container[str]]] = {
     "AWS::EC2::Subnet::Id": inside.ec2.subnets,
     "AWS::EC2::VPC::Id": inside.ec2.vpcs,
 }
-"""What there is in the account and region of the request, by id, for each type that a parameter may name.
+"""What there is in the account and region of the request, by id, for each type that a parameter can name.
 
 With which permission it is looked up is configuration (`Table.looked_up`); no such action has a resource level.
 """
@@ -43,7 +43,7 @@ _role: Final[contextvars.ContextVar[str | None]] = contextvars.ContextVar("servi
 
 
 @contextlib.contextmanager
-def in_the_name_of(role_arn: str | None) -> Iterator[None]:
+def with_permissions_of(role_arn: str | None) -> Iterator[None]:
     """Look parameters up with the permissions of a stack's service role; None for those of the caller."""
     token = _role.set(role_arn)
     try:
@@ -56,7 +56,7 @@ def _ask(action: str, resource: str) -> None:
     role = _role.get()
     if role is None:
         authorize(action, resource)
-    elif not may(role_session(role, "AWSCloudFormation"), action, resource):
+    elif not is_allowed(role_session(role, "AWSCloudFormation"), action, resource):
         raise ServiceError(
             "AccessDenied",
             f"User: {role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/AWSCloudFormation is not "
@@ -68,7 +68,7 @@ def _look_up(name: str, type_: str, value: Json) -> None:
     """Ask for a parameter, and whether what it names exists.
 
     Raises:
-        ServiceError: It may not be looked up, does not exist, or is of a type that is not emulated.
+        ServiceError: Looking it up is not allowed, it does not exist, or is of a type that is not emulated.
     """
     if type_.startswith(_SSM_VALUE) and value.get("SsmName"):
         _ask("ssm:GetParameters", arn("ssm", f"parameter/{str(value['SsmName']).removeprefix('/')}"))

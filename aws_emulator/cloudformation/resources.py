@@ -41,14 +41,14 @@ def resource_type(
 ) -> None:
     """Register a resource type.
 
-    Handlers run on a worker thread (they may call the endpoint) in the stack's account and region, after
+    Handlers run on a worker thread (they can call the endpoint) in the stack's account and region, after
     `aws_emulator.cloudformation.stack_roles` has decided for whom CloudFormation acts. An exception fails the resource
     with its text as the reason.
 
     Args:
         name: e.g. ``AWS::SageMaker::Domain``.
         create: Called with properties, logical id and stack name; returns the read-only properties, and what belongs to
-            ``Ref`` and may be missing in a template.
+            ``Ref`` and can be missing in a template.
         delete: Called with ``Ref`` and properties. It is not an error when the resource is already gone.
         update: Called with ``Ref``, old and new properties; returns as `create` does. Default: every change replaces
             the resource.
@@ -65,7 +65,7 @@ def resource_type(
         return "|".join(str(known[key]) for key in schemas.identifier(name)), attributes(made)
 
     def updated(ref: str, old: Json, new: Json, stack_name: str, logical_id: str) -> tuple[str, Json]:
-        # A new Ref tells MiniStack that this is a replacement: it deletes the predecessor after the update.
+        # A new Ref means for MiniStack that this is a replacement: it deletes the predecessor after the update.
         replacing = schemas.paths(name, "createOnlyProperties")
         if update is None or any(_at(old, path) != _at(new, path) for path in replacing):
             return created(logical_id, new, stack_name)
@@ -100,10 +100,10 @@ class Manner:
 
     Attributes:
         spelled: Returns properties with the names that the operations have for them.
-        is_changed: Whether new properties are another matter for the operation that updates a record than its tags.
+        is_changed: Whether the operation that updates a record has to be called: not when only tags differ.
         idle: Waits until a record can be changed or deleted.
         settle: Called with record and properties after creation or update: does what the operation does not, waits,
-            and raises `ServiceError` when it came to nothing.
+            and raises `ServiceError` when that failed.
     """
 
     spelled: Callable[[Json], Json] = lambda properties: properties

@@ -175,7 +175,7 @@ _NAMED: Final[Mapping[str, str]] = {
 _NOT_LOOKED_INTO: Final = re.compile(
     r"(\w*)Polic(y|ies)|\w*PolicyDocument|Environment|EnvironmentVariables|Tags|BuildSpec|Parameters"
 )
-"""Properties whose ARNs are content: CloudFormation asks nobody about the resources in them."""
+"""Properties whose ARNs are content: CloudFormation checks no permissions for the resources in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +219,7 @@ def own_arns(resource: Resource) -> list[str]:
 
 
 def scaling_target(properties: Json) -> tuple[str, str, str]:
-    """Return id, dimension and namespace of a scalable target, which a policy may name by its reference."""
+    """Return id, dimension and namespace of a scalable target, which a policy can name by its reference."""
     keys = ("ResourceId", "ScalableDimension", "ServiceNamespace")
     named = str(properties.get("ScalingTargetId", "||")).split("|")
     resource, dimension, namespace = (str(properties.get(key, named[at])) for at, key in enumerate(keys))
@@ -291,7 +291,7 @@ def named_arns(resource: Resource) -> list[str]:
 
 
 def _targets(properties: Json) -> Iterator[str]:
-    """Yield on what the instances of a stack set are decided besides the stack set: targets, and AWS's own types."""
+    """Yield the other ARNs on which instances of a stack set are decided: targets, and AWS's own types."""
     prefix = f"arn:aws:cloudformation:{get_region()}:"
     account, stack_set = core.organization().management_account, f"{properties['StackSetName']}:{clock.random_id(32)}"
     for group in properties.get("StackInstancesGroup", []):

@@ -65,7 +65,7 @@ def _asked(actor: Actor, resource: Resource, phases: Sequence[str], before: Json
     if known is None or resource.type not in known.asked:
         raise core.ServiceError(
             "InternalFailure",
-            f"nobody said what {resource.type} asks for: the process that starts the emulator has to hand it over",
+            f"no permissions are known for {resource.type}: add them to the file `permissions` of the configuration",
         )
     asked = dict.fromkeys(action for phase in phases for action in known.asked[resource.type][phase])
     if "TemplateURL" in resource.properties and "delete" not in phases:
@@ -154,7 +154,7 @@ def _special(action: str, resource: Resource) -> list[str | None] | None:
     if action == "logs:DescribeLogGroups":  # decided on the account's log groups, although the reference lists no kind
         return [core.arn("logs", "log-group::log-stream:")]
     kinds = kinds_of(action)
-    if kinds is None:  # no action of IAM's, so nobody is asked
+    if kinds is None:  # not an action of IAM, so nothing is checked
         return []
     return None if kinds else ["*"]
 
@@ -227,7 +227,7 @@ def _boundary(action: str, resource: Resource, arn: str | None) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """In whose name CloudFormation works on a stack.
+    """The principal as which CloudFormation works on a stack.
 
     Attributes:
         access_key: Key of a session.
@@ -246,7 +246,7 @@ _actor: Final[contextvars.ContextVar[Actor | None]] = contextvars.ContextVar("cl
 
 
 def _actor_of(stack_name: str) -> Actor | None:
-    """Return in whose name a stack is worked on; None for the root of the account, which may do everything."""
+    """Return the principal as which a stack is worked on; None for the account's root, which is allowed everything."""
     role = service_role(stack_name)
     if role:
         session = core.role_session(role, _SESSION)
@@ -367,10 +367,10 @@ def _resolve(resolve: Callable[..., Json], properties: Json, *arguments: object,
 @replaces(inside.stacks, "roll_back_operation", everywhere=True)
 @replaces(inside.stacks, "continue_update_rollback_async", everywhere=True)
 async def _work(work: Callable[..., Awaitable[None]], stack_name: str, *arguments: object, **options: object) -> None:
-    """Note in whose name a stack is worked on while MiniStack works on it."""
+    """Remember the principal of a stack while MiniStack works on it."""
     actor = _actor_of(stack_name)
     _actor.set(actor)
-    if actor and not actor.is_forwarded:  # so that what services look at besides is looked at for the role
+    if actor and not actor.is_forwarded:  # so that further checks of services are made for the role
         inside.iam_evaluator.verified_key.set(actor.access_key)
         inside.iam_evaluator.request_caller_arn.set(actor.arn)
     await work(stack_name, *arguments, **options)

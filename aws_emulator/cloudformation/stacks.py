@@ -11,7 +11,7 @@ from ministack.core.responses import get_region
 
 from aws_emulator import inside
 from aws_emulator.clock import random_id
-from aws_emulator.cloudformation.parameters import in_the_name_of
+from aws_emulator.cloudformation.parameters import with_permissions_of
 from aws_emulator.cloudformation.resources import Made, Option, completes, physical_name
 from aws_emulator.core import Records, ServiceError, client
 from aws_emulator.iam.callers import authorize, require_trust
@@ -95,7 +95,7 @@ def read_template(url: str) -> str:
 
 
 def stage_template(text: str) -> str:
-    """Return a TemplateURL for a template that a service read by itself; it is good for one use."""
+    """Return a TemplateURL for a template that a service has read itself; it can be used once."""
     name = random_id(32)
     _staged[name] = text
     return f"https://{_STAGED_HOST}/{name}"
@@ -114,7 +114,7 @@ def _resolve_document(
 # ---- service roles --------------------------------------------------------------------------------------------------
 
 _service_roles: Final = Records()
-"""Roles with which stacks were made: CloudFormation keeps using them until it is told another."""
+"""Roles with which stacks were made: CloudFormation keeps using them until it is given another."""
 
 
 def service_role(stack_name: str) -> str | None:
@@ -130,9 +130,9 @@ def _stack_of(parameters: Json) -> str:
 
 
 def _operate_with_role(operation: Callable[[Json], Reply], parameters: Json) -> Reply:
-    """Let an operation on a stack fail when the caller may not pass its service role, or the role is not to be had.
+    """Let an operation on a stack fail when the caller cannot pass its service role, or it cannot be assumed.
 
-    What the role may do is looked at for every resource (`aws_emulator.cloudformation.stack_roles`). Source:
+    What the role is allowed is checked for every resource (`aws_emulator.cloudformation.stack_roles`). Source:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
     """
     name, given = _stack_of(parameters), (parameters.get("RoleARN") or [""])[0]
@@ -147,7 +147,7 @@ def _operate_with_role(operation: Callable[[Json], Reply], parameters: Json) -> 
             require_trust(role, _SERVICE)
     except ServiceError:
         return _refusal("ValidationError", f"Role {role} is invalid or cannot be assumed")
-    with in_the_name_of(role):
+    with with_permissions_of(role):
         answer = operation(parameters)
     if given and answer[0] == 200:
         _service_roles[name] = given
@@ -165,7 +165,7 @@ def _refusal(code: str, message: str, status: int = 400) -> Reply:
 
 @replaces(_ACTIONS, "CreateStack")
 def _create_stack(create: Callable[[Json], Reply], parameters: Json) -> Reply:
-    """Keep the name of a stack whose creation was rolled back taken until somebody deletes it.
+    """Keep the name of a stack whose creation was rolled back taken until the stack is deleted.
 
     MiniStack creates another one in its place. Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/
     view-stack-events.html (ROLLBACK_COMPLETE: only a delete operation can be performed).

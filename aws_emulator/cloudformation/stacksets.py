@@ -95,7 +95,7 @@ def _targets(properties: Json) -> list[Instance]:
 def _execution_role(account: str) -> core.Credentials:
     """Return a session of the role with which StackSets works in a target account; the first stack set makes the role.
 
-    Its name begins with ``stacksets-exec-``, and it may do everything there: https://docs.aws.amazon.com/
+    Its name begins with ``stacksets-exec-``, and it is allowed everything there: https://docs.aws.amazon.com/
     AWSCloudFormation/latest/UserGuide/stacksets-orgs-activate-trusted-access.html
     """
     name = f"stacksets-exec-{hashlib.sha256(account.encode()).hexdigest()[:32]}"
@@ -172,7 +172,7 @@ def _delete_instance(stack_set: StackSet, instance: Instance) -> str | None:
 
 
 def _tolerated(properties: Json, accounts: int) -> int:
-    """Return how many accounts may fail: a number, or a percentage that is rounded down; none by default.
+    """Return how many accounts are allowed to fail: a number, or a percentage that is rounded down; none by default.
 
     Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackSetOperationPreferences.html
     """
@@ -183,7 +183,7 @@ def _tolerated(properties: Json, accounts: int) -> int:
 
 
 def _everywhere(stack_set: StackSet, work: Mapping[Instance, Callable[[], str | None]], *, tolerated: int = 0) -> None:
-    """Do something to several instances at once, and fail when more of them failed in a region than may."""
+    """Do something to several instances at once, and fail when more of them failed in a region than tolerated."""
     results = dict(zip(work, clock.all_at_once(list(work.values())), strict=True))
     stack_set.failed = {instance: reason for instance, reason in results.items() if reason}
     regions = Counter(instance.region for instance in stack_set.failed)
@@ -213,7 +213,7 @@ def _create(properties: Json, logical_id: str, stack_name: str) -> Json:
     try:
         _roll_out(stack_set, properties)
     except ServiceError:
-        _delete(stack_set_id, properties)  # nobody would clean up after a resource that was not created
+        _delete(stack_set_id, properties)  # otherwise its instances would stay, since the resource was not created
         raise
     return {"StackSetId": stack_set_id}
 

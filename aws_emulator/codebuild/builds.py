@@ -70,7 +70,7 @@ def start(
         on_end: Called with the build's record when it has ended.
 
     Raises:
-        ServiceError: There is no such project, or CodeBuild may not assume its role.
+        ServiceError: There is no such project, or CodeBuild is not allowed to assume its role.
     """
     project = inside.codebuild.projects.get(project_name)
     if project is None:

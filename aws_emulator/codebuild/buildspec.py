@@ -28,7 +28,7 @@ _EMULATED: Final = {
     "env": {"shell", "git-credential-helper", "variables", "exported-variables"},
     "phase": {"commands", "on-failure", "runtime-versions"},
 }
-"""What a buildspec may have here."""
+"""Keys of a buildspec that are emulated."""
 
 
 @dataclass(frozen=True, kw_only=True)

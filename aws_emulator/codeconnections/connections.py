@@ -67,7 +67,7 @@ def repository(name: str) -> Path:
 
 
 def git_environment(credentials: Credentials) -> dict[str, str]:
-    """Return variables with which git finds the repositories that a build's role may use, and nothing else.
+    """Return variables with which git finds the repositories that a build's role is allowed to use, and nothing else.
 
     A build reaches a repository at
     ``https://codeconnections.<region>.amazonaws.com/git-http/<account>/<region>/<connection id>/<owner>/<name>.git``
@@ -80,11 +80,13 @@ def git_environment(credentials: Credentials) -> dict[str, str]:
     settings = [("protocol.allow", "never"), ("protocol.file.allow", "always")]
     for record in list(_CONNECTIONS.records.values()):
         arn = record["ConnectionArn"]
-        if record["ConnectionStatus"] != "AVAILABLE" or not iam.may(credentials, f"{_SERVICE}:GetConnectionToken", arn):
+        if record["ConnectionStatus"] != "AVAILABLE" or not iam.is_allowed(
+            credentials, f"{_SERVICE}:GetConnectionToken", arn
+        ):
             continue
         host = f"https://codeconnections.{region}.amazonaws.com/git-http/{account}/{region}/{arn.rsplit('/', 1)[1]}/"
         for name in _repositories():
-            if iam.may(credentials, f"{_SERVICE}:UseConnection", arn, {f"{_SERVICE}:FullRepositoryId": name}):
+            if iam.is_allowed(credentials, f"{_SERVICE}:UseConnection", arn, {f"{_SERVICE}:FullRepositoryId": name}):
                 settings.append((f"url.file://{repository(name)}.insteadOf", f"{host}{name}.git"))
     variables = {"GIT_CONFIG_COUNT": str(len(settings)), "GIT_CONFIG_NOSYSTEM": "1"}
     for number, (key, value) in enumerate(settings):

@@ -19,11 +19,11 @@ def complete_handshake(endpoint: str, region: str, credentials: Credentials, con
     Args:
         endpoint: URL of the emulated organisation.
         region: Region of the connection.
-        credentials: Of somebody who may ``codeconnections:UpdateConnectionInstallation``.
+        credentials: Of a principal that is allowed ``codeconnections:UpdateConnectionInstallation``.
         connection_arn: The connection.
 
     Raises:
-        urllib.error.HTTPError: It does not exist, or the person may not.
+        urllib.error.HTTPError: It does not exist, or the person is not allowed to.
     """
     headers = {
         "Content-Type": "application/x-amz-json-1.0",

@@ -1,4 +1,4 @@
-"""CodePipeline's actions: taking a source, running a build, asking somebody for approval.
+"""CodePipeline's actions: taking a source, running a build, asking for approval.
 
 Every action acts as the pipeline's role, or as its own. Sources:
 https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodestarConnectionSource.html,
@@ -100,7 +100,7 @@ def _resolved(value: str, execution: Execution) -> str:
 
 def _input(name: str, execution: Execution) -> Json:
     if name not in execution["artifacts"]:
-        raise ActionError("ConfigurationError", f"no action before this one has put out the artifact {name}")
+        raise ActionError("ConfigurationError", f"no action before this one has the output artifact {name}")
     found: Json = execution["artifacts"][name]
     return found
 
@@ -132,7 +132,7 @@ def _take_source(
     """Put the head of a branch into the artifact bucket."""
     arn, name, branch = (configuration[key] for key in ("ConnectionArn", "FullRepositoryId", "BranchName"))
     context = {"codeconnections:FullRepositoryId": name, "codeconnections:BranchName": branch}
-    if not iam.may(credentials, "codeconnections:UseConnection", arn, context):
+    if not iam.is_allowed(credentials, "codeconnections:UseConnection", arn, context):
         refusal = "The provided role does not have sufficient permissions."
         raise ActionError("PermissionError", f"Unable to use Connection: {arn}. {refusal}")
     if codeconnections.status(arn) != "AVAILABLE":
@@ -188,7 +188,7 @@ def _build(
     project = configuration["ProjectName"]
     arn = core.arn("codebuild", f"project/{project}")
     for action in ("codebuild:StartBuild", "codebuild:BatchGetBuilds"):
-        if not iam.may(credentials, action, arn):
+        if not iam.is_allowed(credentials, action, arn):
             raise ActionError(
                 "PermissionError",
                 f"Error calling {action.split(':')[1]}: User is not authorized to perform: {action} on resource: {arn}",
@@ -199,7 +199,7 @@ def _build(
     try:
         environment = json.loads(configuration.get("EnvironmentVariables", "[]"))
     except ValueError as error:
-        raise ActionError("ConfigurationError", f"EnvironmentVariables is no JSON: {error}") from error
+        raise ActionError("ConfigurationError", f"EnvironmentVariables is not JSON: {error}") from error
     ended: list[Json] = []
 
     def on_end(build: Json) -> None:
@@ -220,7 +220,7 @@ def _build(
     run["output"]["executionResult"] |= result
     run["done"].wait()
     if not ended:
-        return  # given up: what the build does from here on concerns nobody
+        return  # abandoned: the rest of the build does not matter
     build = ended[0]
     if build["buildStatus"] != "SUCCEEDED":
         failed = [phase for phase in build["phases"] if phase.get("phaseStatus") in {"FAILED", "FAULT", "TIMED_OUT"}]
@@ -235,12 +235,12 @@ def _build(
 
 
 def _ask(execution: Execution, run: Run, configuration: Mapping[str, str], credentials: Credentials) -> None:
-    """Tell the topic that somebody has to decide, and wait for the answer."""
+    """Publish that an approval is needed, and wait for the answer."""
     for key, value in configuration.items():
         if len(value) > _CONFIGURATION_MAX:
             raise ActionError(
                 "ConfigurationError",
-                f"{key} has {len(value)} characters with the values of its variables, and may have "
+                f"{key} has {len(value)} characters with the values of its variables, the limit is "
                 f"{_CONFIGURATION_MAX}: {value[:80]}…",
             )
     minutes = int(run["action"].get("timeoutInMinutes", _APPROVAL_MINUTES))

@@ -62,7 +62,7 @@ def stop_pipeline_execution(request: Json) -> Json:
 
 @overlay(SERVICE, "PutApprovalResult")
 def put_approval_result(request: Json) -> Json:
-    """Answer an approval, whose token `GetPipelineState` and the notification tell."""
+    """Answer an approval, whose token is in `GetPipelineState` and the notification."""
     pipeline = find(request["pipelineName"])
     stages = {stage["name"]: stage for stage in pipeline.declaration["stages"]}
     stage, name = request["stageName"], request["actionName"]
@@ -277,7 +277,7 @@ def _update(name: str, old: Json, new: Json) -> Json:
 
 
 def _delete(name: str, properties: Json) -> None:
-    for execution in find(name).executions:  # nobody waits for an approval that cannot be given any more
+    for execution in find(name).executions:  # so that none waits for an approval that cannot be given any more
         if execution["status"] not in ENDED and not is_stopping(execution):
             codepipeline_runs.stop(name, execution["pipelineExecutionId"], reason="The pipeline was deleted.")
     drop_tags(core.arn(SERVICE, name))

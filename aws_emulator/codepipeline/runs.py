@@ -1,4 +1,4 @@
-"""How executions go through the stages of a pipeline, and what they tell about it on the bus.
+"""How executions go through the stages of a pipeline, and the events about it.
 
 A stage is locked while an execution is in it, and an execution that waits in front of a locked stage gives way to a
 newer one (mode ``SUPERSEDED``; the others are not emulated). Sources:
@@ -39,7 +39,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 def start(pipeline: Pipeline, trigger: Json) -> Execution:
-    """Start an execution; it goes its way on a thread of its own."""
+    """Start an execution; it runs on a thread of its own."""
     declaration = copy.deepcopy(pipeline.declaration)
     execution = new_execution(declaration, trigger)
     pipeline.executions.append(execution)
@@ -93,7 +93,7 @@ def _run(pipeline: Pipeline, declaration: Json, execution: Execution) -> None:
             if status != "Succeeded":
                 break
         with pipeline.turn:
-            # Somebody may have stopped it while its last action came to an end.
+            # It can have been stopped while its last action came to an end.
             status = "Stopped" if is_stopping(execution) and status == "Succeeded" else status
             execution.update(status=status, lastUpdateTime=clock.now())
         _emit(execution, "Pipeline", status.upper())
@@ -103,7 +103,7 @@ def _enter(pipeline: Pipeline, execution: Execution, name: str) -> str:
     """Wait until a stage is free. Returns ``InProgress``, or why the execution does not get there."""
     stage = pipeline.stage(name)
     with pipeline.turn:
-        stage.waiting[:] = [execution]  # which supersedes whoever waits there
+        stage.waiting[:] = [execution]  # which supersedes the execution that waits there
         pipeline.turn.notify_all()
         pipeline.turn.wait_for(lambda: is_stopping(execution) or execution not in stage.waiting or stage.inside is None)
         if execution not in stage.waiting:

@@ -27,7 +27,7 @@ Execution: TypeAlias = Json
 """One run of a pipeline, as the API shows it.
 
 Under ``runs`` are the runs of its actions in the order in which they began, under ``artifacts`` the artifacts by name,
-under ``namespaces`` the variables by namespace; ``stopped`` is why somebody stopped it.
+under ``namespaces`` the variables by namespace; ``stopped`` is the reason why it was stopped.
 """
 Run: TypeAlias = Json
 """One run of an action, as the API shows it.
@@ -79,13 +79,13 @@ def new_run(execution: Execution, stage: str, action: Json) -> Run:
 
 
 def is_stopping(execution: Execution) -> bool:
-    """Return whether somebody stopped an execution."""
+    """Return whether an execution was stopped."""
     return execution["stopped"] is not None
 
 
 @dataclass(kw_only=True)
 class Stage:
-    """Who is in a stage, who waits in front of it, and what the last execution in it came to."""
+    """The execution in a stage, those that wait for it, and the result of the last one."""
 
     inside: Execution | None = None
     waiting: list[Execution] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Pipeline:
     """A pipeline: its declaration as the API has it, and its executions, newest last.
 
     Attributes:
-        turn: Guards everything here; notified when an execution may go on.
+        turn: Guards everything here; notified when an execution can go on.
     """
 
     declaration: Json

@@ -103,7 +103,7 @@ def _deliver(target: Json, event: Json, rule: Json, action: str, deliver: Delive
     }
     try:
         credentials = assume_as_service(role, _SERVICE, "events", source_arn=rule.get("Arn"))
-        if not iam.may(credentials, action, arn, keys if action == "events:PutEvents" else None):
+        if not iam.is_allowed(credentials, action, arn, keys if action == "events:PutEvents" else None):
             raise ServiceError("AccessDeniedException", f"{role} is not authorized to perform {action} on {arn}")
         deliver(target, event, rule.get("Arn", ""))
     except ServiceError as error:

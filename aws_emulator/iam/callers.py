@@ -1,4 +1,4 @@
-"""Who makes the current request, what else they need permission for, and which roles a service may assume for them."""
+"""Who makes the current request, further permissions that it needs, and roles that a service assumes for it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def caller() -> Caller:
 
 
 def authorize(action: str, resource_arn: str, *, context: Mapping[str, Any] | None = None) -> None:
-    """Check that the caller may do one thing more than the request itself, such as passing a role.
+    """Check that the caller is allowed an action beyond the request itself, such as passing a role.
 
     Args:
         action: e.g. ``iam:PassRole``.
@@ -65,7 +65,7 @@ def authorize(action: str, resource_arn: str, *, context: Mapping[str, Any] | No
 
 
 def authorize_pass_role(role_arn: str, service: str) -> None:
-    """Check that the caller may pass a role to a service and that the role exists and trusts the service.
+    """Check that the caller is allowed to pass a role to a service and that the role exists and trusts the service.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
 
@@ -74,7 +74,7 @@ def authorize_pass_role(role_arn: str, service: str) -> None:
         service: Service principal, e.g. ``sagemaker.amazonaws.com``.
 
     Raises:
-        ServiceError: The caller may not pass it, or the service could not assume it.
+        ServiceError: The caller is not allowed to pass it, or the service could not assume it.
     """
     authorize("iam:PassRole", role_arn, context={"iam:PassedToService": service})
     try:
@@ -92,8 +92,8 @@ def require_trust(role_arn: str, service: str, *, source_arn: str | None = None)
         source_arn: For what the service does it, for ``aws:SourceArn``. Default: not known here, so it is not sent.
 
     Raises:
-        ServiceError: The role does not exist or does not trust the service, or nobody has looked up what the service
-            sends.
+        ServiceError: The role does not exist or does not trust the service, or what the service sends is not
+            known.
     """
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     role = inside.iam.roles.get_scoped(account, None, name)
@@ -102,12 +102,12 @@ def require_trust(role_arn: str, service: str, *, source_arn: str | None = None)
     if service not in ASSUMING:
         raise ServiceError(
             "AccessDeniedException",
-            f"{service} is not in ASSUMING of aws_emulator/iam/service_principals.py, so nobody knows which keys it "
-            f"sends when it assumes {role_arn}: add a row with its source.",
+            f"{service} is not in ASSUMING of aws_emulator/iam/service_principals.py, so the keys "
+            f"that it sends when it assumes {role_arn} are unknown: add a row with its source.",
         )
     text = role["AssumeRolePolicyDocument"]
     document = json.loads(text) if isinstance(text, str) else text
-    # Where nobody says whether a key is sent, the policy has to let the service in with it and without it.
+    # Where no source says whether a key is sent, the policy has to let the service in with it and without it.
     requests = ASSUMING[service].requests(get_account_id(), source_arn)
     if not all(_lets_in(document, service, "sts:AssumeRole", keys) for keys in requests):
         raise ServiceError("AccessDeniedException", f"The trust policy of {role_arn} does not allow {service}.")
@@ -124,14 +124,14 @@ def require_grant(resource_arn: str, service: str, *actions: str, kind: str, sou
         source_arn: As of `require_trust`.
 
     Raises:
-        ServiceError: The policy does not, or nobody has looked up what the service sends.
+        ServiceError: The policy does not, or what the service sends is not known.
     """
     row = CALLING.get((service, kind))
     if row is None:
         raise ServiceError(
             "AccessDeniedException",
-            f"{(service, kind)} is not in CALLING of aws_emulator/iam/service_principals.py, so nobody knows which "
-            f"keys it sends to {resource_arn}: add a row with its source.",
+            f"{(service, kind)} is not in CALLING of aws_emulator/iam/service_principals.py, so the keys "
+            f"that it sends to {resource_arn} are unknown: add a row with its source.",
         )
     found = inside.iam_evaluator.resource_policy(resource_arn.split(":")[2], resource_arn)
     policy = (found[0] if found else None) or {}

@@ -2,7 +2,7 @@
 
 Which resource an action is checked against, and which condition keys a request of it carries, is in the Service
 Authorization Reference (`aws_emulator.reference`). A key that it does not list for an action is in no request, even
-if the emulator or a service passes it, and an action that it does not know is allowed to nobody but an account's root.
+if the emulator or a service passes it, and an action that it does not know is allowed only to an account's root.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Value: TypeAlias = Any
 Tags: TypeAlias = Mapping[str, str]
 
 POLICIES: Final[dict[str, Callable[[str], tuple[str, str] | None]]] = {}
-"""Policy and owner of the resource with an ARN, where `may` must know more than MiniStack: service -> function."""
+"""Policy and owner of the resource with an ARN, where `refusal` needs more than MiniStack has: service -> function."""
 
 _PART: Final = re.compile(r"\$\{(\w+)\}")
 
@@ -101,7 +101,7 @@ def _role_arn(query: Mapping[str, Any], account: str) -> str | None:
 RESOURCES_BY_PATH: Final[dict[str, Callable[[str, bytes, Mapping[str, Any]], str | None]]] = {}
 """Service -> ARN of the resource that a request names by path, body and query; None leaves it to MiniStack.
 
-Services whose requests MiniStack cannot tell apart add themselves.
+Services whose requests MiniStack cannot distinguish add themselves.
 """
 
 
@@ -144,8 +144,8 @@ def _principal_in_conditions(arn: str) -> str:
     """Return the value of ``aws:PrincipalArn``: of a session, the ARN of its role with the path.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
-    MiniStack asks policies of buckets in other accounts in the name of the account; the caller of the request stands
-    for it here when it is a session of that account.
+    MiniStack evaluates policies of buckets in other accounts for the account as the principal; here the caller of the
+    request takes its place when it is a session of that account.
     """
     caller = iam_evaluator.caller_arn()
     is_of_account = arn.endswith(":root") and ":assumed-role/" in caller and arn.split(":")[4] == caller.split(":")[4]
@@ -205,7 +205,7 @@ def _substituted(text: str, context: iam_evaluator.EvalContext) -> str:
     """Return a text of a policy with the values of its variables.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html. A key with several
-    values is no variable; ``${*}`` and ``${?}`` are not emulated and match nothing.
+    values is not a variable; ``${*}`` and ``${?}`` are not emulated and match nothing.
     """
 
     def value_of(match: re.Match[str]) -> str:
@@ -230,7 +230,7 @@ def _first_match(
     effect: str,
 ) -> iam_evaluator.ParsedStatement | None:
     if effect == "Allow" and reference.canonical(context.action) is None:
-        return None  # no policy can allow what does not exist
+        return None  # no policy can allow an action that does not exist
     for statement in statements:
         found = statement
         if any("${" in resource for resource in (*statement.resources, *statement.not_resources)):
@@ -462,10 +462,10 @@ def _resource_tags(original: Callable[[str], Tags | None], arn: str) -> Tags | N
 # ---- deciding -------------------------------------------------------------------------------------------------------
 
 
-def may(
+def is_allowed(
     credentials: Credentials | str, action: str, resource_arn: str, context: Mapping[str, Value] | None = None
 ) -> bool:
-    """Whether somebody may do something, for what a service does on their behalf.
+    """Return whether a principal is allowed an action, for what a service does on its behalf.
 
     Args:
         credentials: A role session, or an access key.
@@ -484,12 +484,12 @@ def refusal(
     *,
     policy: Json | None = None,
 ) -> str | None:
-    """Return why somebody may not do something, in AWS's words; None if they may.
+    """Return why a principal is not allowed an action, in the wording of AWS; None if it is allowed.
 
     Args:
         credentials: A role session, or an access key.
         action: e.g. ``codeconnections:UseConnection``.
-        resource_arn: What it is done to; None asks whether they may do it to anything at all.
+        resource_arn: What it is done to; None asks whether it is allowed on anything at all.
         context: Condition keys, e.g. ``{"codeconnections:FullRepositoryId": "team/churn"}``.
         policy: Policy of the resource, where it is not there yet. Default: the one that it has.
     """
@@ -539,7 +539,7 @@ def refusal(
 
 
 def is_administrator(access_key: str) -> bool:
-    """Whether somebody may do everything, whatever else their policies say."""
+    """Return whether a principal is allowed everything, whatever else its policies say."""
     principal = iam_evaluator.resolve_principal(access_key, get_account_id())
     if isinstance(principal, iam_evaluator.AuthError) or principal.policies is None or principal.limits:
         return False

@@ -1,8 +1,8 @@
-"""Which AWS services put ``aws:SourceAccount`` and ``aws:SourceArn`` into requests of their own, and who says so.
+"""Which AWS services put ``aws:SourceAccount`` and ``aws:SourceArn`` into requests of their own, with sources.
 
 A condition on a key that is not in the request refuses the service for good, and AWS has no list of who sends what. So
-each row names a document that shows the condition for this service, or a case in which somebody saw it fail. True: the
-key is sent. False: it is not. None: nobody says; a policy may use ``…IfExists`` there, which is right in either case.
+each row names a document that shows the condition for this service, or a case in which it was seen to fail. True: the
+key is sent. False: it is not. None: no source says; a policy can use ``…IfExists`` there, right in either case.
 
 The emulator and ``tests/proofs/test_service_principals.py`` read the same rows. Nothing is imported from MiniStack, so
 both environments can.
@@ -27,7 +27,7 @@ class Sends:
     Attributes:
         account: Whether it sends ``aws:SourceAccount``; None where that is not known.
         arn: Whether it sends ``aws:SourceArn``; None where that is not known.
-        source: Where that is said or was seen.
+        source: Where that is documented or was seen.
     """
 
     account: bool | None
@@ -39,7 +39,7 @@ class Sends:
         return self.account if key.lower() == ACCOUNT.lower() else self.arn
 
     def requests(self, account: str, arn: str | None) -> Iterator[Mapping[str, str]]:
-        """Yield the keys of every request that the service may make for a resource, in lower case.
+        """Yield the keys of every request that the service can make for a resource, in lower case.
 
         Args:
             account: 12-digit id of the account for whose resource the service works.

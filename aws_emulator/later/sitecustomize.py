@@ -1,4 +1,4 @@
-"""A clock that can be put forward, for functions that are disturbed on purpose: Python imports this file at start."""
+"""A clock that can be put forward, for functions with injected faults: Python imports this file at start."""
 
 import os
 import pathlib

@@ -1,7 +1,7 @@
 """Data capture of endpoints: requests and answers as JSON lines in S3, written with the permissions of the model.
 
 Form of keys and records: https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
-AWS writes a file when it is big enough or some time has passed; here that is half a second, so nobody has to wait.
+AWS writes a file when it is big enough or some time has passed; here that is half a second, to keep waiting short.
 """
 
 from __future__ import annotations

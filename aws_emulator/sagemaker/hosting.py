@@ -92,7 +92,7 @@ def _announce(endpoint: Json) -> None:
 def _create(endpoint: Json, config: Json) -> None:
     try:
         endpoint["fleet"] = start_fleet(endpoint["EndpointName"], config)
-    except Exception as error:  # whatever it is, somebody waits for the endpoint
+    except Exception as error:  # of any kind: the endpoint must not stay in progress
         _log.warning("endpoint %s was not created: %s", endpoint["EndpointName"], error)
         _settle(endpoint, "Failed", _reason(error))
     else:
@@ -141,7 +141,7 @@ def update_endpoint(request: Json) -> Json:
 
 
 def _check_variants(old: Json, new: Json) -> None:
-    """Check that an update with guardrails keeps the variants; nobody says that shadows do not count.
+    """Check that an update with guardrails keeps the variants; no source exempts shadow variants.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html
 
@@ -169,7 +169,7 @@ def _update(endpoint: Json, config: Json, retained: set[str]) -> None:
     try:
         new = start_fleet(endpoint["EndpointName"], config)
         _check_alarms(endpoint["LastDeploymentConfig"] or {}, config)
-    except Exception as error:  # whatever it is, somebody waits for the endpoint
+    except Exception as error:  # of any kind: the endpoint must not stay in progress
         _log.warning("endpoint %s stays at %s: %s", endpoint["EndpointName"], endpoint["EndpointConfigName"], error)
         if new:
             new.stop()
@@ -194,13 +194,13 @@ def _check_alarms(deployment: Json, config: Json) -> None:
     """Check the alarms of an automatic rollback once the new fleet runs; shifting and baking take no time here.
 
     "Ensure that your IAM execution role has permission to perform the cloudwatch:DescribeAlarms action on the
-    auto-rollback alarms", without saying whose role that is: here the models', and whoever asks for the update needs it
+    auto-rollback alarms", without saying whose role that is: here the models'; the caller who updates needs it
     too.
     https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html (AutoRollbackConfiguration)
 
     Raises:
-        ContainerError: One of them rings or does not exist.
-        ServiceError: The role of a model may not see them.
+        ContainerError: One of them is in ALARM or does not exist.
+        ServiceError: The role of a model is not allowed to see them.
     """
     alarms = _alarms(deployment)
     if not alarms:
@@ -208,7 +208,7 @@ def _check_alarms(deployment: Json, config: Json) -> None:
     for role in {MODELS.find(item)["ExecutionRoleArn"] for item in config["ProductionVariants"]}:
         credentials = assume_as_service(role, PRINCIPAL, "SageMaker")
         for arn in (core.arn("cloudwatch", f"alarm:{name}") for name in alarms):
-            if not iam.may(credentials, "cloudwatch:DescribeAlarms", arn):
+            if not iam.is_allowed(credentials, "cloudwatch:DescribeAlarms", arn):
                 message = f"{role} is not authorized to perform: cloudwatch:DescribeAlarms on resource: {arn}"
                 raise ServiceError("AccessDeniedException", message)
     found = core.client("cloudwatch").describe_alarms(AlarmNames=alarms, AlarmTypes=["MetricAlarm", "CompositeAlarm"])

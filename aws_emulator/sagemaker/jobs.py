@@ -1,4 +1,4 @@
-"""Processing and training jobs of pipelines: who may create them is checked here, their work is done by the runner.
+"""Processing and training jobs of pipelines: permissions are checked here, the runner does their work.
 
 A pipeline's role creates the jobs of its steps, so it needs permission for each (tags included) and for passing the
 job's role: https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html. The job's role attaches it to
@@ -36,10 +36,10 @@ _TABLES: Final = {kind: job_table(kind).answers("Describe", "List") for kind in 
 
 
 def _create(kind: str, request: Json) -> Json:
-    """Keep the record of a job, for a caller who may pass its role; only the runner of a pipeline gives it work.
+    """Keep the record of a job, for a caller who can pass its role; only the runner of a pipeline gives it work.
 
     Raises:
-        ServiceError: The role may not be passed or cannot join the network, tags may not be set, or the name is taken.
+        ServiceError: Passing the role or tagging is not allowed, the role cannot join the network, the name is taken.
     """
     jobs = _TABLES[kind]
     authorize_pass_role(request["RoleArn"], PRINCIPAL)
@@ -73,7 +73,7 @@ _INTERFACE: Final = tuple(
 
 
 def _join(role_arn: str, network: Json) -> None:
-    """Check that a network exists and that a job's role may attach the job to it.
+    """Check that a network exists and that a job's role is allowed to attach the job to it.
 
     The keys are those that the Service Authorization Reference lists for the resources of CreateNetworkInterface.
     """
@@ -93,13 +93,13 @@ def _join(role_arn: str, network: Json) -> None:
     for group in groups:
         arn, vpc = core.arn("ec2", f"security-group/{group['GroupId']}"), core.arn("ec2", f"vpc/{group['VpcId']}")
         needed.append(("ec2:CreateNetworkInterface", arn, {"ec2:SecurityGroupID": group["GroupId"], "ec2:Vpc": vpc}))
-    refused = [f"{action} on {arn}" for action, arn, keys in needed if not iam.may(role, action, arn, keys)]
+    refused = [f"{action} on {arn}" for action, arn, keys in needed if not iam.is_allowed(role, action, arn, keys)]
     if refused:
         raise ServiceError("ValidationException", f"{role_arn} is not authorized to perform: {', '.join(refused)}")
 
 
 def end(prefix: str, status: str, reason: str | None) -> None:
-    """Note that the job whose name begins so has ended.
+    """Record that the job whose name begins so has ended.
 
     Args:
         prefix: Begin of the job's name, which SageMaker Pipelines makes of the execution and the step.

@@ -34,7 +34,7 @@ def refusal(message: str) -> ServiceError:
 
 @overlay(SERVICE, "CreateModel")
 def create_model(request: Json) -> Json:
-    """Create a model of one container, for a caller who may pass its execution role, which can read the model data."""
+    """Create a model of one container, for a caller who can pass its execution role, which can read the data."""
     if "ExecutionRoleArn" in request:
         authorize_pass_role(request["ExecutionRoleArn"], PRINCIPAL)
     MODELS.require_free(request)
@@ -49,7 +49,7 @@ def create_model(request: Json) -> Json:
 
 
 def _check_model_data(request: Json) -> None:
-    """Check that the model's role may read the object; CreateModel looks, and creates nothing it could not deploy."""
+    """Check that the model's role can read the object: CreateModel creates nothing that it could not deploy."""
     uri, role = model_data(container_of(request)), request["ExecutionRoleArn"]
     if uri is None or uri.endswith("/"):
         return

@@ -66,7 +66,7 @@ def _definition(request: Json) -> str | None:
 
 @overlay(SERVICE, "CreatePipeline")
 def create_pipeline(request: Json) -> Json:
-    """Create a pipeline, for a caller who may pass its role; the same request with the same token is no error."""
+    """Create a pipeline, for a caller who is allowed to pass its role; repeating it with the same token is fine."""
     authorize_pass_role(request["RoleArn"], PRINCIPAL)
     name, token = request["PipelineName"], request.get("ClientRequestToken")
     known: Json | None = PIPELINES.records.get(name)

@@ -149,7 +149,7 @@ def delete_project(request: Json) -> Json:
 
 
 def _authorize(operation: str, project: Json) -> None:
-    """Check that the caller may do something with the project's provisioned product."""
+    """Check that the caller is allowed an action on the project's provisioned product."""
     keys = servicecatalog_launch.level_keys({"ProvisionedProductId": project["provisioned"]})
     authorize(f"servicecatalog:{operation}", "*", context=keys)
 

@@ -68,7 +68,7 @@ def _find(kind: Table, reference: str, action: str) -> Json:
     """Return a group or package by name or ARN, for a caller whom its owner lets do something.
 
     Raises:
-        ServiceError: There is none, or the caller may not.
+        ServiceError: There is none, or the caller is not allowed the action.
     """
     account, region, name = _place(reference)
     with core.as_account(account, region):
@@ -143,7 +143,7 @@ def put_model_package_group_policy(request: Json) -> Json:
         statements = json.loads(request["ResourcePolicy"])["Statement"]
         complete = all({"Effect", "Principal", "Action", "Resource"} <= set(statement) for statement in statements)
     except (ValueError, KeyError, TypeError) as error:
-        raise ServiceError("ValidationException", f"ResourcePolicy is no policy document: {error!r}") from error
+        raise ServiceError("ValidationException", f"ResourcePolicy is not a policy document: {error!r}") from error
     if not complete:
         raise ServiceError(
             "ValidationException", "Each statement of ResourcePolicy needs Effect, Principal, Action and Resource."
@@ -223,7 +223,7 @@ def update_model_package(request: Json) -> Json:
 def describe_model_package(request: Json) -> Json:
     """Describe a version by ARN; one of another account needs that account's permission (group policy).
 
-    One that is encrypted with a key of its own is decrypted with the rights of whoever asks: ModelPackageSecurityConfig
+    One that has a key of its own is decrypted with the permissions of the caller: ModelPackageSecurityConfig
     is "the KMS Key ID used for encryption of model package information", and AmazonSageMakerModelRegistryFullAccess
     gives its users ``kms:Decrypt`` through SageMaker
     (https://docs.aws.amazon.com/sagemaker/latest/dg/security-iam-awsmanpol-model-registry.html).

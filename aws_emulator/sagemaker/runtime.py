@@ -95,7 +95,7 @@ def invoke(name: str, body: bytes, headers: Mapping[str, str]) -> Reply:
 def _ask_shadow(
     capture: Capture | None, shadow: Variant, body: bytes, headers: dict[str, str], inference_id: str | None
 ) -> None:
-    """Send a copy of a request to a shadow variant; nobody gets the answer, but it is captured."""
+    """Send a copy of a request to a shadow variant; its answer is captured but not returned."""
     try:
         status, answered, content = shadow.server.invoke(body, headers)
     except OSError as error:

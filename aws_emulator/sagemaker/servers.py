@@ -178,7 +178,7 @@ def _environment(model: Json, folder: Path, more: dict[str, str]) -> dict[str, s
     return {
         **processes.sdk_environment(),
         "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": "1",  # the machine has other things to do
+        "OMP_NUM_THREADS": "1",  # one core each: other processes need the rest
         "SM_MODEL_DIR": str(folder),
         **({} if isolated else credentials.environment()),
         **{name: value.replace(_MODEL_ROOT, str(folder)) for name, value in given.items()},
@@ -218,7 +218,7 @@ def start(model: Json, folder: Path, *, variant: str = "AllTraffic", more: dict[
                 stderr=log,
                 pass_fds=(listener.fileno(),),
             )
-        # From here on only the container holds the socket: when it ends, whoever is connected notices at once.
+        # From here on only the container holds the socket: when it ends, connected clients notice at once.
         server = Server(model=model, folder=folder, port=listener.getsockname()[1], process=process)
     if server.ping():
         return server

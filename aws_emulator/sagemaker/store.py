@@ -23,7 +23,7 @@ table: Final = functools.partial(Table, service=SERVICE)
 
 
 def authorize_tags(operation: str, arn: str, tags: Sequence[Json] | None) -> None:
-    """Check that the caller may tag a resource while it is created (Service Authorization Reference, AddTags).
+    """Check that the caller can tag a resource while it is created (Service Authorization Reference, AddTags).
 
     Args:
         operation: What creates it, e.g. ``CreateTrainingJob``.
@@ -31,7 +31,7 @@ def authorize_tags(operation: str, arn: str, tags: Sequence[Json] | None) -> Non
         tags: Its tags; without any there is nothing to check.
 
     Raises:
-        ServiceError: The caller may not.
+        ServiceError: The caller is not allowed to.
     """
     if tags:
         keys: dict[str, Any] = {f"aws:RequestTag/{key}": value for key, value in tag_map(tags).items()}

@@ -45,7 +45,7 @@ _portfolio_enabled: Final = Records()
 
 @overlay(SERVICE, "CreateDomain")
 def create_domain(request: Json) -> Json:
-    """Create a domain, for a caller who may pass its execution role, in a network that exists."""
+    """Create a domain, for a caller who is allowed to pass its execution role, in a network that exists."""
     settings = request["DefaultUserSettings"]
     if settings.get("ExecutionRole"):
         authorize_pass_role(settings["ExecutionRole"], PRINCIPAL)
@@ -103,7 +103,7 @@ def delete_domain(request: Json) -> Json:
 
 @overlay(SERVICE, "CreateUserProfile")
 def create_user_profile(request: Json) -> Json:
-    """Create a user profile of a domain whose sign-on it fits, for a caller who may pass its execution role."""
+    """Create a user profile of a domain whose sign-on it fits, for a caller who can pass its execution role."""
     domain = DOMAINS.find(request)
     PROFILES.require_free(request)
     if bool(request.get("SingleSignOnUserValue")) != (domain["AuthMode"] == "SSO"):
@@ -144,10 +144,10 @@ def enable_portfolio(request: Json) -> Json:
 
 @overlay(SERVICE, "GetSagemakerServicecatalogPortfolioStatus")
 def portfolio_status(request: Json) -> Json:
-    """Tell whether Studio shows projects."""
+    """Return whether Studio shows projects."""
     return {"Status": "Enabled" if is_portfolio_enabled() else "Disabled"}
 
 
 def is_portfolio_enabled() -> bool:
-    """Whether projects may be used in the current account and region."""
+    """Return whether projects can be used in the current account and region."""
     return bool(_portfolio_enabled.get("enabled"))

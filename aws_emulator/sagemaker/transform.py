@@ -1,6 +1,6 @@
 """SageMaker's batch transform: objects of S3 are sent through a model's container, and the answers put beside.
 
-What becomes of splits, payloads and bad records:
+How splits, payloads and bad records are handled:
 https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html and
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
 """
@@ -31,7 +31,7 @@ _LOG_GROUP: Final = "/aws/sagemaker/TransformJobs"
 
 
 class _BadFileError(Exception):
-    """An input file that cannot be transformed: whose fault that is, and why."""
+    """An input file that cannot be transformed: which side is to blame, and why."""
 
     def __init__(self, side: str, reason: str) -> None:
         super().__init__(reason)
@@ -87,7 +87,7 @@ def _run(job: Json, model: Json) -> None:
         reason = f"ClientError: {error}"
     except (*S3_ERRORS, ServiceError) as error:
         reason = f"ClientError: {error}"
-    except Exception as error:  # somebody waits for the job
+    except Exception as error:  # of any kind: the job must not stay in progress
         reason = f"InternalServerError: {error!r}"
     write_log(_LOG_GROUP, job["TransformJobName"], job["log"])
     job["TransformEndTime"] = job["LastModifiedTime"] = clock.now()
@@ -96,7 +96,7 @@ def _run(job: Json, model: Json) -> None:
 
 
 def _transform(job: Json, model: Json) -> str | None:
-    """Transform every input file, and return whose fault the first bad one is, if there is one."""
+    """Transform every input file, and return which side is to blame for the first bad one, if there is one."""
     s3 = s3_as(model["ExecutionRoleArn"])
     bucket, prefix = split_s3(job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

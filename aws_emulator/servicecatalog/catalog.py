@@ -449,7 +449,7 @@ def describe_product(request: Json) -> Json:
 
 @overlay(SERVICE, "ListLaunchPaths")
 def list_launch_paths(request: Json) -> Json:
-    """List the ways in which the caller may launch a product."""
+    """List the paths through which the caller is allowed to launch a product."""
     product = store.reachable_product(request["ProductId"], None, caller())
     return {"LaunchPathSummaries": [path_to(product, p) for p in store.launch_paths(product["Id"], caller())]}
 

@@ -80,7 +80,7 @@ def _detail(provisioned: Json) -> Json:
 
 
 def _cloudformation(provisioned: Json, who: Caller) -> Client:
-    """Return a CloudFormation client with the launch role, or without one with the permissions of who asked."""
+    """Return a CloudFormation client with the launch role, or without one with the permissions of the caller."""
     role = provisioned["LaunchRoleArn"]
     if not role:
         return core.client("cloudformation", credentials=forwarded_credentials(who))
@@ -159,7 +159,7 @@ def _refresh(provisioned: Json) -> None:
         try:
             cloudformation = _cloudformation(provisioned, record["who"])
             stack = cloudformation.describe_stacks(StackName=provisioned["PhysicalId"])["Stacks"][0]
-        except (ServiceError, ClientError) as error:  # the launch role is gone, or may not look at its stack
+        except (ServiceError, ClientError) as error:  # the launch role is gone, or is not allowed to describe its stack
             _finish(provisioned, "FAILED", "ERROR", *_reason(error))
             return
         state = str(stack["StackStatus"])

@@ -12,7 +12,7 @@ from aws_emulator.servicecatalog.store import PORTFOLIOS, SERVICE
 
 
 def _require_organization_admin() -> None:
-    """Check that the current account may share with organization nodes.
+    """Check that the current account is allowed to share with organization nodes.
 
     Sharing with them is for the management account and delegated administrators; the error is the one that the API
     reference lists: https://docs.aws.amazon.com/servicecatalog/latest/dg/API_CreatePortfolioShare.html
@@ -62,7 +62,7 @@ def _changing(portfolio: Json, node: tuple[str, str]) -> Json:
 def create_portfolio_share(request: Json) -> Json:
     """Share a portfolio with an organization node, asynchronously: the answer is a token.
 
-    A share that exists already is left as it is and is no error (API reference).
+    A share that exists already is left as it is, without an error (API reference).
     """
     portfolio, node = PORTFOLIOS.own(request["PortfolioId"]), _node(request)
     if request.get("SharePrincipals") and node[0] not in ("ORGANIZATION", "ORGANIZATIONAL_UNIT"):
@@ -120,7 +120,7 @@ def describe_portfolio_shares(request: Json) -> Json:
 
 @overlay(SERVICE, "ListAcceptedPortfolioShares")
 def list_accepted_portfolio_shares(request: Json) -> Json:
-    """List imported portfolios: those shared through the organization; nobody accepts others here."""
+    """List imported portfolios: those shared through the organization; accepting others is not emulated."""
     imported = request.get("PortfolioShareType", "IMPORTED") == "AWS_ORGANIZATIONS"
     found = [p for p in store.visible_portfolios() if imported and p["account"] != get_account_id()]
     return {"PortfolioDetails": found}

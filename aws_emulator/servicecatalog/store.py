@@ -1,4 +1,4 @@
-"""What Service Catalog remembers: portfolios, products, versions, constraints; and who may see what.
+"""What Service Catalog remembers: portfolios, products, versions, constraints; and what is visible to whom.
 
 Records have the members that the API shows of them; names in lower case are what it does not show.
 """
@@ -224,7 +224,7 @@ def visible_product(product_id: str) -> Json:
 
 
 def launch_paths(product_id: str, who: Caller) -> list[Json]:
-    """Return the portfolios through which a principal may launch a product: those it is associated with."""
+    """Return the portfolios through which a principal is allowed to launch a product: those it is associated with."""
     return [
         portfolio
         for portfolio in visible_portfolios()

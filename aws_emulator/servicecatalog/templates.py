@@ -26,7 +26,7 @@ def load_template(text: str) -> Json:
     """Parse a template, JSON or YAML.
 
     Raises:
-        ServiceError: It is too large or no template.
+        ServiceError: It is too large or not a template.
     """
     if len(text.encode()) > TEMPLATE_BYTES:
         raise ServiceError("InvalidParametersException", f"Template may not exceed {TEMPLATE_BYTES} bytes in size.")
@@ -79,7 +79,7 @@ def check_parameters(template: Json, values: dict[str, str]) -> None:
 
     Args:
         template: The parsed template.
-        values: Values by parameter name; those with a default may be missing.
+        values: Values by parameter name; those with a default can be missing.
 
     Raises:
         ServiceError: A value is missing, unknown or not allowed.

@@ -79,7 +79,7 @@ class Cloud:
         )
 
     def role(self, account: str, name: str, statements: list[dict[str, Any]], **options: Option) -> str:
-        """Create a role that anybody in the account and every service may assume, and return its ARN."""
+        """Create a role that anybody in the account and every service can assume, and return its ARN."""
         services = ["lambda", "codebuild", "codepipeline", "events", "sagemaker", "scheduler", "servicecatalog"]
         trust = {
             "Version": "2012-10-17",
@@ -102,7 +102,7 @@ class Cloud:
         return arn
 
     def queue(self, account: str, name: str, condition: dict[str, Any] | None = None, **attributes: str) -> str:
-        """Create a queue to which rules and topics may send, under a condition, and return its URL."""
+        """Create a queue that takes messages of rules and topics, under a condition, and return its URL."""
         arn = f"arn:aws:sqs:{REGION}:{account}:{name}"
         principal = {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]}
         may_send = {"Effect": "Allow", "Principal": principal, "Action": "sqs:SendMessage", "Resource": arn}

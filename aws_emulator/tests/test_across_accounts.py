@@ -36,7 +36,7 @@ def document(*statements: dict[str, Any]) -> str:
 
 
 def bus_template(**condition: object) -> dict[str, Any]:
-    """A bus, its policy, and a queue for all events of the accounts that may put some."""
+    """A bus, its policy, and a queue for all events of the accounts that are allowed to put some."""
     bus = {"Type": "AWS::Events::EventBus", "Properties": {"Name": "ml-platform"}}
     statement = allow("events:PutEvents", BUS, Principal="*", Condition=condition)
     policy = {"EventBusName": {"Ref": "Bus"}, "StatementId": "Members", "Statement": statement}
@@ -90,8 +90,8 @@ def test_a_rule_forwards_events_to_a_bus_of_another_account_if_role_and_bus_allo
     """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html, eb-event-bus-perms.html."""
     stack = cloud.deploy(HUB, "bus", bus_template(**MEMBERS))
     assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(HUB, "bus")
-    tell = allow("events:PutEvents", BUS)
-    forward(cloud, DEV, cloud.role(DEV, "tell-the-hub", [tell]))
+    put = allow("events:PutEvents", BUS)
+    forward(cloud, DEV, cloud.role(DEV, "puts-events", [put]))
 
     arn = register(cloud, DEV, "forwarded")
 
@@ -101,7 +101,7 @@ def test_a_rule_forwards_events_to_a_bus_of_another_account_if_role_and_bus_allo
     assert event["detail"]["ModelApprovalStatus"] == "PendingManualApproval"
 
     # A role without the permission, and a bus whose policy does not admit the account (or this kind of event).
-    forward(cloud, DEV2, cloud.role(DEV2, "tells-nobody", []))
+    forward(cloud, DEV2, cloud.role(DEV2, "puts-none", []))
     register(cloud, DEV2, "untold")
     kept = message(cloud, DEV2, "undelivered")
     assert "not authorized to perform events:PutEvents" in kept["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
@@ -177,7 +177,7 @@ def target(cloud: Cloud) -> str:
 
 
 def copier(cloud: Cloud, name: str, source: str, target: str, *more: dict[str, Any]) -> Any:  # noqa: ANN401 (boto3)
-    """An S3 client of the hub that may read all of the source bucket, as far as the hub is concerned, and write."""
+    """An S3 client of the hub whose own policies allow to read all of the source bucket, and to write."""
     reads = allow(["s3:GetObject", "s3:GetObjectVersion"], f"arn:aws:s3:::{source}/*")
     writes = allow(["s3:GetObject", "s3:PutObject"], f"arn:aws:s3:::{target}/*")
     return cloud.client("s3", HUB, cloud.assume(cloud.role(HUB, name, [reads, writes, *more])))
@@ -216,7 +216,7 @@ def test_objects_of_another_account_are_copied_whole_in_parts_and_by_version(
         ("copies-without-key", "open/model", [], "kms:Decrypt"),
     ],
 )
-def test_a_copy_needs_leave_of_both_accounts_for_object_and_key(  # noqa: PLR0917 - parameters and fixtures
+def test_a_copy_needs_permission_of_both_accounts_for_object_and_key(  # noqa: PLR0917 - parameters and fixtures
     cloud: Cloud, source: str, target: str, name: str, key: str, more: list[dict[str, Any]], denied: str
 ) -> None:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-walkthroughs-managing-access-example2.html."""

@@ -88,7 +88,7 @@ def test_others_make_none_until_somebody_says_what_types_ask_for(connect: Connec
     cloudformation = connect("cloudformation", session)
     assert created(cloudformation, "by-others") == "ROLLBACK_COMPLETE"
     events = cloudformation.describe_stack_events(StackName="by-others")["StackEvents"]
-    assert any("nobody said what AWS::SQS::Queue asks for" in str(e.get("ResourceStatusReason")) for e in events)
+    assert any("no permissions are known for AWS::SQS::Queue" in str(e.get("ResourceStatusReason")) for e in events)
 
 
 def test_what_is_not_emulated_is_refused_by_name(connect: Connect) -> None:

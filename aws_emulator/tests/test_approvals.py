@@ -159,7 +159,7 @@ def repository(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def queue(cloud: Cloud, name: str) -> tuple[str, str]:
-    """Create a queue to which topics and rules of the account may send, and return its URL and ARN."""
+    """Create a queue that takes messages of topics and rules of the account, and return its URL and ARN."""
     return cloud.queue(DEV, name), f"arn:aws:sqs:{REGION}:{DEV}:{name}"
 
 
@@ -175,7 +175,7 @@ def received(cloud: Cloud, url: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def events(cloud: Cloud) -> str:
-    """URL of a queue with everything that CodePipeline tells."""
+    """URL of a queue with all events of CodePipeline."""
     url, arn = queue(cloud, "pipeline-events")
     client = cloud.client("events", DEV)
     client.put_rule(Name="pipelines", EventPattern=json.dumps({"source": ["aws.codepipeline"]}))
@@ -286,28 +286,29 @@ def test_an_approval_is_asked_for_with_what_the_builds_found_out_and_given_by_wh
     assert done["Render/Render"]["output"]["outputVariables"]["PACKAGE"] == "package 7"
     assert done["Prod/Deploy"]["input"]["inputArtifacts"][0]["name"] == "Source"
 
-    told = eventually(lambda: _told(cloud, events, execution))
-    assert [told[0], told[-1]] == ["Pipeline STARTED", "Pipeline SUCCEEDED"]
+    reported = eventually(lambda: _reported(cloud, events, execution))
+    assert [reported[0], reported[-1]] == ["Pipeline STARTED", "Pipeline SUCCEEDED"]
     for entry in ("Stage Test STARTED", "Action Approve/Governance SUCCEEDED", "Stage Prod SUCCEEDED"):
-        assert entry in told
+        assert entry in reported
 
 
-def _told(cloud: Cloud, url: str, execution: str, seen: list[str] | None = None) -> list[str]:
-    """Return what was told about an execution, once its end was."""
-    told = seen if seen is not None else _TOLD.setdefault(execution, [])
+def _reported(cloud: Cloud, url: str, execution: str, seen: list[str] | None = None) -> list[str]:
+    """Return what was reported about an execution, once its end was."""
+    reported = seen if seen is not None else _REPORTED.setdefault(execution, [])
     for event in received(cloud, url):
         detail = event["detail"]
         if detail["execution-id"] != execution:
             continue
         place = "/".join(detail[key] for key in ("stage", "action") if key in detail)
-        told.append(" ".join(filter(None, [event["detail-type"].split()[1], place, detail["state"]])))
+        reported.append(" ".join(filter(None, [event["detail-type"].split()[1], place, detail["state"]])))
         assert event["resources"] == [f"arn:aws:codepipeline:{REGION}:{DEV}:{detail['pipeline']}"]
         if "action" in detail:
             assert set(detail["type"]) == {"owner", "category", "provider", "version"}
-    return told if told and told[-1].startswith("Pipeline S") and told[-1] != "Pipeline STARTED" else []
+    last = reported[-1] if reported else ""
+    return reported if last.startswith("Pipeline S") and last != "Pipeline STARTED" else []
 
 
-_TOLD: dict[str, list[str]] = {}
+_REPORTED: dict[str, list[str]] = {}
 
 
 def test_a_rejection_fails_the_execution_and_nothing_after_it_happens(cloud: Cloud, pipeline: str) -> None:

@@ -94,13 +94,15 @@ def test_a_topic_reaches_an_encrypted_queue_only_if_somebody_knows_what_it_sends
 
 
 @pytest.mark.parametrize("declared", ["Terminate", "Allow"])
-def test_a_function_feeds_itself_more_than_sixteen_times_only_if_it_says_so(cloud: Cloud, declared: str) -> None:
+def test_a_function_invokes_itself_more_than_sixteen_times_only_if_it_declares_the_loop(
+    cloud: Cloud, declared: str
+) -> None:
     """As a share does that needs 20 looks, and a promotion that hands itself on: with a message to its own queue.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
     name = f"rounds-{declared.lower()}"
-    stack = cloud.deploy(DEV, name, _feeding_itself(name, declared))
+    stack = cloud.deploy(DEV, name, _invoking_itself(name, declared))
     assert stack["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, name)
     url = next(output["OutputValue"] for output in stack["Outputs"])
 
@@ -117,7 +119,7 @@ def test_a_function_feeds_itself_more_than_sixteen_times_only_if_it_says_so(clou
         assert not done()
 
 
-def _feeding_itself(name: str, declared: str) -> dict[str, Any]:
+def _invoking_itself(name: str, declared: str) -> dict[str, Any]:
     queue_arn = {"Fn::GetAtt": ["Queue", "Arn"]}
     rights = ["sqs:*", "ssm:PutParameter", "logs:*"]
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}

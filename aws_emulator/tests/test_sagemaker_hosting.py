@@ -147,7 +147,7 @@ def test_invoking_needs_permission_for_this_endpoint(cloud: Cloud, endpoint: str
         statement = {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": f"{arn}/{allowed}"}
         credentials = cloud.assume(cloud.role(DEV, f"invoker-{name}", [statement]))
         runtime = cloud.client("sagemaker-runtime", DEV, credentials)
-        # A body of JSON lines is no request of the control plane.
+        # A body of JSON lines is not a request of the control plane.
         request = {"EndpointName": endpoint, "Body": b'{"a": 1}\n{"a": 2}\n', "ContentType": "application/jsonlines"}
         code, _ = refusal(runtime.invoke_endpoint, **request)
         assert code == ("ModelError" if name == "mine" else "AccessDeniedException")
@@ -298,7 +298,7 @@ def test_a_ringing_alarm_rolls_an_update_back(cloud: Cloud, sagemaker: AwsClient
     assert (after["EndpointStatus"], after["EndpointConfigName"]) == ("InService", "alarmed")
     assert "too-slow" in after["FailureReason"]
 
-    # The role of the models may look at alarms named too-*, and who asks for the update at none.
+    # The role of the models is allowed to describe alarms named too-*, the caller of the update none.
     alarm(cloud, "another")
     sagemaker.update_endpoint(**update, DeploymentConfig=guardrails("another"))
     assert f"cloudwatch:DescribeAlarms on resource: {ALARMS}another" in settled(sagemaker, "alarmed")["FailureReason"]
@@ -330,7 +330,7 @@ def test_an_update_with_guardrails_keeps_the_variants(cloud: Cloud, sagemaker: A
     assert settled(sagemaker, "kept")["EndpointConfigName"] == "kept-shadow"
 
 
-def test_a_first_endpoint_that_does_not_load_is_failed_and_tells_why(cloud: Cloud, sagemaker: AwsClient) -> None:
+def test_a_first_endpoint_that_does_not_load_is_failed_with_the_reason(cloud: Cloud, sagemaker: AwsClient) -> None:
     failed = deploy(sagemaker, "fails", variant("broken"))
 
     assert failed["EndpointStatus"] == "Failed"
