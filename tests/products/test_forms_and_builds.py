@@ -25,6 +25,7 @@ from lambdas.preflight.core import connection_problems, repository_problems
 from lambdas.seed_checkin.core import parse_checkin
 from lambdas.shared.custom_resource import Address, Request
 from products.catalog import PRODUCTS
+from products.shared.form import patterns
 from tests.products.launches import ORDINARY, launch
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ROOT / "seed-code" / "layers"
+TRIALS = ROOT.parent / "shared/trials"
 BUILT = [product for product in PRODUCTS if product.SPEC.seed_code]
 REGIONS = ("eu-west-1", "eu-central-1")
 TAG_VALUE = re.compile(r"(?!aws:)[\w .:/=+@-]{0,256}", re.IGNORECASE)
@@ -211,3 +213,15 @@ def test_what_the_form_accepts_nothing_behind_it_refuses(
             read_by_build(product.SPEC.id, launched)
 
     accepted_everywhere()
+
+
+@pytest.mark.skipif(not TRIALS.is_dir(), reason="the trial inputs are not on this machine")
+def test_the_trials_of_forms_are_accepted_by_form_and_build_or_refused_by_the_form() -> None:
+    read = seed_code("ml_pipelines.data_source").DataSource.read
+    for uri in (TRIALS / "form-data-uri-accepted-build-refuses.txt").read_text(encoding="utf-8").splitlines():
+        assert re.fullmatch(patterns.S3_FOLDER, uri), uri
+        problems: list[str] = []
+        read({"data_uri": uri}, problems)
+        assert problems == []
+    for schedule in (TRIALS / "form-cron-both-days-star.txt").read_text(encoding="utf-8").splitlines():
+        assert not re.fullmatch(patterns.SCHEDULE, schedule), schedule

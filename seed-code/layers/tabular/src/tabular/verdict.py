@@ -151,7 +151,7 @@ def guess(profile: ColumnProfile, role: str = FEATURE) -> Column:
     if fits["boolean"] == values and fits["bit"] < values:
         return profile.column("boolean", role)
     day = date_format(profile)
-    if day == COMPACT and len(profile.counts) >= FEWEST_DIFFERENT_VALUES:
+    if day == COMPACT and len(profile.counts) >= FEWEST_NUMBERS:
         if _dates(profile, COMPACT) == values:
             return profile.column("date", role, (COMPACT,))
         _refuse_exceptions(profile, ("date",))
