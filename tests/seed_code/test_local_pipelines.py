@@ -100,7 +100,7 @@ def test_where_it_is_missing_one_sentence_says_what_to_do(repository: Repository
     assert run.returncode == 1
     assert run.stdout == ""
     assert run.stderr == (
-        "ERROR: The package local-pipelines, which stands for AWS on this machine, is not installed, so no pipeline "
+        "ERROR: The package local-pipelines, which replaces AWS on this machine, is not installed, so no pipeline "
         "can run here: install it from vendor/ with `uv sync` and repeat the command, or use `make local`.\n"
     )
 

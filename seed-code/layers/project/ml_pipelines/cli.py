@@ -217,7 +217,7 @@ def _define(config: ProjectConfig, store: Path) -> str:
 
 
 def _need_local_pipelines() -> None:
-    """Check that what stands for AWS on this machine is installed; it is a development dependency.
+    """Check that what replaces AWS on this machine is installed; it is a development dependency.
 
     Raises:
         ConfigError: It is not.
@@ -226,7 +226,7 @@ def _need_local_pipelines() -> None:
         import local_pipelines  # noqa: F401
     except ModuleNotFoundError as err:
         raise ConfigError(
-            "The package local-pipelines, which stands for AWS on this machine, is not installed, so no pipeline can "
+            "The package local-pipelines, which replaces AWS on this machine, is not installed, so no pipeline can "
             "run here: install it from vendor/ with `uv sync` and repeat the command, or use `make local`."
         ) from err
 

@@ -270,7 +270,7 @@ def _machines(values: Any, problems: list[str]) -> Machines:
 
 def _instance_types(name: str, types: tuple[Any, ...]) -> list[str]:
     return [
-        f"pipeline.{name}: {value!r} is no SageMaker instance type such as ml.m5.xlarge."
+        f"pipeline.{name}: {value!r} is not a SageMaker instance type such as ml.m5.xlarge."
         for value in types
         if not isinstance(value, str) or not _INSTANCE_TYPE.fullmatch(value)
     ]

@@ -91,7 +91,7 @@ class _Parameters:
 
 
 def definition(config: ProjectConfig, session: PipelineSession) -> str:
-    """Return the definition of the pipeline as JSON; code that the jobs run is uploaded on the way."""
+    """Return the definition of the pipeline as JSON; code that the jobs run is uploaded too."""
     with build_pipeline(config, session) as pipeline:
         return json.dumps(json.loads(pipeline.definition()), indent=2)
 

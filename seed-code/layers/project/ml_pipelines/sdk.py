@@ -68,7 +68,7 @@ def source_files(folder: Path) -> list[Path]:
 
 
 def is_left_over(path: Path) -> bool:
-    """Return whether a file was left by Python or a tool and is no source."""
+    """Return whether a file was left by Python or a tool and is not source code."""
     return path.suffix == ".pyc" or any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 

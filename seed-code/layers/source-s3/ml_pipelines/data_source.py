@@ -123,7 +123,7 @@ class DataSource:
         uri = given.get("DataUri") or self.uri or ""
         place = _URI.fullmatch(uri)
         if place is None or not _usable(uri):
-            raise ConfigError(f"DataUri={uri} is no S3 prefix; give one like s3://my-bucket/churn/.")
+            raise ConfigError(f"DataUri={uri} is not an S3 prefix; give one like s3://my-bucket/churn/.")
         if "DataUri" in given and not _METADATA.fullmatch(uri):
             raise ConfigError(
                 f"DataUri={uri} cannot be given for one execution: the registry would refuse the model, because it "

@@ -86,7 +86,7 @@ def test_a_bucket_that_does_not_exist_is_named() -> None:
 def test_another_place_for_one_execution_is_what_counts() -> None:
     with pytest.raises(ConfigError, match="no files at s3://other/place/"):
         version(DataUri="s3://other/place/")
-    with pytest.raises(ConfigError, match="DataUri=lake/churn is no S3 prefix"):
+    with pytest.raises(ConfigError, match="DataUri=lake/churn is not an S3 prefix"):
         version(DataUri="lake/churn")
 
 
