@@ -225,10 +225,10 @@ def test_rows_that_cannot_be_scored_are_set_aside_with_the_reason(stage: Stage) 
     assert reasons.pop(("daily/a.csv", 41)).startswith("not CSV: ")
     assert reasons.pop(("daily/b.jsonl", 2)).startswith("not JSON: ")
     assert reasons == {
-        ("daily/a.csv", 9): "column 'monthly_fee_eur': no number",
+        ("daily/a.csv", 9): "column 'monthly_fee_eur': not a number",
         ("daily/a.csv", 21): "2 fields instead of 9",
         ("daily/a.csv", 31): "not UTF-8 text",
-        ("daily/b.jsonl", 3): "no object of columns and values",
+        ("daily/b.jsonl", 3): "not an object of columns and values",
         ("daily/b.jsonl", 4): "none of the columns that the model reads",
         ("daily/b.jsonl", 5): "column 'plan': a list or an object is not a value",
     }
@@ -240,7 +240,7 @@ def test_rows_that_cannot_be_scored_are_set_aside_with_the_reason(stage: Stage) 
     ("rename", "reason"),
     [
         (str.upper, "its columns are spelt in another way"),
-        (lambda name: f"c{len(name)}-{name[::-1]}", "as column"),
+        (lambda name: f"c{len(name)}-{name[::-1]}", "which column"),
     ],
 )
 def test_a_header_in_other_words_ends_the_run_whatever_is_allowed(
@@ -297,7 +297,7 @@ def test_too_many_bad_rows_end_the_run_before_anything_is_scored(stage: Stage) -
     assert [run.returncode for run in runs[:2]] == [0, 0]
     assert runs[2].returncode != 0
     assert "3 of 100 rows cannot be scored (3 %, at most 1 % allowed)" in runs[2].stderr
-    assert "Most often: column 'support_tickets': no number (3)" in runs[2].stderr
+    assert "Most often: column 'support_tickets': not a number (3)" in runs[2].stderr
 
 
 def test_an_empty_input_ends_the_run_with_a_plain_reason(stage: Stage) -> None:

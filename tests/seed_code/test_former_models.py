@@ -126,6 +126,6 @@ def test_monitors_and_batch_jobs_understand_records_by_the_code_of_1_0_0_as_by_t
     assert columns["monthly_fee_eur"]["numbers"] == [7.99, 12, 1]
     assert columns["signup_date"]["texts"] == {"2024-03-05": 1, "2024-03-05T10:00:00": 1}
     assert (columns["plan"]["missing"], columns["hours_last_month"]["missing"]) == (0, 4)
-    assert reasons[:2] == ["", "column 'support_tickets': no number"]
+    assert reasons[:2] == ["", "column 'support_tickets': not a number"]
     assert reasons[5] == "column 'hours_last_month': a list or an object is not a value"
     assert shape[0] == len(records)

@@ -120,7 +120,7 @@ def parameters(context: Context, stage: str, package: ModelPackage) -> dict[str,
         package: With URIs in the stage's bucket (`copying.located`).
 
     Raises:
-        DeploymentError: The model is none that monitors can look into.
+        DeploymentError: Monitors cannot look into the model.
     """
     build, settings = context.build, context.environments[stage]["monitors"]
     bucket = build.bucket(stage)
@@ -184,7 +184,7 @@ def origin(context: Context, stage: str, package: ModelPackage) -> dict[str, Any
 
 
 def _require_one_archive(package: ModelPackage) -> None:
-    """Refuse models of several containers and models that are no archive.
+    """Refuse models of several containers and models that are not an archive.
 
     Raises:
         DeploymentError: The package has such a model.

@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def surveyed(training: Split, digest: monitoring.Digest, schema: Schema) -> Iterator[Scores]:
-    """Yield the targets of the training records, and show the records to the baselines on the way."""
+    """Yield the targets of the training records, and show the records to the baselines as well."""
     for records in training:
         digest.add(records)
         yield targets(records, schema)

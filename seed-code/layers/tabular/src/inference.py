@@ -140,7 +140,8 @@ def predict_fn(data: Records | Rows, model: Model) -> Prediction:
             # A column of whole numbers may well get its first 0.5 here.
             typed.append(replace(column, whole=False).convert(column_of(values)))
         except BadValueError as err:
-            what = f"{err.text!r} is no {column.kind}" if err.text is not None else "a list or an object is no value"
+            is_nested = err.text is None
+            what = "a list or an object is not a value" if is_nested else f"{err.text!r} is not a {column.kind}"
             raise BadRequestError(f"Record {err.position + 1}, column {name!r}: {what}.") from err
     records = pa.RecordBatch.from_arrays(typed, [column.name for column in model.columns])
     return Prediction(model, model.scores(records))
@@ -217,13 +218,13 @@ def _json_records(content: Any) -> Records:
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise BadRequestError(
-                f'Record {number} is no object of columns and values, e.g. {{"age": 54}}: {record!r}.'
+                f'Record {number} is not an object of columns and values, e.g. {{"age": 54}}: {record!r}.'
             )
     return records
 
 
 def _unwrapped(content: dict[str, Any]) -> Any:
-    """Return what a request holds in one of the known wrappers; a record has no lists and objects, so it is none."""
+    """Return what a request holds in one of the known wrappers; a record has no lists or objects, so it is not one."""
     if isinstance(content.get("body"), str) and {"httpMethod", "requestContext", "isBase64Encoded"} & content.keys():
         body = content["body"]
         if content.get("isBase64Encoded"):

@@ -96,7 +96,7 @@ def test_the_configuration_says_which_reading_is_meant(tmp_path: Path, notation:
     ("separator", "texts"),
     [
         (",", ["5.340", "1.250"]),  # a file of a country with a decimal point
-        (";", ["5.340", "1.25"]),  # some fraction is no group
+        (";", ["5.340", "1.25"]),  # one fraction is not a group
         (";", ["0.340", "0.125"]),  # no group begins with 0
         (";", ["1e3", "7"]),
     ],
@@ -127,7 +127,7 @@ def test_numbers_of_parquet_are_numbers_whatever_notation_is_named(tmp_path: Pat
 def test_a_word_among_numbers_of_another_notation_is_the_one_that_is_named(tmp_path: Path, config: dict) -> None:
     texts = [written("1.234,56", amount) for amount in AMOUNTS]
     texts[7] = "unheard-of"
-    with pytest.raises(DataError, match=r"data\.csv, line 9, column 'c': 'unheard-of' is no"):
+    with pytest.raises(DataError, match=r"data\.csv, line 9, column 'c': 'unheard-of' is not a"):
         validated(tmp_path, texts, **config)
 
 

@@ -145,6 +145,6 @@ def test_data_that_changed_after_validation_is_refused_with_the_place(tmp_path: 
     changed.loc[3, "visits"] = "many"
     project.add_csv("all.csv", changed)
     with pytest.raises(
-        DataError, match=r"all\.csv, line 5, column 'visits': 'many' is no number.*start the pipeline again"
+        DataError, match=r"all\.csv, line 5, column 'visits': 'many' is not a number.*start the pipeline again"
     ):
         project.prepare()

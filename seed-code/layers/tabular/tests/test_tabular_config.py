@@ -53,9 +53,9 @@ def test_every_mistake_is_named_at_once_with_the_value_found() -> None:
     ("values", "expected"),
     [
         ({"metric": "rmse", "problem_type": "binary"}, "metric 'rmse' does not fit problem_type 'binary'"),
-        ({"drop": ["y"]}, "label 'y' must not also stand under record_key or drop"),
+        ({"drop": ["y"]}, "label 'y' must not also be listed under record_key or drop"),
         ({"record_key": 3}, "record_key must be a list of column names, found 3"),
-        ({"splits": {"train": 1.0, "validation": 0.0, "test": 0.0}}, "splits.train must lie between 0 and 1"),
+        ({"splits": {"train": 1.0, "validation": 0.0, "test": 0.0}}, "splits.train must be between 0 and 1"),
         ({"splits": "all"}, "splits must be a mapping"),
         ({"hyperparameters": {"max_depth": True}}, "hyperparameters.max_depth must be a whole number"),
         ({"seed": -1}, "seed must be a whole number of at least 0, found -1"),

@@ -90,7 +90,7 @@ def test_a_kind_can_be_configured(tmp_path: Path) -> None:
 
 
 def test_a_value_against_the_configured_kind_is_refused_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.csv, line 4, column 'c': 'K1A' is no number"):
+    with pytest.raises(DataError, match=r"data\.csv, line 4, column 'c': 'K1A' is not a number"):
         kind_of(tmp_path, ["1", "2", "K1A"], types={"c": "number"})
 
 
@@ -208,11 +208,11 @@ BAD_DATA = {
     ),
     "text to regress": (
         csv_text(["x", "y"], [(n, n) for n in range(5)] + rows_of(120)), {"problem_type": "regression"},
-        "data.csv, line 7, column 'y': 'a' is no finite number",
+        "data.csv, line 7, column 'y': 'a' is not a finite number",
     ),
     "infinite label": (
         csv_text(["x", "y"], [(n, n / 7) for n in range(120)] + [(1, "-inf")]), {},
-        "data.csv, line 122, column 'y': '-inf' is no finite number",
+        "data.csv, line 122, column 'y': '-inf' is not a finite number",
     ),
     "identifier label": (csv_text(["x", "y"], [(n, f"i{n}") for n in range(150)]), {}, "more than 100 different"),
     "wrong positive": (csv_text(["x", "y"], rows_of(120)), {"positive": "yes"}, "'yes', but the label 'y' is 'a', 'b'"),
@@ -229,7 +229,7 @@ BAD_DATA = {
     "header among the records": (
         csv_text(["x", "y"], [*rows_of(120), ("x", "y")]),
         {"types": {"x": "category"}},
-        "Column 'y': 'y' itself is the value of 1 rows. A header seems to stand among the records",
+        "Column 'y': 'y' itself is the value of 1 rows. A header seems to be among the records",
     ),
     "nothing to learn from": (csv_text(["x", "y"], rows_of(120)), {"drop": ["x"]}, "No column is left to learn from"),
 }  # fmt: skip

@@ -131,13 +131,13 @@ def judge(rows: Sequence[Row], model: Any) -> list[str]:
     for column in model.columns:
         for position in fit(column, [row.get(column.name) for row in values]).bad:
             nested = isinstance(values[position].get(column.name), (list, dict))
-            what = "a list or an object is not a value" if nested else f"no {column.kind}"
+            what = "a list or an object is not a value" if nested else f"not a {column.kind}"
             reasons[places[position]] = reasons[places[position]] or f"column {column.name!r}: {what}"
     return reasons
 
 
 def unlike(given: tuple[str, ...], wanted: tuple[str, ...], schema: Any) -> str:
-    """Return why rows with these columns are no records of the model, by its own rules; models of 1.x have but one."""
+    """Return why rows with these columns are not records of the model, by its own rules; models of 1.x have but one."""
     if given in _JUDGED:
         return _JUDGED[given]
     try:

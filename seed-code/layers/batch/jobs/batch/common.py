@@ -142,7 +142,7 @@ class Parts:
 
 
 def json_lines(storage: Storage, key: str) -> Iterator[Any]:
-    """Yield the values of an object of JSON lines; empty lines are none."""
+    """Yield the values of an object of JSON lines; empty lines do not count."""
     for line in storage.lines(key):
         if line.strip():
             yield json.loads(line)

@@ -64,7 +64,7 @@ def read(body: Any, schema: Any, name: str) -> Iterator[Row]:
         stream = io.BufferedReader(gzip.GzipFile(fileobj=stream))
     if stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # Excel's "Unicode text"
         reader = codecs.getreader("utf-16")(stream)
-    else:  # bytes that are no UTF-8 are kept as lone surrogates, so that they spoil their row only
+    else:  # bytes that are not UTF-8 are kept as lone surrogates, so that they spoil their row only
         reader = codecs.getreader("utf-8-sig")(stream, errors="surrogateescape")
     lines = _lines(reader)
     first = next(lines, None)
@@ -119,7 +119,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Row]:
         if isinstance(value, dict):
             yield Row(number, value)
         else:
-            yield _bad(number, "no object of columns and values", line)
+            yield _bad(number, "not an object of columns and values", line)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def _check_first_record(values: dict[str, str], fields: list[str], schema: Any, 
         reason = "its columns are spelt in another way"
     for column in schema.columns:
         for text in fit(column, [values.get(column.name)]).bad.values() if not reason else ():
-            reason = f"{text!r} is no {column.kind}, as column {column.name!r} has them"
+            reason = f"{text!r} is not a {column.kind}, which column {column.name!r} holds"
     if reason:
         names = ", ".join(column.name for column in schema.columns if column.role != "label")
         raise RunError(

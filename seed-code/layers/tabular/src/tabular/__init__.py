@@ -1,6 +1,6 @@
 """Everything the jobs and the endpoint of this project share.
 
-The job scripts lie beside this package. All of them run in one image, SageMaker XGBoost 3.2-0 (Python 3.12, pandas,
+The job scripts are beside this package. All of them run in one image, SageMaker XGBoost 3.2-0 (Python 3.12, pandas,
 numpy, scikit-learn, pyarrow, matplotlib, boto3; no SageMaker SDK, nothing is installed at run time), from a copy of
 this folder with the resolved configuration in ``config.json`` beside the scripts (`tabular.config`).
 

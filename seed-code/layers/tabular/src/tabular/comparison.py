@@ -111,7 +111,7 @@ def compare(
                 converted[column.name] = column.convert(texts(records.column(column.name)))
             except BadValueError as err:
                 return _not_comparable(
-                    arn, f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is none"
+                    arn, f"the approved model takes column {column.name!r} as {column.kind}: {err.text!r} is not one"
                 )
         part = slice(start, start + records.num_rows)
         start = part.stop

@@ -1,6 +1,6 @@
 """The configuration that every job reads: ``config.json`` beside the job scripts.
 
-The pipeline writes that file from ``config.yaml``; `Config` is the one definition of what may stand in it. The module
+The pipeline writes that file from ``config.yaml``; `Config` is the one definition of what it may contain. The module
 needs the standard library only, so that the pipeline can use it on a laptop and a job inside its container.
 """
 
@@ -117,7 +117,7 @@ class Splits:
         shares = asdict(self)
         wrong = [name for name, share in shares.items() if not _is_number(share) or not 0 < share < 1]
         if wrong:
-            return [f"splits.{name} must lie between 0 and 1, found {shares[name]!r}." for name in wrong]
+            return [f"splits.{name} must be between 0 and 1, found {shares[name]!r}." for name in wrong]
         total = sum(shares.values())
         if not math.isclose(total, 1, abs_tol=1e-9):
             return [f"splits must add up to 1, e.g. 0.7, 0.15 and 0.15; found {total:g}."]
@@ -250,7 +250,7 @@ class Config:
         found = [sentence for value, accepts, sentence in self._rules() if not accepts(value)]
         found += self.splits.problems() + self.hyperparameters.problems()
         if self.label and self.label in (*self.record_key, *self.drop):
-            found.append(f"label {self.label!r} must not also stand under record_key or drop.")
+            found.append(f"label {self.label!r} must not also be listed under record_key or drop.")
         if isinstance(self.types, Mapping):
             found += [
                 f"types.{column} must be one of {', '.join(COLUMN_KINDS)}, or how its numbers or dates are written, "
@@ -345,12 +345,12 @@ def _can_be_reached(metric: object, threshold: float) -> bool:
 
 
 def _is_int(value: object) -> bool:
-    """Tell a whole number from everything else; True and False are none."""
+    """Return whether a value is a whole number; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:
-    """Tell a finite number from everything else; True and False are none."""
+    """Return whether a value is a finite number; True and False are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -22,7 +22,7 @@ class TextCounts:
 
     Of a column with more different texts than `MOST_COUNTED`, those are counted that came first. As records are in the
     order of their hashes, a frequent text is among them. How many there are in all is then estimated from the smallest
-    hashes of texts, which says the same whatever the order.
+    hashes of texts, which is the same whatever the order.
 
     Attributes:
         known: How often each text occurs.

@@ -64,7 +64,7 @@ def pattern(name: str) -> str:
 
 
 def parse(column: pa.StringArray, formats: Sequence[str] = ()) -> pa.TimestampArray:
-    """Return the moments that texts are, in UTC and without zone; null where a text is none.
+    """Return the moments that texts are, in UTC and without zone; null where a text is not one.
 
     Args:
         column: Texts; few of them are repeated for nothing, see `tabular.values`.

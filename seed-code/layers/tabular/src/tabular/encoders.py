@@ -32,9 +32,9 @@ Records = Any
 
 RARE_BELOW = 5
 IDENTIFIER_SHARE = 0.5
-# So many whole numbers, all different and this close together, are no measurements: those would repeat by chance.
+# So many whole numbers, all different and this close together, are not measurements: those would repeat by chance.
 FEWEST_RUNNING_NUMBERS = 100
-MOST_GAPS = 4  # as many times more numbers as there are records may lie between the smallest and the largest
+MOST_GAPS = 4  # as many times more numbers as there are records may be between the smallest and the largest
 LARGEST = 1e30  # infinity and what XGBoost cannot hold in 32 bits become this: still the largest value of all
 MICROSECONDS_PER_DAY = 86_400_000_000
 DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")

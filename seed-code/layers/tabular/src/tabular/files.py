@@ -108,7 +108,7 @@ class _Block:
     fields: int
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield every record with its line; empty lines are none unless there is one column only.
+        """Yield every record with its line; empty lines do not count unless there is one column only.
 
         Raises:
             _CsvError: A record is not valid CSV.
@@ -144,7 +144,7 @@ def data_files(folder: Path) -> list[Path]:
         if path.suffix.lower() not in TABLE_SUFFIXES and not _is_parquet(path) and not _is_gzip(path):
             raise DataError(
                 f"{relative}: files of type {path.suffix!r} cannot be read. "
-                f"Only CSV, gzipped CSV and Parquet files may lie below the data location."
+                f"Only CSV, gzipped CSV and Parquet files are allowed below the data location."
             )
         found.append(path)
     return found
@@ -251,7 +251,7 @@ def _end_of_records(data: bytes, end: bytes) -> int:
     """Return where the last whole record of some data ends; 0 where no record is whole."""
     cut = data.rfind(end) + 1
     if b'"' in data:
-        # An odd number of quotes before a line end means that it stands within a field.
+        # An odd number of quotes before a line end means that it is within a field.
         while cut and data.count(b'"', 0, cut) % 2:
             cut = data.rfind(end, 0, cut - 1) + 1
     return cut
@@ -285,7 +285,7 @@ def _block_chunks(block: _Block, header: list[str], name: str) -> list[Chunk]:
 
 
 def _is_plain(block: _Block) -> bool:
-    """Tell whether every quote of a block opens or closes a whole field, or stands doubled within one.
+    """Tell whether every quote of a block opens or closes a whole field, or is doubled within one.
 
     Arrow takes anything else for granted, where Python's reader asks.
     """
@@ -378,7 +378,7 @@ def _advice(record: list[str], header: list[str], separator: str) -> str:
         return f"Is the line cut off? Empty fields need their {separator!r}, too."
     if len(record) == len(header) + 1 and not record[-1]:
         return f"Lines end with {separator!r}: remove it, or end the header with it and a name."
-    quotes = f"A field that contains {separator!r} must stand in double quotes."
+    quotes = f"A field that contains {separator!r} must be in double quotes."
     if len(record) == len(header) + 1:
         return f"{quotes} If every line has one more, name it: {_ROW_NAMES}."
     return quotes

@@ -1,7 +1,7 @@
 """Numbers as people and programs of several countries write them, e.g. ``1.234,56``, ``$1,200.50`` or ``(12.5)``.
 
 A notation is named by its way of writing 1234.56 (1234567.8 where groups differ). In every one of them a number may
-have a sign, also a Unicode minus or one behind the number, stand in parentheses when it is negative (as in accounting),
+have a sign, also a Unicode minus or one behind the number, be in parentheses when it is negative (as in accounting),
 and carry a currency or a percent sign, which is dropped: 45% is 45. Groups of digits may always be left out.
 """
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from tabular.config import NUMBER_NOTATIONS
 
 INDIAN = "12,34,567.8"
-# What stands between groups, as a pattern, and what before decimals.
+# What stands between groups, as a pattern, and what comes before decimals.
 NOTATIONS = {name: (r"\." if name[-7] == "." else name[-7], name[-3]) for name in NUMBER_NOTATIONS if name != INDIAN}
 NOTATIONS[INDIAN] = (",", ".")
 
@@ -34,7 +34,7 @@ def tidy(column: pa.StringArray) -> pa.StringArray:
 
 
 def bare(column: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
-    """Return the sign and digits of each number and its unit, null for what is no number.
+    """Return the sign and digits of each number and its unit, null for what is not a number.
 
     Returns:
         ``-1.234,5``, and a currency, ``%``, ``‰`` or nothing.
@@ -43,18 +43,18 @@ def bare(column: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
     fits = pc.match_substring_regex(tidied, _AROUND)
     kept = pc.if_else(fits, tidied, None)
     digits = pc.replace_substring_regex(kept, pattern=_AROUND, replacement=r"\1\3\6\4")
-    once = pc.match_substring_regex(digits, r"^[+-]?[^+-]*$")  # two signs are none
+    once = pc.match_substring_regex(digits, r"^[+-]?[^+-]*$")  # two signs are not a number
     unit = pc.replace_substring_regex(kept, pattern=_AROUND, replacement=r"\2\5")
     return pc.if_else(once, digits, None), pc.if_else(once, unit, None)
 
 
 def parse(column: pa.StringArray, notation: str) -> pa.DoubleArray:
-    """Return the numbers that texts are in a notation, null where a text is none."""
+    """Return the numbers that texts are in a notation, null where a text is not one."""
     return parse_bare(bare(column)[0], notation)
 
 
 def parse_bare(digits: pa.StringArray, notation: str) -> pa.DoubleArray:
-    """Return the numbers that signs and digits from `bare` are in a notation, null where they are none."""
+    """Return the numbers that signs and digits from `bare` are in a notation, null where they are not one."""
     fits = pc.match_substring_regex(digits, _pattern(notation))
     kept = pc.if_else(fits, digits, None)
     group, decimal = NOTATIONS[notation]

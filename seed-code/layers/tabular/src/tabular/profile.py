@@ -118,7 +118,7 @@ class ColumnProfile:
         if pa.types.is_string(values.type):
             self._note_notations(chunk, values, number, there, weights)
         else:
-            for name in notations.NOTATIONS:  # a number that is no text is the same in every notation
+            for name in notations.NOTATIONS:  # a number that is not text is the same in every notation
                 self.fits[name] += _sum(_mask(pc.is_valid(number)), weights)
 
     def _note_notations(
@@ -147,7 +147,7 @@ class ColumnProfile:
         some = None if weights is None else weights[doubtful]
         digits, units = notations.bare(rest)
         if digits.null_count and not self.misfit.keys() >= notations.NOTATIONS.keys():
-            text = rest.filter(pc.is_null(digits))[0].as_py()  # no number in any notation
+            text = rest.filter(pc.is_null(digits))[0].as_py()  # not a number in any notation
             place = (self._place(chunk, text), text)
             self.misfit = dict.fromkeys(notations.NOTATIONS, place) | self.misfit
         if digits.null_count == len(digits):
@@ -170,7 +170,7 @@ class ColumnProfile:
     def has_decimal_points(self) -> bool:
         """Whether the files leave no doubt: where fields are separated by commas, numbers have decimal points.
 
-        Of numbers that Parquet holds as texts, nobody knows who wrote them.
+        Numbers that Parquet holds as text may come from anywhere.
         """
         return self.separators <= {","}
 

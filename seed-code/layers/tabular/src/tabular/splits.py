@@ -48,7 +48,7 @@ def typed_records(chunk: Chunk, schema: Schema) -> pa.RecordBatch:
             return column.convert(chunk.arrays[column.name])
         except BadValueError as err:
             raise DataError(
-                f"{chunk.place(err.position, column.name)}: {err.text!r} is no {column.kind}, "
+                f"{chunk.place(err.position, column.name)}: {err.text!r} is not a {column.kind}, "
                 f"which the column was at validation. The data changed in between: start the pipeline again."
             ) from err
 
@@ -144,7 +144,7 @@ class SplitWriter:
         split, _, number = path.name.partition("-")
         target = self._folders[split] / f"bucket-{int(number):05d}-{self._host}.parquet"
         repeated = [column.name for column in self._schema.columns if column.distinct_is_exact]
-        # That categories are dictionaries here is nobody else's business, hence without Arrow's own schema.
+        # Categories are dictionaries here only, so Arrow's own schema stays out.
         with pq.ParquetWriter(target, records.schema, use_dictionary=repeated, store_schema=False) as writer:
             writer.write_batch(records)
 

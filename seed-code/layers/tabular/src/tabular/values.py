@@ -180,7 +180,7 @@ def _number_texts(numbers: pa.DoubleArray) -> pa.StringArray:
     if pc.all(whole).as_py() is not False:
         return numbers.cast(INT).cast(TEXT)
     plain = pc.if_else(whole, pc.if_else(whole, numbers, 0.0).cast(INT).cast(TEXT), numbers.cast(TEXT))
-    scientific = pc.match_substring(plain, "e").to_numpy(zero_copy_only=False) == True  # noqa: E712 (null is no match)
+    scientific = pc.match_substring(plain, "e").to_numpy(zero_copy_only=False) == True  # noqa: E712 (null is not a match)
     if not scientific.any():
         return plain
     # Arrow writes 1e-7 where Python writes 1e-07; the model may know the latter as a category.
@@ -339,7 +339,7 @@ def to_number(text: str, formats: Sequence[str] = ()) -> float:
         formats: How the numbers of the column are written, see `tabular.notations`.
 
     Raises:
-        ValueError: The text is no number.
+        ValueError: The text is not a number.
     """
     return float(_single(text, "number", formats))
 
@@ -348,7 +348,7 @@ def to_boolean(text: str) -> bool:
     """Return the boolean that a text is.
 
     Raises:
-        ValueError: The text is none of the words for true and false.
+        ValueError: The text is not a word for true or false.
     """
     return bool(_single(text, "boolean"))
 
@@ -361,7 +361,7 @@ def to_date(text: str, formats: Sequence[str] = ()) -> datetime:
         formats: Formats besides ISO 8601, see `tabular.dates.FORMATS`.
 
     Raises:
-        ValueError: The text is no date in any of the formats.
+        ValueError: The text is not a date in any of the formats.
     """
     moment: datetime = _single(text, "date", formats)
     return moment

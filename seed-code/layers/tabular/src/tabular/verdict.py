@@ -38,7 +38,7 @@ FEWEST_NUMBERS = 5  # fewer different ones may be the codes of categories
 MOSTLY = 0.5
 MOST_PLACEHOLDERS = 5
 FEWEST_DIFFERENT_VALUES = 20
-# So many different values are no categories, but identifiers or free text; see `tabular.encoders.IDENTIFIER_SHARE`.
+# So many different values are not categories, but identifiers or free text; see `tabular.encoders.IDENTIFIER_SHARE`.
 TEXT_SHARE = 0.5
 # More different values than this that seem to be measured are not told apart as categories.
 MOST_UNREAD_CATEGORIES = 50
@@ -209,7 +209,7 @@ def _most_common_notation(profile: ColumnProfile) -> str:
 
 
 def _two_readings(profile: ColumnProfile, text: str, point: str, comma: str) -> str:
-    """Describe numbers of which nobody knows whether they are thousands."""
+    """Describe numbers of which it is unclear whether they are thousands."""
     values = pa.array([text])
     small, large = sorted(notations.parse(values, name)[0].as_py() for name in (point, comma))
     return (
@@ -387,7 +387,7 @@ def _configured(profile: ColumnProfile, wanted: str, role: str) -> Column:
     if count < profile.values:
         unknown = (f"column {profile.name!r}", "a value in another format")
         place, text = profile.misfit.get(wanted, profile.misfit.get(kind, unknown))
-        raise DataError(f"{place}: {text!r} is no {kind}, but the column should be. Correct it or the type.")
+        raise DataError(f"{place}: {text!r} is not a {kind}, but the column should be. Correct it or the type.")
     return profile.column(kind, role, formats)
 
 
@@ -415,14 +415,14 @@ def _finite(label: ColumnProfile, wanted: str) -> Column:
     """Return the label as a number.
 
     Raises:
-        DataError: Names the first value that is no finite number.
+        DataError: Names the first value that is not a finite number.
     """
     if wanted not in NUMBER_NOTATIONS and label.fits[FINITE] < label.values:
         if label.fits["number"] < label.values and (notation := _notation(label, label.values)):
             return label.column("number", LABEL, (notation,))
         notation = _most_common_notation(label)
         place, text = label.misfit[FINITE if notation == "number" else notation]
-        raise DataError(f"{place}: {text!r} is no {FINITE}, but the column should be. Correct it or the type.")
+        raise DataError(f"{place}: {text!r} is not a {FINITE}, but the column should be. Correct it or the type.")
     return _configured(label, wanted, LABEL)
 
 
@@ -461,7 +461,7 @@ def _check_labelled_rows(label: ColumnProfile, unlabelled: int, rows: int, confi
 
 
 def _class_texts(label: ColumnProfile, column: Column, config: Config) -> Counter[str]:
-    """Return how often each label value occurs; 1 and 1.0 are one value, and a word for nothing is none."""
+    """Return how often each label value occurs; 1 and 1.0 are one value, and a word for nothing does not count."""
     counts: Counter[str] = Counter()
     everything = _takes_all_words(column, config)
     known = {text: count for text, count in label.counts.items() if everything or not is_missing(text, "number")}
@@ -494,7 +494,7 @@ def _refuse_spellings(label: ColumnProfile, counts: Counter[str]) -> None:
 
 
 def _plain(name: str) -> str:
-    """Return a name without what nobody sees or means: case, blanks around, other forms of a letter, quotes."""
+    """Return a name without what makes no other class: case, blanks around, other forms of a letter, quotes."""
     seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
     return " ".join(seen.strip(" .'\"").casefold().split()) or name
 
@@ -507,7 +507,7 @@ def _class_rows(label: ColumnProfile, column: Column, problem_type: str, config:
         if label.name in counts:
             raise DataError(
                 f"Column {label.name!r}: {label.name!r} itself is the value of {counts[label.name]} rows. A header "
-                f"seems to stand among the records, as after joining files: remove it."
+                f"seems to be among the records, as after joining files: remove it."
             )
     for_numbers = " For a number to predict, such as a count, set problem_type: regression." * (column.kind == "number")
     shown = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(10))

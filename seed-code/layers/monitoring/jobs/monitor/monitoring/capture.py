@@ -107,7 +107,7 @@ class Captured:
     Attributes:
         records: A sample of the records of the window.
         seen: Records of the window.
-        unreadable: Requests that are no records, with an example of why.
+        unreadable: Requests that are not records, with an example of why.
         labelled: Records, of the window or of the hours before, whose truth has become known, with their labels.
         labels: Labels that arrived in the window.
     """
@@ -159,7 +159,7 @@ def read(
     for item in sample.items:
         records = [item] if isinstance(item, Record) else _event_records(item, package, captured)
         captured.records += records
-        captured.seen -= 1 - len(records)  # what is no record at a closer look
+        captured.seen -= 1 - len(records)  # what turned out not to be a record
     if truth and lookback_hours:
         for lines, sure, names in _recognised(_blocks(storage, endpoint, window.before(lookback_hours)), None):
             candidates = ~sure

@@ -25,7 +25,7 @@ class Values:
     Attributes:
         given: Records that have the column at all, be it empty.
         missing: Records without value.
-        bad: Values that are none of the column's kind, with how often they occur.
+        bad: Values that are not of the column's kind, with how often they occur.
         numbers: The values of a column of numbers.
         texts: The values of other columns in their canonical form, with how often they occur.
     """

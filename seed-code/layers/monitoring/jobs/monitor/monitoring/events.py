@@ -54,7 +54,7 @@ def single_records(lines: Sequence[bytes], package: Package | None) -> tuple[Mas
             continue
         some = lines[start:end]
         table = _parsed(b"\n".join(some), _EVENT, rows=len(some), longest=max(map(len, some)))
-        if table is None:  # some line is none: the others are sought in both halves, the first one first
+        if table is None:  # some line is not one: the others are looked for in both halves, the first one first
             middle = (start + end) // 2
             ranges += [(middle, end), (start, middle)]
             continue
@@ -142,7 +142,7 @@ def _mapped(values: pa.StringArray, function: Any) -> pa.StringArray:
 
 
 def _unpacked(text: str | None) -> str | None:
-    """Return what BASE64 stands for, None where it is none."""
+    """Return what BASE64 encodes, None where it is not BASE64."""
     try:
         return None if text is None else binascii.a2b_base64(text).decode("utf-8-sig")
     except ValueError:
