@@ -58,7 +58,7 @@ def test_anchors_can_be_merged_and_overridden(tmp_path: Path) -> None:
     assert content(tmp_path, text) == {"base": {"a": 1, "b": 2}, "other": {"a": 1, "b": 3}}
 
 
-def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
     assert content(tmp_path, b"\xef\xbb\xbfa: 1\n") == {"a": 1}
 
 

@@ -117,7 +117,7 @@ def test_a_missing_group_has_no_champion(registry: Registry, tmp_path: Path, cod
     assert champion.download_champion("shop", tmp_path) is None
 
 
-def test_a_registry_that_may_not_be_read_stops_the_evaluation(registry: Registry, tmp_path: Path) -> None:
+def test_a_registry_that_denies_access_stops_the_evaluation(registry: Registry, tmp_path: Path) -> None:
     registry.stub.add_client_error("list_model_packages", "AccessDeniedException", "not authorized")
     with pytest.raises(
         ConfigError, match=r"'shop' cannot be read.*not authorized.*sagemaker:ListModelPackages"

@@ -237,7 +237,7 @@ def test_the_divisions_of_two_seeds_are_independent(keyed: bool) -> None:
         assert ((seen - expected) ** 2 / expected).sum() < 18.5  # 4 degrees of freedom: one in a thousand is above
 
 
-def test_a_record_stays_in_its_split_whatever_stands_around_it() -> None:
+def test_a_record_stays_in_its_split_whatever_is_around_it() -> None:
     records, columns = many(5000)
     shuffled = records.sample(frac=1, random_state=1)
     for used in (columns, columns[1:]):

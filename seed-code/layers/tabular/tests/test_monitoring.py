@@ -86,7 +86,7 @@ def test_extreme_ranges_still_fill_ten_buckets(values: list[float]) -> None:
 
 @pytest.mark.parametrize("parts", [1, 7])
 @pytest.mark.parametrize("count", [7, 2048, 2049, 5000, 100_001])
-def test_the_sketch_stands_for_all_numbers_and_keeps_quantiles(count: int, parts: int) -> None:
+def test_the_sketch_represents_all_numbers_and_keeps_quantiles(count: int, parts: int) -> None:
     numbers = np.random.default_rng(1).normal(size=count)
     levels = reduce(merged, map(quantile_sketch, np.array_split(numbers, parts)))
     assert sum(len(items) << level for level, items in enumerate(levels)) == count

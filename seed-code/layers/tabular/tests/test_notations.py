@@ -348,7 +348,7 @@ def test_spellings_are_classes_when_a_person_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["NA", "None", "n/a", "?", "missing"])
-def test_words_for_nothing_are_no_classes(tmp_path: Path, word: str) -> None:
+def test_words_for_nothing_are_not_classes(tmp_path: Path, word: str) -> None:
     with pytest.raises(DataError, match="line 4, column 'y': the label is missing, as in 40 of 120 rows"):
         label_of(tmp_path, ["a", "b", word])
     made = Project(tmp_path / "left out", {"label": "y", "drop_unlabelled": True, "min_rows": 50})
@@ -397,7 +397,7 @@ def test_a_folder_that_some_files_lack_is_named(tmp_path: Path) -> None:
         made.validate()
 
 
-def test_a_column_of_lists_that_nobody_wants_is_no_matter(tmp_path: Path) -> None:
+def test_a_dropped_column_of_lists_does_not_matter(tmp_path: Path) -> None:
     made = Project(tmp_path, {"label": "y", "drop": ["tags"]})
     data = pd.DataFrame({"x": range(ROWS), "tags": [["a"]] * ROWS, "y": ["a", "b"] * (ROWS // 2)})
     data.to_parquet(made.data / "part.parquet")

@@ -72,7 +72,7 @@ def test_a_value_that_cannot_work_is_refused(values: dict[str, object], expected
         config(**values)
 
 
-def test_one_column_may_stand_without_a_list() -> None:
+def test_one_column_needs_no_list() -> None:
     assert config(record_key="id").record_key == ("id",)
 
 

@@ -55,7 +55,7 @@ def test_numbers_are_read_in_every_usual_form(text: str, number: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,5", "1_000", "0x10", "$5", "1.2.3", "five", "१२"])
-def test_what_only_resembles_a_number_is_none(text: str) -> None:
+def test_what_only_resembles_a_number_is_not_a_number(text: str) -> None:
     with pytest.raises(BadValueError):
         convert([text], "number")
 
@@ -104,7 +104,7 @@ def test_dates_are_read_in_their_format_and_in_iso(text: str, formats: tuple[str
 
 
 @pytest.mark.parametrize("text", ["2024-13-01", "2024-02-30", "yesterday", "0001-01-01T00:00:00+05:00"])
-def test_days_that_do_not_exist_are_no_dates(text: str) -> None:
+def test_days_that_do_not_exist_are_not_dates(text: str) -> None:
     with pytest.raises(BadValueError):
         convert([text], "date")
 

@@ -119,7 +119,7 @@ def test_csv_gzip_and_parquet_of_any_column_order_are_one_data_set(tmp_path: Pat
     }  # fmt: skip
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
     made = project(tmp_path)
     text = records().to_csv(index=False, lineterminator="\r\n")
     (made.data / "excel.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())

@@ -107,7 +107,7 @@ def test_every_place_that_s3_has_can_be_named(key: str) -> None:
 @pytest.mark.parametrize(
     "uri", ["lake/churn/", "s3://lake/a*/", "s3://lake/$a/", "s3://lake/\n", f"s3://lake/{'p' * 1025}"]
 )
-def test_what_is_no_place_is_refused(uri: str) -> None:
+def test_what_is_not_a_place_is_refused(uri: str) -> None:
     problems: list[str] = []
     DataSource.read({"data_uri": uri}, problems)
     assert problems == [
