@@ -308,9 +308,13 @@ def test_digits_of_other_scripts_are_not_left_out_in_silence(tmp_path: Path) -> 
         validated(tmp_path, [str(amount).translate(arabic) for amount in AMOUNTS])
 
 
-@pytest.mark.parametrize(
-    "form", ["A{}", "{}-12-{}", "+49 170 {}", "{:06.0f}", "note {} here", "v{}.2.1", "0x{:x}", "{}/2024", "K{}.5"]
+IDENTIFIERS = (
+    *("A{}", "{}-12-{}", "+49 170 {}", "{:06.0f}", "note {} here", "v{}.2.1", "0x{:x}", "{}/2024", "K{}.5"),
+    *("10.{}.0.{}", "{}.1.2"),
 )
+
+
+@pytest.mark.parametrize("form", IDENTIFIERS)
 def test_identifiers_and_text_are_still_text(tmp_path: Path, form: str) -> None:
     texts = [form.format(*[number * 977] * form.count("{")) for number in range(1, ROWS + 1)]
     assert validated(tmp_path, texts).column("c").kind == "category"

@@ -211,7 +211,7 @@ class ColumnProfile:
             rest = values if few.all() else values.filter(pa.array(few))
             found["boolean"] = _spread(_mask(pc.is_valid(booleans(rest))), few)
             found["bit"] = _spread(_mask(pc.is_in(texts(rest), value_set=_BITS)), few)
-        if is_number.any() and (self.values < FEWEST_DATES_TO_JUDGE or self.fits[COMPACT]):
+        if is_number.any() and (self.values < FEWEST_DATES_TO_JUDGE or 2 * self.fits[COMPACT] > self.values):
             found[COMPACT] = is_number & dates.are_compact(np.where(is_number, numeric, 0))
             found["any date"] = found[COMPACT]
         if pa.types.is_string(values.type):

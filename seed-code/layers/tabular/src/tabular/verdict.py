@@ -51,6 +51,7 @@ _NUMBER_LIKE = (
     r"|^[+-]?\d+(?:[.,]\d*)?[DdEe][+-]?\d+$|^\d{1,3}(?:_\d{3})+$"
     r"|^[+-]?[^\P{Nd}0-9][\p{Nd}.,' \x{66b}\x{66c}]*$"  # digits of other scripts
 )
+_DOTTED = r"^\d+(?:\.\d+){2,}$"  # versions and addresses; grouped numbers are read before anybody asks
 _MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _DAY = r"\d{1,2}[-/. ]{1,2}\d{1,2}[-/. ]{1,2}(?:\d{2}|\d{4})|\d{4}[-/. ]{1,2}\d{1,2}[-/. ]{1,2}\d{1,2}|\d{8}T?"
 _DATE_LIKE = (
@@ -312,7 +313,10 @@ def _refuse_look_alikes(profile: ColumnProfile) -> None:
     masks = {
         "dates": pc.match_substring_regex(column, _DATE_LIKE),
         "times": pc.match_substring_regex(column, _TIME_LIKE),
-        "numbers": pc.or_(pc.match_substring_regex(column, _NUMBER_LIKE), _with_affixes(column)),
+        "numbers": pc.and_(
+            pc.or_(pc.match_substring_regex(column, _NUMBER_LIKE), _with_affixes(column)),
+            pc.invert(pc.match_substring_regex(column, _DOTTED)),
+        ),
     }
     for kind, like in masks.items():
         if pc.sum(like).as_py() < NEARLY * len(column):
