@@ -393,6 +393,14 @@ def test_names_of_folders_are_columns(tmp_path: Path) -> None:
     assert splits["region"].value_counts(dropna=False).to_dict() == {"north": 60, "Süd": 60, None: 60}
 
 
+def test_numbers_in_names_of_folders_are_numbers(tmp_path: Path) -> None:
+    made = Project(tmp_path, {"label": "y"})
+    for month in ("01", "02", "11"):
+        made.add_csv(f"year=2024/month={month}/part-0.csv", pd.DataFrame({"x": range(40), "y": ["a", "b"] * 20}))
+    assert made.validate().column("month").kind == "number"
+    assert set(pd.concat(made.prepare().values())["month"]) == {1, 2, 11}
+
+
 def test_a_folder_that_some_files_lack_is_named(tmp_path: Path) -> None:
     made = Project(tmp_path, {"label": "y"})
     made.add_csv("part-0.csv", pd.DataFrame({"x": range(60), "y": ["a", "b"] * 30}))

@@ -176,9 +176,15 @@ def partition(name: str) -> dict[str, str | None]:
     """Return the columns and values in the names of a file's folders, as in ``year=2024/region=south/part-0.csv``.
 
     Hive, Spark and Athena write a column like this instead of into the file, with special characters as in a URL.
+    Whole numbers are read as Spark and Arrow read them: ``month=01`` is 1.
     """
     pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
-    return {unquote(key): None if value == HIVE_NULL else unquote(value) for key, value in pairs if key}
+    return {unquote(key): None if value == HIVE_NULL else _of_folder(unquote(value)) for key, value in pairs if key}
+
+
+def _of_folder(value: str) -> str:
+    """Return a value in the name of a folder without zeros in front of a whole number."""
+    return value.lstrip("0") or "0" if value.isascii() and value.isdecimal() else value
 
 
 def untabular_columns(path: Path, name: str) -> dict[str, str]:
