@@ -4,8 +4,8 @@
     .venv-seed/bin/python seed-code/bench/tables.py --rows 10000000 --runs 1 --only pandas prepare train
 
 Run with the Python of the generated repository. Every contestant is a process of its own, started in turn, so that a
-machine that becomes slower slows them alike; figures are wall seconds, imports included, and the most memory that a
-process held. All are told as a share of what pandas takes in the same run.
+machine that becomes slower slows them alike; figures are wall seconds, imports included, the least CPU seconds, and the
+most memory that a process held. All are compared with what pandas takes in the same run.
 
 pandas    what the reference workshops do: read, one-hot encode, shuffle, divide, write CSV; nothing is checked
 arrow     the least that a preparation with Arrow costs: two passes, kinds of columns, three splits; nothing is checked
@@ -227,8 +227,8 @@ SHARED = {"train": "prepare", "evaluate": "prepare"}
 """Contestants that go on in the folder of another one."""
 
 
-def measured(action: Callable[[Path, Path], None], source: Path, out: Path) -> tuple[float, float]:
-    """Run an action in a process of its own; return its wall seconds, imports included, and its peak memory in MiB."""
+def measured(action: Callable[[Path, Path], None], source: Path, out: Path) -> tuple[float, float, float]:
+    """Run an action in a process of its own; return wall seconds, imports included, CPU seconds and peak memory."""
     started = time.perf_counter()
     process = os.fork()
     if not process:
@@ -243,7 +243,7 @@ def measured(action: Callable[[Path, Path], None], source: Path, out: Path) -> t
     _, status, usage = os.wait4(process, 0)
     if status:
         raise SystemExit("a contestant failed; its message is above")
-    return time.perf_counter() - started, usage.ru_maxrss / MIB
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MIB
 
 
 def main() -> None:
@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="default: all")
     options = parser.parse_args()
     seconds: dict[str, list[float]] = {name: [] for name in options.only}
-    memory = dict.fromkeys(options.only, 0.0)
+    memory, work = dict.fromkeys(options.only, 0.0), dict.fromkeys(options.only, float("inf"))
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "data" / "table.csv"
         source.parent.mkdir()
@@ -267,13 +267,15 @@ def main() -> None:
                 out = Path(scratch) / f"{SHARED.get(name, name)}-{run}"
                 out.mkdir(exist_ok=True)
                 found = [measured(action, source, out) for action in CONTESTANTS[name]]
-                seconds[name].append(sum(wall for wall, _ in found))
-                memory[name] = max(memory[name], *(peak for _, peak in found))
+                seconds[name].append(sum(wall for wall, _, _ in found))
+                work[name] = min(work[name], sum(cpu for _, cpu, _ in found))
+                memory[name] = max(memory[name], *(peak for _, _, peak in found))
     yardstick = statistics.median(seconds[options.only[0]])
     print(f"{options.rows} rows, median of {options.runs} runs")
     for name, walls in seconds.items():
         middle = statistics.median(walls)
-        print(f"  {name:<8} {middle:7.2f} s  {memory[name]:6.0f} MiB  {middle / yardstick:5.2f} x {options.only[0]}")
+        figures = f"{middle:7.2f} s  {work[name]:7.2f} s of CPU  {memory[name]:6.0f} MiB"
+        print(f"  {name:<8} {figures}  {middle / yardstick:5.2f} x {options.only[0]}")
 
 
 if __name__ == "__main__":

@@ -186,19 +186,17 @@ def confusion_matrix(model: Model, truth: Scores, scores: Scores) -> dict[str, d
 def curve_points(truth: Scores, scores: Scores) -> dict[str, Any]:
     """Return the points of both curves, as many as a picture needs."""
     ranking = metrics.Ranking.of(truth, scores)
-    return {
+    found = {
         "receiver_operating_characteristic_curve": {
-            "false_positive_rates": thinned(ranking.false_positive_rates),
-            "true_positive_rates": thinned(ranking.true_positive_rates),
+            "false_positive_rates": ranking.false_positive_rates,
+            "true_positive_rates": ranking.true_positive_rates,
         },
-        "precision_recall_curve": {"precisions": thinned(ranking.precisions), "recalls": thinned(ranking.recalls)},
+        "precision_recall_curve": {"precisions": ranking.precisions, "recalls": ranking.recalls},
     }
-
-
-def thinned(points: Scores) -> list[float]:
-    """Return at most `MOST_CURVE_POINTS` points, first and last included."""
-    kept = np.unique(np.linspace(0, len(points) - 1, MOST_CURVE_POINTS).astype(int))
-    return [float(point) for point in points[kept]]
+    return {
+        name: {axis: metrics.thinned(points, MOST_CURVE_POINTS).tolist() for axis, points in axes.items()}
+        for name, axes in found.items()
+    }
 
 
 def importance(model: Model) -> dict[str, float]:

@@ -58,6 +58,7 @@ def test_every_mistake_is_named_at_once_with_the_value_found() -> None:
         ({"splits": {"train": 1.0, "validation": 0.0, "test": 0.0}}, "splits.train must be between 0 and 1"),
         ({"splits": "all"}, "splits must be a mapping"),
         ({"hyperparameters": {"max_depth": True}}, "hyperparameters.max_depth must be a whole number"),
+        ({"in_memory_mib": "4 GiB"}, "in_memory_mib must be a whole number of at least 0, found '4 GiB'"),
         ({"seed": -1}, "seed must be a whole number of at least 0, found -1"),
         ({"types": ["zip"]}, "types must map columns to kinds"),
         ({"positive": ["a"]}, "positive must be a label value or null"),

@@ -236,10 +236,11 @@ def test_a_change_of_settings_reaches_the_jobs_that_use_them(
     assert changed(definition, after) == expected
 
 
-def test_a_change_of_hyperparameters_leaves_the_prepared_data_in_the_cache(
+def test_a_change_of_how_is_trained_leaves_the_prepared_data_in_the_cache(
     config: ProjectConfig, definition: dict[str, Any], tmp_path: Path
 ) -> None:
-    deeper = replace(config.job, hyperparameters=replace(config.job.hyperparameters, max_depth=7))
+    hyperparameters = replace(config.job.hyperparameters, max_depth=7)
+    deeper = replace(config.job, hyperparameters=hyperparameters, balance_classes=True, in_memory_mib=100)
     after = define(replace(config, job=deeper), tmp_path)
     assert changed(definition, after) == ["Train", "Evaluate"]
     assert step(after, "Train")["Arguments"]["HyperParameters"]["max_depth"] == "7"

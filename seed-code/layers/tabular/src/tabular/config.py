@@ -167,7 +167,7 @@ class Config:
     min_rows: int = 100
     drop_unlabelled: bool = False
     balance_classes: bool = False
-    in_memory_mib: int = 4096
+    in_memory_mib: int = 1024
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     seed: int = 0
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tabular.metrics import Numbers, Ranking
+from tabular import metrics
+from tabular.metrics import Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,16 +23,20 @@ CALIBRATION_BINS = 10
 
 def draw_binary(folder: Path, truth: Numbers, scores: Numbers) -> None:
     """Draw ROC, precision-recall and calibration curves."""
-    ranking = Ranking.of(truth, scores)
+    ranking = metrics.Ranking.of(truth, scores)
     axes = _axes("ROC curve", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="chance")
-    axes.plot(ranking.false_positive_rates, ranking.true_positive_rates, color=BLUE, label=f"AUC {ranking.auc:.3f}")
+    curve = (
+        metrics.thinned(rates, MOST_POINTS) for rates in (ranking.false_positive_rates, ranking.true_positive_rates)
+    )
+    axes.plot(*curve, color=BLUE, label=f"AUC {ranking.auc:.3f}")
     _save(axes, folder / "roc.png")
 
     axes = _axes("Precision and recall", "recall", "precision")
     axes.axhline(truth.mean(), color=GREY, linestyle="--", label="always positive")
     label = f"average precision {ranking.average_precision:.3f}"
-    axes.step(ranking.recalls, ranking.precisions, where="pre", color=BLUE, label=label)
+    curve = (metrics.thinned(shares, MOST_POINTS) for shares in (ranking.recalls, ranking.precisions))
+    axes.step(*curve, where="pre", color=BLUE, label=label)
     _save(axes, folder / "precision_recall.png")
 
     predicted, observed = _calibration(truth, scores)

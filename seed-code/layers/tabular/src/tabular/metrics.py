@@ -180,6 +180,11 @@ def resamples(truth: Numbers, seed: int) -> Iterator[npt.NDArray[np.int64]]:
             yield sample
 
 
+def thinned(points: Numbers, most: int) -> Numbers:
+    """Return at most so many points of a curve, first and last included."""
+    return points[np.unique(np.linspace(0, len(points) - 1, most).astype(int))]
+
+
 def is_better(metric: str, value: float, other: float) -> bool:
     """Tell whether a value of a metric is better than another one, and not only equal."""
     return value < other if metric in LOWER_IS_BETTER else value > other
