@@ -39,7 +39,7 @@ class Jobs:
         self._process = subprocess.Popen(
             [str(SEED_PYTHON), "-W", "error", str(Path(__file__).with_name("run_tables.py.txt"))],
             cwd=folder,
-            env=clean | {"PYTHONPATH": "src:tests:."},
+            env=clean | {"PYTHONPATH": "src:tests:.", "OMP_NUM_THREADS": "1"},  # more would wait for each other
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
