@@ -21,14 +21,14 @@ def main() -> int:
     parser.add_argument("--label", help="name of the column to predict. Needed with --data")
     parser.add_argument("--product", default="train-s3", help="training product to walk with. Default: train-s3")
     parser.add_argument(
-        "--faults", action="store_true", help="disturb the promotion on purpose: it has to end the same"
+        "--faults", action="store_true", help="inject faults into the promotion: its result must be the same"
     )
     parser.add_argument("--yes", action="store_true", help="approve production without asking at the terminal")
     parser.add_argument("--work", type=Path, default=ROOT / "build/rehearsal", help="where everything is written")
     arguments = parser.parse_args()
     training = sorted(path.parent.name.replace("_", "-") for path in ROOT.glob("products/train_*/product.py"))
     if arguments.product not in training:
-        parser.error(f"PRODUCT={arguments.product} is no training product; there are: {', '.join(training)}")
+        parser.error(f"PRODUCT={arguments.product} is not a training product; choose one of: {', '.join(training)}")
     if arguments.data and not arguments.label:
         parser.error(f"DATA={arguments.data} has no LABEL: name the column to predict, e.g. LABEL=fraud")
     if arguments.label and not arguments.data:

@@ -1,4 +1,4 @@
-"""The audit trail of the hub, as somebody reads it who may."""
+"""The audit trail of the hub, as an authorised person reads it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``make bench``: how long synth and the steps of the rehearsal take; medians over several runs.
 
 Absolute seconds say as much about the machine as about the code, so each figure is also a share of its run. With a base
-(``make bench BASE=<revision>``) another revision is measured in the same runs, by turns with this one, and the table
+(``make bench BASE=<revision>``) another revision is measured in the same runs, alternating with this one, and the table
 has the ratio: on a machine that others use, only that says anything.
 """
 
@@ -128,7 +128,7 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each; default 3")
-    parser.add_argument("--base", metavar="REVISION", help="measure this revision by turns and print the ratio")
+    parser.add_argument("--base", metavar="REVISION", help="measure this revision alternately and print the ratio")
     arguments = parser.parse_args()
     figures: Figures = {}
     base: Figures | None = {} if arguments.base else None

@@ -120,8 +120,8 @@ def wait_for_stack(name: str, cloudformation: AwsClient, *, doing: Callable[[str
                 for e in reversed(events)
                 if e["ResourceStatus"].endswith("_FAILED")
             ]
-            told = "\n  ".join(reasons or ["no failed resource"])
-            raise RehearsalError(f"stack {name} ended as {status}:\n  {told}")
+            shown = "\n  ".join(reasons or ["no failed resource"])
+            raise RehearsalError(f"stack {name} ended as {status}:\n  {shown}")
         doing(f"stack {name} {status}")
         return None
 

@@ -64,15 +64,15 @@ def read(given: Path, label: str) -> DataSet:
         text=True,
         check=True,
     )
-    told = json.loads(found.stdout)
-    if "problem" in told:
-        raise RehearsalError(told["problem"])
-    if not told["columns"]:
+    result = json.loads(found.stdout)
+    if "problem" in result:
+        raise RehearsalError(result["problem"])
+    if not result["columns"]:
         raise RehearsalError(f"there is no CSV or Parquet file with content below {given}")
-    for name, columns in told["columns"].items():
+    for name, columns in result["columns"].items():
         if label not in columns:
             raise RehearsalError(f"{name} has no column LABEL={label}; it has: {', '.join(columns)}")
-    return DataSet(files_of(given), told["rows"])
+    return DataSet(files_of(given), result["rows"])
 
 
 def files_of(given: Path) -> dict[str, Path]:

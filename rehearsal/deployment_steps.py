@@ -1,4 +1,4 @@
-"""From the copy in the hub's registry to the question of production: what the ML engineer and the officer do."""
+"""From the copy in the hub's registry to the approval for production: what the ML engineer and the officer do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CHOICES: Final = {
     "TrafficPolicy": "canary",
     "CapturePercent": "100",
 }
-_QUESTIONS: Final = "questions-of-the-officer"
+_REQUESTS: Final = "approval-requests"
 _CONNECTION: Final = "deployments"
 _REASON: Final = "Metrics and card are as agreed."
 _TIMEOUT_S: Final = 300.0
@@ -57,7 +57,7 @@ def create_project(world: World) -> str:
     prepare_hub(world)
     world.deployment = launch_project(world, PROJECT_NAME, REPOSITORY)
     world.facts.launched.append(world.deployment)
-    listen(world, world.deployment.outputs["TopicArn"], _QUESTIONS)
+    listen(world, world.deployment.outputs["TopicArn"], _REQUESTS)
     codepipeline = world.client("codepipeline", world.ml_engineer)
     name = world.deployment.outputs["PipelineName"]
     ended = await_execution(world, codepipeline, name, newest_execution(codepipeline, name))
@@ -94,7 +94,7 @@ def launch_project(world: World, name: str, repository: str, **chosen: str) -> A
         chosen: Answers in place of those in `CHOICES`.
 
     Raises:
-        RehearsalError: The launch failed; the message is what Service Catalog tells the person.
+        RehearsalError: The launch failed; the message is the one of Service Catalog.
     """
     if not world.organization.repository(repository).exists():
         world.organization.make_repository(repository)
@@ -133,7 +133,7 @@ def deploy_to_test(world: World) -> str:
         found = codepipeline.get_pipeline_execution(pipelineName=name, pipelineExecutionId=world.execution)
         if found["pipelineExecution"]["status"] != "InProgress":
             raise RehearsalError(
-                f"{name} is {found['pipelineExecution']['status']} before anybody was asked:\n  "
+                f"{name} is {found['pipelineExecution']['status']} before approval was requested:\n  "
                 + "\n  ".join(causes(codepipeline, name))
                 + f"\n{build_logs(world, codepipeline, name)}"
             )
@@ -176,11 +176,11 @@ def reports_folder(world: World) -> Path:
     return folder
 
 
-# ---- the question of production -------------------------------------------------------------------------------------
+# ---- the approval for production -------------------------------------------------------------------------------------
 
 
 def try_to_approve(world: World) -> str:
-    """Show that who approves models does not let them into production: the ML engineer answers, and IAM refuses."""
+    """Show that who approves models cannot approve production: the ML engineer tries, and IAM refuses."""
     try:
         _answer(world, world.ml_engineer, approved=True, summary="Looks good to me.")
     except ClientError as err:
@@ -188,7 +188,7 @@ def try_to_approve(world: World) -> str:
         if "AccessDenied" in code:
             return f"PutApprovalResult as ML engineer: {code}"
         raise
-    raise RehearsalError("the ML engineer could answer the question of production: the persona's policy is too wide")
+    raise RehearsalError("the ML engineer could approve for production: the persona's policy is too wide")
 
 
 def _answer(world: World, who: Credentials | None, *, approved: bool, summary: str) -> None:
@@ -202,8 +202,8 @@ def _answer(world: World, who: Credentials | None, *, approved: bool, summary: s
 
 
 def approve_as_governance_officer(world: World) -> str:
-    """Let the governance officer decide, with the mail and the report; asked at the terminal, else they approve."""
-    mail = wait_for(lambda: _mail(world), overdue="the approver got no question", timeout_s=30)
+    """Let the governance officer decide from mail and report: at an interactive terminal, else by approving."""
+    mail = wait_for(lambda: _mail(world), overdue="the approver got no request", timeout_s=30)
     request = mail["approval"]
     page = reports_folder(world) / "endpoint-test.html"
     approved = True
@@ -222,13 +222,15 @@ def approve_as_governance_officer(world: World) -> str:
     ended = await_execution(world, codepipeline, name, world.execution)
     endpoints = world.client("sagemaker", Credentials.administrator(PROD)).list_endpoints()["Endpoints"]
     if ended["status"] != "Failed" or endpoints:
-        raise RehearsalError(f"the officer said no, but {name} is {ended['status']}, and production has {endpoints}")
+        raise RehearsalError(
+            f"the officer rejected the deployment, but {name} is {ended['status']}, and production has {endpoints}"
+        )
     world.over = True
     return f"Rejected: {name} is {ended['status']}, nothing is in production. Say yes to see the rest"
 
 
 def _mail(world: World) -> dict[str, Any] | None:
-    for notification in received(world, _QUESTIONS):
+    for notification in received(world, _REQUESTS):
         if "APPROVAL NEEDED" in notification.get("Subject", ""):
             return {"subject": notification["Subject"], **json.loads(notification["Message"])}
     return None

@@ -100,7 +100,7 @@ def open_studio(world: World) -> None:
 def act_as_data_scientist(world: World) -> Credentials:
     """Return a session of the data scientists' role that the lead opens in Studio: it alone deletes projects."""
     if world.domain is None or world.lead is None:
-        raise RehearsalError("there is no domain to open, or nobody to open it")
+        raise RehearsalError("there is no domain, or no lead data scientist is signed in to open it")
     domain = world.domain.outputs
     lead = world.organization.open_studio(domain["DomainId"], LEAD_PROFILE, caller=world.lead)
     session = world.client("sts", lead).assume_role(

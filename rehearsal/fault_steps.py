@@ -18,10 +18,10 @@ _TIMEOUT_S = 180.0
 
 
 def compare_registry(world: World) -> str:
-    """Wait until every disturbed message is dealt with; then look for whatever faults could have left behind."""
+    """Wait until every message is processed; then look for anything that the faults could have left behind."""
     hub = Credentials.administrator(HUB)
     counts = wait_for(
-        lambda: _settled(world, hub), overdue="messages of the promotion still wait", timeout_s=_TIMEOUT_S
+        lambda: _settled(world, hub), overdue="messages of the promotion are still in the queue", timeout_s=_TIMEOUT_S
     )
     problems = [*_packages(world, hub), *_artifacts(world, hub), *_records(world, hub)]
     if problems:
@@ -34,7 +34,7 @@ def compare_registry(world: World) -> str:
 
 
 def _settled(world: World, hub: Credentials) -> dict[str, Any] | None:
-    """Return what was done, once no message waits or is worked on; a message that was given up is an error."""
+    """Return the counts, once no message waits or is in work; one in the dead-letter queue is an error."""
     sqs = world.client("sqs", hub)
     waiting = {}
     for url in sqs.list_queues()["QueueUrls"]:
@@ -43,7 +43,7 @@ def _settled(world: World, hub: Credentials) -> dict[str, Any] | None:
         waiting[url] = sum(int(attributes.get(f"ApproximateNumberOfMessages{state}", 0)) for state in states)
     lost = {url: number for url, number in waiting.items() if number and "Lost" in url}
     if lost:
-        raise RehearsalError(f"messages of the promotion were given up: {lost}")
+        raise RehearsalError(f"messages of the promotion are in the dead-letter queue: {lost}")
     number = sum(count for url, count in waiting.items() if "Decisions" in url)
     if number:
         world.doing(f"{number} messages wait")

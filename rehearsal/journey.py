@@ -174,7 +174,7 @@ def rehearse(
         data: CSV or Parquet file, or a folder of them; None generates the demo data.
         label: Column to predict; needed with `data`.
         product: Training product with which the model is trained.
-        faults: Disturb the promotion on purpose and compare the registry at the end. Default: False.
+        faults: Inject faults into the promotion and compare the registry at the end. Default: False.
         interactive: Ask the person at the terminal what the governance officer decides. Default: the officer approves.
         terminal: Where progress is shown.
 
@@ -227,7 +227,7 @@ def _run(step: Step, number: int, of: int, world: World, terminal: Terminal) -> 
             detail = step.run(world)
     except (RehearsalError, ClientError) as err:
         ok, detail = False, str(err)
-    except Exception:  # a fault of ours: the trace is the cause
+    except Exception:  # an error in the rehearsal itself: the trace is the cause
         ok, detail = False, traceback.format_exc()
     seconds = time.monotonic() - begin
     terminal.finished(line, seconds, detail, ok=ok)

@@ -103,7 +103,7 @@ def launch(  # noqa: PLR0917 - who launches what under which name with which ans
         chosen: Answers to the product's questions.
 
     Raises:
-        RehearsalError: The launch failed; the message is what Service Catalog tells the person.
+        RehearsalError: The launch failed; the message is the one of Service Catalog.
     """
     catalog, sagemaker = world.client("servicecatalog", who), world.client("sagemaker", who)
     product = find_product(catalog, product_id)

@@ -51,7 +51,7 @@ ACCOUNTS: Final[Mapping[str, str]] = {
 PIPELINE_RUNNER: Final = Path(__file__).with_name("pipeline_runner.py")
 """What runs pipelines of SageMaker in the emulator."""
 _FAULTS: Final = {"prefix": f"{names.PREFIX}-", "crashing": names.MODEL_PROMOTION_FUNCTION}
-"""Functions of the platform that a rehearsal with faults disturbs: all are throttled, the promotion is killed too."""
+"""Functions of the platform that get faults: all are throttled, the promotion is killed too."""
 BOOT_TIMEOUT_S: Final = 60.0
 
 
@@ -140,7 +140,7 @@ class Organization:
 
     Attributes:
         work: Folder that holds everything the emulator writes: logs, builds, repositories, objects.
-        faults: Whether the functions of the platform are disturbed on purpose. Default: False.
+        faults: Whether faults are injected into the functions of the platform. Default: False.
         endpoint: URL of the one loopback endpoint, once entered.
     """
 
@@ -279,7 +279,7 @@ class Organization:
         Args:
             domain_id: e.g. ``d-abc``.
             profile: Name of the user profile.
-            caller: Somebody who may ``sagemaker:CreatePresignedDomainUrl`` for the profile.
+            caller: A principal that is allowed ``sagemaker:CreatePresignedDomainUrl`` for the profile.
         """
         sagemaker = self.client("sagemaker", caller)
         url = sagemaker.create_presigned_domain_url(DomainId=domain_id, UserProfileName=profile)["AuthorizedUrl"]
@@ -309,7 +309,7 @@ class Organization:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Keys of somebody in an account; `token` is None for the account's own administrator."""
+    """Keys of a principal in an account; `token` is None for the account's own administrator."""
 
     key_id: str
     secret: str = field(repr=False)

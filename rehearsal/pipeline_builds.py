@@ -116,8 +116,10 @@ def run(organization: Organization, command: str, *, region: str = REGION) -> st
     printed = _log(organization.client("logs", hub), build["logs"])
     if build["buildStatus"] != "SUCCEEDED":
         reasons = [c["message"] for phase in build["phases"] for c in phase.get("contexts", ()) if c.get("message")]
-        told = "\n".join([*reasons, printed])
-        raise RehearsalError(f"{line}, as {build['serviceRole']}: the build ended as {build['buildStatus']}.\n{told}")
+        details = "\n".join([*reasons, printed])
+        raise RehearsalError(
+            f"{line}, as {build['serviceRole']}: the build ended as {build['buildStatus']}.\n{details}"
+        )
     return printed
 
 

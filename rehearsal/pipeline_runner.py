@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Run: TypeAlias = Any
 """What the steps of an execution share: a class of the runner."""
 Result: TypeAlias = tuple[dict[str, Any], dict[str, Any], str]
-"""Properties of a step, its metadata, and a word about it."""
+"""Properties of a step, its metadata, and a short text about it."""
 
 # Not a package of the environment that checks this file: the seed code is data to this repository.
 _runner: Final[Any] = importlib.import_module("local_pipelines.runner")
@@ -32,12 +32,12 @@ _RUNNING: Final = ("InProgress", "Stopping")
 
 
 def _client(run: Run) -> Any:  # noqa: ANN401 - a client of boto3 has no type of its own
-    # Hyperparameters and variables of a definition may be numbers; the service makes text of them.
+    # Hyperparameters and variables of a definition can be numbers; the service converts them to text.
     return boto3.client("sagemaker", region_name=run.execution.region, config=Config(parameter_validation=False))
 
 
 def _created(kind: str, action: Callable[..., Result]) -> Callable[..., Result]:
-    """Return an action of the runner that first has the job created, which may be refused."""
+    """Return an action of the runner that first creates the job, which can be refused."""
 
     def run_job(step: Mapping[str, Any], request: dict[str, Any], run: Run) -> Result:
         role, pipeline_role = request.get("RoleArn"), os.environ["PIPELINE_ROLE_ARN"]
@@ -71,7 +71,7 @@ def _transform(step: Mapping[str, Any], request: dict[str, Any], run: Run) -> Re
 
 
 def _extend_runner() -> None:
-    """Add the step to those that the runner knows, and have the others create their jobs."""
+    """Add the step to those that the runner knows, and let the others create their jobs."""
     known: Callable[[Any], dict[str, Callable[..., Result]]] = _runner.PipelineRunner._actions
 
     def actions(runner: Any) -> dict[str, Callable[..., Result]]:  # noqa: ANN401 - a class of the runner

@@ -172,7 +172,7 @@ def _ranges(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _drifted(record: Mapping[str, Any], ranges: Mapping[str, float]) -> dict[str, Any]:
-    """Shift every number beyond what was seen, and use a value that nobody knows for every text that is no date."""
+    """Shift every number beyond what was seen, and use an unknown value for every text that is not a date."""
     changed: dict[str, Any] = {}
     for key, value in record.items():
         number = _number(value)
@@ -197,7 +197,7 @@ def _is_date(text: str) -> bool:
 
 
 def detect_drift(world: World) -> str:
-    """Start the monitor as its schedule would, and wait until the hub's topic tells of drift."""
+    """Start the monitor as its schedule would, and wait until the hub's topic reports drift."""
     topic = f"arn:aws:sns:{REGION}:{HUB}:{names.DRIFT_TOPIC}"
     listen(world, topic, _MAILBOX)
     _catch_events(world)
@@ -206,7 +206,7 @@ def detect_drift(world: World) -> str:
         world.client("sagemaker", prod),
         f"{names.PROJECT_RESOURCE_PREFIX}{tag_of(world, 'prod')}-monitor",
     )
-    # A run looks at full hours; the records came in this one, so it is told that the next one has begun.
+    # A run analyses full hours; the records came in this one, so it gets the start of the next one as its time.
     end = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     arn = sagemaker.start_pipeline_execution(
         PipelineName=pipeline, PipelineParameters=[{"Name": "End", "Value": end.isoformat(timespec="seconds")}]
@@ -241,7 +241,7 @@ def detect_drift(world: World) -> str:
 
 
 def _catch_events(world: World) -> None:
-    """Let a queue of the hub get what comes to its bus about drift, as somebody does who wants to act on it."""
+    """Subscribe a queue of the hub to the drift events on its bus, as an operator does who wants to act on them."""
     events, arn = world.client("events", Credentials.administrator(HUB)), make_queue(world, _EVENTS, "events")
     pattern = {"source": [names.DRIFT_SOURCE], "detail-type": [names.DRIFT_EVENT]}
     rule = {"Name": _EVENTS, "EventBusName": names.HUB_EVENT_BUS}

@@ -161,10 +161,10 @@ class Facts:
     promotion: dict[str, Any] = field(default_factory=dict)
     """The copy in the hub: ``package``, ``card``, ``card_name``, ``card_version``, audit ``record``. Default: none."""
     faults: dict[str, Any] = field(default_factory=dict)
-    """What was survived, as `aws_emulator.faults` counts it. Default: no faults."""
+    """Counts of the faults, as `aws_emulator.faults` counts it. Default: no faults."""
 
     deployment: dict[str, Any] = field(default_factory=dict)
-    """The way to production: ``stopped``, ``test``, ``question``, ``decision``, ``prod``. Default: none."""
+    """The path to production: ``stopped``, ``test``, ``question``, ``decision``, ``prod``. Default: none."""
     predictions: list[dict[str, Any]] = field(default_factory=list)
     """Answers of the production endpoint: ``record`` and ``answer``. Default: none."""
     drift: dict[str, Any] = field(default_factory=dict)

@@ -53,7 +53,7 @@ def launch_project(world: World, name: str, repository: str) -> report.Launched:
     """Create a training project as the data scientist and wait for it.
 
     Raises:
-        RehearsalError: The launch failed; the message is what Service Catalog tells the person.
+        RehearsalError: The launch failed; the message is the one of Service Catalog.
     """
     product = world.training_product
     by_sagemaker = {"SageMakerProjectName", "SageMakerProjectId"}

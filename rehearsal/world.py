@@ -28,8 +28,8 @@ class World:
         label: Column to predict.
         training_product: Id of the product with which the model is trained.
         regions: Regions of the hub, home first.
-        doing: Tells the terminal what the current step waits for.
-        ask: Asks the person at the terminal a question with yes or no; None when nobody is there to be asked.
+        doing: Shows at the terminal what the current step waits for.
+        ask: Asks the person at the terminal a question with yes or no; None when the rehearsal is not interactive.
         deployment: The deployment project in the hub.
         execution: Id of the execution of its pipeline that brings the model to production.
         over: Nothing is left to do, although not every step ran.
@@ -71,7 +71,7 @@ class World:
     def client(self, service: str, credentials: Credentials | None, *, region: str = REGION) -> AwsClient:
         """Return a boto3 client of this organisation."""
         if credentials is None:
-            raise RehearsalError(f"nobody is signed in to call {service}: an earlier step did not run")
+            raise RehearsalError(f"no person is signed in to call {service}: an earlier step did not run")
         return self.organization.client(service, credentials, region=region)
 
 

@@ -58,7 +58,7 @@ def test_a_no_of_the_governance_officer_keeps_a_model_out_of_production_and_ends
 
 @pytest.fixture(scope="module")
 def world(refused: World) -> World:
-    """An endpoint in production: the pipeline was started again after the no, and then the officer said yes."""
+    """An endpoint in production: the pipeline was started again after the rejection, and then the officer approved."""
     codepipeline = refused.client("codepipeline", refused.ml_engineer)
     name = deployment_pipeline.pipeline_of(refused)
     refused.execution = codepipeline.start_pipeline_execution(name=name)["pipelineExecutionId"]

@@ -1,4 +1,4 @@
-"""The promotion while everything happens to it that may happen on AWS: it has to end as it does undisturbed."""
+"""The promotion with every fault that can happen on AWS: its result is the same as without faults."""
 
 from __future__ import annotations
 
