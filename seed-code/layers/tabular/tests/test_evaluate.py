@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tabular.splits import Split
 from tabular.values import text_of
 
 pytestmark = pytest.mark.slow
+
+TEXTS = {".json", ".jsonl", ".csv"}
 
 PICTURES = {
     "binary": {"roc", "precision_recall", "calibration", "confusion_matrix", "feature_importance"},
@@ -166,6 +169,30 @@ def test_the_reported_metric_can_be_recomputed_from_the_model(problem_type: str)
     else:
         labels = np.array([model.schema.classes.index(label) for label in model.labels(scores)])
         assert report["accuracy"]["value"] == pytest.approx(np.mean(labels == truth))
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_an_evaluation_is_the_same_in_however_many_buckets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem_type: str
+) -> None:
+    project = Project(tmp_path, shop_config(problem_type))
+    project.add_csv("shop.csv", shop_records())
+    project.validate()
+    project.prepare()
+    project.train()
+    found = []
+    for values_per_bucket in (2_000_000, 500):
+        monkeypatch.setattr("tabular.splits.VALUES_PER_BUCKET", values_per_bucket)
+        for step in ("prepare", "evaluate"):
+            shutil.rmtree(tmp_path / step, ignore_errors=True)
+        project.prepare()
+        project.evaluate()
+        files = sorted(path for path in (tmp_path / "evaluate" / "output").rglob("*") if path.suffix in TEXTS)
+        found.append({path.name: path.read_text(encoding="utf-8") for path in files})
+    assert len(list((tmp_path / "prepare" / "output" / "test").iterdir())) > 2
+    whole, parts = found
+    assert whole.pop("statistics.json") != parts.pop("statistics.json")  # other roundings, see test_monitoring.py
+    assert whole == parts
 
 
 def test_any_name_of_columns_and_classes_is_fine(tmp_path: Path) -> None:
