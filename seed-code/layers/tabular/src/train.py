@@ -127,11 +127,13 @@ def fit(
     booster = booster[: booster.best_iteration + 1]  # saves what prediction uses, and no more
     found = {"rounds": booster.num_boosted_rounds(), "decision_threshold": 0.5, "division": division.NAME}
     model = Model(booster, encoders, schema, config, found)
-    scores = np.concatenate([model.scores_of(block.features) for block in watched])
+    scores = np.concatenate(
+        [metrics.condensed(schema.problem_type, block.target, model.scores_of(block.features)) for block in watched]
+    )
     if schema.problem_type == "binary":
         threshold = metrics.decision_threshold(truth, scores)
         model = replace(model, training={**model.training, "decision_threshold": threshold})
-    reached = metrics.compute(schema.problem_type, truth, scores, model.decision_threshold)
+    reached = metrics.measure(schema.problem_type, truth, scores, model.decision_threshold)
     return replace(model, training={**model.training, "validation": reached}), history
 
 

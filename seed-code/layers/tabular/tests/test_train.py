@@ -103,6 +103,8 @@ def test_learning_from_disk_makes_the_same_model(
     assert len(list((tmp_path / "prepare" / "output" / "train").iterdir())) > 3
     in_memory = (project.train() / "model.ubj").read_bytes()
     assert "are learned from disk" not in capsys.readouterr().out
+    monkeypatch.setattr("tabular.features.MOST_PLAIN_VALUES", 0)
+    assert (project.train() / "model.ubj").read_bytes() == in_memory
     project.config["in_memory_mib"] = 0
     assert (project.train() / "model.ubj").read_bytes() == in_memory
     assert "training records are learned from disk: they take more than in_memory_mib" in capsys.readouterr().out

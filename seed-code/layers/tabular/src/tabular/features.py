@@ -17,6 +17,7 @@ from tabular.model import Scores, feature_matrix, targets
 from tabular.schema import Schema
 
 BYTES_PER_VALUE = 4
+MOST_PLAIN_VALUES = 4_000_000  # predicted from as they are, which takes less time than from bins, but more memory
 MIB = 2**20
 
 
@@ -56,11 +57,14 @@ class Features:
     ) -> None:
         self._encoders, self._weigh, self._folder = encoders, weigh, folder
         self._blocks: list[Path] = []
+        self._values = 0
         folder.mkdir()
         for batch in records:
             path = folder / f"{len(self._blocks)}.npy"
+            features = encoders.encode(batch)
+            self._values += features.size
             with path.open("wb") as stream:
-                np.save(stream, encoders.encode(batch))
+                np.save(stream, features)
                 np.save(stream, targets(batch, schema))
             self._blocks.append(path)
 
@@ -87,8 +91,13 @@ class Features:
 
         Args:
             on_disk: Keep bins on disk.
-            like: The training records, whose bins are taken for others.
+            like: The training records, whose bins are taken for others, which are only predicted.
         """
+        if like is not None and self._values <= MOST_PLAIN_VALUES:
+            features, target = (
+                np.concatenate(parts) for parts in zip(*((block.features, block.target) for block in self), strict=True)
+            )
+            return feature_matrix(self._encoders, features, label=target)
         if on_disk:
             return xgb.ExtMemQuantileDMatrix(
                 _Feed(self, str(self._folder / "cache")), ref=like, enable_categorical=True
