@@ -25,7 +25,7 @@ from aws_emulator import core, inside
 from aws_emulator.cloudformation.resources import completes
 from aws_emulator.core import ServiceError
 from aws_emulator.iam import permissions as iam
-from aws_emulator.iam.callers import require_grant
+from aws_emulator.iam.callers import caller, require_grant
 from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
@@ -181,16 +181,11 @@ async def _count(
 # ---- sending --------------------------------------------------------------------------------------------------------
 
 
-def _sender() -> str:
-    """Return the access key with which the current request was signed."""
-    return str(inside.iam_evaluator.verified_key.get() or get_account_id())
-
-
 @replaces(inside.sqs.HANDLERS, "SendMessage")
 @replaces(inside.sqs, "act_send_message")
 def _send(send: Callable[[Json, str], Json], data: Json, url: str) -> Json:
     queue = inside.sqs.get_q(data.get("QueueUrl", url))
-    refused = _key_refused(queue["attributes"]["QueueArn"], _sender())
+    refused = _key_refused(queue["attributes"]["QueueArn"], caller().access_key)
     if refused:
         raise inside.sqs.Err("KmsAccessDenied", refused)
     return send(data, url)
@@ -200,7 +195,7 @@ def _send(send: Callable[[Json, str], Json], data: Json, url: str) -> Json:
 @replaces(inside.sns, "publish")
 def _publish(publish: Callable[[Json], Reply], parameters: Json) -> Reply:
     arn = (parameters.get("TopicArn") or parameters.get("TargetArn") or [""])[0]
-    refused = _key_refused(arn, _sender()) if arn.startswith("arn:") else None
+    refused = _key_refused(arn, caller().access_key) if arn.startswith("arn:") else None
     answer: Reply = inside.sns.error("KMSAccessDenied", refused, 400) if refused else publish(parameters)
     return answer
 

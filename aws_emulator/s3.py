@@ -24,19 +24,20 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote
 
 from ministack import app
-from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms
 
 from aws_emulator import core, inside
 from aws_emulator.cloudformation.resources import completes
 from aws_emulator.iam import permissions as iam
+from aws_emulator.iam.callers import caller
 from aws_emulator.inside import replaces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from aws_emulator.core import Json, Reply
+    from aws_emulator.iam.callers import Caller
 
 _ALGORITHM: Final = "x-amz-server-side-encryption"
 _KEY: Final = "x-amz-server-side-encryption-aws-kms-key-id"
@@ -58,28 +59,15 @@ def _key_record(key: str, account: str) -> Json | None:
         return found
 
 
-@dataclass(frozen=True)
-class _Caller:
-    access_key: str
-    account: str
-    arn: str
-
-
-def _caller() -> _Caller:
-    account = get_account_id()
-    verified = inside.iam_evaluator.verified_key.get()  # empty for the root of an account
-    return _Caller(verified or account, account, iam_evaluator.caller_arn())
-
-
-def _denied(caller: _Caller, action: str, key: str, owner: str) -> Reply | None:
+def _denied(who: Caller, action: str, key: str, owner: str) -> Reply | None:
     """Return the refusal when the caller is not allowed to use the key of a bucket owner's object, else None."""
     record = _key_record(key, owner)
     arn = record["Arn"] if record else key
-    context = {"kms:ViaService": f"s3.{get_region()}.amazonaws.com", "kms:CallerAccount": caller.account}
-    with core.as_account(caller.account):
-        if record and iam.is_allowed(caller.access_key, action, arn, context | _aliases(record, owner)):
+    context = {"kms:ViaService": f"s3.{get_region()}.amazonaws.com", "kms:CallerAccount": who.account}
+    with core.as_account(who.account):
+        if record and iam.is_allowed(who.access_key, action, arn, context | _aliases(record, owner)):
             return None
-    return _xml(403, _DENIED.format(caller=caller.arn, action=action, key=arn))
+    return _xml(403, _DENIED.format(caller=who.session_arn, action=action, key=arn))
 
 
 def _aliases(record: Json, account: str) -> dict[str, Any]:
@@ -108,7 +96,7 @@ def _refused_owner(bucket: str, source: str | None, headers: Mapping[str, str]) 
 
 
 def _refused_write(
-    caller: _Caller, method: str, bucket: str, headers: Mapping[str, str], query: Mapping[str, Any]
+    who: Caller, method: str, bucket: str, headers: Mapping[str, str], query: Mapping[str, Any]
 ) -> Reply | None:
     owner = inside.s3.bucket_owner_account(bucket)
     creates = method == "PUT" or (method == "POST" and "uploads" in query)
@@ -119,7 +107,7 @@ def _refused_write(
     if key is None:
         return None
     # Parts of an upload are decrypted again when they are put together.
-    return _denied(caller, "kms:Decrypt" if completes else "kms:GenerateDataKey", key, owner)
+    return _denied(who, "kms:Decrypt" if completes else "kms:GenerateDataKey", key, owner)
 
 
 @dataclass(frozen=True)
@@ -141,17 +129,17 @@ class _Source:
         return cls(bucket, key, version, inside.s3.bucket_owner_account(bucket))
 
 
-def _refused_source(caller: _Caller, source: _Source) -> Reply | None:
+def _refused_source(who: Caller, source: _Source) -> Reply | None:
     """Return the refusal when the caller is not allowed to read the source of a copy, by the owner's policies too."""
     if source.owner is None:
         return None  # the copy fails because there is no such bucket
     action = "s3:GetObjectVersion" if source.version else "s3:GetObject"
     arn = f"arn:aws:s3:::{source.bucket}/{source.key}"
-    with core.as_account(caller.account):
-        if not iam.is_allowed(caller.access_key, action, arn):
-            return _xml(403, _DENIED.format(caller=caller.arn, action=action, key=arn))
+    with core.as_account(who.account):
+        if not iam.is_allowed(who.access_key, action, arn):
+            return _xml(403, _DENIED.format(caller=who.session_arn, action=action, key=arn))
     key = _customer_key(source.bucket, source.owner, {})
-    return _denied(caller, "kms:Decrypt", key, source.owner) if key else None
+    return _denied(who, "kms:Decrypt", key, source.owner) if key else None
 
 
 @contextlib.contextmanager
@@ -220,15 +208,15 @@ async def _handle(  # noqa: PLR0917 - MiniStack's signature
     query: Mapping[str, Any],
 ) -> Reply:
     bucket, _, key = unquote(path).lstrip("/").partition("/")
-    caller = _caller()  # before MiniStack goes on as the owner of the bucket
+    who = caller()  # before MiniStack goes on as the owner of the bucket
     source = _Source.of(headers) if method == "PUT" else None
     if refused := _refused_owner(bucket, source.bucket if source else None, headers):
         return refused
-    if key and (refused := _refused_write(caller, method, bucket, headers, query)):
+    if key and (refused := _refused_write(who, method, bucket, headers, query)):
         return refused
     if not key and (answered := _attributes(method, bucket, body, query)):
         return answered
-    if source and (refused := _refused_source(caller, source)):
+    if source and (refused := _refused_source(who, source)):
         return refused
     answer = await handle(method, path, headers, body, query)
     # Asking for the checksum of an encrypted object takes the key too (HeadObject, API reference).
@@ -240,7 +228,7 @@ async def _handle(  # noqa: PLR0917 - MiniStack's signature
         # that was encrypted by the bucket's default.
         used = given.get(_KEY) or (_customer_key(bucket, owner, {}) if owner else None)
         if owner and used:
-            return _denied(caller, "kms:Decrypt", used, owner) or answer
+            return _denied(who, "kms:Decrypt", used, owner) or answer
     return answer
 
 

@@ -15,7 +15,7 @@ from botocore.model import ListShape, MapShape, StringShape, StructureShape
 from aws_emulator.core import Json, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from botocore.model import ServiceModel, Shape
 
@@ -65,7 +65,7 @@ def typed_request(service: str, operation: str, request: Json) -> Json:
         operation: e.g. ``CreateEndpointConfig``.
         request: The request. A text that is not a number stays as it is.
     """
-    found: Json = _typed(model(service).operation_model(operation).input_shape, request)
+    found: Json = walk(model(service).operation_model(operation).input_shape, request, scalar=_typed_scalar)
     return found
 
 
@@ -157,29 +157,40 @@ def answer_of(service: str, operation: str, response: Json) -> Json:
     if not has_operation(service, operation):
         return response
     shape = model(service).operation_model(operation).output_shape
-    shown: Json = _shown(shape, response) if shape else {}
+    shown: Json = walk(shape, response, members=_present) if shape else {}
     return shown
 
 
-def _shown(shape: Shape | None, value: Value) -> Value:
+def walk(
+    shape: Shape | None,
+    value: Value,
+    *,
+    members: Callable[[StructureShape, Json], Json] = lambda shape, value: value,
+    scalar: Callable[[str, Value], Value] = lambda kind, value: value,
+) -> Value:
+    """Return a value of a shape with other members and scalars, in every structure, list and map of it.
+
+    Args:
+        shape: The shape; None for a member that the model does not know.
+        value: The value.
+        members: Returns the members of a structure. Default: as they are.
+        scalar: Returns a scalar, whose kind is e.g. ``integer``. Default: as it is.
+    """
+
+    def inner(part: Shape | None, item: Value) -> Value:
+        return walk(part, item, members=members, scalar=scalar)
+
     if isinstance(shape, StructureShape) and isinstance(value, dict):
-        present = {name: value[name] for name in shape.members if value.get(name) is not None}
-        return {name: _shown(shape.members[name], member) for name, member in present.items()}
+        return {name: inner(shape.members.get(name), item) for name, item in members(shape, value).items()}
     if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_shown(shape.member, item) for item in value]
+        return [inner(shape.member, item) for item in value]
     if isinstance(shape, MapShape) and isinstance(value, dict):
-        return {key: _shown(shape.value, item) for key, item in value.items()}
-    return value
+        return {key: inner(shape.value, item) for key, item in value.items()}
+    return scalar(shape.type_name, value) if shape and isinstance(value, str | int | float) else value
 
 
-def _typed(shape: Shape | None, value: Value) -> Value:
-    if isinstance(shape, StructureShape) and isinstance(value, dict):
-        return {name: _typed(shape.members.get(name), item) for name, item in value.items()}
-    if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_typed(shape.member, item) for item in value]
-    if isinstance(shape, MapShape) and isinstance(value, dict):
-        return {key: _typed(shape.value, item) for key, item in value.items()}
-    return _typed_scalar(shape.type_name, value) if shape and isinstance(value, str | int | float) else value
+def _present(shape: StructureShape, value: Json) -> Json:
+    return {name: value[name] for name in shape.members if value.get(name) is not None}
 
 
 def _typed_scalar(kind: str, value: str | float) -> Value:

@@ -47,11 +47,6 @@ def start(pipeline: Pipeline, trigger: Json) -> Execution:
     return execution
 
 
-def start_by_rule(name: str, rule_arn: str) -> None:
-    """Start a pipeline as the target of a rule of EventBridge."""
-    start(find(name), {"triggerType": "CloudWatchEvent", "triggerDetail": rule_arn})
-
-
 def stop(name: str, execution_id: str, *, reason: str) -> None:
     """Stop an execution without waiting for the actions that are in progress.
 

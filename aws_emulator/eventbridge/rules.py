@@ -13,6 +13,7 @@ from aws_emulator import bridge, core, inside, messaging
 from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import resource_type
 from aws_emulator.codepipeline import runs as codepipeline_runs
+from aws_emulator.codepipeline.state import find
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service, authorize
@@ -30,7 +31,8 @@ _SERVICE: Final = "events.amazonaws.com"
 
 
 def _start_codepipeline(target: Json, _event: Json, rule_arn: str) -> None:
-    codepipeline_runs.start_by_rule(target["Arn"].rsplit(":", 1)[1], rule_arn)
+    trigger = {"triggerType": "CloudWatchEvent", "triggerDetail": rule_arn}
+    codepipeline_runs.start(find(target["Arn"].rsplit(":", 1)[1]), trigger)
 
 
 def _start_sagemaker_pipeline(target: Json, event: Json, _rule_arn: str) -> None:
@@ -117,26 +119,23 @@ def _fail(target: Json, event: Json, rule: Json, error: ServiceError) -> None:
         queue = (target.get("DeadLetterConfig") or {}).get("Arn")
         if queue:
             messaging.require_policies(queue, _SERVICE, rule.get("Arn"))
-            keep_undelivered(target, event, str(error))
+            keep_undelivered(queue, target, event, str(error))
     except ServiceError as lost:
         _log.warning("the event is lost: %s", lost)
 
 
-def keep_undelivered(target: Json, event: Json, reason: str) -> None:
-    """Put an event that cannot be delivered into the target's dead-letter queue.
+def keep_undelivered(queue: str, target: Json, event: Json, reason: str) -> None:
+    """Put an event that cannot be delivered to a target into a dead-letter queue.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
-    queue = (target.get("DeadLetterConfig") or {}).get("Arn")
-    if queue:
-        client = core.client("sqs")
-        url = client.get_queue_url(QueueName=queue.rsplit(":", 1)[1])["QueueUrl"]
-        attributes = {"ERROR_MESSAGE": reason, "TARGET_ARN": target["Arn"]}
-        client.send_message(
-            QueueUrl=url,
-            MessageBody=json.dumps(inside.eventbridge.pattern_event_view(event).event_with_detail()),
-            MessageAttributes={k: {"StringValue": v, "DataType": "String"} for k, v in attributes.items()},
-        )
+    client = core.client("sqs")
+    attributes = {"ERROR_MESSAGE": reason, "TARGET_ARN": target["Arn"]}
+    client.send_message(
+        QueueUrl=client.get_queue_url(QueueName=queue.rsplit(":", 1)[1])["QueueUrl"],
+        MessageBody=json.dumps(inside.eventbridge.pattern_event_view(event).event_with_detail()),
+        MessageAttributes={k: {"StringValue": v, "DataType": "String"} for k, v in attributes.items()},
+    )
 
 
 # ---- events for buses of other accounts -----------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.model import ListShape, Shape, StructureShape
 
 from aws_emulator import core, inside, messaging
 from aws_emulator.clock import clock
@@ -23,9 +22,12 @@ from aws_emulator.eventbridge import rules as events
 from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import assume_as_service, authorize_pass_role
 from aws_emulator.inside import replaces
+from aws_emulator.shapes import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from botocore.model import StructureShape
 
     from aws_emulator.core import Json, Reply
 
@@ -76,7 +78,7 @@ def _call(target: Json, event: Json) -> None:
         client = core.client(universal["service"], credentials=credentials)
         name = universal["operation"][0].upper() + universal["operation"][1:]
         shape = client.meta.service_model.operation_model(name).input_shape
-        getattr(client, xform_name(name))(**_spelled(json.loads(target.get("Input") or "{}"), shape))
+        getattr(client, xform_name(name))(**walk(shape, json.loads(target.get("Input") or "{}"), members=_spelled))
     except (ServiceError, ClientError, BotoCoreError) as error:
         _log.warning("the schedule %s did not reach %s: %s", event["Resources"][0], target["Arn"], error)
         queue = (target.get("DeadLetterConfig") or {}).get("Arn")
@@ -84,19 +86,14 @@ def _call(target: Json, event: Json) -> None:
         refused = messaging.role_refused(queue, target["RoleArn"]) if queue else None
         if refused:
             _log.warning("the call is lost: %s", refused)
-        else:
-            events.keep_undelivered(target, event, str(error))
+        elif queue:
+            events.keep_undelivered(queue, target, event, str(error))
 
 
-def _spelled(value: Value, shape: Shape | None) -> Value:
-    """Return a request with the names of its members as the API spells them: either case of a letter works."""
-    if isinstance(shape, StructureShape) and isinstance(value, dict):
-        members: dict[str, str] = {str(name).lower(): str(name) for name in shape.members}
-        names = {str(key): members.get(str(key).lower()) or str(key) for key in value}
-        return {names[key]: _spelled(entry, shape.members.get(names[key])) for key, entry in value.items()}
-    if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_spelled(entry, shape.member) for entry in value]
-    return value
+def _spelled(shape: StructureShape, value: Json) -> Json:
+    """Return the members of a structure with the names that the API has for them: either case of a letter works."""
+    names = {str(name).lower(): str(name) for name in shape.members}
+    return {names.get(str(key).lower(), str(key)): entry for key, entry in value.items()}
 
 
 @replaces(inside.eventbridge, "invoke_target")

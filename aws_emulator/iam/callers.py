@@ -31,19 +31,25 @@ class Caller:
         region: Region of the request.
         arn: IAM ARN: the role's (with its path) for a role session, else the user's or the root's.
         session_arn: ARN as STS shows it; equal to `arn` except for role sessions.
+        access_key: With which the request was signed; for the root of an account, the account's id.
     """
 
     account: str
     region: str
     arn: str
     session_arn: str
+    access_key: str
 
 
 def caller() -> Caller:
     """Return who makes the current request."""
-    session_arn = iam_evaluator.caller_arn()
+    account, session_arn = get_account_id(), iam_evaluator.caller_arn()
     return Caller(
-        account=get_account_id(), region=get_region(), arn=principal_arn(session_arn), session_arn=session_arn
+        account=account,
+        region=get_region(),
+        arn=principal_arn(session_arn),
+        session_arn=session_arn,
+        access_key=inside.iam_evaluator.verified_key.get() or account,
     )
 
 

@@ -21,6 +21,7 @@ from aws_emulator.iam import permissions as iam
 from aws_emulator.iam.callers import authorize
 from aws_emulator.records import answer_tags, change_tags, drop_tags, set_tags, tag_map
 from aws_emulator.sagemaker import hosting as sagemaker_hosting
+from aws_emulator.sagemaker.models import refusal
 from aws_emulator.shapes import request_of
 
 if TYPE_CHECKING:
@@ -71,21 +72,17 @@ def _check_variant(request: Json) -> None:
         ServiceError: It is not.
     """
     if request["ServiceNamespace"] != _NAMESPACE or request["ScalableDimension"] != _DIMENSION:
-        raise ServiceError(
-            "ValidationException", f"Only {_DIMENSION} is emulated here, not {request['ScalableDimension']}."
-        )
+        raise refusal(f"Only {_DIMENSION} is emulated here, not {request['ScalableDimension']}.")
     found = _RESOURCE.fullmatch(request["ResourceId"])
     if found is None:
-        raise ServiceError("ValidationException", f"Unsupported resource ID: {request['ResourceId']}")
+        raise refusal(f"Unsupported resource ID: {request['ResourceId']}")
     try:
         described = sagemaker_hosting.describe_endpoint({"EndpointName": found["endpoint"]})
     except ServiceError as error:
-        raise ServiceError("ValidationException", error.message) from error
+        raise refusal(error.message) from error
     variants = {item["VariantName"]: item for item in described.get("ProductionVariants", [])}
     if "CurrentInstanceCount" not in variants.get(found["variant"], {}):
-        raise ServiceError(
-            "ValidationException", f"Endpoint {found['endpoint']} has no variant {found['variant']} with instances."
-        )
+        raise refusal(f"Endpoint {found['endpoint']} has no variant {found['variant']} with instances.")
 
 
 @overlay(SERVICE, "RegisterScalableTarget")
@@ -100,12 +97,12 @@ def register_scalable_target(request: Json) -> Json:
     }
     target = {**made, **before, **{key: value for key, value in request.items() if key != "Tags"}}
     if not before and not {"MinCapacity", "MaxCapacity"} <= target.keys():
-        raise ServiceError("ValidationException", "A new scalable target needs MinCapacity and MaxCapacity.")
+        raise refusal("A new scalable target needs MinCapacity and MaxCapacity.")
     if target["MinCapacity"] > target["MaxCapacity"]:
-        raise ServiceError("ValidationException", "Maximum capacity cannot be less than minimum capacity")
+        raise refusal("Maximum capacity cannot be less than minimum capacity")
     if request.get("Tags"):
         if before:
-            raise ServiceError("ValidationException", "Tags are for new scalable targets only: use TagResource.")
+            raise refusal("Tags are for new scalable targets only: use TagResource.")
         # A dependent action of RegisterScalableTarget (Service Authorization Reference), with the tags of the request.
         asked = {f"aws:RequestTag/{key}": value for key, value in request["Tags"].items()}
         keys = {**asked, "aws:TagKeys": list(request["Tags"])}

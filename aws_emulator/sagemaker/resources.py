@@ -44,17 +44,13 @@ def _has_other_configuration(endpoint: Json, new: Json) -> bool:
     return bool(new["EndpointConfigName"].rsplit("/", 1)[-1] != endpoint["EndpointConfigName"])
 
 
-def _wait(endpoint: Json) -> None:
-    endpoint["settled"].wait()
-
-
 def _settle_endpoint(endpoint: Json, properties: Json) -> None:
     """Wait for an endpoint.
 
     Raises:
         ServiceError: It was not created or not updated.
     """
-    _wait(endpoint)
+    endpoint["settled"].wait()
     arn, reason = endpoint["EndpointArn"], endpoint["FailureReason"]
     if endpoint["EndpointStatus"] != "InService":
         # The rollback of the stack would delete it; MiniStack does not know yet what to delete.
@@ -77,7 +73,9 @@ def _put_policy(group: Json, properties: Json) -> None:
 
 _MANNERS: Final = {
     "Domain": Manner(spelled=_domain),
-    "Endpoint": Manner(is_changed=_has_other_configuration, idle=_wait, settle=_settle_endpoint),
+    "Endpoint": Manner(
+        is_changed=_has_other_configuration, idle=lambda endpoint: endpoint["settled"].wait(), settle=_settle_endpoint
+    ),
     "ModelPackageGroup": Manner(settle=_put_policy),
     "Pipeline": Manner(spelled=_pipeline),
 }

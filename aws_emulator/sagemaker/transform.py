@@ -15,7 +15,7 @@ from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock, random_id
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.sagemaker.jobs import job_table
-from aws_emulator.sagemaker.models import MODELS
+from aws_emulator.sagemaker.models import MODELS, refusal
 from aws_emulator.sagemaker.servers import S3_ERRORS, ContainerError, Server, s3_as, split_s3, start, write_log
 from aws_emulator.sagemaker.store import SERVICE, authorize_tags
 
@@ -47,10 +47,6 @@ def _say(job: Json, text: str) -> None:
     job["log"].append(f"{clock.shown(form='%Y-%m-%dT%H:%M:%S')}:[sagemaker logs]: {text}")
 
 
-def _refusal(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message)
-
-
 @overlay(SERVICE, "CreateTransformJob")
 def create_transform_job(request: Json) -> Json:
     """Start a transform job of a model."""
@@ -60,18 +56,18 @@ def create_transform_job(request: Json) -> Json:
     source = request["TransformInput"]
     payload = request.get("MaxPayloadInMB", _DEFAULT_PAYLOAD) * (request.get("MaxConcurrentTransforms") or 1)
     if payload > _MOST_PAYLOAD:
-        raise _refusal(
+        raise refusal(
             f"MaxPayloadInMB times MaxConcurrentTransforms must not exceed {_MOST_PAYLOAD} MB, got {payload}."
         )
     if "BatchStrategy" in request and source.get("SplitType", "None") == "None":
-        raise _refusal("To enable BatchStrategy, SplitType has to be Line, RecordIO or TFRecord.")
+        raise refusal("To enable BatchStrategy, SplitType has to be Line, RecordIO or TFRecord.")
     if source.get("SplitType", "None") not in {"None", "Line"}:
-        raise _refusal(f"SplitType {source['SplitType']} is not emulated here: use Line or None.")
+        raise refusal(f"SplitType {source['SplitType']} is not emulated here: use Line or None.")
     if source["DataSource"]["S3DataSource"]["S3DataType"] != "S3Prefix":
-        raise _refusal("Manifest files are not emulated here: use S3DataType S3Prefix.")
+        raise refusal("Manifest files are not emulated here: use S3DataType S3Prefix.")
     processing = request.get("DataProcessing", {})
     if processing.get("JoinSource", "None") != "None" or {"InputFilter", "OutputFilter"} & processing.keys():
-        raise _refusal("DataProcessing is not emulated here.")
+        raise refusal("DataProcessing is not emulated here.")
     split_s3(request["TransformOutput"]["S3OutputPath"])
     job = _JOBS.add(request, TransformJobStatus="InProgress", TransformStartTime=clock.now(), log=[])
     clock.start(_run, job, model)
