@@ -111,7 +111,7 @@ class DataSource:
     def version(self, session: Any, given: Mapping[str, str]) -> str:
         """Return a fingerprint of the files: it changes when one is added, removed or written anew.
 
-        Whoever may not list the prefix gets the time instead, with which no step is taken from the cache.
+        Whoever is not allowed to list the prefix gets the time instead, with which no step is taken from the cache.
 
         Args:
             session: boto3 session.
