@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import time
 import uuid
@@ -99,7 +100,7 @@ def run(context: Context, *, name: str, bad_rows: bool, pause: Callable[[float],
         )
 
 
-def _samples(context: Context, s3: Any, bucket: str, most: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _samples(context: Context, s3: Any, bucket: str, most: int) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
     """Return held-out records and what is expected for them, from the copy of the package in the stage's bucket.
 
     Raises:
@@ -112,7 +113,9 @@ def _samples(context: Context, s3: Any, bucket: str, most: int) -> tuple[list[di
             f"Register the model with them, as the training project does."
         )
     folder = copying.split(samples)[1].rstrip("/")
-    records = list(_object_lines(s3, bucket, f"{folder}/records.jsonl"))[:most]
+    # Their CSV, unlike their JSON, has the numbers as the columns of the data set are written.
+    text = s3.get_object(Bucket=bucket, Key=f"{folder}/records.csv")["Body"].read().decode()
+    records = list(itertools.islice(csv.DictReader(io.StringIO(text, newline="")), most))
     expected = [entry["expected"] for entry in _object_lines(s3, bucket, f"{folder}/expected.jsonl")][:most]
     if not records or len(records) != len(expected):
         raise DeploymentError(
@@ -122,25 +125,20 @@ def _samples(context: Context, s3: Any, bucket: str, most: int) -> tuple[list[di
     return records, expected
 
 
-def _csv(records: list[dict[str, Any]], *, bad_rows: bool) -> tuple[str, list[int]]:
+def _csv(records: list[dict[str, str]], *, bad_rows: bool) -> tuple[str, list[int]]:
     """Return records as CSV, and the lines of rows that were put behind them and cannot be scored."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(records[0]), lineterminator="\n")
     writer.writeheader()
     for record in records:
         # A line break within a value would move all lines after it.
-        writer.writerow({key: _cell(value) for key, value in record.items()})
+        cells = (value if value.isprintable() else " ".join(value.split()) for value in record.values())
+        writer.writerow(dict(zip(record, cells, strict=True)))
     if not bad_rows:
         return stream.getvalue(), []
     stream.write("cut off\n")  # fewer fields than the header has
     stream.write(",".join(["one"] * (len(records[0]) + 1)) + "\n")
     return stream.getvalue(), [len(records) + 2, len(records) + 3]
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return " ".join(value.split()) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _execute(context: Context, uri: str, pause: Callable[[float], None]) -> str:

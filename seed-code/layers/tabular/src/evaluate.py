@@ -275,11 +275,12 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 def write_samples(folder: Path, model: Model, chosen: pa.RecordBatch) -> None:
     """Write some test records as raw as a client sends them, with the answers that the endpoint must give."""
-    columns = [column.name for column in model.schema.columns if column.role != LABEL]
+    asked = [column for column in model.schema.columns if column.role != LABEL]
+    columns = [column.name for column in asked]
     with (folder / "records.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*(canonical(chosen.column(name)) for name in columns), strict=True))
+        writer.writerows(zip(*(column.written(chosen.column(column.name)) for column in asked), strict=True))
     _write_lines(folder / "records.jsonl", raw_records(chosen.select(columns)))
     actual = canonical(chosen.column(model.schema.label))
     answers = model.answers(model.scores(chosen))

@@ -4,6 +4,7 @@ import bz2
 import datetime
 import decimal
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from tabular_jobs import Project
 
+import inference
 from tabular.config import NUMBER_NOTATIONS
 from tabular.errors import DataError
 from tabular.schema import Schema
@@ -318,6 +320,31 @@ IDENTIFIERS = (
 def test_identifiers_and_text_are_still_text(tmp_path: Path, form: str) -> None:
     texts = [form.format(*[number * 977] * form.count("{")) for number in range(1, ROWS + 1)]
     assert validated(tmp_path, texts).column("c").kind == "category"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notation", ["1.234,56", "1 234,56", "12,34,567.8"])
+def test_sample_records_are_answered_as_csv_and_as_json(tmp_path: Path, notation: str) -> None:
+    """A deployment compares the answers to both with those of training."""
+    random = np.random.default_rng(4)
+    amounts = [*random.lognormal(7, 2, 398).round(2), 0.00000015, 12345678901234567890.5]
+    made = Project(tmp_path, {"label": "y", "hyperparameters": {"num_round": 5}})
+    texts = [written(notation, amount) for amount in amounts[:398]] + [
+        format(decimal.Decimal(repr(float(amount))), "f").replace(".", "," if notation.endswith(",56") else ".")
+        for amount in amounts[398:]
+    ]
+    labels = ["a" if amount > 1000 else "b" for amount in amounts]
+    made.add_csv("data.csv", pd.DataFrame({"c": texts, "x": range(400), "y": labels}), sep=";")
+    assert made.validate().column("c").formats == (notation,)
+    made.prepare()
+    made.train()
+    made.evaluate()
+    model, samples = made.model(), made.output("samples")
+    expected = [json.loads(line)["expected"] for line in (samples / "expected.jsonl").read_text().splitlines()]
+    for name, kind in (("records.csv", "text/csv"), ("records.jsonl", "application/jsonlines")):
+        records = inference.input_fn((samples / name).read_bytes(), kind)
+        answers = json.loads(inference.output_fn(inference.predict_fn(records, model), "application/json"))
+        assert answers["predictions"] == expected
 
 
 # ---- labels ---------------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def test_a_model_that_batch_runs_cannot_use_is_refused(changes: dict[str, Any], 
         parameters(make(), InferenceSpecification=specification)
 
 
-RECORDS = [{"plan": "basic", "active": True, "note": "two\nlines"}, {"plan": None, "active": False, "note": "x"}]
+RECORDS = [{"plan": "basic", "active": "true", "note": "two\nlines"}, {"plan": "", "active": "false", "note": "x"}]
 
 
 def test_test_records_are_one_line_each_and_bad_rows_come_last() -> None:

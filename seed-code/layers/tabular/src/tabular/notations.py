@@ -5,6 +5,8 @@ have a sign, also a Unicode minus or one behind the number, be in parentheses wh
 and carry a currency or a percent sign, which is dropped: 45% is 45. Groups of digits may always be left out.
 """
 
+from decimal import Decimal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,6 +64,13 @@ def parse_bare(digits: pa.StringArray, notation: str) -> pa.DoubleArray:
     if decimal == ",":
         plain = pc.replace_substring(plain, pattern=",", replacement=".")
     return plain.cast(pa.float64())
+
+
+def written(number: str, notation: str) -> str:
+    """Return a plain number, e.g. ``-0.5`` or ``1.5e-07``, as a notation writes it, without groups."""
+    if "." not in number:
+        return number  # the same in every notation
+    return format(Decimal(number), "f").replace(".", NOTATIONS[notation][1])
 
 
 def is_grouped(column: pa.StringArray) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from tabular.values import convert
+from tabular import notations
+from tabular.values import canonical, convert
 
 FILE_NAME = "schema.json"
 
@@ -46,6 +47,13 @@ class Column:
             BadValueError: A value does not fit the kind of the column.
         """
         return convert(values, self.kind, whole=self.whole, formats=self.formats)
+
+    def written(self, values: pa.Array) -> list[str | None]:
+        """Return values of this column as texts that `convert` reads back, as a client sends them."""
+        texts = canonical(values)
+        if self.kind != "number" or not self.formats:
+            return texts
+        return [text and notations.written(text, self.formats[0]) for text in texts]
 
 
 @dataclass(frozen=True)
