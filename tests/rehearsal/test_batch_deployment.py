@@ -59,7 +59,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Catalog, baselines, and a trained model that is approved in the hub; nobody has launched anything."""
+    """Catalog, baselines, and a trained model that is approved in the hub; nothing has been launched."""
     model = train(Repository(tmp_path_factory.mktemp("training") / "project"), tmp_path_factory.mktemp("model"))
     work = tmp_path_factory.mktemp("batch")
     made = World(work, Organization(work / "cloud"), None, None)

@@ -60,7 +60,7 @@ class Provisioned:
 
 
 def release(product_id: str, which: str) -> Release:
-    """Return the oldest or the newest release that people may still launch."""
+    """Return the oldest or the newest release that can still be launched."""
     launchable = sorted(load_catalog(ROOT).products[product_id].launchable, key=lambda found: found.version)
     return launchable[0 if which == "oldest" else -1]
 
@@ -333,7 +333,7 @@ def test_data_of_another_project_is_refused_in_the_form(platform: World, project
 
 
 def hub_role(platform: World, path: str, name: str) -> Credentials:
-    """Make a role of the hub that may read every project as far as the hub is concerned."""
+    """Make a role of the hub whose own policies allow to read every project."""
     allow = {
         "Effect": "Allow",
         "Action": ["s3:GetObject*", "s3:ListBucket*", "s3:PutObject", "kms:Decrypt", "sagemaker:Describe*"],

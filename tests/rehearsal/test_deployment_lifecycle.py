@@ -49,7 +49,9 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made.close()
 
 
-def test_a_no_of_the_governance_officer_keeps_a_model_out_of_production_and_ends_the_rehearsal(refused: World) -> None:
+def test_a_rejection_by_the_governance_officer_keeps_a_model_out_of_production_and_ends_the_rehearsal(
+    refused: World,
+) -> None:
     assert refused.over
     assert refused.facts.deployment["decision"] == {"approved": False, "summary": "Not convinced.", "asked": True}
     assert not [name for listed in left(refused, "-prod").values() for name in listed if f"{PROD}/" in name]
@@ -230,13 +232,13 @@ def test_a_product_launched_with_the_id_of_another_project_fails_and_takes_nothi
     ended = finished(catalog, launched)
 
     assert ended["Status"] == "FAILED"
-    (told,) = (error["Description"] for error in ended["RecordErrors"])
+    (message,) = (error["Description"] for error in ended["RecordErrors"])
     if region == AWAY:
-        assert f"belongs to a deployment project that was launched in region {REGION} of the hub" in told
-        assert f"mlp-{project}-" in told
-        assert "Launch from Studio, which fills in the id of the new project" in told
+        assert f"belongs to a deployment project that was launched in region {REGION} of the hub" in message
+        assert f"mlp-{project}-" in message
+        assert "Launch from Studio, which fills in the id of the new project" in message
     else:  # CloudFormation does not even begin, and says why to who asks it (README of the product, Troubleshooting)
-        assert "Validation failed with 1 error(s). Call DescribeEvents" in told
+        assert "Validation failed with 1 error(s). Call DescribeEvents" in message
         stacks = world.client("cloudformation", other, region=region)
         events = stacks.describe_events(StackName=f"SC-{HUB}-{launched['ProvisionedProductId']}")["OperationEvents"]
         reasons = [event["ValidationStatusReason"] for event in events if "ValidationStatusReason" in event]
@@ -311,7 +313,7 @@ def test_the_deploy_role_of_one_project_touches_nothing_of_another(world: World,
 def stage_credentials(world: World, project: str, tag: str, *, account: str = TEST) -> Credentials:
     """Return credentials of the deploy role in an account, as the build of a project's stage there gets them."""
     build_project = f"mlp-{project}-{'prod' if account == PROD else 'test'}"
-    # The role of the build trusts CodeBuild and nobody else, so a build hands its credentials out.
+    # The role of the build trusts CodeBuild only, so a build hands its credentials out.
     builds = world.client("codebuild", Credentials.administrator(HUB))
     buildspec = {
         "version": "0.2",

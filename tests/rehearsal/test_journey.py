@@ -32,11 +32,11 @@ def processes_of(work: Path) -> set[str]:
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            settings = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if str(work).encode() in told and entry.name != str(os.getpid()):
+        if str(work).encode() in settings and entry.name != str(os.getpid()):
             found.add(command)
     return found
 

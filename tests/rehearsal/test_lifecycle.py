@@ -273,7 +273,7 @@ def test_terminating_a_project_empties_its_bucket_and_leaves_models_and_reposito
 
 
 def test_a_package_that_names_what_is_not_its_projects_is_not_promoted(platform: World, project: Launched) -> None:
-    """The promotion may read every project's bucket; a project must not get at another's through it."""
+    """The promotion is allowed to read every project's bucket; a project must not get at another's through it."""
     developer, hub = Credentials.administrator(DEV), Credentials.administrator(HUB)
     group, own = project.outputs["ModelPackageGroupName"], project.outputs["ArtifactBucketName"]
     victim = f"mlp-p-victim-{DEV}-{REGION}"

@@ -27,7 +27,7 @@ BY_HAND: Final = {
     "data.yaml": "seed-code/layers/source-table/data.yaml",
     "test_data_source.py.txt": "seed-code/layers/source-table/tests/pipeline/test_data_source.py",
 }
-"""Each file here, and where somebody would write it."""
+"""Each file here, and where an engineer would write it."""
 
 EDITED_LINE: Final = ("- `DataUri`:", "- `Table`: Table of the data lake, e.g. `subscribers`.\n")
 """Beginning of the one line of the README that has to change, and what takes its place."""
@@ -36,7 +36,7 @@ ENVIRONMENTS: Final = (".venv", ".venv-rehearsal", ".venv-seed", ".venv-deployme
 
 
 class Checkout:
-    """A copy of this repository in which somebody works."""
+    """A copy of this repository to work in."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -1,6 +1,6 @@
 """What was launched from 1.0.0 is updated to the newest version, and keeps its data, models, repository and endpoint.
 
-Version 1.0.0 may be hidden by now. The hub's administrator then opens it for the moment of a launch.
+Version 1.0.0 can be hidden by now. The hub's administrator then opens it for the moment of a launch.
 """
 
 from __future__ import annotations
@@ -400,7 +400,7 @@ def test_an_endpoint_is_deployed_over_keeps_its_name_and_files_and_answers_throu
     endpoint.answer(question["token"])
     assert "role ml-platform-deploy of account" in endpoint.end_of(question["execution"])
     assert not administrator(platform, "sagemaker", PROD).list_endpoints(NameContains=project.id)["Endpoints"]
-    # The new steps deploy what was promoted, and nobody can tell that of a model from before.
+    # The new steps deploy what was promoted, which is unknown of a model from before.
     project.git("update-ref", "refs/heads/main", f"ml-platform/{version}")
     log = endpoint.end_of(endpoint.execution_after(question["execution"]))
     assert "Have its lead approve the original in development once more" in log

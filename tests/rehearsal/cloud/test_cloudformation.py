@@ -126,7 +126,7 @@ def test_a_typed_parameter_is_looked_up_with_the_rights_of_the_caller(cloud: Clo
     cloud.client("ssm", DEV).put_parameter(Name="/network/vpc", Value=vpc, Type="String", Overwrite=True)
     stack = without.partition(":")[0]
 
-    def may(*actions: str) -> AwsClient:
+    def allowed(*actions: str) -> AwsClient:
         statements: list[dict[str, Any]] = [
             {"Effect": "Allow", "Action": ["cloudformation:*", "iam:GetRole", "sns:*"], "Resource": "*"},
             *({"Effect": "Allow", "Action": action, "Resource": _LOOK_UP[action]} for action in actions),
@@ -135,8 +135,8 @@ def test_a_typed_parameter_is_looked_up_with_the_rights_of_the_caller(cloud: Clo
         return cloud.client("cloudformation", DEV, cloud.assume(role))
 
     with pytest.raises(ClientError, match=f"not authorized to perform: {without}"):
-        may(*(set(_LOOK_UP) - {without})).create_stack(StackName=f"typed-{stack}", TemplateBody=json.dumps(TYPED))
-    may(*_LOOK_UP).create_stack(StackName=f"typed-{stack}", TemplateBody=json.dumps(TYPED))
+        allowed(*(set(_LOOK_UP) - {without})).create_stack(StackName=f"typed-{stack}", TemplateBody=json.dumps(TYPED))
+    allowed(*_LOOK_UP).create_stack(StackName=f"typed-{stack}", TemplateBody=json.dumps(TYPED))
     assert cloud.settled(DEV, f"typed-{stack}")["StackStatus"] == "CREATE_COMPLETE"
 
 
@@ -526,7 +526,7 @@ def test_a_second_stack_cannot_have_a_name_that_another_one_has(
 def test_a_first_deployment_that_failed_is_deleted_and_repeated_unless_something_was_retained(
     cloud: Cloud, answers: str, kept: str
 ) -> None:
-    """CREATE_UPDATE "fails if the stack is in a failed state" (CodePipeline), so somebody deletes the stack first.
+    """CREATE_UPDATE "fails if the stack is in a failed state" (CodePipeline), so the stack is deleted first.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
     """

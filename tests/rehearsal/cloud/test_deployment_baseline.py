@@ -30,7 +30,7 @@ DEPLOY_ROLE: Final = f"arn:aws:iam::{DEV}:role/{names.DEPLOY_ROLE}"
 
 
 def baseline(outdir: Path) -> dict[str, Any]:
-    """The part of the baseline that decides who may do what; the function's code is in no bucket here."""
+    """The part of the baseline that decides who is allowed what; the function's code is in no bucket here."""
     app = App(outdir=str(outdir), tree_metadata=False, analytics_reporting=False)
     stack = Stack(app, "Hub", env=Environment(account=HUB, region=REGION))
     DeploymentBaselineTemplate(stack, "Template", hub_account_id=HUB, home_region=REGION, regions=[REGION])
@@ -100,7 +100,7 @@ class Builds:
 
 
 def refused(call: Callable[[], object]) -> bool:
-    """Whether AWS says that the caller may not."""
+    """Whether AWS says that the caller is not allowed."""
     with pytest.raises(ClientError) as caught:
         call()
     return caught.value.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
@@ -174,7 +174,7 @@ def session_reads_models_of_its_group_only(cloud: Cloud, session: dict[str, str]
 
 
 def outsider_stays_in_the_stage_that_made_its_role(cloud: Cloud, session: dict[str, str], own: str, their: str) -> None:
-    """A build makes a role that trusts another account and may everything; whoever assumes it chooses session tags."""
+    """A build makes a role that trusts another account and is allowed everything; its user chooses session tags."""
     iam = cloud.client("iam", DEV, session)
     name = f"mlp-{PROJECT}-test-way-in"
     outside = {"AWS": f"arn:aws:iam::{DEV2}:root"}
@@ -270,7 +270,7 @@ def second_project_with_the_id_is_refused(cloud: Cloud, box: AnswerBox, monkeypa
         environment={"type": "LINUX_CONTAINER", "image": "x", "computeType": "BUILD_GENERAL1_SMALL"},
     )
     assert f"was launched in region {away} of the hub" in create("p-taken")
-    # An id that nobody has gets as far as the account, which has no function here.
+    # An id that does not exist gets as far as the account, which has no function here.
     assert f"no function {names.BUCKET_EMPTIER_FUNCTION}" in create("p-free")
     handler.services.cache_clear()
 

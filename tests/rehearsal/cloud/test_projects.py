@@ -55,7 +55,7 @@ class Projects:
     Attributes:
         product: Its id.
         versions: Ids of its versions by name.
-        scientist: Client of SageMaker as somebody who may create projects.
+        scientist: Client of SageMaker as a principal that is allowed to create projects.
         cloud: The organisation.
     """
 
@@ -102,7 +102,7 @@ def statement(actions: list[str] | str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def projects(cloud: Cloud) -> Projects:
-    """A portfolio in the second dev account, whose product a data scientist may launch."""
+    """A portfolio in the second dev account, whose product a data scientist is allowed to launch."""
     catalog, s3 = cloud.client("servicecatalog", DEV2), cloud.client("s3", DEV2)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     urls = {}
@@ -225,7 +225,7 @@ AS_LEAD: Final = [{"Key": "ml-platform-acts-as", "Value": LEAD}]
 def personas(cloud: Cloud, synth_product: Callable[..., Any]) -> dict[str, str]:
     """Make the roles of a domain's lead and data scientists as the product does, and return their ARNs.
 
-    The account's root may open sessions of them besides, where SageMaker does it for Studio.
+    The account's root can open sessions of them too, where SageMaker does it for Studio.
     """
     run = launch(synth_product(SageMakerDomainProduct), DOMAIN, account=DEV2, region=REGION, stack="SC-domain")
     iam = cloud.client("iam", DEV2)

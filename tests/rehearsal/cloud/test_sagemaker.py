@@ -1,4 +1,4 @@
-"""SageMaker: domains and profiles, the model registry with its policies, approvals and events, and who may do what."""
+"""SageMaker: domains and profiles, the model registry with its policies, approvals and events, and permissions."""
 
 from __future__ import annotations
 

@@ -169,6 +169,6 @@ def test_without_a_vpc_only_domain_jobs_run_in_sagemakers_own_network(
 ) -> None:
     mine = project(cloud, synth_product, f"p-open{kind[:4]}", found_network(DEV, REGION, vpc_only=False))
     mine.start(kind, "pipelines-open", None)
-    # SageMaker attaches jobs to a network in the name of their role, which may not.
+    # SageMaker attaches jobs to a network as their role, which is not allowed to.
     with pytest.raises(ClientError, match="not authorized to perform: ec2:CreateNetworkInterface"):
         mine.start(kind, "pipelines-attached", network)

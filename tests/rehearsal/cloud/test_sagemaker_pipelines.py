@@ -1,4 +1,4 @@
-"""SageMaker pipelines: an execution really runs its definition, as the pipeline's role, and tells how it went."""
+"""SageMaker pipelines: an execution really runs its definition, as the pipeline's role, and reports how it went."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def sagemaker(cloud: Cloud) -> AwsClient:
 
 @pytest.fixture(scope="module")
 def role(cloud: Cloud) -> str:
-    """A pipeline's role, which may register models in the group."""
+    """A pipeline's role, which is allowed to register models in the group."""
     packages = f"arn:aws:sagemaker:{REGION}:{DEV}:model-package/{GROUP}/*"
     actions = ["sagemaker:CreateModelPackage", "sagemaker:AddTags"]
     return cloud.role(DEV, "pipeline-role", [{"Effect": "Allow", "Action": actions, "Resource": packages}])

@@ -137,7 +137,7 @@ def hub_template(versions: dict[str, str]) -> dict[str, Any]:
 
 @dataclass
 class Catalog:
-    """A published and shared portfolio, and a lead who may launch from it.
+    """A published and shared portfolio, and a lead who is allowed to launch from it.
 
     Attributes:
         portfolio: Its id.

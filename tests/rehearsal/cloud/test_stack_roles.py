@@ -118,7 +118,7 @@ def test_without_a_service_role_the_callers_session_decides_and_says_through_who
     assert cloud.settled(DEV, "through")["StackStatus"] == "CREATE_COMPLETE", cloud.failures(DEV, "through")
     with pytest.raises(ClientError, match="sqs:CreateQueue"):
         cloud.client("sqs", DEV, session).create_queue(QueueName="directly")
-    same = service_role(cloud, "not-called-via", allow(QUEUES, "*", **via))  # a service role is no forwarded session
+    same = service_role(cloud, "not-called-via", allow(QUEUES, "*", **via))  # a service role is not a forwarded session
     assert cloud.deploy(DEV, "not-via", template(Queue=queue("q")), RoleARN=same)["StackStatus"] == "ROLLBACK_COMPLETE"
 
 
@@ -273,7 +273,7 @@ def test_a_key_whose_policy_forgets_its_account_cannot_be_made_by_anybody_there(
     """Whoever makes a key must be able to change its policy.
 
     https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html (Policy). The template of a StackSet that
-    names the account of the hub instead of its own is of this kind, although StackSets may do everything in an account.
+    names the account of the hub instead of its own is of this kind, although StackSets is allowed everything there.
     """
     of_the_hub = cloud.deploy(HUB, "key-of-the-hub", template(Set=stack_set("key-of-the-hub", template(Key=key(HUB)))))
     own = template(Key=key("${AWS::AccountId}"))
