@@ -189,6 +189,7 @@ def read_by_build(product: str, launched: Any) -> None:  # noqa: ANN401
 # ---- the rule -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_product
 def test_what_the_form_accepts_nothing_behind_it_refuses(
     product: type[Any], synth_product: Callable[[type[Any]], Template]
@@ -197,7 +198,7 @@ def test_what_the_form_accepts_nothing_behind_it_refuses(
     example = ORDINARY[product.SPEC.id]
 
     @settings(
-        max_examples=50,
+        max_examples=30,
         phases=[Phase.generate],  # what is refused is short; making it shorter takes minutes
         deadline=None,
         database=None,
