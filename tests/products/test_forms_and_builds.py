@@ -25,6 +25,7 @@ from lambdas.preflight.core import connection_problems, repository_problems
 from lambdas.seed_checkin.core import parse_checkin
 from lambdas.shared.custom_resource import Address, Request
 from products.catalog import PRODUCTS
+from products.shared import seed_code
 from products.shared.form import patterns
 from tests.products.launches import ORDINARY, launch
 
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
     Template = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ROOT / "seed-code" / "layers"
 TRIALS = ROOT.parent / "shared/trials"
-BUILT = [product for product in PRODUCTS if product.SPEC.seed_code]
 REGIONS = ("eu-west-1", "eu-central-1")
 TAG_VALUE = re.compile(r"(?!aws:)[\w .:/=+@-]{0,256}", re.IGNORECASE)
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html, "Rules for tagging": aws: is reserved, in values too.
@@ -88,17 +87,21 @@ def keeps_the_rules(template: Template, given_answers: Mapping[str, str]) -> boo
 # ---- what is behind it ----------------------------------------------------------------------------------------------
 
 
-@cache
-def seed_code(name: str) -> Any:  # noqa: ANN401 (a module that is not importable from here)
-    """Return a module of the layers of the seed code, which one generated repository would hold side by side."""
-    for layer in ("deployment", "settings", "project", "tabular/src"):
-        if str(LAYERS / layer) not in sys.path:
-            sys.path.append(str(LAYERS / layer))
-    package = importlib.import_module(name.partition(".")[0])
-    for layer in ("realtime/deployment", "batch/deployment", "monitoring/deployment", "source-s3/ml_pipelines"):
-        if layer.endswith(package.__name__) and str(LAYERS / layer) not in package.__path__:
-            package.__path__.append(str(LAYERS / layer))
-    return importlib.import_module(name)
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
+    """Writes the repository that a template generates, and lets its modules be imported until the test is over."""
+    before = set(sys.modules)
+
+    def write(template: str) -> Path:
+        seed_code.write(template, tmp_path)
+        for folder in (tmp_path, tmp_path / "src"):
+            monkeypatch.syspath_prepend(folder)
+        return tmp_path
+
+    yield write
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(f"{tmp_path}/"):
+            del sys.modules[name]
 
 
 def variables(launched: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401
@@ -171,19 +174,19 @@ def refused_by_services(template: Template, launched: Any) -> list[str]:  # noqa
     return found
 
 
-def read_by_build(product: str, launched: Any) -> None:  # noqa: ANN401
+def read_by_build(product: str, repository: Path, launched: Any) -> None:  # noqa: ANN401
     """Let the seed code read what its builds are told, with the settings files as they are checked in."""
     builds = list(variables(launched))
     if product.startswith("train-"):
+        read_settings = importlib.import_module("ml_pipelines.config").read_settings
         for told in builds:
-            source, job, _ = seed_code("ml_pipelines.config").read_settings(LAYERS / "project/config.yaml", told)
+            source, job, _ = read_settings(repository / "config.yaml", told)
             assert source.undecided is None
             assert job.label == told["LABEL"]
         return
-    kind = "realtime" if product == "deploy-realtime" else "batch"
-    steps, read = seed_code(f"deployment.{kind}"), seed_code("deployment.settings")
+    steps, read = (importlib.import_module(f"deployment.{name}") for name in ("steps", "settings"))
     choices = [read.read_build(told).choices for told in builds]
-    read.read_environments(LAYERS / kind / "environments.yaml", choices[0], steps.SCHEMA, steps.refuse)
+    read.read_environments(repository / "environments.yaml", choices[0], steps.SCHEMA, steps.refuse)
 
 
 # ---- the rule -------------------------------------------------------------------------------------------------------
@@ -192,9 +195,10 @@ def read_by_build(product: str, launched: Any) -> None:  # noqa: ANN401
 @pytest.mark.slow
 @every_product
 def test_what_the_form_accepts_nothing_behind_it_refuses(
-    product: type[Any], synth_product: Callable[[type[Any]], Template]
+    product: type[Any], synth_product: Callable[[type[Any]], Template], repository: Callable[[str], Path]
 ) -> None:
     template = synth_product(product)
+    generated = repository(product.SPEC.seed_code) if product.SPEC.seed_code else None
     example = ORDINARY[product.SPEC.id]
 
     @settings(
@@ -211,15 +215,18 @@ def test_what_the_form_accepts_nothing_behind_it_refuses(
         launched = launch(template, filled)
         assert refused_by_functions(launched) == []
         assert refused_by_services(template, launched) == []
-        if product.SPEC.seed_code:
-            read_by_build(product.SPEC.id, launched)
+        if generated:
+            read_by_build(product.SPEC.id, generated, launched)
 
     accepted_everywhere()
 
 
 @pytest.mark.skipif(not TRIALS.is_dir(), reason="the trial inputs are not on this machine")
-def test_the_trials_of_forms_are_accepted_by_form_and_build_or_refused_by_the_form() -> None:
-    read = seed_code("ml_pipelines.data_source").DataSource.read
+def test_the_trials_of_forms_are_accepted_by_form_and_build_or_refused_by_the_form(
+    repository: Callable[[str], Path],
+) -> None:
+    repository("train-s3")
+    read = importlib.import_module("ml_pipelines.data_source").DataSource.read
     for uri in (TRIALS / "form-data-uri-accepted-build-refuses.txt").read_text(encoding="utf-8").splitlines():
         assert re.fullmatch(patterns.S3_FOLDER, uri), uri
         problems: list[str] = []
