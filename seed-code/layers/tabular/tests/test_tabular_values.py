@@ -1,9 +1,13 @@
+import subprocess
+import sys
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tabular import values
 from tabular.profile import kinds_of
 from tabular.values import BadValueError, canonical, convert, text_of
 
@@ -129,3 +133,17 @@ def test_the_kinds_of_a_text_are_told_apart(text: str, kinds: list[str]) -> None
 def test_what_is_written_to_text_and_read_again_is_the_same_number() -> None:
     numbers = pa.array([0.1, 1 / 3, 1e300, -5e-324, 123456789.123456789, 2.0**60])
     assert convert(canonical(numbers), "number") == numbers
+
+
+def test_pandas_is_loaded_only_by_who_uses_it() -> None:
+    program = """
+import sys
+import tabular.profile, tabular.splits, pyarrow as pa
+assert "pandas" not in sys.modules
+frame = pa.table({"x": [1.5, None]}).to_pandas()
+assert pa.array(frame["x"]).null_count == 1
+assert pa.Table.from_pandas(frame).num_rows == 2
+"""
+    source = Path(values.__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", program], cwd=source, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

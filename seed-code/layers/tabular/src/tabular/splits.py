@@ -86,14 +86,17 @@ def divided(records: pa.RecordBatch, schema: Schema, config: Config) -> dict[str
     records = _compact(records, schema)
     order = order_of(records)
     records = records.append_column(ORDER, pa.array(order))
-    found = {}
-    for split, count in bucket_counts(schema, config).items():
+    # Small numbers are sorted in one go; within a bucket, the writer sorts.
+    place = np.empty(len(where), np.uint16)
+    counts, first = bucket_counts(schema, config), 0
+    for split, count in counts.items():
         members = np.flatnonzero(where == split)
-        members = members[np.argsort(order[members], kind="stable")]
-        ends = np.searchsorted(position(order[members]) * count, np.arange(count + 1)).tolist()
-        batch = records.take(pa.array(members))
-        found[split] = [batch.slice(start, end - start) for start, end in itertools.pairwise(ends)]
-    return found
+        place[members] = first + np.minimum(position(order[members]) * count, count - 1).astype(np.uint16)
+        first += count
+    records = records.take(pa.array(np.argsort(place, kind="stable")))
+    ends = np.cumsum([0, *np.bincount(place, minlength=first)]).tolist()
+    slices = iter([records.slice(start, end - start) for start, end in itertools.pairwise(ends)])
+    return {split: list(itertools.islice(slices, count)) for split, count in counts.items()}
 
 
 def order_of(records: pa.RecordBatch) -> Words:
@@ -145,7 +148,9 @@ class SplitWriter:
         target = self._folders[split] / f"bucket-{int(number):05d}-{self._host}.parquet"
         repeated = [column.name for column in self._schema.columns if column.distinct_is_exact]
         # Categories are dictionaries here only, so Arrow's own schema stays out.
-        with pq.ParquetWriter(target, records.schema, use_dictionary=repeated, store_schema=False) as writer:
+        with pq.ParquetWriter(
+            target, records.schema, use_dictionary=repeated, store_schema=False, write_statistics=False
+        ) as writer:
             writer.write_batch(records)
 
 
