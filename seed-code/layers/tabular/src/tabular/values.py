@@ -264,9 +264,13 @@ def numbers(column: pa.Array) -> pa.DoubleArray:
         return column.cast(pa.int8()).cast(FLOAT)
     if not pa.types.is_string(column.type):
         return pa.nulls(len(column), FLOAT)
+    try:
+        found = column.cast(FLOAT)
+        if not pc.any(pc.is_nan(found)).as_py():  # a text is never NaN: nan is a word for nothing, or no number
+            return found
+    except pa.ArrowInvalid:
+        pass  # some text is no number
     plain = pc.match_substring_regex(column, NUMBER)
-    if pc.all(plain).as_py() is not False:
-        return column.cast(FLOAT)
     found = pc.if_else(plain, column, None).cast(FLOAT)
     lowered = pc.utf8_lower(column)
     word = pc.if_else(pc.equal(lowered, "true"), 1.0, pc.if_else(pc.equal(lowered, "false"), 0.0, None))
