@@ -80,18 +80,23 @@ class Project:
         found = catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
         return {output["OutputKey"]: output["OutputValue"] for output in found}
 
-    def update(self) -> str:
-        """Update it to the recommended version with the values in use, as its person does; return the version."""
+    def update(self, expected: str = "UpdateCompleted", **anew: str) -> str:
+        """Update it to the recommended version as its person does; return the version.
+
+        Args:
+            expected: Status in which the project must be then.
+            anew: Answers that the person changes; all others stay as they are.
+        """
         version = launching.default_version(self.world.client("servicecatalog", self.who), self.product)
         assert version["Name"] != FIRST
         self.world.client("sagemaker", self.who).update_project(
             ProjectName=self.name,
             ServiceCatalogProvisioningUpdateDetails={
                 "ProvisioningArtifactId": version["Id"],
-                "ProvisioningParameters": [{"Key": k, "Value": v} for k, v in self.chosen.items()],
+                "ProvisioningParameters": [{"Key": k, "Value": v} for k, v in (self.chosen | anew).items()],
             },
         )
-        self.settle("UpdateCompleted")
+        self.settle(expected)
         return str(version["Name"])
 
     def settle(self, expected: str) -> None:
@@ -207,7 +212,7 @@ class Trained:
 @pytest.fixture(scope="module")
 def trained(platform: World) -> Trained:
     """A project from 1.0.0 whose bucket holds a model that is registered."""
-    project = create(platform, platform.data_scientist, "train-s3", "first-training")
+    project = create(platform, platform.data_scientist, "train-s3", "first-training", Trigger="Schedule")
     stop_builds(platform)
     bucket = project.outputs["ArtifactBucketName"]
     files = {f"samples/{name}": text.encode() for name, text in samples(100).items()}
@@ -227,7 +232,9 @@ def test_a_training_project_keeps_data_models_and_repository_and_is_offered_the_
     project = trained.project
     before, commit = project.outputs, project.git("rev-parse", "main")
     files = objects(platform, DEV, before["ArtifactBucketName"])
-    version = project.update()
+    project.update(expected="UpdateFailed")  # with a word that the question no longer knows
+    assert project.outputs == before
+    version = project.update(Trigger="schedule")
 
     assert kept(before).items() <= project.outputs.items()
     assert files
