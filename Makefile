@@ -1,6 +1,6 @@
 # Every target prepares what it needs; nothing is assumed but python3, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test test-fast prove check synth bench e2e machines clean format environments
+.PHONY: help rehearse test pytest test-fast prove check synth bench e2e machines clean format environments
 SHELL := /bin/bash
 UV ?= .tools/uv
 DATA ?=
@@ -26,7 +26,11 @@ help:  ## Show this list
 rehearse: environments  ## Walk the path of a model through five accounts on this machine (DATA=path LABEL=column: your own data; PRODUCT=train-x: another training product; FAULTS=1: with faults; YES=1: without a question)
 	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(subst ','\'',$(DATA))') $(if $(LABEL),--label '$(subst ','\'',$(LABEL))') $(if $(PRODUCT),--product '$(PRODUCT)') $(if $(filter-out 0,$(FAULTS)),--faults) $(if $(filter-out 0,$(YES)),--yes)
 
-test: check  ## Run the checks and tests of every change: lint, types, templates, Lambdas, seed code, rehearsal
+# The checks leave a core free, so the tests begin at the same time.
+test: environments  ## Run the checks and tests of every change: lint, types, templates, Lambdas, seed code, rehearsal
+	@$(MAKE) --no-print-directory -s -j2 check pytest
+
+pytest: environments
 	@$(PYTEST) -m 'not prove' $(PYTEST_ARGS)
 
 test-fast: .venv/.ready node_modules/.ready  ## Run the quick tests while you work: no lint, no types, nothing that stands up the organisation

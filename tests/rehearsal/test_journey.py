@@ -126,6 +126,7 @@ def test_wrong_arguments_are_refused_before_anything_starts(arguments: list[str]
     assert not (tmp_path / "rehearsal").exists()
 
 
+@pytest.mark.prove
 def test_data_that_cannot_be_learned_from_stops_the_rehearsal_with_the_cause(tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     data.write_text("age,left\n" + "".join(f"{n},no\n" for n in range(500)), encoding="utf-8")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTIONS = {"pyyaml": "yaml", "scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
 COMES_WITH_SDK = {"boto3", "botocore", "jsonschema"}
+WALKS = "tests/pipeline/test_local.py"
 ONLY_IN_THE_IMAGE = {"sagemaker_inference"}
 
 
@@ -32,12 +33,27 @@ ONLY_IN_THE_IMAGE = {"sagemaker_inference"}
 def test_its_own_tests_pass_whatever_its_settings_say(tmp_path: Path) -> None:
     repository = Repository(tmp_path)
     repository.spoil_settings()
-    halves = (["tests/pipeline"], ["tests", "--ignore=tests/pipeline"])  # at the same time: about equally long
+    halves = (["tests/pipeline", f"--ignore={WALKS}"], ["tests", "--ignore=tests/pipeline"])  # at the same time
     with ThreadPoolExecutor() as pool:
-        runs = pool.map(lambda half: repository.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *half), halves)
-    for run in runs:
-        assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
-        assert "passed" in run.stdout
+        passed = pool.map(lambda half: own_tests(repository, *half), halves)
+    assert sum(passed) > 500
+
+
+@pytest.mark.seed
+@pytest.mark.prove
+def test_its_own_walks_through_whole_pipelines_pass_whatever_its_settings_say(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    repository.spoil_settings()
+    assert own_tests(repository, WALKS) > 10
+
+
+def own_tests(repository: Repository, *options: str) -> int:
+    """Run tests of the repository, and return how many passed."""
+    run = repository.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *options)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    found = re.search(r"(\d+) passed", run.stdout)
+    assert found
+    return int(found.group(1))
 
 
 def test_its_style_is_clean(repository: Repository) -> None:
