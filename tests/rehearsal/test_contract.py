@@ -115,7 +115,7 @@ def stop_builds(platform: World) -> None:
             builds.stop_build(id=build_id)
 
 
-@pytest.mark.parametrize("which", ["oldest", "newest"])
+@pytest.mark.parametrize("which", [pytest.param("oldest", marks=pytest.mark.prove), "newest"])
 @pytest.mark.parametrize("product_id", [product.SPEC.id for product in PRODUCTS])
 def test_supported_releases_launch_and_terminate_on_the_current_baseline(
     platform: World, product_id: str, which: str
