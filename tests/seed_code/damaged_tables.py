@@ -82,8 +82,8 @@ class Victim:
         self.records[self.at][self.header.index(column)] = text
 
     def with_bytes(self, before: str, data: bytes, after: str = "") -> bytes:
-        """Return the file with bytes in the first field of the record."""
-        self.records[self.at][0] = before + MARK + after
+        """Return the file with bytes in the first field of the record, in the second one if that is the label."""
+        self.records[self.at][self.header[0] == LABEL] = before + MARK + after
         return self.content.replace(MARK.encode(), data)
 
     def other_column(self) -> int:
