@@ -3,18 +3,12 @@
 Nothing here uses these, and their import takes as long as all others together. To use one, import scikit-learn first.
 """
 
-import sys
+from tabular.imports import without
 
-_is_wanted = "sklearn" in sys.modules
-if not _is_wanted:
-    sys.modules["sklearn"] = None  # type: ignore[assignment]  # what Python takes for "not installed"
-
-import xgboost as xgb  # noqa: E402
-from xgboost import collective  # noqa: E402
-from xgboost.core import XGBoostError  # noqa: E402
-from xgboost.tracker import RabitTracker  # noqa: E402
-
-if not _is_wanted:
-    del sys.modules["sklearn"]
+with without("sklearn"):
+    import xgboost as xgb
+    from xgboost import collective
+    from xgboost.core import XGBoostError
+    from xgboost.tracker import RabitTracker
 
 __all__ = ["RabitTracker", "XGBoostError", "collective", "xgb"]

@@ -29,9 +29,8 @@ ROWS_PER_CHUNK = 50_000
 VALUES_PER_CHUNK = 4_000_000
 BLOCK_BYTES = 4 << 20
 MOST_BLOCK_BYTES = 32 << 20
-FIELDS_PER_BLOCK = (
-    64  # files with more get larger blocks: a column of a few hundred values takes as long as of thousands
-)
+# Files with more fields get larger blocks: a column of a few hundred values takes as long as one of thousands.
+FIELDS_PER_BLOCK = 64
 MOST_FIELD_BYTES = 64 << 20  # a quote that is still open after so much was never meant as one
 SEPARATORS = ",;\t|"
 TABLE_SUFFIXES = frozenset({"", ".csv", ".tsv", ".txt", ".gz", ".parquet", ".pq", ".snappy"})

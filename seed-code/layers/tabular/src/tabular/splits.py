@@ -160,7 +160,7 @@ class Split:
     Args:
         folder: Files that `SplitWriter` wrote, on one or several instances.
         schema: The data.
-        config: What is said of the splits if there is no record.
+        config: Its record key and shares are named when the split is empty.
 
     Raises:
         DataError: The split has no record.

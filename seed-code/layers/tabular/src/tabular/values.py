@@ -20,7 +20,6 @@ categories, because "None" may well be an answer.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -31,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tabular import dates, notations
+from tabular.imports import without
 
 NEVER_A_VALUE = frozenset({"", "nan", "NaN", "NAN", "null", "NULL", "Null", "NaT", "<NA>", r"\N"})
 MAYBE_MISSING = frozenset(
@@ -52,24 +52,10 @@ LEADING_ZERO = r"^0\d+$"
 
 TEXT, FLOAT, INT, BOOL, MOMENT = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.timestamp("us")
 
-
-class _PandasLater:
-    """Keeps Arrow from importing pandas for its first array, 0.2 s of every job, none of which needs it.
-
-    Whoever converts to or from pandas gets it as always: Arrow tries again then.
-    """
-
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ImportError(name)
-
-
-sys.meta_path.insert(0, _PandasLater)
-try:
+# Arrow imports pandas for its first array: 0.2 s of every job, none of which needs it. Whoever converts to or from
+# pandas gets it as always, as Arrow tries again then.
+with without("pandas"):
     pa.array([])
-finally:
-    sys.meta_path.remove(_PandasLater)
 
 _NEVER = pa.array(sorted(NEVER_A_VALUE))
 _MAYBE = pa.array(sorted(MAYBE_MISSING))
