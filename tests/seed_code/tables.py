@@ -197,6 +197,20 @@ class Files(Brief):
 
 # ---- columns --------------------------------------------------------------------------------------------------------
 
+CHANCE = st.integers(0, 2**32).map(random.Random)
+SHARES = st.sampled_from((0.0, 0.3))
+GAPS = st.tuples(st.sampled_from((*NOTHING, *NOTHING_HERE)), SHARES)
+"""How a missing value is written, and which share of the values is missing."""
+
+
+def filled(
+    rows: int, gaps: tuple[str, float], chance: random.Random, make: Callable[[int], tuple[Value, str]]
+) -> tuple[list[Value], list[str]]:
+    """Return values and texts of a column, some of them missing, the others made for their row."""
+    nothing, share = gaps
+    pairs = [(None, nothing) if chance.random() < share else make(row) for row in range(rows)]
+    return [value for value, _ in pairs], [text for _, text in pairs]
+
 
 @st.composite
 def numbers(draw: st.DrawFn, name: str, rows: int, separator: str) -> Column:
@@ -207,18 +221,13 @@ def numbers(draw: st.DrawFn, name: str, rows: int, separator: str) -> Column:
     size = draw(st.sampled_from((10, 1_000, 10_000_000)))
     least = draw(st.sampled_from((0, -1)))
     with_groups = bool(notation) and draw(st.booleans())
-    nothing, share = draw(st.sampled_from((*NOTHING, *NOTHING_HERE))), draw(st.sampled_from((0.0, 0.3)))
-    rng = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - test data
-    truth: list[Value] = []
-    texts = []
-    for _ in range(rows):
-        if rng.random() < share:
-            truth.append(None)
-            texts.append(nothing)
-            continue
-        number = round(rng.uniform(least * size, size), decimals)
-        truth.append(float(number))
-        texts.append(DRESSES[dress](number_text(number, decimals, notation, with_groups=with_groups)))
+    gaps, chance = draw(GAPS), draw(CHANCE)
+
+    def number(_: int) -> tuple[Value, str]:
+        value = float(round(chance.uniform(least * size, size), decimals))
+        return value, DRESSES[dress](number_text(value, decimals, notation, with_groups=with_groups))
+
+    truth, texts = filled(rows, gaps, chance, number)
     # Three decimals, or none beside points or commas, may be thousands: the configuration has to say which.
     group = NOTATIONS[notation][0] if with_groups else ""
     doubtful = decimals == 3 or (decimals == 0 and group in {".", ","})
@@ -249,24 +258,15 @@ def dates(draw: st.DrawFn, name: str, rows: int, separator: str) -> Column:
     """Moments in one form."""
     day, time = draw(st.sampled_from(DAYS)), draw(st.sampled_from(TIMES))
     zone = draw(st.sampled_from(list(ZONES))) if time else ""
-    nothing, share = draw(st.sampled_from((*NOTHING, *NOTHING_HERE))), draw(st.sampled_from((0.0, 0.3)))
-    rng = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - test data
-    form = day + time
-    truth: list[Value] = []
-    texts = []
-    for row in range(rows):
-        if row and rng.random() < share:
-            truth.append(None)
-            texts.append(nothing)
-            continue
-        moment = datetime.datetime(1990, 1, 1) + datetime.timedelta(
-            microseconds=rng.randrange(40 * 365 * 86_400 * 10**6)
-        )
-        moment = moment.replace(day=25) if row < 2 else moment  # which is no month
-        text = moment.strftime(form)
-        shown = datetime.datetime.strptime(text, form)
-        truth.append(shown - datetime.timedelta(hours=ZONES[zone]))
-        texts.append(text + zone)
+    gaps, chance, form = draw(GAPS), draw(CHANCE), day + time
+
+    def moment(row: int) -> tuple[Value, str]:
+        passed = datetime.timedelta(microseconds=chance.randrange(40 * 365 * 86_400 * 10**6))
+        value = datetime.datetime(1990, 1, 1) + passed
+        text = (value if row % 5 else value.replace(day=25)).strftime(form)  # 25 is not a month
+        return datetime.datetime.strptime(text, form) - datetime.timedelta(hours=ZONES[zone]), text + zone
+
+    truth, texts = filled(rows, gaps, chance, moment)
     typed = ("string", "timestamp[us]", "timestamp[ns, UTC]") if time else ("string", "timestamp[ms]", "date32")
     return Column(name, "date", truth, texts, draw(st.sampled_from(typed)))
 
@@ -275,36 +275,34 @@ def dates(draw: st.DrawFn, name: str, rows: int, separator: str) -> Column:
 def booleans(draw: st.DrawFn, name: str, rows: int, separator: str) -> Column:
     """Words for true and false."""
     yes, no = draw(st.sampled_from(BOOLEANS))
-    nothing, share = draw(st.sampled_from((*NOTHING, *NOTHING_HERE))), draw(st.sampled_from((0.0, 0.3)))
-    rng = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - test data
-    truth = [None if rng.random() < share else rng.random() < 0.5 for _ in range(rows)]
-    texts = [nothing if value is None else yes if value else no for value in truth]
-    return Column(name, "boolean", list(truth), texts, draw(st.sampled_from(("bool", "string"))))
+    gaps, chance = draw(GAPS), draw(CHANCE)
+    truth, texts = filled(rows, gaps, chance, lambda _: chance.choice(((True, yes), (False, no))))
+    return Column(name, "boolean", truth, texts, draw(st.sampled_from(("bool", "string"))))
 
 
 @st.composite
 def categories(draw: st.DrawFn, name: str, rows: int, separator: str) -> Column:
     """Words of every kind, or codes with leading zeros."""
-    nothing, share = draw(st.sampled_from(NOTHING)), draw(st.sampled_from((0.0, 0.3)))
-    rng = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - test data
+    gaps, chance = (draw(st.sampled_from(NOTHING)), draw(SHARES)), draw(CHANCE)
     if draw(st.booleans()):
-        words = ["plain", "word", *rng.sample(WORDS, draw(st.integers(1, 8)))]
+        words = ["plain", "word", *chance.sample(WORDS, draw(st.integers(1, 8)))]
     else:
-        words = [f"{number:05d}" for number in rng.sample(range(10_000), draw(st.sampled_from((5, 20))))]
-    truth: list[Value] = [None if rng.random() < share else rng.choice(words) for _ in range(rows)]
-    texts = [nothing if value is None else str(value) for value in truth]
+        words = [f"{number:05d}" for number in chance.sample(range(10_000), draw(st.sampled_from((5, 20))))]
+    truth, texts = filled(rows, gaps, chance, lambda _: (chance.choice(words),) * 2)
     return Column(name, "category", truth, texts, draw(st.sampled_from(("string", "large_string", "dictionary"))))
 
 
 @st.composite
 def keys(draw: st.DrawFn, rows: int) -> Column:
     """A value for every row that no other row has: whole numbers, some beyond doubles, or text."""
-    rng = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - test data
+    chance = draw(CHANCE)
     start = draw(st.sampled_from((0, 10**6, 2**60, -(2**40))))
     if draw(st.booleans()):
-        whole = rng.sample(range(start, start + 10 * rows), rows)
+        whole = chance.sample(range(start, start + 10 * rows), rows)
         return Column(KEY, "number", list(whole), [str(number) for number in whole], "int64")
-    words = [f"{draw(st.sampled_from(('c', 'ß-', '0')))}{number:07d}" for number in rng.sample(range(10 * rows), rows)]
+    words = [
+        f"{draw(st.sampled_from(('c', 'ß-', '0')))}{number:07d}" for number in chance.sample(range(10 * rows), rows)
+    ]
     return Column(KEY, "category", list(words), words, "string")
 
 
@@ -312,14 +310,14 @@ def keys(draw: st.DrawFn, rows: int) -> Column:
 def labels(draw: st.DrawFn, rows: int, separator: str) -> tuple[Column, dict[str, Any]]:
     """What to predict, and the settings that it needs."""
     problem = draw(st.sampled_from((*CLASSES, "regression")))
-    rng = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - test data
+    chance = draw(CHANCE)
     if problem == "regression":
         notation = draw(st.sampled_from(("", "1.234,56", "1,234.56")))
-        truth = [round(rng.uniform(-5_000, 5_000), 2) for _ in range(rows)]
+        truth = [round(chance.uniform(-5_000, 5_000), 2) for _ in range(rows)]
         texts = [number_text(number, 2, notation, with_groups=bool(notation)) for number in truth]
         return Column(LABEL, "number", list(truth), texts, "double"), {"problem_type": "regression"}
     names = [CLASSES[problem][row % len(CLASSES[problem])] for row in range(rows)]
-    rng.shuffle(names)
+    chance.shuffle(names)
     numeric = problem == "coded"
     values: list[Value] = [float(name) for name in names] if numeric else list(names)
     return Column(LABEL, "number" if numeric else "category", values, names, "int64" if numeric else "string"), {}
