@@ -1,6 +1,7 @@
-"""Checks requests against botocore's model of a service: lengths, patterns and allowed values, which boto3 leaves out.
+"""What botocore's model of a service says: whether a request is valid, what an answer shows, how a list is paged.
 
-So a name that is one character too long fails here as it would on AWS, and in the same words.
+boto3 leaves lengths, patterns and allowed values unchecked. A name that is one character too long fails here as it
+would on AWS, and in the same words.
 """
 
 from __future__ import annotations

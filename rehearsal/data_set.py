@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from rehearsal.organization import ROOT, RehearsalError
@@ -45,8 +46,9 @@ class DataSet:
     rows: int
 
 
+@cache
 def read(given: Path, label: str) -> DataSet:
-    """Read a data set with the reader of the training projects.
+    """Read a data set with the reader of the training projects, once: it is checked before the walk and landed in it.
 
     Args:
         given: CSV or Parquet file, or a folder of them.
