@@ -10,7 +10,7 @@ SCORES = np.array([0.1, 0.4, 0.35, 0.8])
 
 
 def test_binary_metrics_of_a_worked_example() -> None:
-    reached = metrics.measure("binary", TRUTH, SCORES, threshold=0.4)
+    reached = metrics.compute("binary", TRUTH, SCORES, threshold=0.4)
     assert reached["auc"] == pytest.approx(3 / 4)  # three of the four pairs are in the right order
     assert reached["pr_auc"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert (reached["precision"], reached["recall"], reached["f1"], reached["accuracy"]) == (0.5, 0.5, 0.5, 0.5)
@@ -27,15 +27,15 @@ def test_the_order_of_records_does_not_matter() -> None:
     random = np.random.default_rng(3)
     truth, scores = random.integers(0, 2, 200).astype(float), random.integers(0, 20, 200) / 20
     order = random.permutation(200)
-    assert metrics.measure("binary", truth, scores) == pytest.approx(
-        metrics.measure("binary", truth[order], scores[order])
+    assert metrics.compute("binary", truth, scores) == pytest.approx(
+        metrics.compute("binary", truth[order], scores[order])
     )
 
 
 def test_multiclass_metrics_of_a_worked_example() -> None:
     truth = np.array([0.0, 0.0, 1.0, 2.0])
     scores = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
-    reached = metrics.measure("multiclass", truth, metrics.condensed("multiclass", truth, scores))
+    reached = metrics.compute("multiclass", truth, scores)
     assert reached["accuracy"] == 0.75
     assert reached["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
     assert reached["weighted_f1"] == pytest.approx((2 * 2 / 3 + 2 / 3 + 1) / 4)
@@ -44,7 +44,7 @@ def test_multiclass_metrics_of_a_worked_example() -> None:
 
 
 def test_regression_metrics_of_a_worked_example() -> None:
-    reached = metrics.measure("regression", np.array([1.0, 2.0, 6.0]), np.array([1.0, 4.0, 5.0]))
+    reached = metrics.compute("regression", np.array([1.0, 2.0, 6.0]), np.array([1.0, 4.0, 5.0]))
     assert reached == pytest.approx({"mae": 1.0, "mse": 5 / 3, "rmse": (5 / 3) ** 0.5, "r2": 1 - 5 / 14})
 
 
@@ -74,8 +74,8 @@ def test_the_prior_of_classes_is_the_most_frequent_one() -> None:
 
 def test_the_decision_threshold_gives_the_best_f1() -> None:
     threshold = metrics.decision_threshold(TRUTH, SCORES)
-    best = metrics.measure("binary", TRUTH, SCORES, threshold)["f1"]
-    assert best == max(metrics.measure("binary", TRUTH, SCORES, candidate)["f1"] for candidate in (0.0, *SCORES, 1.0))
+    best = metrics.compute("binary", TRUTH, SCORES, threshold)["f1"]
+    assert best == max(metrics.compute("binary", TRUTH, SCORES, candidate)["f1"] for candidate in (0.0, *SCORES, 1.0))
 
 
 def test_resamples_repeat_and_always_hold_two_classes() -> None:

@@ -111,6 +111,20 @@ class Ranking:
         return float(np.sum(np.diff(self.recalls) * self.precisions[1:]))
 
 
+def compute(problem_type: str, truth: Numbers, scores: Numbers, threshold: float = 0.5) -> dict[str, float]:
+    """Return all metrics of a problem type.
+
+    The monitor of a deployment repository calls it, in the code of whichever version trained the model: it stays.
+
+    Args:
+        problem_type: ``binary``, ``multiclass`` or ``regression``.
+        truth: What was observed.
+        scores: What was predicted.
+        threshold: Least score that is labelled positive, binary only.
+    """
+    return measure(problem_type, truth, condensed(problem_type, truth, scores), threshold)
+
+
 def condensed(problem_type: str, truth: Numbers, scores: Numbers) -> Numbers:
     """Return what metrics need of scores, at most two numbers per record however many classes there are.
 
@@ -123,14 +137,7 @@ def condensed(problem_type: str, truth: Numbers, scores: Numbers) -> Numbers:
 
 
 def measure(problem_type: str, truth: Numbers, scores: Numbers, threshold: float = 0.5) -> dict[str, float]:
-    """Return all metrics of a problem type.
-
-    Args:
-        problem_type: ``binary``, ``multiclass`` or ``regression``.
-        truth: What was observed.
-        scores: What was predicted, `condensed`.
-        threshold: Least score that is labelled positive, binary only.
-    """
+    """Return all metrics of a problem type, given scores that are `condensed`; see `compute`."""
     if problem_type == "binary":
         return _binary(truth, scores, threshold)
     if problem_type == "regression":
