@@ -23,7 +23,7 @@ DEPLOYMENT_PROJECT := seed-code/layers/deployment
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-rehearse: environments  ## Walk the path of a model through five accounts on this machine (DATA=path LABEL=column: your own data; PRODUCT=train-x: another training product; FAULTS=1: with faults; YES=1: without a question)
+rehearse: environments  ## Walk the path of a model through five accounts on this machine (DATA=path LABEL=column: your own data; PRODUCT=train-x or all: other training products; FAULTS=1: with faults; YES=1: without a question)
 	@.venv/bin/python -m rehearsal $(if $(DATA),--data '$(subst ','\'',$(DATA))') $(if $(LABEL),--label '$(subst ','\'',$(LABEL))') $(if $(PRODUCT),--product '$(PRODUCT)') $(if $(filter-out 0,$(FAULTS)),--faults) $(if $(filter-out 0,$(YES)),--yes)
 
 # The checks leave a core free, so the tests begin at the same time.

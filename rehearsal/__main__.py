@@ -7,11 +7,15 @@ import fcntl
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from rehearsal import data_set
 from rehearsal.console import Terminal
-from rehearsal.journey import rehearse
+from rehearsal.journey import rehearse, training_products
 from rehearsal.organization import ROOT, RehearsalError
+
+_ALL: Final = "all"
+"""Walks with every training product, one after the other."""
 
 
 def main() -> int:
@@ -19,16 +23,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make rehearse", description=__doc__)
     parser.add_argument("--data", type=Path, help="CSV or Parquet file, or a folder of them. Default: generated data")
     parser.add_argument("--label", help="name of the column to predict. Needed with --data")
-    parser.add_argument("--product", default="train-s3", help="training product to walk with. Default: train-s3")
+    parser.add_argument("--product", default="train-s3", help="training product, or all of them. Default: train-s3")
     parser.add_argument(
         "--faults", action="store_true", help="inject faults into the promotion: its result must be the same"
     )
     parser.add_argument("--yes", action="store_true", help="approve production without asking at the terminal")
     parser.add_argument("--work", type=Path, default=ROOT / "build/rehearsal", help="where everything is written")
     arguments = parser.parse_args()
-    training = sorted(path.parent.name.replace("_", "-") for path in ROOT.glob("products/train_*/product.py"))
-    if arguments.product not in training:
-        parser.error(f"PRODUCT={arguments.product} is not a training product; choose one of: {', '.join(training)}")
+    training = training_products()
+    if arguments.product not in {*training, _ALL}:
+        known = ", ".join((*training, _ALL))
+        parser.error(f"PRODUCT={arguments.product} is not a training product; choose one of: {known}")
+    if arguments.product == _ALL and arguments.faults:
+        parser.error(f"FAULTS=1 with PRODUCT={_ALL}: the registry is compared after one model; choose one product")
     if arguments.data and not arguments.label:
         parser.error(f"DATA={arguments.data} has no LABEL: name the column to predict, e.g. LABEL=fraud")
     if arguments.label and not arguments.data:
@@ -57,7 +64,7 @@ def main() -> int:
                 work,
                 data=arguments.data,
                 label=arguments.label,
-                product=arguments.product,
+                products=training if arguments.product == _ALL else (arguments.product,),
                 faults=arguments.faults,
                 interactive=sys.stdin.isatty() and terminal.console.is_terminal and not arguments.yes,
                 terminal=terminal,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rehearsal.world import World
 
 
-def audit_records(world: World, who: Credentials | None) -> list[dict[str, Any]]:
+def audit_records(world: World, who: Credentials) -> list[dict[str, Any]]:
     """Return all records of decisions about models."""
     s3, bucket = world.client("s3", who), names.audit_bucket(HUB, REGION)
     return [

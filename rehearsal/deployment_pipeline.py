@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rehearsal.organization import RehearsalError, wait_for
+from rehearsal.organization import wait_for
 
 if TYPE_CHECKING:
     from rehearsal.organization import AwsClient
@@ -70,13 +70,9 @@ def build_logs(world: World, codepipeline: AwsClient, name: str) -> str:
 
 def pipeline_of(world: World) -> str:
     """Return the name of the deployment project's pipeline."""
-    if world.deployment is None:
-        raise RehearsalError("there is no deployment project: an earlier step did not run")
     return world.deployment.outputs["PipelineName"]
 
 
 def tag_of(world: World, stage: str) -> str:
     """Return the tag of a stage of the deployment project, e.g. ``p-abc123-prod``."""
-    if world.deployment is None:
-        raise RehearsalError("there is no deployment project: an earlier step did not run")
     return f"{world.deployment.parameters['SageMakerProjectId']}-{stage}"

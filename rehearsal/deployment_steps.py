@@ -21,20 +21,18 @@ from rehearsal.deployment_pipeline import (
     tag_of,
 )
 from rehearsal.mailboxes import listen, received
-from rehearsal.organization import HUB, PROD, TEST, Credentials, RehearsalError, wait_for
+from rehearsal.organization import PROD, TEST, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rehearsal import report
     from rehearsal.organization import AwsClient
     from rehearsal.world import World
 
-PROJECT_NAME: Final = "first-endpoint"
-REPOSITORY: Final = f"ml-engineering/{PROJECT_NAME}"
 CHOICES: Final = {
     "TestAccountId": TEST,
     "ProdAccountId": PROD,
-    "Repository": REPOSITORY,
     "ApproverEmail": "model-governance@example.com",
     "CostCenter": "ml-1000",
     "EndpointType": "instance",
@@ -44,7 +42,6 @@ CHOICES: Final = {
     "CapturePercent": "100",
 }
 _REQUESTS: Final = "approval-requests"
-_CONNECTION: Final = "deployments"
 _REASON: Final = "Metrics and card are as agreed."
 _TIMEOUT_S: Final = 300.0
 
@@ -54,8 +51,8 @@ _TIMEOUT_S: Final = 300.0
 
 def create_project(world: World) -> str:
     """Create a deployment project for the promoted model; its first run finds nothing that is approved, and stops."""
-    prepare_hub(world)
-    world.deployment = launch_project(world, PROJECT_NAME, REPOSITORY)
+    name = world.named("endpoint")
+    world.deployment = launch_project(world, name, f"ml-engineering/{name}")
     world.facts.launched.append(world.deployment)
     listen(world, world.deployment.outputs["TopicArn"], _REQUESTS)
     codepipeline = world.client("codepipeline", world.ml_engineer)
@@ -72,19 +69,7 @@ def create_project(world: World) -> str:
     return f"{world.deployment.product} {world.deployment.version}: project {project_id}; first run stopped: {reason}"
 
 
-def prepare_hub(world: World) -> None:
-    """Do what docs/setup.md asks for before the first deployment project: projects, and a Git connection."""
-    administrator = Credentials.administrator(HUB)
-    world.client("sagemaker", administrator).enable_sagemaker_servicecatalog_portfolio()
-    connections = world.client("codeconnections", administrator)
-    arn = connections.create_connection(ConnectionName=_CONNECTION, ProviderType="GitHub")["ConnectionArn"]
-    world.organization.connect(arn, caller=administrator)
-    world.client("ssm", administrator).put_parameter(
-        Name=names.contract_parameter("connection-arn"), Type="String", Value=arn
-    )
-
-
-def launch_project(world: World, name: str, repository: str, **chosen: str) -> Any:  # noqa: ANN401 - report.Launched
+def launch_project(world: World, name: str, repository: str, **chosen: str) -> report.Launched:
     """Create a project of deploy-realtime for the promoted model as the ML engineer, and wait for it.
 
     Args:
@@ -140,11 +125,11 @@ def deploy_to_test(world: World) -> str:
         return _question(world, codepipeline, name)
 
     question = wait_for(asked, overdue=f"{name} did not ask for approval", timeout_s=_TIMEOUT_S)
-    report = read_report(world, "endpoint-test")
-    world.facts.deployment |= {"question": question, "test": report}
+    found = read_report(world, "endpoint-test")
+    world.facts.deployment |= {"question": question, "test": found}
     sagemaker = world.client("sagemaker", Credentials.administrator(TEST))
     (endpoint,) = sagemaker.list_endpoints(NameContains=tag_of(world, "test"))["Endpoints"]
-    return f"{endpoint['EndpointName']} {endpoint['EndpointStatus']}: {report['summary']}"
+    return f"{endpoint['EndpointName']} {endpoint['EndpointStatus']}: {found['summary']}"
 
 
 def _question(world: World, codepipeline: AwsClient, name: str) -> dict[str, Any] | None:
@@ -158,21 +143,19 @@ def _question(world: World, codepipeline: AwsClient, name: str) -> dict[str, Any
 
 def read_report(world: World, name: str) -> dict[str, Any]:
     """Return a report of the pipeline as the governance officer reads it; its page is kept for the person."""
-    if world.deployment is None:
-        raise RehearsalError("there is no deployment project: an earlier step did not run")
     s3, bucket = world.client("s3", world.governance_officer), world.deployment.outputs["ArtifactBucketName"]
     prefix = f"{names.REPORTS_PREFIX}{world.execution}"
     page = s3.get_object(Bucket=bucket, Key=f"{prefix}/{name}.html")["Body"].read()
     path = reports_folder(world) / f"{name}.html"
     path.write_bytes(page)
-    report: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}/{name}.json")["Body"].read())
-    return report
+    found: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}/{name}.json")["Body"].read())
+    return found
 
 
 def reports_folder(world: World) -> Path:
     """Return the folder in which reports are kept for the person, beside the report of the rehearsal."""
-    folder = world.work / "reports"
-    folder.mkdir(exist_ok=True)
+    folder = world.work / "reports" / world.training_product
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -191,7 +174,7 @@ def try_to_approve(world: World) -> str:
     raise RehearsalError("the ML engineer could approve for production: the persona's policy is too wide")
 
 
-def _answer(world: World, who: Credentials | None, *, approved: bool, summary: str) -> None:
+def _answer(world: World, who: Credentials, *, approved: bool, summary: str) -> None:
     world.client("codepipeline", who).put_approval_result(
         pipelineName=pipeline_of(world),
         stageName=APPROVAL_STAGE,
@@ -220,7 +203,8 @@ def approve_as_governance_officer(world: World) -> str:
         return f"Approved by the governance officer{' at the terminal' if world.ask else ''}: {summary}"
     codepipeline, name = world.client("codepipeline", world.governance_officer), pipeline_of(world)
     ended = await_execution(world, codepipeline, name, world.execution)
-    endpoints = world.client("sagemaker", Credentials.administrator(PROD)).list_endpoints()["Endpoints"]
+    production = world.client("sagemaker", Credentials.administrator(PROD))
+    endpoints = production.list_endpoints(NameContains=tag_of(world, "prod"))["Endpoints"]
     if ended["status"] != "Failed" or endpoints:
         raise RehearsalError(
             f"the officer rejected the deployment, but {name} is {ended['status']}, and production has {endpoints}"

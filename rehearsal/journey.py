@@ -24,15 +24,16 @@ from rehearsal import (
     training_steps,
 )
 from rehearsal.console import Line
-from rehearsal.organization import Organization, RehearsalError
+from rehearsal.data_sources import SOURCES
+from rehearsal.organization import ROOT, Organization, RehearsalError
 from rehearsal.world import Step, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rehearsal.console import Terminal
 
-STEPS: Final = (
+PRELUDE: Final = (
     Step(
         "Start the organisation",
         "all",
@@ -67,7 +68,10 @@ STEPS: Final = (
         domain_steps.connect_git,
         "The provider is a folder of bare Git repositories.",
     ),
-    Step("Land the data", "dev", training_steps.land_data),
+)
+"""Everything before data come in and a first project is made."""
+
+_PROJECT: Final = (
     Step(
         "Create the project",
         "dev",
@@ -75,6 +79,8 @@ STEPS: Final = (
         "Builds run with bash on this machine instead of in containers.",
     ),
     Step("Look at the seeded repository", "dev", training_steps.inspect_seed),
+)
+_MODEL: Final = (
     Step(
         "Build: upsert and start",
         "dev",
@@ -88,6 +94,8 @@ STEPS: Final = (
         "Jobs run as processes here; XGBoost, data and metrics are real.",
     ),
     Step("Look at the registered model", "dev", training_steps.inspect_registry),
+)
+_PRODUCTION: Final = (
     Step("Approve as data scientist: refused", "dev", training_steps.try_to_approve),
     Step("Approve as lead data scientist", "dev", promotion_steps.approve_as_lead),
     Step(
@@ -151,9 +159,22 @@ FAULTS: Final = Step(
 )
 
 
-def steps_before(run: Callable[[World], str]) -> Sequence[Callable[[World], str]]:
-    """Return what runs before a step of `STEPS`, in order."""
-    runs = [step.run for step in STEPS]
+def training_products() -> tuple[str, ...]:
+    """Return the ids of the products with which a model can be trained."""
+    return tuple(sorted(path.parent.name.replace("_", "-") for path in ROOT.glob("products/train_*/product.py")))
+
+
+def walk(product: str) -> tuple[Step, ...]:
+    """Return the steps from data to production with a training product."""
+    source = SOURCES[product]
+    return (
+        *source.before, *_PROJECT, *source.in_project, *_MODEL, *source.of_model, *_PRODUCTION, *source.afterwards
+    )  # fmt: skip
+
+
+def steps_before(run: Callable[[World], str], *, product: str = "train-s3") -> Sequence[Callable[[World], str]]:
+    """Return what runs before a step of a rehearsal with a training product, in order."""
+    runs = [step.run for step in (*PRELUDE, *walk(product))]
     return runs[: runs.index(run)]
 
 
@@ -162,7 +183,7 @@ def rehearse(
     *,
     data: Path | None,
     label: str | None,
-    product: str = "train-s3",
+    products: Sequence[str] = ("train-s3",),
     faults: bool = False,
     interactive: bool = False,
     terminal: Terminal,
@@ -173,7 +194,7 @@ def rehearse(
         work: Folder to write to; what an earlier rehearsal left there is replaced.
         data: CSV or Parquet file, or a folder of them; None generates the demo data.
         label: Column to predict; needed with `data`.
-        product: Training product with which the model is trained.
+        products: Training products with which a model is trained, one after the other. Default: train-s3.
         faults: Inject faults into the promotion and compare the registry at the end. Default: False.
         interactive: Ask the person at the terminal what the governance officer decides. Default: the officer approves.
         terminal: Where progress is shown.
@@ -182,25 +203,41 @@ def rehearse(
         0 when every step succeeded, 1 otherwise.
     """
     _replace(work)
-    world = World(work, Organization(work / "cloud", faults=faults), data, label, product)
+    world = World(work, Organization(work / "cloud", faults=faults), data, label)
     world.ask = terminal.ask if interactive else None
-    steps = (*STEPS, FAULTS) if faults else STEPS
-    start = time.monotonic()
-    ok = True
+    total = sum(1 for _ in _steps(world, products, faults=faults))
+    facts = [world.facts]
+    start, ok = time.monotonic(), True
     try:
-        for number, step in enumerate(steps, 1):
-            ok = _run(step, number, len(steps), world, terminal)
-            if not ok or world.over:
+        for number, (walked, step) in enumerate(_steps(world, products, faults=faults), 1):
+            if walked.facts is not facts[-1]:
+                facts.append(walked.facts)
+                if len(products) > 1:
+                    terminal.say(walked.training_product)
+            ok = _run(step, number, total, walked, terminal)
+            if not ok or walked.over:
                 break
     finally:
         world.close()
     seconds = time.monotonic() - start
-    page = report.write(work, world.facts, ok=ok, seconds=seconds)
+    page = report.write(work, facts, ok=ok, seconds=seconds)
     outcome = "The rehearsal succeeded" if ok else "The rehearsal stopped"
     terminal.say(f"{outcome} after {seconds:.1f} s. Report: {_relative(page)}")
     if not ok:
         terminal.say(f"Everything is left for inspection in {_relative(work)} (cloud/ has the logs of the emulator).")
     return 0 if ok else 1
+
+
+def _steps(world: World, products: Sequence[str], *, faults: bool) -> Iterator[tuple[World, Step]]:
+    """Yield every step, and what the rehearsal knows at that time of the walk that the step belongs to."""
+    yield from ((world, step) for step in PRELUDE)
+    done: set[Step] = set()
+    for product in products:
+        walked = world.turn_to(product)
+        yield from ((walked, step) for step in walk(product) if step not in done)
+        done |= set(SOURCES[product].before)
+        if faults:
+            yield walked, FAULTS
 
 
 def _replace(work: Path) -> None:

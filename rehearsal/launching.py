@@ -1,4 +1,4 @@
-"""Launching a product as a SageMaker project, as a person does in Studio or with the command line."""
+"""Launching a product: as a SageMaker project in Studio, or from the Service Catalog console."""
 
 from __future__ import annotations
 
@@ -71,11 +71,9 @@ def answers(world: World, product_id: str, name: str) -> dict[str, str]:
         product_id: E.g. ``train-s3``.
         name: Name of the project, domain or stack, of which ids and repositories are made.
     """
-    known = {
+    known = world.known | {
         "project-name": name,
         "project-id": f"p-{name}",
-        "data-uri": world.data_uri,
-        "label": world.label or "",
         "model-package-group": "not-trained-yet",
         "test-account": TEST,
         "prod-account": PROD,
@@ -90,9 +88,9 @@ def answers(world: World, product_id: str, name: str) -> dict[str, str]:
 
 
 def launch(  # noqa: PLR0917 - who launches what under which name with which answers
-    world: World, who: Credentials | None, by: str, product_id: str, name: str, chosen: Mapping[str, str]
+    world: World, who: Credentials, by: str, product_id: str, name: str, chosen: Mapping[str, str]
 ) -> report.Launched:
-    """Create a project and wait for it.
+    """Create a project in Studio and wait for it.
 
     Args:
         world: The rehearsal.
@@ -138,4 +136,63 @@ def launch(  # noqa: PLR0917 - who launches what under which name with which ans
         by=by,
         parameters={"SageMakerProjectName": name, "SageMakerProjectId": made["ProjectId"], **chosen},
         outputs={o["OutputKey"]: o["OutputValue"] for o in outputs},
+    )
+
+
+def provision(world: World, who: Credentials, by: str, product_id: str, name: str) -> report.Launched:
+    """Launch a product from the Service Catalog console with its example answers, and wait for it.
+
+    Args:
+        world: The rehearsal.
+        who: The person who launches it.
+        by: What they are called in the report.
+        product_id: e.g. ``sagemaker-domain``.
+        name: Name of the provisioned product.
+
+    Raises:
+        RehearsalError: The launch failed; the message is the one of Service Catalog.
+    """
+    catalog = world.client("servicecatalog", who)
+    product = find_product(catalog, product_id)
+    version = default_version(catalog, product["ProductId"])
+    path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
+    form = catalog.describe_provisioning_parameters(
+        ProductId=product["ProductId"], ProvisioningArtifactId=version["Id"], PathId=path
+    )["ProvisioningArtifactParameters"]
+    proposed = {question["ParameterKey"]: question.get("DefaultValue") or "" for question in form}
+    chosen = {key: answer for key, answer in answers(world, product_id, name).items() if key in proposed}
+    record = catalog.provision_product(
+        ProductId=product["ProductId"],
+        ProvisioningArtifactId=version["Id"],
+        PathId=path,
+        ProvisionedProductName=name,
+        ProvisioningParameters=[{"Key": key, "Value": answer} for key, answer in chosen.items()],
+        ProvisionToken=f"rehearsal-{name}",
+    )["RecordDetail"]["RecordId"]
+    return report.Launched(
+        name=name,
+        product=product["Name"],
+        version=version["Name"],
+        by=by,
+        parameters=proposed | chosen,
+        outputs=await_record(world, catalog, record),
+    )
+
+
+def await_record(world: World, catalog: AwsClient, record_id: str) -> dict[str, str]:
+    """Wait for a Service Catalog record; return its outputs or raise with its errors."""
+
+    def look() -> dict[str, str] | None:
+        answer = catalog.describe_record(Id=record_id)
+        status = answer["RecordDetail"]["Status"]
+        if status == "SUCCEEDED":
+            return {o["OutputKey"]: o["OutputValue"] for o in answer.get("RecordOutputs", [])}
+        if status in ("FAILED", "IN_PROGRESS_IN_ERROR"):
+            errors = [e.get("Description", "") for e in answer["RecordDetail"].get("RecordErrors", [])]
+            raise RehearsalError(f"Service Catalog record {record_id} ended as {status}:\n  " + "\n  ".join(errors))
+        world.doing(f"record {record_id} {status}")
+        return None
+
+    return wait_for(
+        look, overdue=f"Service Catalog record {record_id} was not finished", timeout_s=_PROVISION_TIMEOUT_S
     )

@@ -148,8 +148,13 @@ class Pipeline:
 
 @dataclass
 class Facts:
-    """Everything the steps found out that the report shows."""
+    """Everything the steps found out that the report shows.
 
+    Attributes:
+        product: Training product of the walk that this is about; empty before there is one.
+    """
+
+    product: str = ""
     steps: list[StepResult] = field(default_factory=list)
     catalog: list[Product] = field(default_factory=list)
     launched: list[Launched] = field(default_factory=list)
@@ -201,15 +206,18 @@ def read_catalog(servicecatalog: AwsClient) -> list[Product]:
     return sorted(products, key=lambda p: p.name)
 
 
-def write(work: Path, facts: Facts, *, ok: bool, seconds: float) -> Path:
+def write(work: Path, facts: Sequence[Facts], *, ok: bool, seconds: float) -> Path:
     """Write ``report.json`` and ``report.html`` into `work`; return the path of the page.
 
     Args:
         work: Existing folder.
-        facts: What was found out until the end or the failing step.
+        facts: What was found out until the end or the failing step: before the first walk, then in each one.
         ok: Whether every step succeeded.
         seconds: Wall time of the whole rehearsal.
     """
+    steps = [step for part in facts for step in part.steps]
+    catalog = [product for part in facts for product in part.catalog]
+    launched = [product for part in facts for product in part.launched]
     content = {
         "ok": ok,
         "seconds": round(seconds, 2),
@@ -222,17 +230,23 @@ def write(work: Path, facts: Facts, *, ok: bool, seconds: float) -> Path:
                 "emulated": s.emulated,
                 "ok": s.ok,
             }
-            for s in facts.steps
+            for s in steps
         ],
-        "metrics": facts.metrics(),
-        "gate": facts.evaluation.get("gate", {}),
-        "catalog": [asdict(p) for p in facts.catalog],
-        "launched": [asdict(p) for p in facts.launched],
-        "model_package": facts.model_package,
-        "promotion": facts.promotion,
-        "deployment": facts.deployment,
-        "predictions": facts.predictions,
-        "drift": facts.drift,
+        "catalog": [asdict(p) for p in catalog],
+        "launched": [asdict(p) for p in launched],
+        "walks": {
+            part.product: {
+                "metrics": part.metrics(),
+                "gate": part.evaluation.get("gate", {}),
+                "model_package": part.model_package,
+                "promotion": part.promotion,
+                "deployment": part.deployment,
+                "predictions": part.predictions,
+                "drift": part.drift,
+            }
+            for part in facts
+            if part.product
+        },
     }
     (work / "report.json").write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
     environment = jinja2.Environment(
@@ -241,10 +255,12 @@ def write(work: Path, facts: Facts, *, ok: bool, seconds: float) -> Path:
     page = environment.get_template(_TEMPLATE).render(
         ok=ok,
         seconds=seconds,
-        facts=facts,
-        metrics=facts.metrics(),
-        bars=_bars(facts.steps),
-        curves={name: base64.b64encode(image).decode() for name, image in sorted(facts.curves.items())},
+        steps=steps,
+        catalog=catalog,
+        launched=launched,
+        walks=[part for part in facts if part.product],
+        bars=_bars(steps),
+        base64=lambda image: base64.b64encode(image).decode(),
         node_width=_NODE_WIDTH,
         node_height=_NODE_HEIGHT,
         made=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),

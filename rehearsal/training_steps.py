@@ -16,9 +16,7 @@ from rehearsal.organization import DEV, REGION, Credentials, RehearsalError, wai
 if TYPE_CHECKING:
     from rehearsal.world import World
 
-PROJECT_NAME: Final = "first-model"
 DATA_BUCKET: Final = f"data-lake-{DEV}-{REGION}"
-REPOSITORY: Final = f"data-science/{PROJECT_NAME}"
 _PIPELINE_TIMEOUT_S: Final = 900.0
 
 
@@ -27,30 +25,32 @@ def land_data(world: World) -> str:
     owner = Credentials.administrator(DEV)
     s3 = world.client("s3", owner)
     s3.create_bucket(Bucket=DATA_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    if world.data is None:
-        world.data, world.label = world.work / "data" / "subscribers.csv", demo_data.LABEL
-        demo_data.write(world.data)
-    landed = data_set.read(world.data, world.label or "")
-    prefix = f"{data_set.folder_of(world.data)}/"
+    data, label = world.data, world.label or demo_data.LABEL
+    if data is None:
+        data = world.work / "data" / "subscribers.csv"
+        demo_data.write(data, rows=world.rows)
+    landed = data_set.read(data, label)
+    prefix = f"{data_set.folder_of(data)}/"
     for name, path in landed.files.items():
         s3.upload_file(str(path), DATA_BUCKET, prefix + name)
-    world.data_uri = f"s3://{DATA_BUCKET}/{prefix}"
+    world.known |= {"data-uri": f"s3://{DATA_BUCKET}/{prefix}", "label": label}
     size_kb = sum(path.stat().st_size for path in landed.files.values()) / 1024
-    return f"{world.data_uri}: {landed.rows:,} rows, {size_kb:,.0f} KB, label {world.label}"
+    return f"{world.known['data-uri']}: {landed.rows:,} rows, {size_kb:,.0f} KB, label {label}"
 
 
 def create_project(world: World) -> str:
     """Create a SageMaker project in Studio: Service Catalog launches the product and seeds the repository."""
     open_studio(world)
-    world.organization.make_repository(REPOSITORY)
-    world.project = launch_project(world, PROJECT_NAME, REPOSITORY)
+    name = world.named("model")
+    world.organization.make_repository(f"data-science/{name}")
+    world.project = launch_project(world, name)
     world.facts.launched.append(world.project)
     project_id = world.project.parameters["SageMakerProjectId"]
     return f"{world.project.product} {world.project.version}: project {project_id}"
 
 
-def launch_project(world: World, name: str, repository: str) -> report.Launched:
-    """Create a training project as the data scientist and wait for it.
+def launch_project(world: World, name: str) -> report.Launched:
+    """Create a training project as the data scientist, for the repository of its name, and wait for it.
 
     Raises:
         RehearsalError: The launch failed; the message is the one of Service Catalog.
@@ -58,13 +58,12 @@ def launch_project(world: World, name: str, repository: str) -> report.Launched:
     product = world.training_product
     by_sagemaker = {"SageMakerProjectName", "SageMakerProjectId"}
     chosen = {q: a for q, a in launching.answers(world, product, name).items() if q not in by_sagemaker}
-    chosen |= {"Label": world.label or "", "Repository": repository}
     return launching.launch(world, world.data_scientist, "data scientist", product, name, chosen)
 
 
 def inspect_seed(world: World) -> str:
     """Read what was checked in, as the data scientist who clones the repository."""
-    bare = str(world.organization.repository(REPOSITORY))
+    bare = str(world.organization.repository(world.project.parameters["Repository"]))
     listed = subprocess.run(
         ["git", "--git-dir", bare, "ls-tree", "-r", "--name-only", "main"], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -77,29 +76,27 @@ def inspect_seed(world: World) -> str:
 
 def start_training(world: World) -> str:
     """Wait for the project's CodePipeline: source, then the build that upserts and starts the SageMaker pipeline."""
-    if world.project is None:
-        raise RehearsalError("there is no project")
     codepipeline = world.client("codepipeline", Credentials.administrator(DEV))
-    (pipeline,) = codepipeline.list_pipelines()["pipelines"]
+    pipeline = world.project.outputs["BuildPipelineName"]
 
     def look() -> str | None:
-        executions = codepipeline.list_pipeline_executions(pipelineName=pipeline["name"])["pipelineExecutionSummaries"]
+        executions = codepipeline.list_pipeline_executions(pipelineName=pipeline)["pipelineExecutionSummaries"]
         finished = next((e for e in executions if e["status"] == "Succeeded"), None)
         if finished:
-            return f"CodePipeline {pipeline['name']}: {finished['status']}"
+            return f"CodePipeline {pipeline}: {finished['status']}"
         if executions and all(e["status"] in ("Failed", "Stopped") for e in executions):
-            states = codepipeline.get_pipeline_state(name=pipeline["name"])["stageStates"]
+            states = codepipeline.get_pipeline_state(name=pipeline)["stageStates"]
             actions = [a for s in states for a in s.get("actionStates", [])]
             causes = [
                 f"{a['actionName']}: {a.get('latestExecution', {}).get('errorDetails', {}).get('message')}"
                 for a in actions
                 if a.get("latestExecution", {}).get("status") == "Failed"
             ]
-            raise RehearsalError(f"CodePipeline {pipeline['name']} failed:\n  " + "\n  ".join(causes))
+            raise RehearsalError(f"CodePipeline {pipeline} failed:\n  " + "\n  ".join(causes))
         world.doing("build: install, upsert, start")
         return None
 
-    return wait_for(look, overdue=f"CodePipeline {pipeline['name']} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
+    return wait_for(look, overdue=f"CodePipeline {pipeline} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
 
 
 def train(world: World) -> str:
@@ -134,9 +131,7 @@ def train(world: World) -> str:
 
 
 def _pipeline_name(world: World) -> str:
-    if world.project is None:
-        raise RehearsalError("there is no project")
-    return f"{PROJECT_NAME}-{world.project.parameters['SageMakerProjectId']}"
+    return f"{world.project.name}-{world.project.parameters['SageMakerProjectId']}"
 
 
 def inspect_registry(world: World) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from dataclasses import dataclass, field
@@ -18,21 +19,23 @@ if TYPE_CHECKING:
     from rehearsal.organization import AwsClient, Credentials, Organization
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class World:
     """What the rehearsal knows so far; every step reads what earlier steps wrote.
 
     Attributes:
         work: Folder of this rehearsal.
-        data: File or folder with the data set.
-        label: Column to predict.
+        data: File or folder with the person's own data; None generates data.
+        label: Column of it to predict.
         training_product: Id of the product with which the model is trained.
+        rows: Rows of generated data. Default: 5,000.
         regions: Regions of the hub, home first.
         doing: Shows at the terminal what the current step waits for.
         ask: Asks the person at the terminal a question with yes or no; None when the rehearsal is not interactive.
+        known: What only this organisation knows, by the names that example answers of products give it.
+        over: Nothing is left to do, although not every step ran.
         deployment: The deployment project in the hub.
         execution: Id of the execution of its pipeline that brings the model to production.
-        over: Nothing is left to do, although not every step ran.
     """
 
     work: Path
@@ -40,21 +43,40 @@ class World:
     data: Path | None
     label: str | None
     training_product: str = "train-s3"
+    rows: int = 5000
     regions: tuple[str, ...] = (REGION,)
     doing: Callable[[str], None] = field(default=lambda _what: None)
     ask: Callable[[str, Sequence[str]], bool] | None = None
     synth: subprocess.Popen[str] | None = None
-    lead: Credentials | None = None
-    data_scientist: Credentials | None = None
-    ml_engineer: Credentials | None = None
-    governance_officer: Credentials | None = None
-    data_uri: str = ""
-    domain: report.Launched | None = None
-    project: report.Launched | None = None
-    deployment: report.Launched | None = None
-    execution: str = ""
+    known: dict[str, str] = field(default_factory=dict)
     over: bool = False
     facts: report.Facts = field(default_factory=report.Facts)
+    lead: Credentials = field(init=False)
+    data_scientist: Credentials = field(init=False)
+    ml_engineer: Credentials = field(init=False)
+    governance_officer: Credentials = field(init=False)
+    domain: report.Launched = field(init=False)
+    project: report.Launched = field(init=False)
+    deployment: report.Launched = field(init=False)
+    execution: str = field(init=False)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Say what is missing, where a step runs without the one that makes what it reads."""
+            if name in self.__dataclass_fields__:
+                raise RehearsalError(f"there is no {name.replace('_', ' ')} yet: an earlier step did not run")
+            raise AttributeError(name)
+
+    def turn_to(self, product: str) -> World:
+        """Return what a walk with a training product begins with: this organisation, its people, and no model."""
+        begun = copy.copy(self)
+        begun.training_product, begun.facts = product, report.Facts(product)
+        return begun
+
+    def named(self, what: str) -> str:
+        """Return the name of something of this walk, e.g. ``s3-model`` for ``model``."""
+        return f"{self.training_product.removeprefix('train-')}-{what}"
 
     def close(self) -> None:
         """Stop everything that was started."""
@@ -68,10 +90,8 @@ class World:
         """Cloud assembly of the hub."""
         return self.work / "cdk.out"
 
-    def client(self, service: str, credentials: Credentials | None, *, region: str = REGION) -> AwsClient:
+    def client(self, service: str, credentials: Credentials, *, region: str = REGION) -> AwsClient:
         """Return a boto3 client of this organisation."""
-        if credentials is None:
-            raise RehearsalError(f"no person is signed in to call {service}: an earlier step did not run")
         return self.organization.client(service, credentials, region=region)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rehearsal import deployment_steps, domain_steps, journey, training_steps
+from rehearsal import domain_steps, journey, training_steps
 from rehearsal.organization import Organization
 from rehearsal.world import World
 
@@ -23,7 +23,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for run in journey.steps_before(training_steps.create_project):
             run(world)
         domain_steps.open_studio(world)
-        deployment_steps.prepare_hub(world)
         yield world
     finally:
         world.close()

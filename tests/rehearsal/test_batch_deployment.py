@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from products.shared import names
-from rehearsal import deployment_pipeline, deployment_steps, domain_steps, journey, launching
+from rehearsal import deployment_pipeline, domain_steps, journey, launching
 from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, Organization, wait_for
 from rehearsal.world import World
 from tests.promoted import write_record
@@ -72,7 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
             configuration: dict[str, Any] = {"EventBridgeConfiguration": {}}
             s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
-        deployment_steps.prepare_hub(made)
+        domain_steps.prepare_hub(made)
         yield made
     finally:
         made.close()

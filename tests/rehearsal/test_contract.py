@@ -56,7 +56,7 @@ class Provisioned:
 
     id: str
     outputs: dict[str, str]
-    who: Credentials | None
+    who: Credentials
 
 
 def release(product_id: str, which: str) -> Release:
@@ -164,7 +164,7 @@ def let_in(platform: World, role_arn: str, account: str = DEV) -> Credentials:
 
 def project(platform: World, name: str) -> Project:
     platform.organization.make_repository(f"data-science/{name}")
-    launched = training_steps.launch_project(platform, name, f"data-science/{name}")
+    launched = training_steps.launch_project(platform, name)
     stop_builds(platform)
     (build,) = administrator(platform, "codebuild").batch_get_projects(names=[launched.outputs["BuildPipelineName"]])[
         "projects"
@@ -188,7 +188,7 @@ def projects(platform: World) -> tuple[Project, Project]:
     return project(platform, "apart-one"), project(platform, "apart-two")
 
 
-def register(platform: World, who: Credentials | None, owner: Project, **more: str) -> str:
+def register(platform: World, who: Credentials, owner: Project, **more: str) -> str:
     """Register a model of a project and return the ARN of its package."""
     made = platform.client("sagemaker", who).create_model_package(
         ModelPackageGroupName=owner.group,
@@ -209,7 +209,6 @@ def register(platform: World, who: Credentials | None, owner: Project, **more: s
 
 def lead_in_studio(platform: World) -> Credentials:
     """Open Studio as the lead data scientist."""
-    assert platform.domain is not None
     assert platform.lead is not None
     return platform.organization.open_studio(
         platform.domain.outputs["DomainId"], "lead-data-scientist", caller=platform.lead
@@ -317,16 +316,14 @@ def test_code_of_a_project_does_not_get_beyond_the_project(
     assert refused(lambda: ESCALATIONS[attempt](platform, who, other)), f"the {role} role {attempt}"
 
 
-def test_data_of_another_project_is_refused_in_the_form(platform: World, projects: tuple[Project, Project]) -> None:
+def test_data_of_another_project_is_refused_in_the_form(
+    platform: World, projects: tuple[Project, Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, other = projects
-    uri = platform.data_uri
     platform.organization.make_repository("data-science/curious")
-    try:
-        platform.data_uri = f"s3://{other.bucket}/{other.name}/"
-        with pytest.raises((RehearsalError, ClientError), match="not in the bucket of another project"):
-            training_steps.launch_project(platform, "curious", "data-science/curious")
-    finally:
-        platform.data_uri = uri
+    monkeypatch.setitem(platform.known, "data-uri", f"s3://{other.bucket}/{other.name}/")
+    with pytest.raises((RehearsalError, ClientError), match="not in the bucket of another project"):
+        training_steps.launch_project(platform, "curious")
 
 
 # ---- what a promotion by the hub needs ------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_files_of_equal_names_in_different_folders_are_all_there(
         "sales/region=north/_SUCCESS",
     }
     assert "4 rows" in said
-    assert world.data_uri.endswith("/sales/")
+    assert world.known["data-uri"].endswith("/sales/")
 
 
 def test_the_name_of_a_folder_may_be_the_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_the_name_of_a_folder_may_be_the_label(tmp_path: Path, monkeypatch: pyte
 def test_a_file_with_any_name_is_landed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write(tmp_path, **{"claims 2024 (1).csv": ROWS}) / "claims 2024 (1).csv"
     _, world, objects = land(data, "churn", monkeypatch)
-    assert world.data_uri.endswith("/claims-2024-1/")
+    assert world.known["data-uri"].endswith("/claims-2024-1/")
     assert set(objects) == {"claims-2024-1/claims 2024 (1).csv"}
 
 

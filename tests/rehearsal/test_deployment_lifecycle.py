@@ -116,7 +116,7 @@ def belongings(world: World) -> dict[str, Any]:
             for item in world.client("s3", hub).list_objects_v2(Bucket=bucket)["Contents"]
             if item["Key"].startswith(("reports/", "packages/"))
         },
-        "commit": git(world, deployment_steps.REPOSITORY, "rev-parse", "main"),
+        "commit": git(world, world.deployment.parameters["Repository"], "rev-parse", "main"),
     }
     assert all(found.values())
     return found
@@ -156,7 +156,7 @@ def test_the_walk_through_a_real_organisation_walks_through_this_one(world: Worl
         label=world.label or "",
         approver_email="model-governance@example.com",
         model=world.facts.model_package["ModelPackageGroupName"],
-        deployment=deployment_steps.PROJECT_NAME,
+        deployment=world.deployment.name,
     )
     people = {
         **{who: Credentials.administrator(account) for who, account in ADMINISTRATORS.items()},
@@ -358,12 +358,12 @@ def test_deleting_a_project_takes_its_deployments_down_and_nothing_else(world: W
     remaining = left(world, kept)
     sagemaker = world.client("sagemaker", world.ml_engineer)
 
-    sagemaker.delete_project(ProjectName=deployment_steps.PROJECT_NAME)
+    sagemaker.delete_project(ProjectName=world.deployment.name)
 
     end = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < end and _status(sagemaker) == "DeleteInProgress":
+    while time.monotonic() < end and _status(sagemaker, world.deployment.name) == "DeleteInProgress":
         time.sleep(0.2)
-    assert _status(sagemaker) in {"DeleteCompleted", "gone"}
+    assert _status(sagemaker, world.deployment.name) in {"DeleteCompleted", "gone"}
     assert left(world, deleted) == {kind: [] for kind in remaining}
     assert left(world, kept) == remaining
     hub = Credentials.administrator(HUB)
@@ -375,8 +375,8 @@ def test_deleting_a_project_takes_its_deployments_down_and_nothing_else(world: W
     assert sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"] == "Approved"
 
 
-def _status(sagemaker: Any) -> str:  # noqa: ANN401 (boto3 client)
+def _status(sagemaker: Any, project: str) -> str:  # noqa: ANN401 (boto3 client)
     try:
-        return str(sagemaker.describe_project(ProjectName=deployment_steps.PROJECT_NAME)["ProjectStatus"])
+        return str(sagemaker.describe_project(ProjectName=project)["ProjectStatus"])
     except ClientError:
         return "gone"

@@ -36,9 +36,8 @@ def git(platform: World, repository: str, *arguments: str) -> str:
 
 def launch(platform: World, name: str) -> Launched:
     """Launch a project into an empty repository of its own; its first build is stopped, since nothing here trains."""
-    repository = f"data-science/{name}"
-    platform.organization.make_repository(repository)
-    launched = training_steps.launch_project(platform, name, repository)
+    platform.organization.make_repository(f"data-science/{name}")
+    launched = training_steps.launch_project(platform, name)
     stop_builds(platform)
     return launched
 
@@ -132,7 +131,7 @@ def test_a_launch_that_cannot_seed_says_what_to_do_and_leaves_nothing(
     prepare(platform, repository)
     buckets_before, roles_before = buckets(platform), project_roles(platform)
     with pytest.raises(RehearsalError, match=re.escape(reason)):
-        training_steps.launch_project(platform, name, repository)
+        training_steps.launch_project(platform, name)
     assert buckets(platform) == buckets_before
     assert project_roles(platform) == roles_before
 

@@ -53,7 +53,7 @@ class _Tags(HTMLParser):
 
 @pytest.fixture
 def facts() -> report.Facts:
-    facts = report.Facts()
+    facts = report.Facts("train-s3")
     facts.steps = [
         report.StepResult("Publish", "hub", 1.5, "two products", "emulated thus", ok=True),
         report.StepResult("Launch", "dev", 0.5, "cause <b>& effect</b>", "", ok=False),
@@ -67,19 +67,19 @@ def facts() -> report.Facts:
 
 
 def test_json_has_the_steps_and_the_metrics(facts: report.Facts, tmp_path: Path) -> None:
-    report.write(tmp_path, facts, ok=True, seconds=2.0)
+    report.write(tmp_path, [facts], ok=True, seconds=2.0)
     content = json.loads((tmp_path / "report.json").read_text())
     assert content["ok"] is True
     assert [(s["name"], s["account"], s["seconds"]) for s in content["steps"]] == [
         ("Publish", "hub", 1.5),
         ("Launch", "dev", 0.5),
     ]
-    assert content["metrics"] == {"auc": 0.9}
+    assert content["walks"]["train-s3"]["metrics"] == {"auc": 0.9}
 
 
 def test_page_needs_no_network_and_shows_the_cause_as_text(facts: report.Facts, tmp_path: Path) -> None:
     page = _Tags()
-    page.feed(report.write(tmp_path, facts, ok=False, seconds=2.0).read_text())
+    page.feed(report.write(tmp_path, [facts], ok=False, seconds=2.0).read_text())
     assert all(link.startswith("data:") for link in page.links)
     assert any("cause <b>& effect</b>" in text for text in page.text)
     assert any("emulated thus" in text for text in page.text)
@@ -87,7 +87,7 @@ def test_page_needs_no_network_and_shows_the_cause_as_text(facts: report.Facts, 
 
 def test_page_of_a_rehearsal_that_stopped_at_once_can_be_written(tmp_path: Path) -> None:
     facts = report.Facts(steps=[report.StepResult("Start", "all", 0.1, "no port", "", ok=False)])
-    assert "no port" in report.write(tmp_path, facts, ok=False, seconds=0.1).read_text()
+    assert "no port" in report.write(tmp_path, [facts], ok=False, seconds=0.1).read_text()
 
 
 def test_graph_follows_data_and_conditions_from_left_to_right() -> None:

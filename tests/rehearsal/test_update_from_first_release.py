@@ -65,7 +65,7 @@ class Project:
     """
 
     world: World
-    who: Credentials | None
+    who: Credentials
     name: str
     id: str
     product: str
@@ -115,7 +115,7 @@ class Project:
         return git(self.world, self.chosen["Repository"], *arguments)
 
 
-def create(world: World, who: Credentials | None, product_id: str, name: str, **more: str) -> Project:
+def create(world: World, who: Credentials, product_id: str, name: str, **more: str) -> Project:
     """Create a project with 1.0.0 of a product."""
     own = {"SageMakerProjectName", "SageMakerProjectId"}
     offered = load_catalog(ROOT).products[product_id].release(FIRST).template()["Parameters"].keys() - own
