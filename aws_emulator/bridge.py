@@ -19,7 +19,7 @@ from aws_emulator import core, inside
 from aws_emulator.clock import clock
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.inside import replaces
-from aws_emulator.shapes import answer_of, check_request, page_of
+from aws_emulator.shapes import answer_of, check_request, operation_at, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,8 @@ def overlay(service: str, operation: str) -> Callable[[Operation], Operation]:
     called by CloudFormation as well.
 
     Args:
-        service: Signing name of the service, which speaks JSON over POST / with an ``X-Amz-Target`` header.
+        service: Signing name of the service, which speaks JSON over POST: with an ``X-Amz-Target`` header, or to a path
+            of its own for each operation.
         operation: e.g. ``CreatePipeline``.
     """
 
@@ -90,8 +91,9 @@ def answers(owner: object, name: str) -> Callable[[Operation], Operation]:
     return register
 
 
-async def _answer(service: str, headers: Mapping[str, str], body: bytes) -> core.Reply:
-    operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
+async def _answer(service: str, headers: Mapping[str, str], path: str, body: bytes) -> core.Reply:
+    target = headers.get("x-amz-target", "")
+    operation = target.rsplit(".", 1)[-1] if target else operation_at(service, path)
     try:
         request = json.loads(body or b"{}")
         check_request(service, operation, request)
@@ -112,11 +114,12 @@ def _bridge(service: str) -> None:
     async def handler(
         method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
     ) -> core.Reply:
-        return await _answer(service, headers, body)
+        return await _answer(service, headers, path, body)
 
     app.SERVICE_HANDLERS[service] = handler
     # Without this entry AUTH=true would let every action of the service through.
     iam_actions.SERVICE_TO_IAM_NAMESPACE[service] = service
+    inside.iam_actions.BOTOCORE_SERVICE_MAP[service] = [service]  # finds the action of a request by its path
     inside.router.KNOWN_AWS_SERVICE_NAMES |= {service}
 
 

@@ -43,6 +43,7 @@ MODULES: Final = (
     "sagemaker.autoscaling",
     "sagemaker.transform",
     "sagemaker.cards",
+    "glue.catalog",
     "apigateway.integrations",
     "sagemaker.resources",
     "cloudformation.stack_roles",

@@ -99,6 +99,12 @@ def has_operation(service: str, operation: str) -> bool:
     return operation in model(service).operation_names
 
 
+def operation_at(service: str, path: str) -> str:
+    """Return the operation that requests to a path ask for; its last part when the model has none there."""
+    operations = (model(service).operation_model(name) for name in model(service).operation_names)
+    return next((o.name for o in operations if o.http["requestUri"] == path), path.rsplit("/", 1)[-1])
+
+
 def member_type(service: str, operation: str, member: str) -> str | None:
     """Return what a member of an answer is, e.g. ``map``; None if answers have none with that name."""
     shape = model(service).operation_model(operation).output_shape
