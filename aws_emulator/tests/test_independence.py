@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-DEPENDENCIES = {"aws_emulator", "boto3", "botocore", "ministack", "yaml"}
+DEPENDENCIES = {"aws_emulator", "boto3", "botocore", "duckdb", "ministack", "sqlglot", "yaml"}
 """What its modules import besides the standard library; data of other packages are read as files."""
 FOREIGN = ("ml-platform", "mlp-", "rehears", "seed code", "ml_pipelines")
 """Words of the platform in whose repository it lives."""
