@@ -167,6 +167,14 @@ def _get_databases(request: Json) -> Json:
     return {"DatabaseList": [_shown_database(path) for path in paths if found.permits(arn, "DESCRIBE", path)]}
 
 
+@overlay("glue", "UpdateDatabase")
+def _update_database(request: Json) -> Json:
+    path = _followed("UpdateDatabase", _path(request, "Name"))
+    require("ALTER", path)
+    require_location(path[0], request["DatabaseInput"].get("LocationUri"))
+    return _perform("UpdateDatabase", request, path)
+
+
 # ---- tables ---------------------------------------------------------------------------------------------------------
 
 

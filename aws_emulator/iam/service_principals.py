@@ -76,6 +76,11 @@ ASSUMING: Final[Mapping[str, Sends]] = {
         arn=True,
         source="https://docs.aws.amazon.com/eventbridge/latest/userguide/policy-keys-eventbridge.html (rules)",
     ),
+    "lakeformation.amazonaws.com": Sends(
+        account=None,
+        arn=None,
+        source="https://docs.aws.amazon.com/lake-formation/latest/dg/registration-role.html (no condition)",
+    ),
     "lambda.amazonaws.com": Sends(
         account=None,
         arn=None,

@@ -70,6 +70,7 @@ class Lake:
         partitions: Records of partitions by table.
         grants: Permissions, and whether they can be passed on, by granting account, principal and resource.
         filters: Columns and rows of data cells filters, by their path; the rest of their records is `Part` free.
+        tag_values: Values of the LF-tags of an account, by account and key.
         tags: LF-tags of databases, tables and columns.
         locations: Registered locations by account and ARN.
         opted_in: Who is opted in to Lake Formation for which database or table.
@@ -83,9 +84,10 @@ class Lake:
     partitions: Mapping[Path, list[Json]] = field(default_factory=dict)
     grants: dict[tuple[str, str, Resource], dict[str, bool]] = field(default_factory=dict)
     filters: dict[Path, tuple[Json, str]] = field(default_factory=dict)
+    tag_values: dict[Path, list[str]] = field(default_factory=dict)
     tags: dict[Path, dict[str, str]] = field(default_factory=dict)
     locations: dict[Path, Json] = field(default_factory=dict)
-    opted_in: set[tuple[str, Path]] = field(default_factory=set)
+    opted_in: dict[tuple[str, Path], Json] = field(default_factory=dict)
     administrators: dict[str, set[str]] = field(default_factory=dict)
     accepted: set[tuple[str, str]] = field(default_factory=set)
 
@@ -107,7 +109,7 @@ class Lake:
             return None
         owner, account = table[0], account_of(principal)
         location, administers = self.location_of(table), wanted is None and self.is_administrator(principal, account)
-        if self._is_open(principal, table) and not administers:
+        if self.is_open(principal, table) and not administers:
             # Everybody of the owner's account has Super then. Others would need a policy of the owner's Glue catalog.
             is_hybrid = location is None or bool(location.get("HybridAccessEnabled"))
             return Decision(table, (Part(self.columns(table)),), is_hybrid) if account == owner else None
@@ -129,7 +131,7 @@ class Lake:
     def _parts(self, by: str, to: frozenset[str], table: Path, wanted: frozenset[str] | None) -> Iterator[Part]:
         """Return what grants of one account to some names show of a table."""
         every = self.columns(table)
-        for resource, permissions in self._granted(by, to):
+        for resource, permissions in self.granted(by, to):
             if wanted is not None and not wanted & permissions.keys():
                 continue
             if resource.kind == "TABLE" and _covers(resource.path, table):
@@ -146,42 +148,61 @@ class Lake:
             elif resource.kind == "TAGS" and resource.path[0] == table[0] and resource.detail[0] == "TABLE":
                 yield Part(frozenset(c for c in every if self._matches(resource, (*table, c))))
 
-    def _granted(self, by: str, to: frozenset[str]) -> Iterator[tuple[Resource, dict[str, bool]]]:
+    def granted(self, by: str, to: frozenset[str]) -> Iterator[tuple[Resource, dict[str, bool]]]:
+        """Yield what an account granted to names, as far as shares are in force."""
         for (granting, grantee, resource), permissions in self.grants.items():
             if granting == by and grantee in to and (not is_outside(by, grantee) or (by, grantee) in self.accepted):
                 yield resource, permissions
 
     # ---- permissions on databases and tables ------------------------------------------------------------------------
 
-    def permits(self, principal: str, permission: str, path: Path, *, grantable: bool = False) -> bool:
-        """Whether a principal has a permission on a catalog, database or table, or may pass it on.
+    def permits(self, principal: str, permission: str, path: Path) -> bool:
+        """Whether a principal has a permission on a catalog, database or table; any permission includes DESCRIBE.
 
-        Any permission includes DESCRIBE. Who is outside the owner's account needs what the owner granted to the account
-        and what the account passed on, or a grant of the owner to the principal itself, which cannot be passed on.
+        Who is outside the owner's account needs what the owner granted to the account and what the account passed on,
+        or a grant of the owner to the principal itself.
         """
         owner, account, me = path[0], account_of(principal), self.me(principal)
-        if self.is_administrator(principal, owner) and (grantable or permission in {"DESCRIBE", "CREATE_DATABASE"}):
+        administers = self.is_administrator(principal, account)
+        if administers and account == owner and permission in {"DESCRIBE", "CREATE_DATABASE"}:
             return True
-        if not grantable and self._is_open(principal, path):
-            if account != owner and not self.is_administrator(principal, account):
-                return False
+        if self.is_open(principal, path):
             if account == owner and self._has(owner, frozenset({IAM_GROUP}), permission, path):
                 return True
-        if self._has(owner, me, permission, path, grantable=grantable) and (account == owner or not grantable):
+            if account != owner and not administers:
+                return False
+        if self._has(owner, me, permission, path):
             return True
-        shared = account != owner and self._has(owner, self.names(account), permission, path, grantable=grantable)
-        if shared and self.is_administrator(principal, account) and (grantable or permission == "DESCRIBE"):
-            return True
-        return shared and self._has(account, me, permission, path, grantable=grantable)
+        shared = account != owner and self._has(owner, self.names(account), permission, path)
+        return shared and ((administers and permission == "DESCRIBE") or self._has(account, me, permission, path))
 
-    def _has(self, by: str, to: frozenset[str], permission: str, path: Path, *, grantable: bool = False) -> bool:
-        for resource, permissions in self._granted(by, to):
-            held = {name for name, passes_on in permissions.items() if passes_on or not grantable}
-            if held and permission in self._gives(resource, held, path):
-                return True
-        return False
+    def _has(self, by: str, to: frozenset[str], permission: str, path: Path) -> bool:
+        granted = self.granted(by, to)
+        return any(permission in self.gives(resource, set(held), path) for resource, held in granted)
 
-    def _gives(self, resource: Resource, held: set[str], path: Path) -> set[str]:
+    def covers(self, held: Resource, asked: Resource) -> bool:
+        """Whether a grant on one resource is about all that another one is."""
+        kinds, is_near = (held.kind, asked.kind), held.path[0] == asked.path[0]
+        if kinds == ("TAGS", "TAGS"):
+            wider, narrower = dict(held.detail[1]), dict(asked.detail[1])
+            fits = all(key in narrower and {*narrower[key]} <= {*values} for key, values in wider.items())
+        elif kinds == ("TAG", "TAG"):
+            fits = held.path == asked.path and {*asked.detail} <= {*held.detail}
+        elif kinds == ("COLUMNS", "COLUMNS"):
+            named = held.path == asked.path and None not in {held.detail[0], asked.detail[0]}
+            fits = named and {*asked.detail[0]} <= {*held.detail[0]}
+        elif held.kind == "TAGS" and asked.kind in {"DATABASE", "TABLE", "COLUMNS"}:
+            path = asked.path[:2] if asked.path[-1] == "*" else asked.path
+            names = (asked.kind == "COLUMNS" and asked.detail[0]) or self.columns(path)
+            inner: list[Path] = [(*path, name) for name in names]
+            is_of_type = held.detail[0] == ("DATABASE" if asked.kind == "DATABASE" else "TABLE")
+            fits = is_of_type and all(self._matches(held, each) for each in inner or [path])
+        else:
+            cells = held.kind == "TABLE" and asked.kind in {"TABLE", "COLUMNS", "FILTER"}
+            fits = cells and _covers(held.path, asked.path)
+        return held == asked or (is_near and fits and (kinds != ("TAGS", "TAGS") or held.detail[0] == asked.detail[0]))
+
+    def gives(self, resource: Resource, held: set[str], path: Path) -> set[str]:
         """Return which permissions on a path a grant amounts to."""
         every = held | {"DESCRIBE"} | (set(_ALL) if "ALL" in held else set())
         reads, kind = every & {"SELECT", "DESCRIBE"}, resource.kind
@@ -248,7 +269,7 @@ class Lake:
         """Whether a principal may put tables at a place, as administrator or with DATA_LOCATION_ACCESS."""
         prefixes = (
             r.path[-1].split(":::", 1)[-1].rstrip("/")
-            for r, _ in self._granted(account, self.me(principal))
+            for r, _ in self.granted(account, self.me(principal))
             if r.kind == "LOCATION"
         )
         return self.is_administrator(principal, account) or any(f"{place}/".startswith(f"{p}/") for p in prefixes)
@@ -266,10 +287,10 @@ class Lake:
         """Return the names under which a principal itself is granted something."""
         return frozenset({principal, f"{account_of(principal)}:IAMPrincipals"})
 
-    def _is_open(self, principal: str, path: Path) -> bool:
+    def is_open(self, principal: str, path: Path) -> bool:
         """Whether IAMAllowedPrincipals has a grant, and a principal is not opted in to Lake Formation nevertheless."""
-        granted = self._granted(path[0], frozenset({IAM_GROUP}))
-        for_everybody = any(self._gives(resource, set(held), path) for resource, held in granted)
+        granted = self.granted(path[0], frozenset({IAM_GROUP}))
+        for_everybody = any(self.gives(resource, set(held), path) for resource, held in granted)
         return for_everybody and not self.is_opted_in(principal, path)
 
 

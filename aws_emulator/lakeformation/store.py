@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,6 +95,13 @@ def forget(path: Path) -> None:
     for store in (found.filters, found.tags):
         for key in [key for key in store if key[:length] == path]:
             del store[key]
-    for grant in [grant for grant in found.grants if grant[2].path[:length] == path]:
-        del found.grants[grant]
-    found.opted_in = {entry for entry in found.opted_in if entry[1][:length] != path}
+    for opt_in in [opt_in for opt_in in found.opted_in if opt_in[1][:length] == path]:
+        del found.opted_in[opt_in]
+    forget_grants(lambda resource: resource.path[:length] == path)
+
+
+def forget_grants(is_gone: Callable[[Resource], bool]) -> None:
+    """Forget the grants on resources that are gone."""
+    grants = lake().grants
+    for grant in [grant for grant in grants if is_gone(grant[2])]:
+        del grants[grant]
