@@ -16,8 +16,5 @@ if TYPE_CHECKING:
 
 def audit_records(world: World, who: Credentials) -> list[dict[str, Any]]:
     """Return all records of decisions about models."""
-    s3, bucket = world.client("s3", who), names.audit_bucket(HUB, REGION)
-    return [
-        json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix=AUDIT_PREFIX).get("Contents", [])
-    ]
+    place = f"s3://{names.audit_bucket(HUB, REGION)}/{AUDIT_PREFIX}"
+    return [json.loads(world.read(who, uri)) for uri in world.uris(who, place)]

@@ -67,25 +67,23 @@ def _packages(world: World, hub: Credentials) -> list[str]:
 
 def _artifacts(world: World, hub: Credentials) -> list[str]:
     """Compare every copy with its original, byte by byte, and look for copies that were begun and left."""
-    theirs, ours = (world.client("s3", who) for who in (Credentials.administrator(DEV), hub))
-    problems = []
-    for artifact in world.facts.promotion["record"]["artifacts"]:
-        original, copy = (
-            s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-            for s3, (bucket, key) in ((theirs, _place(artifact["source"])), (ours, _place(artifact["target"])))
-        )
-        if original != copy:
-            problems.append(f"{artifact['target']} differs from {artifact['source']}")
+    developer, artifacts = Credentials.administrator(DEV), world.facts.promotion["record"]["artifacts"]
+    problems = [
+        f"{artifact['target']} differs from {artifact['source']}"
+        for artifact in artifacts
+        if world.read(developer, artifact["source"]) != world.read(hub, artifact["target"])
+    ]
     bucket = names.registry_bucket(HUB, REGION)
-    copied = {_place(artifact["target"])[1] for artifact in world.facts.promotion["record"]["artifacts"]}
-    there = {item["Key"] for item in ours.list_objects_v2(Bucket=bucket, Prefix=PACKAGES_PREFIX).get("Contents", [])}
-    problems += [f"s3://{bucket}/{key} belongs to no package" for key in sorted(there - copied)]
+    copied = {artifact["target"] for artifact in artifacts}
+    there = set(world.uris(hub, f"s3://{bucket}/{PACKAGES_PREFIX}"))
+    problems += [f"{uri} belongs to no package" for uri in sorted(there - copied)]
     package = world.facts.promotion["package"]
-    place = f"{PROMOTED_PREFIX}{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}.json"
-    promoted = json.loads(ours.get_object(Bucket=bucket, Key=place)["Body"].read())
-    if promoted["package"] != package["ModelPackageArn"] or set(promoted["objects"]) != copied:
-        problems.append(f"s3://{bucket}/{place} is not about {package['ModelPackageArn']} and its artifacts")
-    uploads = ours.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    place = f"s3://{bucket}/{PROMOTED_PREFIX}{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}.json"
+    promoted = json.loads(world.read(hub, place))
+    objects = {f"s3://{bucket}/{key}" for key in promoted["objects"]}
+    if promoted["package"] != package["ModelPackageArn"] or objects != copied:
+        problems.append(f"{place} is not about {package['ModelPackageArn']} and its artifacts")
+    uploads = world.client("s3", hub).list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     return problems + [f"an unfinished upload of {upload['Key']} is left" for upload in uploads]
 
 
@@ -101,8 +99,3 @@ def _records(world: World, hub: Credentials) -> list[str]:
     if status != expected:
         problems.append(f"{arn} is {status} instead of {expected}")
     return problems
-
-
-def _place(uri: str) -> tuple[str, str]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key

@@ -60,8 +60,7 @@ def publish_releases(world: World) -> str:
     for region in world.regions:
         pipeline_builds.run(world.organization, "upload", region=region)
     bucket = names.artifact_bucket(HUB, REGION)
-    objects = world.client("s3", Credentials.administrator(HUB)).list_objects_v2(Bucket=bucket)["KeyCount"]
-    return f"{objects} files in {bucket}"
+    return f"{len(world.uris(Credentials.administrator(HUB), f's3://{bucket}/'))} files in {bucket}"
 
 
 def roll_out_baselines(world: World) -> str:

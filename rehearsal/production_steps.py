@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from products.shared import names
 from rehearsal.audit_records import audit_records
-from rehearsal.deployment_pipeline import await_execution, build_logs, causes, pipeline_of, tag_of
-from rehearsal.deployment_steps import reports_folder
+from rehearsal.code_pipelines import await_execution, build_logs, causes, pipeline_of, tag_of
+from rehearsal.deployment_steps import reports_folder, reports_uri
 from rehearsal.mailboxes import listen, make_queue, received
 from rehearsal.organization import HUB, PROD, REGION, Credentials, RehearsalError, wait_for
+from rehearsal.training_steps import await_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,14 +72,12 @@ def _endpoint(world: World) -> str:
 
 def _card(world: World) -> str:
     """Keep the exported model card, and return its path beside the report."""
-    s3, bucket = world.client("s3", world.governance_officer), world.deployment.outputs["ArtifactBucketName"]
-    prefix = f"{names.REPORTS_PREFIX}{world.execution}/model-card"
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
-    found = [item["Key"] for item in listed if item["Key"].endswith(".pdf")]
+    place = f"{reports_uri(world)}/model-card"
+    found = [uri for uri in world.uris(world.governance_officer, place) if uri.endswith(".pdf")]
     if not found:
-        raise RehearsalError(f"the model card was not exported to s3://{bucket}/{prefix}")
+        raise RehearsalError(f"the model card was not exported to {place}")
     path = reports_folder(world) / "model-card.pdf"
-    path.write_bytes(s3.get_object(Bucket=bucket, Key=found[0])["Body"].read())
+    path.write_bytes(world.read(world.governance_officer, found[0]))
     return str(path.relative_to(world.work))
 
 
@@ -97,10 +96,8 @@ def predict(world: World) -> str:
 
 def _held_out(world: World) -> list[dict[str, Any]]:
     """Return the raw records that the model's package brings along for tests."""
-    uri = world.facts.promotion["package"]["CustomerMetadataProperties"]["samples"]
-    bucket, prefix = uri.removeprefix("s3://").split("/", 1)
-    s3 = world.client("s3", Credentials.administrator(HUB))
-    lines = s3.get_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/records.jsonl")["Body"].read().decode()
+    uri = world.facts.promotion["package"]["CustomerMetadataProperties"]["samples"].rstrip("/")
+    lines = world.read(Credentials.administrator(HUB), f"{uri}/records.jsonl").decode()
     return [json.loads(line) for line in lines.splitlines() if line.strip()]
 
 
@@ -207,17 +204,7 @@ def detect_drift(world: World) -> str:
     arn = sagemaker.start_pipeline_execution(
         PipelineName=pipeline, PipelineParameters=[{"Name": "End", "Value": end.isoformat(timespec="seconds")}]
     )["PipelineExecutionArn"]
-
-    def done() -> bool | None:
-        status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"]
-        world.doing(f"{pipeline} {status}")
-        if status in ("Failed", "Stopped"):
-            steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
-            reasons = [f"{s['StepName']}: {s.get('FailureReason')}" for s in steps if s.get("FailureReason")]
-            raise RehearsalError(f"{pipeline} is {status}:\n  " + "\n  ".join(reasons))
-        return True if status == "Succeeded" else None
-
-    wait_for(done, overdue=f"{pipeline} was not over", timeout_s=_TIMEOUT_S)
+    await_pipeline(world, sagemaker, arn)
     mail = wait_for(
         lambda: next((n["Message"] for n in received(world, _MAILBOX) if _endpoint(world) in n["Message"]), None),
         overdue="the monitor ended without an event about drift in the hub",
@@ -229,7 +216,7 @@ def detect_drift(world: World) -> str:
         timeout_s=30,
     )
     detail = event["detail"]
-    _keep_report(world, prod, detail["report"])
+    (reports_folder(world) / "monitor.html").write_bytes(world.read(prod, detail["report"]))
     world.facts.drift |= {"mail": mail.strip('"'), "detail": detail}
     worst = detail["results"][0]
     return (
@@ -245,9 +232,3 @@ def _catch_events(world: World) -> None:
     rule = {"Name": _EVENTS, "EventBusName": names.HUB_EVENT_BUS}
     events.put_rule(**rule, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=_EVENTS, EventBusName=names.HUB_EVENT_BUS, Targets=[{"Id": "queue", "Arn": arn}])
-
-
-def _keep_report(world: World, prod: Credentials, uri: str) -> None:
-    bucket, key = uri.removeprefix("s3://").split("/", 1)
-    page = world.client("s3", prod).get_object(Bucket=bucket, Key=key)["Body"].read()
-    (reports_folder(world) / "monitor.html").write_bytes(page)

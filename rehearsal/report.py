@@ -175,6 +175,9 @@ class Facts:
     drift: dict[str, Any] = field(default_factory=dict)
     """Detail of the drift event, with ``sent`` records and the ``mail`` that the topic got. Default: none."""
 
+    governance: dict[str, Any] = field(default_factory=dict)
+    """What was granted of the lake and asked of it: ``grants``, ``queries``, ``training_set``, ``revoked``."""
+
     def metrics(self) -> dict[str, float]:
         """Return the evaluated metrics by name, e.g. ``{"auc": 0.85}``."""
         sections = (v for k, v in self.evaluation.items() if k.endswith("_metrics") and isinstance(v, dict))
@@ -243,6 +246,7 @@ def write(work: Path, facts: Sequence[Facts], *, ok: bool, seconds: float) -> Pa
                 "deployment": part.deployment,
                 "predictions": part.predictions,
                 "drift": part.drift,
+                "governance": part.governance,
             }
             for part in facts
             if part.product

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Final
-
-from botocore.exceptions import ClientError
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from lambdas.model_promotion.names import APPROVED
 from rehearsal import data_set, demo_data, launching, report
+from rehearsal.code_pipelines import await_execution, build_logs, causes, newest_execution
 from rehearsal.domain_steps import open_studio
 from rehearsal.organization import DEV, REGION, Credentials, RehearsalError, wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rehearsal.organization import AwsClient
     from rehearsal.world import World
 
 DATA_BUCKET: Final = f"data-lake-{DEV}-{REGION}"
@@ -78,25 +81,11 @@ def start_training(world: World) -> str:
     """Wait for the project's CodePipeline: source, then the build that upserts and starts the SageMaker pipeline."""
     codepipeline = world.client("codepipeline", Credentials.administrator(DEV))
     pipeline = world.project.outputs["BuildPipelineName"]
-
-    def look() -> str | None:
-        executions = codepipeline.list_pipeline_executions(pipelineName=pipeline)["pipelineExecutionSummaries"]
-        finished = next((e for e in executions if e["status"] == "Succeeded"), None)
-        if finished:
-            return f"CodePipeline {pipeline}: {finished['status']}"
-        if executions and all(e["status"] in ("Failed", "Stopped") for e in executions):
-            states = codepipeline.get_pipeline_state(name=pipeline)["stageStates"]
-            actions = [a for s in states for a in s.get("actionStates", [])]
-            causes = [
-                f"{a['actionName']}: {a.get('latestExecution', {}).get('errorDetails', {}).get('message')}"
-                for a in actions
-                if a.get("latestExecution", {}).get("status") == "Failed"
-            ]
-            raise RehearsalError(f"CodePipeline {pipeline} failed:\n  " + "\n  ".join(causes))
-        world.doing("build: install, upsert, start")
-        return None
-
-    return wait_for(look, overdue=f"CodePipeline {pipeline} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
+    ended = await_execution(world, codepipeline, pipeline, newest_execution(codepipeline, pipeline))
+    if ended["status"] != "Succeeded":
+        reasons = "\n  ".join([*causes(codepipeline, pipeline), build_logs(world, codepipeline, pipeline)])
+        raise RehearsalError(f"CodePipeline {pipeline} is {ended['status']}:\n  {reasons}")
+    return f"CodePipeline {pipeline}: {ended['status']}"
 
 
 def train(world: World) -> str:
@@ -104,30 +93,31 @@ def train(world: World) -> str:
     sagemaker = world.client("sagemaker", world.data_scientist)
     name = _pipeline_name(world)
     (summary, *_) = sagemaker.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]
-    arn = summary["PipelineExecutionArn"]
+    steps = await_pipeline(world, sagemaker, summary["PipelineExecutionArn"])
+    definition = json.loads(sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"])
+    world.facts.pipeline = report.Pipeline.of(name, definition, steps)
+    return f"{name}: {_done(steps)}"
 
-    def look() -> str | None:
+
+def await_pipeline(world: World, sagemaker: AwsClient, arn: str) -> list[dict[str, Any]]:
+    """Wait until an execution of a SageMaker pipeline has succeeded, and return its steps."""
+
+    def look() -> list[dict[str, Any]] | None:
         execution = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
-        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, SortOrder="Ascending")
-        done = [s["StepName"] for s in steps["PipelineExecutionSteps"] if s["StepStatus"] == "Succeeded"]
+        listed = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, SortOrder="Ascending")
+        steps: list[dict[str, Any]] = listed["PipelineExecutionSteps"]
         status = execution["PipelineExecutionStatus"]
-        if status == "Succeeded":
-            definition = json.loads(sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"])
-            world.facts.pipeline = report.Pipeline.of(name, definition, steps["PipelineExecutionSteps"])
-            return f"{name}: {' → '.join(done)}"
         if status in ("Failed", "Stopped"):
-            failed = [
-                f"{s['StepName']}: {s.get('FailureReason')}"
-                for s in steps["PipelineExecutionSteps"]
-                if s["StepStatus"] == "Failed"
-            ]
-            raise RehearsalError(
-                f"pipeline {name} {status}: {execution.get('FailureReason', '')}\n  " + "\n  ".join(failed)
-            )
-        world.doing(" → ".join(done) or "starting")
-        return None
+            reasons = [f"{s['StepName']}: {s['FailureReason']}" for s in steps if s.get("FailureReason")]
+            raise RehearsalError("\n  ".join([f"{arn} {status}: {execution.get('FailureReason', '')}", *reasons]))
+        world.doing(_done(steps) or "starting")
+        return steps if status == "Succeeded" else None
 
-    return wait_for(look, overdue=f"pipeline {name} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
+    return wait_for(look, overdue=f"{arn} was not finished", timeout_s=_PIPELINE_TIMEOUT_S)
+
+
+def _done(steps: Sequence[Mapping[str, Any]]) -> str:
+    return " → ".join(step["StepName"] for step in steps if step["StepStatus"] == "Succeeded")
 
 
 def _pipeline_name(world: World) -> str:
@@ -146,14 +136,10 @@ def inspect_registry(world: World) -> str:
         )
     package = sagemaker.describe_model_package(ModelPackageName=packages[0]["ModelPackageArn"])
     statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
-    bucket, key = statistics.removeprefix("s3://").split("/", 1)
-    s3 = world.client("s3", world.data_scientist)
-    world.facts.evaluation = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    prefix = key.rsplit("/", 1)[0] + "/"
-    for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
-        if item["Key"].endswith(".png"):
-            image = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-            world.facts.curves[item["Key"].rsplit("/", 1)[1]] = image
+    world.facts.evaluation = json.loads(world.read(world.data_scientist, statistics))
+    for uri in world.uris(world.data_scientist, f"{statistics.rsplit('/', 1)[0]}/"):
+        if uri.endswith(".png"):
+            world.facts.curves[uri.rsplit("/", 1)[1]] = world.read(world.data_scientist, uri)
     world.facts.model_package = {k: v for k, v in package.items() if k != "ResponseMetadata"}
     gate = world.facts.evaluation["gate"]
     return (
@@ -165,15 +151,6 @@ def inspect_registry(world: World) -> str:
 def try_to_approve(world: World) -> str:
     """Show that who registers cannot approve: the data scientist asks, and IAM refuses."""
     sagemaker = world.client("sagemaker", world.data_scientist)
-    try:
-        sagemaker.update_model_package(
-            ModelPackageArn=world.facts.model_package["ModelPackageArn"], ModelApprovalStatus=APPROVED
-        )
-    except ClientError as err:
-        code = err.response["Error"]["Code"]
-        if "AccessDenied" in code:
-            return f"UpdateModelPackage as data scientist: {code}"
-        raise
-    raise RehearsalError(
-        "the data scientist could approve the model that the project registered: the persona's policy is too wide"
-    )
+    answer = {"ModelPackageArn": world.facts.model_package["ModelPackageArn"], "ModelApprovalStatus": APPROVED}
+    what = "UpdateModelPackage as data scientist"
+    return f"{what}: {world.refused(what, partial(sagemaker.update_model_package, **answer))}"

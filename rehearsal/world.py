@@ -6,7 +6,9 @@ import copy
 import os
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from rehearsal import report
 from rehearsal.organization import REGION, RehearsalError
@@ -32,6 +34,7 @@ class World:
         regions: Regions of the hub, home first.
         doing: Shows at the terminal what the current step waits for.
         ask: Asks the person at the terminal a question with yes or no; None when the rehearsal is not interactive.
+        lake: The tables of the lake and what of them is granted, as `lake_files.write` returns it.
         known: What only this organisation knows, by the names that example answers of products give it.
         over: Nothing is left to do, although not every step ran.
         deployment: The deployment project in the hub.
@@ -55,6 +58,8 @@ class World:
     data_scientist: Credentials = field(init=False)
     ml_engineer: Credentials = field(init=False)
     governance_officer: Credentials = field(init=False)
+    steward: Credentials = field(init=False)
+    lake: dict[str, Any] = field(init=False)
     domain: report.Launched = field(init=False)
     project: report.Launched = field(init=False)
     deployment: report.Launched = field(init=False)
@@ -93,6 +98,33 @@ class World:
     def client(self, service: str, credentials: Credentials, *, region: str = REGION) -> AwsClient:
         """Return a boto3 client of this organisation."""
         return self.organization.client(service, credentials, region=region)
+
+    def read(self, credentials: Credentials, uri: str) -> bytes:
+        """Return the content of the object at ``s3://bucket/key``, as somebody reads it."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        content: bytes = self.client("s3", credentials).get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
+
+    def uris(self, credentials: Credentials, uri: str) -> list[str]:
+        """Return the URIs of the objects that begin with ``s3://bucket/prefix``, as somebody lists them."""
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        listed = self.client("s3", credentials).list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return [f"s3://{bucket}/{item['Key']}" for item in listed.get("Contents", ())]
+
+    def refused(self, what: str, request: Callable[[], object]) -> str:
+        """Return the code with which IAM refuses a request.
+
+        Raises:
+            RehearsalError: The request was allowed.
+            ClientError: It failed for another reason.
+        """
+        try:
+            request()
+        except ClientError as err:
+            if "AccessDenied" in (code := str(err.response["Error"]["Code"])):
+                return code
+            raise
+        raise RehearsalError(f"{what} was allowed and must not be: a policy is too wide")
 
 
 @dataclass(frozen=True)

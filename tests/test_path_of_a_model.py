@@ -9,7 +9,8 @@ from typing import Final
 
 import pytest
 
-from rehearsal.journey import FAULTS, PRELUDE, training_products, walk
+from rehearsal.data_sources import SOURCES
+from rehearsal.journey import FAULTS, PRELUDE, walk
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs/path-of-a-model.md"
@@ -79,7 +80,7 @@ def test_hops_are_numbered_in_order() -> None:
 
 def test_every_step_of_the_rehearsal_is_in_exactly_one_hop_and_in_its_order() -> None:
     told = [step for hop in HOPS for step in hop.steps]
-    walks = [[step.title for step in (*PRELUDE, *walk(product))] for product in training_products()]
+    walks = [[step.title for step in (*PRELUDE, *walk(product))] for product in ("train-s3", *SOURCES)]
     assert sorted(told) == sorted({FAULTS.title}.union(*walks))
     for walked in walks:
         assert [step for step in told if step in walked] == walked

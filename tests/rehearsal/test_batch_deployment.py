@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from products.shared import names
-from rehearsal import deployment_pipeline, domain_steps, journey, launching
+from rehearsal import code_pipelines, domain_steps, journey, launching
 from rehearsal.organization import HUB, PROD, REGION, TEST, Credentials, Organization, wait_for
 from rehearsal.world import World
 from tests.promoted import write_record
@@ -147,11 +147,11 @@ def deployed(world: World) -> Deployed:
         share(world, account, f"{launched.parameters['SageMakerProjectId']}-{stage}")
     pipeline = launched.outputs["PipelineName"]
     officer = world.client("codepipeline", world.governance_officer)
-    execution = deployment_pipeline.newest_execution(officer, pipeline)
+    execution = code_pipelines.newest_execution(officer, pipeline)
 
     def explained() -> str:
-        causes = deployment_pipeline.causes(officer, pipeline)
-        return "\n".join([*causes, deployment_pipeline.build_logs(world, officer, pipeline)])
+        causes = code_pipelines.causes(officer, pipeline)
+        return "\n".join([*causes, code_pipelines.build_logs(world, officer, pipeline)])
 
     def asked() -> dict[str, Any] | None:
         found = officer.get_pipeline_execution(pipelineName=pipeline, pipelineExecutionId=execution)
@@ -169,7 +169,7 @@ def deployed(world: World) -> Deployed:
         token=question["token"],
         result={"status": "Approved", "summary": "Report read."},
     )
-    ended = deployment_pipeline.await_execution(world, officer, pipeline, execution)
+    ended = code_pipelines.await_execution(world, officer, pipeline, execution)
     assert ended["status"] == "Succeeded", explained()
     return Deployed(world, launched, execution, question.get("summary", ""))
 

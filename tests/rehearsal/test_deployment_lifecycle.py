@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from products.shared import names
-from rehearsal import deployment_pipeline, deployment_steps, journey, launching, organization_steps, production_steps
+from rehearsal import code_pipelines, deployment_steps, journey, launching, organization_steps, production_steps
 from rehearsal.organization import DEV, HUB, PROD, REGION, TEST, Credentials, wait_for
 from rehearsal.organization import Organization as Emulated
 from rehearsal.world import World
@@ -62,7 +62,7 @@ def test_a_rejection_by_the_governance_officer_keeps_a_model_out_of_production_a
 def world(refused: World) -> World:
     """An endpoint in production: the pipeline was started again after the rejection, and then the officer approved."""
     codepipeline = refused.client("codepipeline", refused.ml_engineer)
-    name = deployment_pipeline.pipeline_of(refused)
+    name = code_pipelines.pipeline_of(refused)
     refused.execution = codepipeline.start_pipeline_execution(name=name)["pipelineExecutionId"]
     refused.ask = None
     for run in (
@@ -106,7 +106,7 @@ def belongings(world: World) -> dict[str, Any]:
     project, hub = project_id(world.deployment), Credentials.administrator(HUB)
     builds = [f"mlp-{project}-{purpose}" for purpose in ("render", *names.STAGES)]
     bucket = f"mlp-{project}-{HUB}-{REGION}"
-    pipeline = world.client("codepipeline", hub).get_pipeline(name=deployment_pipeline.pipeline_of(world))
+    pipeline = world.client("codepipeline", hub).get_pipeline(name=code_pipelines.pipeline_of(world))
     found: dict[str, Any] = {
         "stages": left(world, project),
         "builds": world.client("codebuild", hub).batch_get_projects(names=builds)["projects"],
@@ -135,8 +135,8 @@ def asked(world: World, pipeline: str) -> dict[str, str]:
 
     def look() -> dict[str, str] | None:
         stages = codepipeline.get_pipeline_state(name=pipeline)["stageStates"]
-        failed = deployment_pipeline.causes(codepipeline, pipeline)
-        assert not failed, f"{failed}\n{deployment_pipeline.build_logs(world, codepipeline, pipeline)}"
+        failed = code_pipelines.causes(codepipeline, pipeline)
+        assert not failed, f"{failed}\n{code_pipelines.build_logs(world, codepipeline, pipeline)}"
         (stage,) = (s for s in stages if s["stageName"] == "Approve")
         token = stage["actionStates"][0].get("latestExecution", {}).get("token")
         return {"token": token, "execution": stage["latestExecution"]["pipelineExecutionId"]} if token else None
@@ -285,8 +285,8 @@ def test_two_projects_deploy_one_model_next_to_each_other_even_with_both_stages_
     )
 
     codepipeline = world.client("codepipeline", world.governance_officer)
-    ended = deployment_pipeline.await_execution(world, codepipeline, pipeline, question["execution"])
-    assert ended["status"] == "Succeeded", deployment_pipeline.build_logs(world, codepipeline, pipeline)
+    ended = code_pipelines.await_execution(world, codepipeline, pipeline, question["execution"])
+    assert ended["status"] == "Succeeded", code_pipelines.build_logs(world, codepipeline, pipeline)
     assert left(world, project_id(world.deployment)) == before
     endpoints = [second.outputs[f"{stage}EndpointName"] for stage in ("Test", "Prod")]
     answers = [answered(world, TEST, endpoint) for endpoint in endpoints]

@@ -14,7 +14,7 @@ import pytest
 
 from products.releases import load_catalog
 from products.shared import names
-from rehearsal import deployment_pipeline, launching, organization_steps
+from rehearsal import code_pipelines, launching, organization_steps
 from rehearsal.organization import DEV, HUB, PROD, REGION, ROOT, TEST, Credentials, wait_for
 from tests.rehearsal.cloud.test_realtime_steps import archive, package, samples
 from tests.rehearsal.test_contract import administrator, lead_in_studio, provision, stop_builds, succeeded
@@ -340,9 +340,9 @@ class Endpoint:
         def look() -> dict[str, str] | None:
             if meanwhile:
                 self.ask()
-            failed = deployment_pipeline.causes(codepipeline, name)
-            assert not failed, f"{failed}\n{deployment_pipeline.build_logs(world, codepipeline, name)}"
-            newest = deployment_pipeline.newest_execution(codepipeline, name)
+            failed = code_pipelines.causes(codepipeline, name)
+            assert not failed, f"{failed}\n{code_pipelines.build_logs(world, codepipeline, name)}"
+            newest = code_pipelines.newest_execution(codepipeline, name)
             stages = codepipeline.get_pipeline_state(name=name)["stageStates"]
             (stage,) = (found for found in stages if found["stageName"] == "Approve")
             token = stage["actionStates"][0].get("latestExecution", {}).get("token")
@@ -366,8 +366,8 @@ class Endpoint:
         """Wait until an execution has ended, and return the ends of the logs of its builds that failed."""
         world, name = self.project.world, self.project.outputs["PipelineName"]
         codepipeline = world.client("codepipeline", world.ml_engineer)
-        deployment_pipeline.await_execution(world, codepipeline, name, execution)
-        return deployment_pipeline.build_logs(world, codepipeline, name)
+        code_pipelines.await_execution(world, codepipeline, name, execution)
+        return code_pipelines.build_logs(world, codepipeline, name)
 
     def execution_after(self, execution: str) -> str:
         """Wait until another execution than the newest so far has begun, and return its id."""
@@ -375,7 +375,7 @@ class Endpoint:
         codepipeline = world.client("codepipeline", world.ml_engineer)
 
         def started() -> str | None:
-            newest = deployment_pipeline.newest_execution(codepipeline, name)
+            newest = code_pipelines.newest_execution(codepipeline, name)
             return newest if newest != execution else None
 
         return wait_for(started, overdue=f"nothing started {name}", timeout_s=60)

@@ -1,4 +1,4 @@
-"""The CodePipeline of a deployment project: its executions, where they are, and why they failed."""
+"""The CodePipelines of projects: their executions, where they are, and why they failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rehearsal.organization import AwsClient
     from rehearsal.world import World
 
-_TIMEOUT_S: Final = 300.0
+_TIMEOUT_S: Final = 900.0
 
 
 def newest_execution(codepipeline: AwsClient, name: str) -> str:
