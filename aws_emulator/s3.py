@@ -232,6 +232,23 @@ async def _handle(  # noqa: PLR0917 - MiniStack's signature
     return answer
 
 
+def may_read(who: Caller, bucket: str, key: str, record: Json) -> bool:
+    """Return whether a principal may read an object, and use the key with which it is encrypted.
+
+    Args:
+        who: The principal, whoever makes the request.
+        bucket: A bucket that is there.
+        key: Key of the object.
+        record: MiniStack's record of the object.
+    """
+    with core.as_account(who.account):
+        if not iam.is_allowed(who.access_key, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"):
+            return False
+    owner = str(inside.s3.bucket_owner_account(bucket))
+    used = _customer_key(bucket, owner, record.get("preserved_headers", {}))
+    return used is None or _denied(who, "kms:Decrypt", used, owner) is None
+
+
 def key_of(bucket: str, owner: str) -> str | None:
     """Return the ARN of the customer key with which a bucket encrypts by default, or None."""
     key = _customer_key(bucket, owner, {})

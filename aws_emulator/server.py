@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MODULES: Final = (
     "iam.permissions",
     "s3",
+    "s3_files",
     "messaging",
     "eventbridge.rules",
     "functions",
@@ -50,6 +51,7 @@ MODULES: Final = (
     "lakeformation.filters",
     "lakeformation.resource_types",
     "apigateway.integrations",
+    "athena.executions",
     "sagemaker.resources",
     "cloudformation.stack_roles",
     "sagemaker.projects",

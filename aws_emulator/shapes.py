@@ -134,7 +134,8 @@ def _paging(service: str, operation: str) -> _Paging | None:
     given, answered = (dict(shape.members) if shape else {} for shape in (found.input_shape, found.output_shape))
     size, token = (next((name for name in given if name.lower() in names), None) for names in _PAGE_MEMBERS)
     following = next((name for name in answered if name.lower() in _FOLLOWING), None)
-    if size is None or token is None or following is None:
+    listed = any(isinstance(shape, ListShape) for shape in answered.values())
+    if size is None or token is None or following is None or not listed:
         return None
     default = max(_PAGE_SIZE.get(service, _LARGE_PAGE), given[size].metadata.get("min", 0))
     return _Paging(size, token, following, default)

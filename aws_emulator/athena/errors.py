@@ -45,7 +45,7 @@ def from_duckdb(error: Exception) -> QueryError:
     """Return the error with which the query ends on Athena for one that DuckDB raised."""
     text = str(error)
     if raised := RAISED.search(text):
-        return QueryError(raised[1], raised[2])
+        return QueryError(raised[1], raised[2].replace("\\'", "'"))
     first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
     for pattern, name in MEANT:
         if re.search(pattern, text):

@@ -1,0 +1,421 @@
+"""What statements do: SELECT with its result files, UNLOAD, CREATE TABLE AS, views, and other changes of the catalog.
+
+The catalog is changed through Glue in the name of the caller, so IAM and Lake Formation decide about it there.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from aws_emulator import core, inside
+from aws_emulator.athena import binding, engine, scan, translation, values
+from aws_emulator.athena.errors import NotEmulated, QueryError
+from aws_emulator.athena.executions import cancel
+from aws_emulator.athena.types import BIGINT, AthenaType, quoted
+from aws_emulator.clock import clock
+from aws_emulator.core import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from aws_emulator.core import AwsClient, Json
+    from aws_emulator.iam.callers import Caller
+
+_UNLOAD: Final = re.compile(r"UNLOAD\s*\((.*)\)\s*TO\s*'(s3://[^']+)'\s*WITH\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
+_CTAS: Final = re.compile(
+    r"CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?(\S+)\s+(?:WITH\s*\((.*?)\)\s*)?AS\s+(\(?\s*(?:SELECT|WITH|VALUES)\b.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_VIEW: Final = re.compile(r"CREATE\s+(OR\s+REPLACE\s+)?VIEW\s+(\S+)\s+AS\s+(.*)", re.IGNORECASE | re.DOTALL)
+_NAMED: Final = re.compile(r"(?:DROP\s+(?:TABLE|VIEW)|MSCK\s+REPAIR\s+TABLE)\s+(IF\s+EXISTS\s+)?(\S+)", re.IGNORECASE)
+_QUERIES: Final = {
+    "SELECT": None,
+    "UNLOAD": (_UNLOAD, 1),
+    "CREATE_TABLE_AS_SELECT": (_CTAS, 4),
+    "CREATE_VIEW": (_VIEW, 3),
+}
+_COMPRESSION: Final = {"GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE": "uncompressed"}
+_UNWRITABLE: Final = ("interval", "json", "time", "unknown")
+_MOST_PARTITIONS: Final = 100
+_FILE_SIZE: Final = "32MB"
+_SETTINGS: Final = {
+    "enable_progress_bar": "false",
+    "memory_limit": "'160MB'",
+    "partitioned_write_flush_threshold": "65536",
+    "preserve_insertion_order": "false",
+    "threads": "2",
+}
+"""Settings of DuckDB with which ten million rows are written in less than 400 MB; more goes to the query's folder."""
+_PRECISION: Final = {
+    "bigint": 19,
+    "double": 17,
+    "integer": 10,
+    "real": 17,
+    "smallint": 5,
+    "timestamp": 3,
+    "tinyint": 3,
+    "varbinary": 1_073_741_824,
+    "varchar": 2_147_483_647,
+}
+
+
+def check(sub: str, statement: str) -> None:
+    """Parse the query of a statement: one with a mistake is not started.
+
+    Raises:
+        QueryError: It cannot be parsed.
+    """
+    if sub in _QUERIES:
+        translation.parse(_query_of(sub, statement))
+
+
+def _query_of(sub: str, statement: str) -> str:
+    form = _QUERIES[sub]
+    if form is None:
+        return statement
+    match = form[0].fullmatch(statement)
+    if match is None:
+        raise QueryError("SYNTAX_ERROR", f"Not understood here as {sub}: {statement[:100]}")
+    return match[form[1]]
+
+
+def execute(query: Json, who: Caller, statement: str) -> None:
+    """Do what a statement says, for a caller; results and numbers go into the record of the query.
+
+    Raises:
+        QueryError: The query fails.
+    """
+    sub = query["SubstatementType"]
+    job = _Job(query, who)
+    if sub not in _QUERIES:
+        return _change(job, sub, statement)
+    with contextlib.closing(engine.connect()) as con:
+        query["connection"] = con
+        folder = core.organization().work_dir / "athena" / query["QueryExecutionId"]
+        folder.mkdir(parents=True)
+        for name, value in {**_SETTINGS, "temp_directory": scan.literal(str(folder / "tmp"))}.items():
+            con.execute(f"SET {name} = {value}")
+        tree = translation.parse(_query_of(sub, statement))
+        bound = binding.bind(con, tree, who, job.database)
+        query["Statistics"]["DataScannedInBytes"] = bound.scanned
+        if query["cutoff"] and bound.scanned > query["cutoff"]:
+            query["Statistics"]["DataScannedInBytes"] = query["cutoff"]
+            cancel(query, "Bytes scanned limit was exceeded")
+            return None
+        done = {"SELECT": _select, "UNLOAD": _unload, "CREATE_TABLE_AS_SELECT": _create_table_as, "CREATE_VIEW": _view}
+        done[sub](job, con, bound.query, folder, statement)
+        query.pop("connection")
+    return None
+
+
+class _Job:
+    """A query, and what it may do in the name of its caller."""
+
+    def __init__(self, query: Json, who: Caller) -> None:
+        self.query = query
+        self.database = query["QueryExecutionContext"].get("Database", "default").lower()
+        session = inside.sts.sessions.get(who.access_key)  # that of the caller, with its tags and its policies
+        keys = session and Credentials(
+            access_key=who.access_key, secret_key=session["SecretAccessKey"], token=session["SessionToken"]
+        )
+        self.s3: AwsClient = core.client("s3", credentials=keys)
+        self.catalog: AwsClient = core.client("glue", credentials=keys)
+        self.who = who
+
+    def put(self, uri: str, content: bytes | Path, *, owner: bool = True) -> None:
+        """Write an object, encrypted as the results of the query are."""
+        results = self.query["ResultConfiguration"]
+        encryption = results.get("EncryptionConfiguration", {})
+        more = (
+            {"ServerSideEncryption": {"SSE_S3": "AES256", "SSE_KMS": "aws:kms"}[encryption["EncryptionOption"]]}
+            if encryption
+            else {}
+        )
+        more |= {"SSEKMSKeyId": encryption["KmsKey"]} if "KmsKey" in encryption else {}
+        more |= (
+            {"ExpectedBucketOwner": results["ExpectedBucketOwner"]}
+            if owner and "ExpectedBucketOwner" in results
+            else {}
+        )
+        bucket, key = uri.removeprefix("s3://").split("/", 1)
+        with contextlib.ExitStack() as stack:
+            body = content if isinstance(content, bytes) else stack.enter_context(content.open("rb"))
+            try:
+                self.s3.put_object(Bucket=bucket, Key=key, Body=body, **more)
+            except ClientError as error:
+                raise QueryError(
+                    "PERMISSION_DENIED",
+                    f"Access denied when writing output to url: {uri} . Please ensure you are allowed to access the S3 "
+                    "bucket. If you are encrypting query results with KMS key, please ensure you are allowed to access "
+                    f"your KMS key. {error.response['Error']['Message']}",
+                ) from error
+
+    def glue(self, operation: str, **request: Any) -> Json:  # noqa: ANN401 - members of a request
+        """Call Glue as the caller."""
+        try:
+            answer: Json = getattr(self.catalog, operation)(**request)
+        except ClientError as error:
+            code, message = (error.response["Error"][part] for part in ("Code", "Message"))
+            raise QueryError("PERMISSION_DENIED" if code == "AccessDeniedException" else code, message) from error
+        return answer
+
+    def place(self, name: str) -> tuple[str, str]:
+        """Return database and table of a name in a statement."""
+        parts = [part.strip('`"').lower() for part in name.split(".")]
+        return (parts[-2] if len(parts) > 1 else self.database), parts[-1]
+
+
+# ---- results --------------------------------------------------------------------------------------------------------
+
+
+def _column_info(name: str, type_: AthenaType) -> Json:
+    base = {"real": "float"}.get(type_.name, type_.name)
+    precision, scale = (*type_.numbers, 0, 0)[:2] if type_.numbers else (_PRECISION.get(type_.name, 0), 0)
+    return {
+        "CatalogName": "hive",
+        "SchemaName": "",
+        "TableName": "",
+        "Name": name,
+        "Label": name,
+        "Type": base,
+        "Precision": precision,
+        "Scale": scale,
+        "Nullable": "UNKNOWN",
+        "CaseSensitive": type_.name in {"varchar", "char"},
+    }
+
+
+def _select(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, _given: object) -> None:
+    """Write rows as CSV: every value in quotation marks, NULL as nothing; and once more as JSON, for GetQueryResults.
+
+    The form of the file is in aws_emulator/athena/executions.py's source; ``.metadata`` is not for people to read
+    (https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html).
+    """
+    columns = [_column_info(name, type_) for name, type_ in query.columns]
+    con.execute("SET preserve_insertion_order = true")
+    con.execute(query.sql)
+    shown, rows = folder / "results.csv", folder / "rows.jsonl"
+    types = [type_ for _, type_ in query.columns]
+    with shown.open("w", encoding="utf-8", newline="") as csv, rows.open("w", encoding="utf-8") as lines:
+
+        def write(texts: Sequence[str | None]) -> None:
+            csv.write(",".join("" if text is None else '"' + text.replace('"', '""') + '"' for text in texts) + "\n")
+            lines.write(json.dumps(texts) + "\n")
+
+        write([name for name, _ in query.columns])
+        while found := con.fetchmany(10_000):
+            for row in found:
+                write([values.text(value, type_) for value, type_ in zip(row, types, strict=True)])
+    uri = job.query["ResultConfiguration"]["OutputLocation"]
+    job.put(uri, shown)
+    job.put(f"{uri}.metadata", _metadata(job.query["QueryExecutionId"], columns))
+    job.query |= {"rows": rows, "columns": columns, "count": 0}
+
+
+def _metadata(id_: str, columns: Iterable[Json]) -> bytes:
+    """Return what JDBC drivers read beside a result: protobuf, with the numbers of burtcorp's AthenaMetaDataParser."""
+
+    def number(value: int) -> bytes:
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + number(value >> 7)
+
+    def field(at: int, value: str | bytes | int) -> bytes:
+        if isinstance(value, int):
+            return number(at << 3) + number(value)
+        content = value.encode() if isinstance(value, str) else value
+        return number(at << 3 | 2) + number(len(content)) + content
+
+    found = field(1, id_)
+    for column in columns:
+        texts = ((1, "CatalogName"), (4, "Name"), (5, "Label"), (6, "Type"), (7, "Precision"), (8, "Scale"))
+        inner = b"".join(field(at, column[name]) for at, name in texts if column[name])
+        found += field(4, inner + field(9, 3) + (field(10, 1) if column["CaseSensitive"] else b""))
+    return found
+
+
+# ---- written files --------------------------------------------------------------------------------------------------
+
+
+def _options(text: str) -> dict[str, str]:
+    """Return the properties of a statement by name, as they are written."""
+    found = dict(re.findall(r"(\w+)\s*=\s*('[^']*'|ARRAY\s*\[[^\]]*\]|\d+)", text, re.IGNORECASE))
+    return {name.lower(): value.strip("'") for name, value in found.items()}
+
+
+def _unload(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> None:
+    """Write the rows as Parquet below a location that is empty, or, with partitions, beside what is there.
+
+    https://docs.aws.amazon.com/athena/latest/ug/unload.html
+    """
+    match = _UNLOAD.fullmatch(statement)
+    options = _options(match[3] if match else "")
+    if known := options.keys() - {"format", "compression", "partitioned_by"}:
+        raise NotEmulated(f"property {sorted(known)[0]!r} of UNLOAD")
+    _written(job, con, query, folder, str(match and match[2]), options)
+
+
+def _written(  # noqa: PLR0917 - what is written, and how
+    job: _Job,
+    con: scan.Connection,
+    query: translation.Query,
+    folder: Path,
+    location: str,
+    options: dict[str, str],
+) -> list[str]:
+    """Write the rows of a query below a location, and the manifest; return the partition keys."""
+    if options.get("format", "").upper() != "PARQUET":
+        raise NotEmulated(f"format {options.get('format')!r} of written files: use PARQUET")
+    compression = options.get("compression", options.get("write_compression", "GZIP")).upper()
+    if compression not in _COMPRESSION:
+        raise NotEmulated(f"compression {compression!r} of written files")
+    columns = [name.lower() for name, _ in query.columns]
+    keys = [key.lower() for key in re.findall(r"'([^']+)'", options.get("partitioned_by", ""))]
+    _check_columns(query, columns, keys)
+    reader = scan.Reader(who=job.who)
+    if not keys and reader.listed(location):
+        raise QueryError(
+            "HIVE_PATH_ALREADY_EXISTS",
+            f"Target directory for table '{job.database}.{job.query['QueryExecutionId']}' already exists: {location}. "
+            f"You may need to manually clean the data at location '{job.query['folder']}' before retrying. Athena "
+            "will not delete data in your account.",
+        )
+    parted = f", PARTITION_BY ({', '.join(map(quoted, keys))})" if keys else ""
+    to = folder / "out"
+    form = f"FORMAT parquet, COMPRESSION {_COMPRESSION[compression]}, FILE_SIZE_BYTES '{_FILE_SIZE}'{parted}"
+    counted = con.execute(f"COPY ({query.sql}) TO {scan.literal(str(to))} ({form})").fetchone()
+    files = sorted(path for path in to.rglob("*.parquet") if counted[0])
+    if len({path.parent for path in files}) > _MOST_PARTITIONS:
+        text = f"Exceeded limit of {_MOST_PARTITIONS} open writers for partitions/buckets"
+        raise QueryError("HIVE_TOO_MANY_OPEN_PARTITIONS", text)
+    stamp, uris = clock.shown(form="%Y%m%d_%H%M%S"), []
+    for number, path in enumerate(files):
+        name = f"{stamp}_{number:05}_{job.query['QueryExecutionId'][:8]}_{clock.uuid()}"
+        uris.append("/".join([location.rstrip("/"), *path.relative_to(to).parts[:-1], name]))
+        job.put(uris[-1], path, owner=False)
+        path.unlink()
+    manifest = f"{job.query['folder']}/{job.query['QueryExecutionId']}-manifest.csv"
+    job.put(manifest, "".join(f"{uri}\n" for uri in uris).encode())
+    info = [_column_info("rows", BIGINT)]
+    job.put(
+        f"{job.query['ResultConfiguration']['OutputLocation']}.metadata", _metadata(job.query["QueryExecutionId"], info)
+    )
+    job.query["Statistics"]["DataManifestLocation"] = manifest
+    job.query |= {"columns": info, "count": counted[0]}
+    return keys
+
+
+def _check_columns(query: translation.Query, columns: list[str], keys: list[str]) -> None:
+    """Check that a table or files can have the columns of a query.
+
+    Raises:
+        QueryError: A name is missing or twice there, a type cannot be written, or keys are not the last columns.
+    """
+    for position, name in enumerate(columns):
+        if name == f"_col{position}":  # as `translation` calls columns without a name
+            raise QueryError("MISSING_COLUMN_NAME", f"line 1:1: Column name not specified at position {position + 1}")
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise QueryError("DUPLICATE_COLUMN_NAME", f"line 1:1: Column name '{twice[0]}' specified more than once")
+    for name, type_ in query.columns:
+        if type_.name == "unknown":
+            raise QueryError(
+                "COLUMN_TYPE_UNKNOWN", f"line 1:1: Column type is unknown at position {columns.index(name) + 1}"
+            )
+        if re.search(rf"\b({'|'.join(_UNWRITABLE)})\b|with time zone", str(type_)):
+            raise QueryError("NOT_SUPPORTED", f"Unsupported Hive type: {type_}")
+    if keys == columns:
+        raise QueryError("INVALID_TABLE_PROPERTY", "Table contains only partition columns")
+    if keys != columns[len(columns) - len(keys) :]:
+        raise QueryError("HIVE_COLUMN_ORDER_MISMATCH", "Partition keys must be the last columns in the table and in "
+                         f"the same order as the table properties: {keys}")  # fmt: skip
+
+
+_HIVE_TYPES: Final = {"integer": "int", "varchar": "string", "real": "float", "varbinary": "binary"}
+
+
+def _create_table_as(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> None:
+    """Write the rows, and make the table of them; of nested types and partitions only what UNLOAD needs is here."""
+    match = _CTAS.fullmatch(statement)
+    database, table = job.place(match[2] if match else "")
+    options = {"format": "PARQUET", **_options((match and match[3]) or "")}
+    if known := options.keys() - {"format", "external_location", "write_compression", "parquet_compression"}:
+        raise NotEmulated(f"property {sorted(known)[0]!r} of CREATE TABLE AS")
+    if any(type_.items for _, type_ in query.columns):
+        raise NotEmulated("CREATE TABLE AS with columns of nested types")
+    options["compression"] = options.get("write_compression", options.get("parquet_compression", "GZIP"))
+    location = options.get("external_location", job.query["ResultConfiguration"]["OutputLocation"])
+    _written(job, con, query, folder, location, options)
+    hive = [{"Name": name, "Type": _HIVE_TYPES.get(type_.name, str(type_))} for name, type_ in query.columns]
+    formats = "org.apache.hadoop.hive.ql.io.parquet.MapredParquet"
+    storage = {"Columns": hive, "Location": location, "SerdeInfo": {"SerializationLibrary": scan.PARQUET}}
+    storage |= {"InputFormat": f"{formats}InputFormat", "OutputFormat": f"{formats}OutputFormat"}
+    made = {"Name": table, "TableType": "EXTERNAL_TABLE", "StorageDescriptor": storage, "PartitionKeys": []}
+    job.glue("create_table", DatabaseName=database, TableInput={**made, "Parameters": {"EXTERNAL": "TRUE"}})
+
+
+# ---- the catalog ----------------------------------------------------------------------------------------------------
+
+
+def _view(job: _Job, _con: scan.Connection, query: translation.Query, _folder: Path, statement: str) -> None:
+    """Keep a view as Presto does: its query and columns in a comment of the table's text."""
+    match = _VIEW.fullmatch(statement)
+    replace, name, text = match.groups() if match else (None, "", "")
+    database, view = job.place(name)
+    columns = [{"name": name, "type": str(type_)} for name, type_ in query.columns]
+    content = {"originalSql": text, "catalog": "awsdatacatalog", "schema": job.database, "columns": columns}
+    encoded = base64.b64encode(json.dumps(content).encode()).decode()
+    hive = [{"Name": name, "Type": _HIVE_TYPES.get(type_.name, str(type_))} for name, type_ in query.columns]
+    made = {"Name": view, "TableType": "VIRTUAL_VIEW", "StorageDescriptor": {"Columns": hive}, "PartitionKeys": []}
+    made |= {"ViewOriginalText": f"/* Presto View: {encoded} */", "ViewExpandedText": "/* Presto View */"}
+    made["Parameters"] = {"presto_view": "true", "comment": "Presto View"}
+    try:
+        job.glue("create_table", DatabaseName=database, TableInput=made)
+    except QueryError as error:
+        if error.name != "AlreadyExistsException" or not replace:
+            raise
+        job.glue("update_table", DatabaseName=database, TableInput=made)
+
+
+def _change(job: _Job, sub: str, statement: str) -> None:
+    """Change the catalog as the caller; files stay."""
+    if sub == "CREATE_TABLE":
+        ddl = inside.athena.parse_ddl(statement)
+        if ddl is None or ddl.iceberg or not ddl.location:
+            raise NotEmulated("this form of CREATE EXTERNAL TABLE")
+        with contextlib.suppress(QueryError) if ddl.if_not_exists else contextlib.nullcontext():
+            made = inside.athena.create_table_input(ddl)
+            job.glue("create_table", DatabaseName=(ddl.database or job.database).lower(), TableInput=made)
+    elif (match := _NAMED.fullmatch(statement)) is None:
+        raise NotEmulated(f"this form of {sub}")
+    elif sub == "MSCK_REPAIR_TABLE":
+        _repair(job, *job.place(match[2]))
+    else:
+        database, table = job.place(match[2])
+        try:
+            job.glue("delete_table", DatabaseName=database, Name=table)
+        except QueryError as error:
+            if error.name != "EntityNotFoundException" or not match[1]:
+                raise
+    job.put(job.query["ResultConfiguration"]["OutputLocation"], b"")
+    job.query["columns"] = []
+
+
+def _repair(job: _Job, database: str, name: str) -> None:
+    """Register the folders that are named like partitions (https://docs.aws.amazon.com/athena/latest/ug/msck-repair-table.html)."""
+    table = job.glue("get_table", DatabaseName=database, Name=name)["Table"]
+    location, keys = table["StorageDescriptor"]["Location"].rstrip("/"), table["PartitionKeys"]
+    known = {
+        tuple(p["Values"]) for p in job.glue("get_partitions", DatabaseName=database, TableName=name)["Partitions"]
+    }
+    pattern = re.escape(location) + "".join(f"/{re.escape(key['Name'])}=([^/]+)" for key in keys)
+    for folder in scan.Reader(who=job.who).folders(f"{location}/"):
+        match = re.fullmatch(pattern, folder)
+        if match and match.groups() not in known:
+            storage = {**table["StorageDescriptor"], "Location": folder}
+            made = [{"Values": list(match.groups()), "StorageDescriptor": storage}]
+            job.glue("batch_create_partition", DatabaseName=database, TableName=name, PartitionInputList=made)
