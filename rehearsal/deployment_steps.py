@@ -84,7 +84,7 @@ def launch_project(world: World, name: str, repository: str, **chosen: str) -> r
         world.organization.make_repository(repository)
     group = world.facts.promotion["package"]["ModelPackageGroupName"]
     answers = CHOICES | {"ModelPackageGroup": group, "Repository": repository} | chosen
-    return launching.launch(world, world.ml_engineer, "ML engineer", "deploy-realtime", name, answers)
+    return launching.launch(world, world.ml_engineer, "deploy-realtime", name, answers)
 
 
 # ---- approval in the hub, test --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ LEAD_PROFILE: Final = "lead-data-scientist"
 
 def launch_domain(world: World) -> str:
     """Launch the Studio domain from the Service Catalog console."""
-    world.domain = launching.provision(world, world.lead, "lead data scientist", "sagemaker-domain", DOMAIN_NAME)
+    world.domain = launching.launch(world, world.lead, "sagemaker-domain", DOMAIN_NAME)
     world.facts.launched.append(world.domain)
     world.known["data-scientist-role"] = world.domain.outputs["DataScientistRoleArn"]
     return f"{world.domain.product} {world.domain.version}: {world.domain.outputs.get('DomainId', 'no domain id')}"

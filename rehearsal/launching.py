@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rehearsal.world import World
 
 _PROVISION_TIMEOUT_S: Final = 300.0
+_BY_SAGEMAKER: Final = frozenset({"SageMakerProjectName", "SageMakerProjectId"})
+"""Questions that SageMaker answers when a project is created."""
 
 
 def find_product(catalog: AwsClient, product_id: str) -> dict[str, Any]:
@@ -50,16 +52,21 @@ def newest_release(product_id: str) -> Path:
     return product.newest.path / RECORD
 
 
-def default_version(catalog: AwsClient, product_id: str) -> dict[str, Any]:
-    """Return the newest version that is not deprecated, the one that the console preselects.
+def find_version(catalog: AwsClient, product_id: str, version: str = "") -> dict[str, Any]:
+    """Return a version of a product that can be launched, as the person sees it.
+
+    Args:
+        catalog: The person's client of Service Catalog.
+        product_id: Id in Service Catalog.
+        version: e.g. ``1.0.0``; empty for the newest that is not deprecated, the one that the console preselects.
 
     Raises:
         RehearsalError: There is none.
     """
     artifacts = catalog.describe_product(Id=product_id)["ProvisioningArtifacts"]
-    offered = [a for a in artifacts if a.get("Guidance", "DEFAULT") == "DEFAULT"]
+    offered = [a for a in artifacts if (a["Name"] == version if version else a.get("Guidance", "DEFAULT") == "DEFAULT")]
     if not offered:
-        raise RehearsalError(f"{product_id} has no version that can be launched")
+        raise RehearsalError(f"{product_id} has no version {version} that can be launched")
     return dict(max(offered, key=lambda a: Version.parse(a["Name"])))
 
 
@@ -84,115 +91,102 @@ def answers(world: World, product_id: str, name: str) -> dict[str, str]:
     def here(what: str) -> str:
         return f"data-science/{name}" if what.startswith("repository") else known[what]
 
-    return read_answers(ROOT / "products" / product_id.replace("-", "_")).given(here)
+    return read_answers(_folder(product_id)).given(here)
 
 
-def launch(  # noqa: PLR0917 - who launches what under which name with which answers
-    world: World, who: Credentials, by: str, product_id: str, name: str, chosen: Mapping[str, str]
+def _folder(product_id: str) -> Path:
+    return ROOT / "products" / product_id.replace("-", "_")
+
+
+def launch(
+    world: World,
+    who: Credentials,
+    product_id: str,
+    name: str,
+    chosen: Mapping[str, str] | None = None,
+    *,
+    version: str = "",
 ) -> report.Launched:
-    """Create a project in Studio and wait for it.
-
-    Args:
-        world: The rehearsal.
-        who: The person who creates it.
-        by: What they are called in the report.
-        product_id: e.g. ``train-s3``.
-        name: Name of the project.
-        chosen: Answers to the product's questions.
-
-    Raises:
-        RehearsalError: The launch failed; the message is the one of Service Catalog.
-    """
-    catalog, sagemaker = world.client("servicecatalog", who), world.client("sagemaker", who)
-    product = find_product(catalog, product_id)
-    version = default_version(catalog, product["ProductId"])
-    made = sagemaker.create_project(
-        ProjectName=name,
-        ServiceCatalogProvisioningDetails={
-            "ProductId": product["ProductId"],
-            "ProvisioningArtifactId": version["Id"],
-            "ProvisioningParameters": [{"Key": k, "Value": v} for k, v in chosen.items()],
-        },
-    )
-
-    def look() -> dict[str, Any] | None:
-        described = sagemaker.describe_project(ProjectName=name)
-        status = described["ProjectStatus"]
-        if status == "CreateCompleted":
-            return dict(described)
-        if status == "CreateFailed":
-            provisioned = described.get("ServiceCatalogProvisionedProductDetails", {})
-            raise RehearsalError(f"project {name} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
-        world.doing(f"project {status}")
-        return None
-
-    described = wait_for(look, overdue=f"project {name} was not created", timeout_s=_PROVISION_TIMEOUT_S)
-    provisioned = described["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductId"]
-    outputs = catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
-    return report.Launched(
-        name=name,
-        product=product["Name"],
-        version=version["Name"],
-        by=by,
-        parameters={"SageMakerProjectName": name, "SageMakerProjectId": made["ProjectId"], **chosen},
-        outputs={o["OutputKey"]: o["OutputValue"] for o in outputs},
-    )
-
-
-def provision(world: World, who: Credentials, by: str, product_id: str, name: str) -> report.Launched:
-    """Launch a product from the Service Catalog console with its example answers, and wait for it.
+    """Launch a product with its example answers and wait for it: from the console, or in Studio if it makes projects.
 
     Args:
         world: The rehearsal.
         who: The person who launches it.
-        by: What they are called in the report.
-        product_id: e.g. ``sagemaker-domain``.
-        name: Name of the provisioned product.
+        product_id: e.g. ``train-s3``.
+        name: Name of the project or provisioned product.
+        chosen: Answers in place of the examples. Default: none.
+        version: e.g. ``1.0.0``. Default: the one that the console preselects.
 
     Raises:
         RehearsalError: The launch failed; the message is the one of Service Catalog.
     """
     catalog = world.client("servicecatalog", who)
     product = find_product(catalog, product_id)
-    version = default_version(catalog, product["ProductId"])
-    path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
-    form = catalog.describe_provisioning_parameters(
-        ProductId=product["ProductId"], ProvisioningArtifactId=version["Id"], PathId=path
-    )["ProvisioningArtifactParameters"]
+    artifact = find_version(catalog, product["ProductId"], version)
+    place = {"ProductId": product["ProductId"], "ProvisioningArtifactId": artifact["Id"]}
+    path = {"PathId": catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]}
+    form = catalog.describe_provisioning_parameters(**place, **path)["ProvisioningArtifactParameters"]
     proposed = {question["ParameterKey"]: question.get("DefaultValue") or "" for question in form}
-    chosen = {key: answer for key, answer in answers(world, product_id, name).items() if key in proposed}
-    record = catalog.provision_product(
-        ProductId=product["ProductId"],
-        ProvisioningArtifactId=version["Id"],
-        PathId=path,
-        ProvisionedProductName=name,
-        ProvisioningParameters=[{"Key": key, "Value": answer} for key, answer in chosen.items()],
-        ProvisionToken=f"rehearsal-{name}",
-    )["RecordDetail"]["RecordId"]
+    given = answers(world, product_id, name) | dict(chosen or {})
+    is_project = proposed.keys() >= _BY_SAGEMAKER
+    entered = {q: a for q, a in given.items() if q in proposed and not (is_project and q in _BY_SAGEMAKER)}
+    parameters = [{"Key": question, "Value": answer} for question, answer in entered.items()]
+    if is_project:
+        provisioned, by_sagemaker = _create_project(world, who, name, {**place, "ProvisioningParameters": parameters})
+        entered = by_sagemaker | entered
+    else:
+        asked = catalog.provision_product(
+            **place,
+            **path,
+            ProvisionedProductName=name,
+            ProvisioningParameters=parameters,
+            ProvisionToken=f"rehearsal-{name}",
+        )["RecordDetail"]
+        provisioned = asked["ProvisionedProductId"]
+        await_record(world, catalog, asked["RecordId"])
+    outputs = catalog.get_provisioned_product_outputs(ProvisionedProductId=provisioned)["Outputs"]
     return report.Launched(
+        id=provisioned,
         name=name,
         product=product["Name"],
-        version=version["Name"],
-        by=by,
-        parameters=proposed | chosen,
-        outputs=await_record(world, catalog, record),
+        version=artifact["Name"],
+        by=read_answers(_folder(product_id)).launched_by,
+        parameters=proposed | entered,
+        outputs={o["OutputKey"]: o["OutputValue"] for o in outputs},
     )
 
 
-def await_record(world: World, catalog: AwsClient, record_id: str) -> dict[str, str]:
-    """Wait for a Service Catalog record; return its outputs or raise with its errors."""
+def _create_project(
+    world: World, who: Credentials, name: str, details: Mapping[str, Any]
+) -> tuple[str, dict[str, str]]:
+    """Create a project and wait for it; return the id of what was provisioned, and the answers that SageMaker gave."""
+    sagemaker = world.client("sagemaker", who)
+    tags = [
+        dict(zip(("Key", "Value"), tag.split("="), strict=True)) for tag in (world.known.get("project-tag"),) if tag
+    ]
+    made = sagemaker.create_project(ProjectName=name, ServiceCatalogProvisioningDetails=details, Tags=tags)
 
-    def look() -> dict[str, str] | None:
-        answer = catalog.describe_record(Id=record_id)
-        status = answer["RecordDetail"]["Status"]
-        if status == "SUCCEEDED":
-            return {o["OutputKey"]: o["OutputValue"] for o in answer.get("RecordOutputs", [])}
-        if status in ("FAILED", "IN_PROGRESS_IN_ERROR"):
-            errors = [e.get("Description", "") for e in answer["RecordDetail"].get("RecordErrors", [])]
-            raise RehearsalError(f"Service Catalog record {record_id} ended as {status}:\n  " + "\n  ".join(errors))
-        world.doing(f"record {record_id} {status}")
-        return None
+    def look() -> str | None:
+        described = sagemaker.describe_project(ProjectName=name)
+        status, provisioned = described["ProjectStatus"], described.get("ServiceCatalogProvisionedProductDetails", {})
+        if status == "CreateFailed":
+            raise RehearsalError(f"project {name} failed: {provisioned.get('ProvisionedProductStatusMessage')}")
+        world.doing(f"project {status}")
+        return str(provisioned["ProvisionedProductId"]) if status == "CreateCompleted" else None
 
-    return wait_for(
-        look, overdue=f"Service Catalog record {record_id} was not finished", timeout_s=_PROVISION_TIMEOUT_S
-    )
+    provisioned = wait_for(look, overdue=f"project {name} was not created", timeout_s=_PROVISION_TIMEOUT_S)
+    return provisioned, {"SageMakerProjectName": name, "SageMakerProjectId": made["ProjectId"]}
+
+
+def await_record(world: World, catalog: AwsClient, record_id: str) -> None:
+    """Wait until a Service Catalog record has succeeded, or raise with its errors."""
+
+    def look() -> bool | None:
+        record = catalog.describe_record(Id=record_id)["RecordDetail"]
+        if record["Status"] in ("FAILED", "IN_PROGRESS_IN_ERROR"):
+            errors = [error.get("Description", "") for error in record.get("RecordErrors", [])]
+            raise RehearsalError("\n  ".join([f"Service Catalog record {record_id} is {record['Status']}:", *errors]))
+        world.doing(f"record {record_id} {record['Status']}")
+        return True if record["Status"] == "SUCCEEDED" else None
+
+    wait_for(look, overdue=f"Service Catalog record {record_id} was not finished", timeout_s=_PROVISION_TIMEOUT_S)

@@ -50,6 +50,7 @@ class Product:
 class Launched:
     """A provisioned product: who launched which version, with what, and what came out."""
 
+    id: str
     name: str
     product: str
     version: str

@@ -58,10 +58,7 @@ def launch_project(world: World, name: str) -> report.Launched:
     Raises:
         RehearsalError: The launch failed; the message is the one of Service Catalog.
     """
-    product = world.training_product
-    by_sagemaker = {"SageMakerProjectName", "SageMakerProjectId"}
-    chosen = {q: a for q, a in launching.answers(world, product, name).items() if q not in by_sagemaker}
-    return launching.launch(world, world.data_scientist, "data scientist", product, name, chosen)
+    return launching.launch(world, world.data_scientist, world.training_product, name)
 
 
 def inspect_seed(world: World) -> str:

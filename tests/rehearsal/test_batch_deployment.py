@@ -142,7 +142,7 @@ def deployed(world: World) -> Deployed:
         "ApproverEmail": "model-governance@example.com",
         "CostCenter": "ml-1000",
     }
-    launched = launching.launch(world, world.ml_engineer, "ML engineer", "deploy-batch", PROJECT, choices)
+    launched = launching.launch(world, world.ml_engineer, "deploy-batch", PROJECT, choices)
     for stage, account in (("test", TEST), ("prod", PROD)):
         share(world, account, f"{launched.parameters['SageMakerProjectId']}-{stage}")
     pipeline = launched.outputs["PipelineName"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from products.releases import Release
+    from rehearsal.report import Launched
     from rehearsal.world import World
 
 pytestmark = pytest.mark.rehearsal
@@ -50,48 +51,31 @@ ANSWERS = all_answers()
 # ---- every supported release launches on the current baseline -------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Provisioned:
-    """A product launched from Service Catalog."""
-
-    id: str
-    outputs: dict[str, str]
-    who: Credentials
-
-
 def release(product_id: str, which: str) -> Release:
     """Return the oldest or the newest release that can still be launched."""
     launchable = sorted(load_catalog(ROOT).products[product_id].launchable, key=lambda found: found.version)
     return launchable[0 if which == "oldest" else -1]
 
 
-def provision(platform: World, wanted: Release, name: str) -> Provisioned:
+def provision(platform: World, wanted: Release, name: str) -> Launched:
+    repository = launching.answers(platform, wanted.product, name).get("Repository")
+    if repository:
+        platform.organization.make_repository(repository)
+    launched = launching.launch(
+        platform, person(platform, wanted.product), wanted.product, name, version=str(wanted.version)
+    )
+    stop_builds(platform)
+    return launched
+
+
+def person(platform: World, product: str) -> Credentials:
+    """Return who launches a product."""
     people = {
         "lead-data-scientist": platform.lead,
         "data-scientist": platform.data_scientist,
         "ml-engineer": platform.ml_engineer,
     }
-    who = people[ANSWERS[wanted.product].launched_by]
-    catalog = platform.client("servicecatalog", who)
-    (product,) = (p for p in catalog.search_products()["ProductViewSummaries"] if p["Name"] == wanted.title)
-    artifacts = catalog.describe_product(Id=product["ProductId"])["ProvisioningArtifacts"]
-    (artifact,) = (a["Id"] for a in artifacts if a["Name"] == str(wanted.version))
-    path = catalog.list_launch_paths(ProductId=product["ProductId"])["LaunchPathSummaries"][0]["Id"]
-    offered = wanted.template()["Parameters"]
-    chosen = {k: v for k, v in launching.answers(platform, wanted.product, name).items() if k in offered}
-    if "Repository" in chosen:
-        platform.organization.make_repository(chosen["Repository"])
-    record = catalog.provision_product(
-        ProductId=product["ProductId"],
-        ProvisioningArtifactId=artifact,
-        PathId=path,
-        ProvisionedProductName=name,
-        ProvisioningParameters=[{"Key": k, "Value": v} for k, v in chosen.items()],
-        ProvisionToken=name,
-    )["RecordDetail"]
-    outputs = succeeded(catalog, record["RecordId"])
-    stop_builds(platform)
-    return Provisioned(record["ProvisionedProductId"], outputs, who)
+    return people[ANSWERS[product].launched_by]
 
 
 def succeeded(catalog: Any, record_id: str) -> dict[str, str]:  # noqa: ANN401 (boto3 client)
@@ -125,7 +109,8 @@ def test_supported_releases_launch_and_terminate_on_the_current_baseline(
     launched = provision(platform, wanted, which + product_id.rpartition("-")[2])
     promised = {name for name, output in wanted.template()["Outputs"].items() if "Condition" not in output}
     assert promised <= launched.outputs.keys()
-    ends = domain_steps.act_as_data_scientist(platform) if launched.who == platform.data_scientist else launched.who
+    who = person(platform, product_id)
+    ends = domain_steps.act_as_data_scientist(platform) if who == platform.data_scientist else who
     catalog = platform.client("servicecatalog", ends)
     record = catalog.terminate_provisioned_product(
         ProvisionedProductId=launched.id, TerminateToken=f"end-{launched.id}"

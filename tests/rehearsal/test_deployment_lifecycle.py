@@ -223,7 +223,7 @@ def test_a_product_launched_with_the_id_of_another_project_fails_and_takes_nothi
     }
     launched = catalog.provision_product(
         ProductId=product,
-        ProvisioningArtifactId=launching.default_version(catalog, product)["Id"],
+        ProvisioningArtifactId=launching.find_version(catalog, product)["Id"],
         PathId=catalog.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"],
         ProvisionedProductName="again",
         ProvisioningParameters=[{"Key": key, "Value": value} for key, value in answers.items()],

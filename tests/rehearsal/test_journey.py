@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.journey import PRELUDE, walk
+from rehearsal.journey import PRELUDE, training_products, walk
 from rehearsal.organization import ROOT
 
 pytestmark = pytest.mark.rehearsal
 CLAIMS = ROOT.parent / "shared/data/claims.csv"
 DATA_SETS = {"demo": [], "claims": ["--data", str(CLAIMS), "--label", "fraud"]}
 WALKS = ["demo", *(["claims"] if CLAIMS.exists() else [])]
-TIMEOUT_S = 400
+TIMEOUT_S = 600
 
 
 def rehearse(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -52,36 +52,37 @@ def eventually_nothing_runs(work: Path) -> None:
 
 @pytest.mark.prove
 @pytest.mark.parametrize("name", WALKS)
-def test_a_model_is_published_trained_and_registered_however_often_it_was_killed_before(
+def test_every_training_product_brings_a_model_to_production_however_often_the_rehearsal_was_killed_before(
     name: str, tmp_path: Path
 ) -> None:
     work = tmp_path / "rehearsal"
     if name == "demo":
         for step in (1, 5, 10):
             kill_after(step, work)
-    done = rehearse(work, *DATA_SETS[name])
+    done = rehearse(work, "--product", "all", *DATA_SETS[name])
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    titles = [step.title for step in (*PRELUDE, *walk("train-s3"))]
+    titles = [step.title for step in (*PRELUDE, *(step for product in training_products() for step in walk(product)))]
     assert len([line for line in done.stdout.splitlines() if line.startswith("[")]) == len(titles)
     report = json.loads((work / "report.json").read_text(encoding="utf-8"))
     assert report["ok"] is True
     assert [step["name"] for step in report["steps"]] == titles
-    content = report["walks"]["train-s3"]
-    assert content["metrics"]["auc"] > {"demo": 0.8, "claims": 0.55}[name]
-    assert content["model_package"]["ModelApprovalStatus"] == "PendingManualApproval"
-    assert content["deployment"]["test"]["passed"] is True
-    assert content["deployment"]["decision"] == {"approved": True, "summary": "Report read.", "asked": False}
-    assert content["deployment"]["prod"]["status"] == "InService"
-    assert [r["place"] for r in content["deployment"]["decisions"]] == ["development", "hub", "production"]
-    assert all(entry["answer"] for entry in content["predictions"])
-    assert content["drift"]["detail"]["endpoint"] == content["deployment"]["prod"]["endpoint"]
-    assert content["drift"]["detail"]["results"][0]["size"] > 0
-    assert {path.name for path in (work / "reports/train-s3").iterdir()} == {
-        "endpoint-test.html",
-        "model-card.pdf",
-        "monitor.html",
-    }
+    assert list(report["walks"]) == list(training_products())
+    for product, content in report["walks"].items():
+        assert content["metrics"]["auc"] > {"demo": 0.75, "claims": 0.55}[name]
+        assert content["model_package"]["ModelApprovalStatus"] == "PendingManualApproval"
+        assert content["deployment"]["test"]["passed"] is True
+        assert content["deployment"]["decision"] == {"approved": True, "summary": "Report read.", "asked": False}
+        assert content["deployment"]["prod"]["status"] == "InService"
+        assert [r["place"] for r in content["deployment"]["decisions"]] == ["development", "hub", "production"]
+        assert all(entry["answer"] for entry in content["predictions"])
+        assert content["drift"]["detail"]["endpoint"] == content["deployment"]["prod"]["endpoint"]
+        assert content["drift"]["detail"]["results"][0]["size"] > 0
+        assert {path.name for path in (work / "reports" / product).iterdir()} == {
+            "endpoint-test.html",
+            "model-card.pdf",
+            "monitor.html",
+        }
     assert "<svg" in (work / "report.html").read_text(encoding="utf-8")
     eventually_nothing_runs(work)
     assert not list(tmp_path.glob(".rehearsal-*"))
@@ -117,6 +118,8 @@ def test_interrupting_stops_everything_and_says_so(tmp_path: Path) -> None:
         (["--data", "nowhere.csv", "--label", "x"], "DATA=nowhere.csv: there is no such file"),
         (["--data", "README.md"], "has no LABEL"),
         (["--label", "x"], "has no DATA"),
+        (["--product", "train-x"], "PRODUCT=train-x is not a training product; choose one of: "),
+        (["--product", "all", "--faults"], "FAULTS=1 with PRODUCT=all"),
         (["--data", "{csv}", "--label", "churned"], "has no column LABEL=churned; it has: age, left"),
     ],
 )

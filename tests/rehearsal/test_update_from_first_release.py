@@ -87,7 +87,7 @@ class Project:
             expected: Status in which the project must be then.
             anew: Answers that the person changes; all others stay as they are.
         """
-        version = launching.default_version(self.world.client("servicecatalog", self.who), self.product)
+        version = launching.find_version(self.world.client("servicecatalog", self.who), self.product)
         assert version["Name"] != FIRST
         self.world.client("sagemaker", self.who).update_project(
             ProjectName=self.name,
@@ -153,8 +153,7 @@ def test_a_domain_keeps_its_id_people_bucket_and_connection(platform: World) -> 
     first = load_catalog(ROOT).products[product_id].release(FIRST)
     with first_release(platform, product_id) as (product, _):
         launched = provision(platform, first, "first-lab")
-    before, domain = launched.outputs, launched.outputs["DomainId"]
-    assert platform.lead
+    before, domain = dict(launched.outputs), launched.outputs["DomainId"]
     platform.organization.connect(before["ConnectionArn"], caller=platform.lead)
     administrator(platform, "s3").put_object(Bucket=before["BucketName"], Key="notebooks/churn.ipynb", Body=b"{}")
     sagemaker = administrator(platform, "sagemaker")
@@ -169,8 +168,8 @@ def test_a_domain_keeps_its_id_people_bucket_and_connection(platform: World) -> 
         }
 
     roles = people()
-    catalog = platform.client("servicecatalog", launched.who)
-    version = launching.default_version(catalog, product)
+    catalog = platform.client("servicecatalog", platform.lead)
+    version = launching.find_version(catalog, product)
     chosen = launching.answers(platform, product_id, "first-lab").keys() & first.template()["Parameters"].keys()
     record = catalog.update_provisioned_product(
         ProvisionedProductId=launched.id,
