@@ -200,6 +200,7 @@ WORKLOADS: Final = AccountKind(
         names.BUCKET_EMPTIER_FUNCTION,
         names.ENABLE_PROJECTS_FUNCTION,
         names.PREFLIGHT_FUNCTION,
+        names.DATA_PERMISSIONS_FUNCTION,
     )
 )
 """Accounts of the workloads OU."""

@@ -12,6 +12,7 @@ from aws_cdk import aws_servicecatalog as sc
 from foundation.baseline import Baseline, BaselineFunction
 from foundation.boundary import Boundary
 from foundation.custom_resources import add_bucket_emptier, add_preflight, add_seed_checkin
+from foundation.data_permissions import add_data_permissions
 from foundation.forwarding import forward_alarms, forward_to_hub
 from foundation.launch_policy import launched_templates
 from foundation.launch_role import LaunchRole
@@ -64,6 +65,7 @@ class BaselineTemplate(sc.ProductStack):
         add_bucket_emptier(baseline)
         self._add_enable_projects(baseline)
         add_preflight(baseline)
+        add_data_permissions(baseline)
         self._forward_decisions(baseline)
         forward_alarms(baseline)
         Tags.of(self).add(names.COMPONENT_TAG, names.BASELINE_COMPONENT)

@@ -226,7 +226,13 @@ def encode_answer(address: Address, outcome: Success | Failure) -> bytes:
     return body
 
 
-def respond(event: Mapping[str, object], context: LambdaContext, decide: Callable[[Request], Success | None]) -> None:
+def respond(
+    event: Mapping[str, object],
+    context: LambdaContext,
+    decide: Callable[[Request], Success | None],
+    *,
+    failed_id: str = NOT_CREATED,
+) -> None:
     """Carry out a request of CloudFormation and answer it exactly once.
 
     Every exception of `decide` becomes a FAILED answer, and so does running out of time: nothing is raised after an
@@ -238,6 +244,8 @@ def respond(event: Mapping[str, object], context: LambdaContext, decide: Callabl
         context: Lambda's context object.
         decide: Carries out the request. None means that the answer is given later by someone else, who has been
             started and knows the `Address`.
+        failed_id: Physical id of a resource whose creation failed. Default: `NOT_CREATED`; any other id has
+            CloudFormation's request to delete it reach `decide`, which then clears away what was made.
 
     Raises:
         AnswerError: The answer could not be delivered; Lambda's retries repeat the whole request, so `decide` must be
@@ -257,11 +265,11 @@ def respond(event: Mapping[str, object], context: LambdaContext, decide: Callabl
                 request.address, outcome
             )  # attributes that are too long are a failure of this request as well
     except CustomResourceError as err:
-        outcome = Failure(physical_id=request.physical_id or NOT_CREATED, reason=str(err))
+        outcome = Failure(physical_id=request.physical_id or failed_id, reason=str(err))
     except (Exception, _OutOfTimeError) as err:
         logger.exception("request %s failed", request.address.request_id)
         outcome = Failure(
-            physical_id=request.physical_id or NOT_CREATED,
+            physical_id=request.physical_id or failed_id,
             reason=f"{type(err).__name__.strip('_')}: {err} "
             f"Details: log stream {context.log_stream_name} of the function {context.function_name}.",
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 PRODUCT_PREFIX: Final = "mlp-"
@@ -21,3 +22,18 @@ BUCKET_EMPTIER_FUNCTION: Final = "ml-platform-bucket-emptier"
 
 SEED_BRANCHES: Final = "ml-platform/"
 """Beginning of the branches on which new versions of the seed code are offered, e.g. ``ml-platform/1.4.0``."""
+
+
+def link_database(catalog_id: str, region: str, database: str) -> str:
+    """Return the name of the resource link to a database, e.g. ``credit_risk_0a1b2c3d``.
+
+    It depends on everything that the link names, because changing the target of a link changes the target itself (Lake
+    Formation developer guide, "How resource links are handled in AWS Glue APIs"): another target is another link.
+
+    Args:
+        catalog_id: Account that owns the database.
+        region: Region of the database.
+        database: Its name there.
+    """
+    digest = hashlib.sha256(f"{catalog_id}/{region}/{database}".encode()).hexdigest()
+    return f"{database}_{digest[:8]}"

@@ -48,6 +48,8 @@ SEED_CHECKIN_BUILD: Final = "ml-platform-seed-checkin"
 BUCKET_EMPTIER_FUNCTION: Final = product_names.BUCKET_EMPTIER_FUNCTION
 ENABLE_PROJECTS_FUNCTION: Final = "ml-platform-enable-projects"
 PREFLIGHT_FUNCTION: Final = "ml-platform-preflight"
+DATA_PERMISSIONS_FUNCTION: Final = "ml-platform-data-permissions"
+DATA_LAKE_ADMINISTRATOR_FUNCTION: Final = "ml-platform-data-lake-administrator"
 MODEL_PROMOTION_FUNCTION: Final = "ml-platform-model-promotion"
 
 DEPLOYMENT_FUNCTION: Final = "ml-platform-deployment"
@@ -193,6 +195,14 @@ DOMAIN_NAME_PATTERN: Final = r"^[a-z0-9](-*[a-z0-9]){0,19}$"
 
 PROJECT_BUCKET: Final = "mlp-${SageMakerProjectId}-${AWS::AccountId}-${AWS::Region}"
 """Artifact bucket of a project: at most 4 + 16 + 1 + 12 + 1 + 14 = 48 characters."""
+
+PROJECT_WORK_GROUP: Final = "mlp-${SageMakerProjectId}"
+"""Athena work group of a project."""
+
+ATHENA_PREFIX: Final = "athena/"
+"""Where the results of a project's queries are in its bucket; only the project's roles and its people read them."""
+
+link_database = product_names.link_database
 
 PROJECT_PIPELINE: Final = "${SageMakerProjectName}-${SageMakerProjectId}"
 """SageMaker pipeline and model package group of a project: at most 32 + 1 + 16 = 49 characters."""

@@ -16,6 +16,7 @@ from foundation.launch_policy import released_templates
 from foundation.settings import SAMPLE, HubSettings
 from foundation.workload_baseline import WorkloadBaselineStack
 from lambdas.bundling import asset_key, bundles
+from lambdas.data_permissions.ledger import LEASE_S, RESERVE_S
 from pipeline.synthesis import synthesise
 from products.catalog import PRODUCTS
 from products.shared import names
@@ -24,6 +25,10 @@ from tests.products.launches import CATALOG
 
 ACCOUNT = "444455556666"
 HOME, AWAY = "eu-west-1", "eu-central-1"
+LINK = names.link_database("777788889999", HOME, "lake")
+GRANTING = ("CreateLakeFormationOptIn", "DeleteLakeFormationOptIn", "GrantPermissions", "RevokePermissions")
+_GRANTS = [f"lakeformation:{action}" for action in (*GRANTING, "BatchGrantPermissions", "BatchRevokePermissions")]
+_PUT = "lakeformation:PutDataLakeSettings"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -138,6 +143,8 @@ def test_the_functions_of_the_contract_run_the_bundled_code(baseline: Baseline) 
         names.BUCKET_EMPTIER_FUNCTION: "lambdas.bucket_emptier.handler.lambda_handler",
         names.ENABLE_PROJECTS_FUNCTION: "lambdas.enable_projects.handler.lambda_handler",
         names.PREFLIGHT_FUNCTION: "lambdas.preflight.handler.lambda_handler",
+        names.DATA_PERMISSIONS_FUNCTION: "lambdas.data_permissions.handler.lambda_handler",
+        names.DATA_LAKE_ADMINISTRATOR_FUNCTION: "lambdas.data_permissions.administrator.lambda_handler",
     }
     assert {name: properties["Handler"] for name, properties in functions.items()} == expected
     for properties in functions.values():
@@ -205,7 +212,7 @@ def test_iam_has_no_regions_so_its_names_are_made_at_home_only(baseline: Baselin
     launch_roles = [p for p in baseline.landed(HOME).resources("AWS::IAM::Role").values() if "RoleName" in p]
     assert [role["RoleName"] for role in launch_roles] == ["ml-platform-launch"]
     assert not any("RoleName" in p for p in baseline.landed(AWAY).resources("AWS::IAM::Role").values())
-    assert len(baseline.landed(AWAY).resources("AWS::Lambda::Function")) == 5
+    assert len(baseline.landed(AWAY).resources("AWS::Lambda::Function")) == 7
 
 
 def test_the_launch_role_is_for_service_catalog_only(baseline: Baseline) -> None:
@@ -232,7 +239,7 @@ def test_roles_of_the_baseline_are_below_its_path(baseline: Baseline) -> None:
 
 def test_every_log_is_encrypted_and_kept_for_a_year(baseline: Baseline) -> None:
     groups = baseline.landed().resources("AWS::Logs::LogGroup").values()
-    assert len(groups) == 6
+    assert len(groups) == 8
     assert all(group["RetentionInDays"] == 365 and group["KmsKeyId"] for group in groups)
 
 
@@ -297,6 +304,23 @@ CALLS = {
         ("sagemaker:ListDomains", "*"),
         ("codeconnections:GetConnection", f"arn:aws:codeconnections:{HOME}:{ACCOUNT}:connection/1"),
     ),
+    names.DATA_PERMISSIONS_FUNCTION: (
+        *((f"lakeformation:{action}", "*") for action in GRANTING),
+        ("lakeformation:ListPermissions", "*"),
+        ("lakeformation:ListLakeFormationOptIns", "*"),
+        ("glue:GetTable", f"arn:aws:glue:{HOME}:777788889999:table/lake/loans"),
+        ("glue:GetDatabase", f"arn:aws:glue:{HOME}:{ACCOUNT}:database/default"),
+        ("glue:CreateDatabase", f"arn:aws:glue:{HOME}:{ACCOUNT}:database/{LINK}"),
+        ("glue:DeleteDatabase", f"arn:aws:glue:{HOME}:{ACCOUNT}:table/{LINK}/*"),
+        ("sagemaker:ListProjects", "*"),
+        ("sagemaker:DescribeProject", f"arn:aws:sagemaker:{HOME}:{ACCOUNT}:project/claims"),
+        ("sagemaker:ListTags", f"arn:aws:sagemaker:{HOME}:{ACCOUNT}:project/claims"),
+        ("iam:ListRoleTags", f"arn:aws:iam::{ACCOUNT}:role/ml-platform/project/SC-{ACCOUNT}-pp-abc-Role"),
+    ),
+    names.DATA_LAKE_ADMINISTRATOR_FUNCTION: (
+        ("lakeformation:GetDataLakeSettings", "*"),
+        ("lakeformation:PutDataLakeSettings", "*"),
+    ),
 }
 
 
@@ -304,6 +328,32 @@ CALLS = {
 def test_a_function_may_do_what_it_calls(baseline: Baseline, function: str) -> None:
     allowed = statements(baseline.landed(), function)
     assert [action for action, resource in CALLS[function] if not allows(allowed, action, resource)] == []
+
+
+def test_one_function_grants_data_and_cannot_make_administrators(baseline: Baseline) -> None:
+    """A data lake administrator may grant everything to everybody: no other role of the account is one."""
+    landed = baseline.landed()
+    (grants,) = (role for role, allowed in landed.roles().items() if any(allows(allowed, a, "*") for a in _GRANTS))
+    (administers,) = (role for role, allowed in landed.roles().items() if allows(allowed, _PUT, "*"))
+    assert grants != administers
+    assert statements(landed, names.DATA_PERMISSIONS_FUNCTION) == landed.roles()[grants]
+    assert statements(landed, names.DATA_LAKE_ADMINISTRATOR_FUNCTION) == landed.roles()[administers]
+    (administrator,) = landed.resources("Custom::DataLakeAdministrator").values()
+    assert administrator["RoleArn"].endswith(grants)
+
+
+def test_links_are_made_and_deleted_by_their_names_only(baseline: Baseline) -> None:
+    allowed = statements(baseline.landed(), names.DATA_PERMISSIONS_FUNCTION)
+    for action in ("glue:CreateDatabase", "glue:DeleteDatabase"):
+        assert not allows(allowed, action, f"arn:aws:glue:{HOME}:{ACCOUNT}:database/sales")
+        assert not allows(allowed, action, f"arn:aws:glue:{HOME}:777788889999:database/{LINK}")
+
+
+def test_data_permissions_change_one_after_the_other(baseline: Baseline) -> None:
+    """A turn ends by itself after the function that took it."""
+    functions = baseline.landed().resources("AWS::Lambda::Function").values()
+    (timeout,) = (f["Timeout"] for f in functions if f["FunctionName"] == names.DATA_PERMISSIONS_FUNCTION)
+    assert RESERVE_S < timeout < LEASE_S
 
 
 def test_the_check_in_reads_seed_code_and_no_other_object(baseline: Baseline) -> None:
