@@ -15,6 +15,7 @@ from aws_cdk import aws_iam as iam
 from foundation.baseline import BaselineFunction
 from foundation.boundary import keep_off
 from lambdas.bucket_emptier.environment import EmptierEnvironment
+from lambdas.preflight.environment import PreflightEnvironment
 from lambdas.seed_checkin.environment import CompletionEnvironment, SeedCheckinEnvironment
 from lambdas.shared.artifact_bucket import ASSETS_PREFIX
 from products.shared import names
@@ -221,6 +222,7 @@ def add_bucket_emptier(baseline: Baseline) -> None:
 def add_preflight(baseline: Baseline) -> None:
     """Add ``Custom::Preflight``, which only looks around."""
     stacks = baseline.arn("cloudformation", "stack/SC-*")
+    keys = f"arn:{Aws.PARTITION}:kms:{Aws.REGION}:*:key/*"
     baseline.function(
         "Preflight",
         BaselineFunction(
@@ -228,6 +230,7 @@ def add_preflight(baseline: Baseline) -> None:
             folder="preflight",
             purpose="Custom::Preflight: says what would make a launch fail before anything is created.",
             timeout_s=120,
+            environment=PreflightEnvironment(data_function=names.DATA_PERMISSIONS_FUNCTION),
             allowed=[
                 iam.PolicyStatement(
                     sid="LookAround",
@@ -256,9 +259,18 @@ def add_preflight(baseline: Baseline) -> None:
                     actions=["codeconnections:GetConnection", "codestar-connections:GetConnection"],
                     resources=baseline.connections("connection"),
                 ),
+                iam.PolicyStatement(
+                    sid="AskForData",
+                    actions=["lambda:InvokeFunction"],
+                    resources=[baseline.arn("lambda", f"function:{names.DATA_PERMISSIONS_FUNCTION}")],
+                ),
+                iam.PolicyStatement(sid="SeeKeys", actions=["kms:DescribeKey"], resources=[keys]),
             ],
             findings=baseline.wild("These actions have no resource level.", "*")
             | baseline.wild("Service Catalog names its stacks SC-<account>-pp-....", stacks)
+            | baseline.wild(
+                "A person names the key of a data set, which may be another account's; it is only described.", keys
+            )
             | baseline.wild(
                 "A person may choose any VPC and connection of the account, which has any domain; they are only read.",
                 baseline.arn("ec2", "vpc/*"),

@@ -65,6 +65,7 @@ def add_data_permissions(baseline: Baseline) -> None:
                         "lakeformation:ListLakeFormationOptIns",
                         "lakeformation:ListPermissions",
                         "lakeformation:RevokePermissions",
+                        "ram:GetResourceShareInvitations",
                         "sagemaker:ListProjects",
                     ],
                     resources=["*"],

@@ -180,6 +180,8 @@ class Ask:
         table: Table behind it.
         columns: Columns; none for all that it is entitled to.
         roles: ARNs of its roles.
+        location: Where the files are of a table that Lake Formation does not govern: the roles read them by IAM, and
+            nothing is granted. "" for a table that it governs.
     """
 
     project_id: str
@@ -187,6 +189,7 @@ class Ask:
     table: str
     columns: tuple[str, ...]
     roles: tuple[str, ...]
+    location: str
 
     @classmethod
     def parse(cls, request: Request, account_id: str) -> Self:
@@ -199,8 +202,9 @@ class Ask:
             project_id=request.text("ProjectId"),
             link=request.text("Database"),
             table=request.text("Table"),
-            columns=tuple(filter(None, request.texts("Columns"))),
+            columns=tuple(dict.fromkeys(filter(None, request.texts("Columns")))),
             roles=tuple(request.texts("Roles")),
+            location=str(request.properties.get("Location", "")),
         )
         problems = foreign_roles(ask.roles, PROJECT_PATH, account_id)
         if not _PROJECT_ID.fullmatch(ask.project_id):
@@ -243,6 +247,8 @@ def wants_of_project(ask: Ask, accesses: Sequence[Access], tags: Collection[str]
     Raises:
         NotEntitledError: No product gives it.
     """
+    if ask.location:
+        return ()
     given = [access for access in accesses if access.link == ask.link and access.names(ask.project_id, tags)]
     if not given:
         raise NotEntitledError(

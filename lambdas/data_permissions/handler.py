@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from time import sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lambdas.data_permissions import core
 from lambdas.data_permissions.environment import DataPermissionsEnvironment
 from lambdas.data_permissions.lake import Lake
 from lambdas.data_permissions.ledger import Ledger, Record, owner_of
+from lambdas.data_permissions.look import Look
 from lambdas.data_permissions.projects import Projects
 from lambdas.data_permissions.steps import steps
 from lambdas.shared.custom_resource import CustomResourceError, LambdaContext, Request, Success, respond
@@ -25,9 +26,21 @@ FAILED: Final = "failed"
 """Physical id of what could not be made: a part of it may have been granted, so its deletion must arrive here."""
 
 
-def lambda_handler(event: Mapping[str, object], context: LambdaContext) -> None:
-    """Answer a request of CloudFormation."""
+def lambda_handler(event: Mapping[str, object], context: LambdaContext) -> dict[str, object] | None:
+    """Answer a request of CloudFormation, or return what Custom::Preflight asks to look at (key ``Look``)."""
+    wanted = event.get("Look")
+    if isinstance(wanted, dict):
+        return _look(wanted)
     respond(event, context, lambda request: carry_out(request, context), failed_id=FAILED)
+    return None
+
+
+def _look(wanted: Mapping[str, Any]) -> dict[str, object]:
+    environment = DataPermissionsEnvironment.read()
+    look = Look(environment.account_id, wanted)
+    if "CatalogId" in wanted:
+        return look.at_shared()
+    return look.at_linked(_accesses(Ledger(environment.ledger_table, sleep=sleep).records()), Projects())
 
 
 def carry_out(request: Request, context: LambdaContext) -> Success:
@@ -93,7 +106,8 @@ class Change:
 
     def _admit(self, after: dict[str, Record]) -> dict[str, str]:
         ask = core.Ask.parse(self._request, self._account_id)
-        self._projects.require(ask, self._request)
+        if not ask.location:
+            self._projects.require(ask, self._request)
         try:
             wants = self._wants(ask, after)
         except core.NotEntitledError:
@@ -105,7 +119,7 @@ class Change:
         former = self._former.former if ask == self._former.ask else self._former.ask
         after[self._owner] = Record(ask=ask, former=former, wants=wants)
         self._settle(after)
-        access = next((a for a in _accesses(after) if a.link == ask.link), None)
+        access = next((a for a in _accesses(after) if a.link == ask.link and not ask.location), None)
         if access is None:
             return {"CatalogId": self._account_id, "TargetDatabase": ask.link, "TargetTable": ask.table}
         return {"CatalogId": access.catalog_id, "TargetDatabase": access.target, "TargetTable": ask.table}

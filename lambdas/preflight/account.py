@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import ClientError
 
 from lambdas.preflight.core import Domain, Endpoint, Subnet, Vpc
+from lambdas.preflight.environment import PreflightEnvironment
 from lambdas.shared.clients import CONFIG
+from lambdas.shared.custom_resource import CustomResourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Account:
@@ -105,6 +108,33 @@ class Account:
             **{subnet["SubnetId"]: str(subnet["OwnerId"]) for subnet in subnets},
             **{group["GroupId"]: str(group["OwnerId"]) for group in groups},
         }
+
+    def data(self, wanted: Mapping[str, object]) -> dict[str, Any]:
+        """Return what the data lake administrator of the account sees of some data: where they are, and problems.
+
+        Raises:
+            CustomResourceError: The administrator's function failed.
+        """
+        answer = boto3.client("lambda", config=CONFIG).invoke(
+            FunctionName=PreflightEnvironment.read().data_function, Payload=json.dumps({"Look": wanted}).encode()
+        )
+        payload = answer["Payload"].read()
+        if "FunctionError" in answer:
+            raise CustomResourceError(
+                f"What is shared with this account could not be seen: {payload.decode(errors='replace')[:500]}"
+            )
+        seen: dict[str, Any] = json.loads(payload)
+        return seen
+
+    def key_is_seen(self, arn: str) -> bool:
+        """Return whether a key exists and lets this account describe it."""
+        try:
+            boto3.client("kms", config=CONFIG).describe_key(KeyId=arn)
+        except ClientError as err:
+            if err.response["Error"]["Code"] not in ("AccessDeniedException", "NotFoundException"):
+                raise
+            return False
+        return True
 
     def connection_status(self, arn: str) -> str | None:
         """Return the status of a CodeConnection, or None when it does not exist."""

@@ -10,7 +10,17 @@ from lambdas.shared.patterns import CONNECTION_ARN, REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-CHECKS: Final = ("vpc", "subnets", "identity-center", "domain-name", "connection", "repository", "job-network")
+CHECKS: Final = (
+    "vpc",
+    "subnets",
+    "identity-center",
+    "domain-name",
+    "connection",
+    "repository",
+    "job-network",
+    "data",
+    "data-key",
+)
 
 FIXED: Final = {
     "DomainName": "DomainName",
@@ -281,3 +291,12 @@ def repository_problems(repository: str) -> list[str]:
             )
         ]
     return []
+
+
+def data_key_problems(arn: str, *, is_seen: bool) -> list[str]:
+    """Return whether the key of a data set cannot be used in this account."""
+    if is_seen:
+        return []
+    owner, cause = arn.split(":")[4], f"Key {arn} does not exist, or its policy does not let this account use it"
+    remedy = "allow this account kms:Decrypt and kms:DescribeKey in the policy of the key (docs/governed-data.md)"
+    return [f"{cause}: in account {owner} {remedy}."]

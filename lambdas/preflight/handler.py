@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -39,6 +39,8 @@ def carry_out(request: Request) -> Success:
         )
     account = Account()
     data = _job_network(request, account) if "job-network" in wanted else {}
+    seen = _data(request, account) if "data" in wanted else {}
+    data |= {name: str(value) for name, value in seen.items() if name != "Problems"}
     if request.kind == "Update" and _rolls_back(request, account):
         return Success(physical_id=physical_id, data=data)
     checks: dict[str, Callable[[Request, Account], list[str]]] = {
@@ -49,6 +51,8 @@ def carry_out(request: Request) -> Success:
         "connection": _connection,
         "repository": _repository,
         "job-network": lambda _request, _account: [],  # nothing to find fault with: it answers with attributes
+        "data": lambda _request, _account: [str(problem) for problem in seen["Problems"]],
+        "data-key": _data_key,
     }
     problems = core.fixed_problems(request.old_properties, request.properties)
     for name in dict.fromkeys(wanted):
@@ -78,6 +82,21 @@ def _rolls_back(request: Request, account: Account) -> bool:
 def _job_network(request: Request, account: Account) -> dict[str, str]:
     domain = core.job_domain(account.domains())
     return core.job_network(domain, account.owners(domain) if domain else {}, request.address.stack_id)
+
+
+def _data(request: Request, account: Account) -> dict[str, Any]:
+    try:
+        return account.data(request.properties)
+    except (BotoCoreError, ClientError, CustomResourceError) as err:
+        logger.exception("the data could not be looked at")
+        # The attributes are there all the same: without them CloudFormation could not go back after a failed update.
+        database = request.properties.get("TargetDatabase") or request.properties.get("Database", "")
+        owner = request.properties.get("CatalogId") or request.address.stack_id.split(":")[4]
+        return {
+            "CatalogId": owner,
+            "TargetDatabase": database,
+            "Problems": [f"The data could not be looked at: {err}."],
+        }
 
 
 def _vpc(request: Request, account: Account) -> list[str]:
@@ -112,6 +131,11 @@ def _connection(request: Request, account: Account) -> list[str]:
     arn = request.text("ConnectionArn")
     is_connection = not core.connection_problems(arn, "AVAILABLE")
     return core.connection_problems(arn, account.connection_status(arn) if is_connection else None)
+
+
+def _data_key(request: Request, account: Account) -> list[str]:
+    arn = str(request.properties.get("DataKeyArn", ""))
+    return core.data_key_problems(arn, is_seen=not arn or account.key_is_seen(arn))
 
 
 def _repository(request: Request, _account: Account) -> list[str]:

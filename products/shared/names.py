@@ -196,9 +196,6 @@ DOMAIN_NAME_PATTERN: Final = r"^[a-z0-9](-*[a-z0-9]){0,19}$"
 PROJECT_BUCKET: Final = "mlp-${SageMakerProjectId}-${AWS::AccountId}-${AWS::Region}"
 """Artifact bucket of a project: at most 4 + 16 + 1 + 12 + 1 + 14 = 48 characters."""
 
-PROJECT_WORK_GROUP: Final = "mlp-${SageMakerProjectId}"
-"""Athena work group of a project."""
-
 ATHENA_PREFIX: Final = "athena/"
 """Where the results of a project's queries are in its bucket; only the project's roles and its people read them."""
 

@@ -34,7 +34,7 @@ OPEN = {
     "ProjectTag": "",
     "Hybrid": "false",
 }
-WANTED = {"ProjectId": PROJECT, "Database": LINK, "Table": "loans", "Columns": [], "Roles": [JOBS]}
+WANTED = {"ProjectId": PROJECT, "Database": LINK, "Table": "loans", "Columns": [], "Roles": [JOBS], "Location": ""}
 
 
 @pytest.fixture
@@ -175,6 +175,16 @@ def test_a_project_is_named_by_its_tag(account: Account, cloudformation: Sender)
     account.project_tags = {"data": "credit risk"}
     cloudformation.fine("Create", ASK, WANTED, id_="Other")
     assert account.of(JOBS)
+
+
+def test_a_table_that_lake_formation_does_not_govern_needs_no_permission(
+    account: Account, cloudformation: Sender
+) -> None:
+    cloudformation.fine("Create", ACCESS, OPEN)
+    cloudformation.fine("Create", ASK, WANTED, id_="Ask")
+    answer = cloudformation.fine("Update", ASK, WANTED | {"Location": "s3://lake/loans/"}, id_="Ask")
+    assert not account.of(JOBS)
+    assert answer["Data"] == {"CatalogId": ACCOUNT, "TargetDatabase": LINK, "TargetTable": "loans"}
 
 
 def test_a_data_cells_filter_is_passed_on_whole(account: Account, cloudformation: Sender) -> None:

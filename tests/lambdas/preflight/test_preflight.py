@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TYPE = "Custom::Preflight"
 CONNECTION = "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0000-4000-8000-000000000001"
 PROPERTIES = {
-    "Checks": [name for name in CHECKS if name != "job-network"],
+    "Checks": [name for name in CHECKS if name not in ("job-network", "data", "data-key")],
     "VpcId": "vpc-1",
     "SubnetIds": ["subnet-a", "subnet-b"],
     "AuthMode": "SSO",
