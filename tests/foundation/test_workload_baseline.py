@@ -266,7 +266,12 @@ def test_the_preflight_only_reads(baseline: Baseline) -> None:
         if statement.get("Sid") not in ("WriteLog", "KeepDeadLetters", "UseKey")
         for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]])
     }
-    assert all(action.split(":")[1].startswith(("Describe", "List", "Get")) for action in actions)
+    writing = {action for action in actions if not action.split(":")[1].startswith(("Describe", "List", "Get"))}
+    assert writing == {"lambda:InvokeFunction"}  # which looks at data of a lake for it
+    allowed = statements(baseline.landed(), names.PREFLIGHT_FUNCTION)
+    functions = f"arn:aws:lambda:{HOME}:{ACCOUNT}:function"
+    assert allows(allowed, "lambda:InvokeFunction", f"{functions}:{names.DATA_PERMISSIONS_FUNCTION}")
+    assert not allows(allowed, "lambda:InvokeFunction", f"{functions}:{names.DATA_LAKE_ADMINISTRATOR_FUNCTION}")
 
 
 # Which operations a function calls is written in its modules; the names below are those of the API.
@@ -303,11 +308,13 @@ CALLS = {
         ("sso:ListInstances", "*"),
         ("sagemaker:ListDomains", "*"),
         ("codeconnections:GetConnection", f"arn:aws:codeconnections:{HOME}:{ACCOUNT}:connection/1"),
+        ("kms:DescribeKey", f"arn:aws:kms:{HOME}:777788889999:key/1"),
     ),
     names.DATA_PERMISSIONS_FUNCTION: (
         *((f"lakeformation:{action}", "*") for action in GRANTING),
         ("lakeformation:ListPermissions", "*"),
         ("lakeformation:ListLakeFormationOptIns", "*"),
+        ("ram:GetResourceShareInvitations", "*"),
         ("glue:GetTable", f"arn:aws:glue:{HOME}:777788889999:table/lake/loans"),
         ("glue:GetDatabase", f"arn:aws:glue:{HOME}:{ACCOUNT}:database/default"),
         ("glue:CreateDatabase", f"arn:aws:glue:{HOME}:{ACCOUNT}:database/{LINK}"),
