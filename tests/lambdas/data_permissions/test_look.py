@@ -154,7 +154,7 @@ def test_preflight_passes_on_what_is_seen(
 def test_going_back_is_not_stopped_by_data_that_cannot_be_seen(monkeypatch: pytest.MonkeyPatch, box: AnswerBox) -> None:
     monkeypatch.setenv("DATA_FUNCTION", "ml-platform-data-permissions")
     properties = {"Checks": ["data"], **WANTED}
-    answers = {
+    answers: dict[str, Any] = {
         "lambda:Invoke": client_error("ServiceException"),
         "cloudformation:DescribeStacks": {"Stacks": [{"StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS"}]},
     }
@@ -167,8 +167,8 @@ def test_going_back_is_not_stopped_by_data_that_cannot_be_seen(monkeypatch: pyte
 @pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", "FAILED"), ("", "SUCCESS")])
 def test_a_key_that_this_account_may_not_use_is_named(box: AnswerBox, code: str, status: str) -> None:
     arn = f"arn:aws:kms:eu-west-1:{OWNER}:key/1"
-    answer = {"kms:DescribeKey": client_error(code) if code else {"KeyMetadata": {}}}
-    with answering(answer):
+    answers: dict[str, Any] = {"kms:DescribeKey": client_error(code) if code else {"KeyMetadata": {}}}
+    with answering(answers):
         preflight.lambda_handler(
             box.event("Create", "Custom::Preflight", {"Checks": ["data-key"], "DataKeyArn": arn}), Context()
         )

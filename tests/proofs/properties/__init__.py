@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.proofs.properties import boundaries, deployments, development, hub, launching, outsiders, platform
+from tests.proofs.properties import (
+    boundaries,
+    deployments,
+    development,
+    governed_data,
+    hub,
+    launching,
+    outsiders,
+    platform,
+)
 
 if TYPE_CHECKING:
     from tests.proofs.properties.vocabulary import Property
 
-PARTS: Final = (boundaries, deployments, hub, development, launching, platform, outsiders)
+PARTS: Final = (boundaries, deployments, hub, development, launching, platform, governed_data, outsiders)
 PROPERTIES: Final[dict[str, Property]] = {prop.says: prop for part in PARTS for prop in part.PROPERTIES}

@@ -31,6 +31,7 @@ _FUNCTIONS: Final = (
     names.BUCKET_EMPTIER_FUNCTION,
     names.ENABLE_PROJECTS_FUNCTION,
     names.PREFLIGHT_FUNCTION,
+    names.DATA_PERMISSIONS_FUNCTION,
     names.DEPLOYMENT_FUNCTION,
 )
 _PRODUCT_ROLES: Final = (f"role{names.PROJECT_ROLE_PATH}*", "role/ml-platform/persona/*")
