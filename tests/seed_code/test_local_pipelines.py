@@ -121,7 +121,7 @@ def test_it_is_installed_from_the_repository_and_only_as_it_was_locked(tmp_path:
     assert done.returncode == 0, done.stderr
     (wheel,) = (repository.folder / "vendor").iterdir()
     (changed,) = (line for line in done.stderr.splitlines() if line.startswith((" +", " -", " ~")))
-    assert changed == f" + local-pipelines==1.0.0 (from {wheel.as_uri()})"
+    assert changed == f" + local-pipelines==1.1.0 (from {wheel.as_uri()})"
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("local_pipelines/__main__.py", "print('not what was locked')")
     done = synchronize(repository, tmp_path / "swapped")

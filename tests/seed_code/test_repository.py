@@ -138,7 +138,7 @@ def test_it_is_complete() -> None:
         "src/train.py",
         "src/validate.py",
         "uv.lock",
-        "vendor/local_pipelines-1.0.0-py3-none-any.whl",
+        "vendor/local_pipelines-1.1.0-py3-none-any.whl",
     }
 
 

@@ -136,6 +136,37 @@ def test_scripts_within_an_archive_see_their_folder_too(tmp_path: Path, namespac
     assert shop.get("s3://bucket/o/made") == "by the archive"
 
 
+def manifest_step(**more: Any) -> dict[str, Any]:
+    """Return a step that copies what a manifest lists."""
+    script = (
+        "cd /opt/ml/processing/input/data && find . -type f | sort > "
+        "../../output/o/$(grep -o 'algo-[0-9]' /opt/ml/config/resourceconfig.json | head -1)"
+    )
+    inputs, outputs = {"data": "s3://lake/list.json"}, {"o": "s3://b/o"}
+    step = processing("Copy", script, inputs=inputs, outputs=outputs, **more)
+    step["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3DataType"] = "ManifestFile"
+    return step
+
+
+def test_of_a_manifest_exactly_the_objects_it_lists_are_there_with_their_folders(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    for name in ("x=1/a.csv", "x=1/b.csv", "x=2/c.csv", "left-over.csv"):
+        shop.put(f"s3://lake/data/{name}", name)
+    shop.put("s3://lake/list.json", '[{"prefix": "s3://lake/data/"}, "x=2/c.csv", "x=1/a.csv", "x=1/b.csv"]')
+    assert shop.run(manifest_step()).failure_reason == ""
+    assert shop.get("s3://b/o/algo-1").split() == ["./x=1/a.csv", "./x=1/b.csv", "./x=2/c.csv"]
+    assert shop.run(manifest_step(instances=2, sharded=True)).failure_reason == ""
+    assert shop.get("s3://b/o/algo-1").split() == ["./x=1/a.csv", "./x=2/c.csv"]
+    assert shop.get("s3://b/o/algo-2").split() == ["./x=1/b.csv"]
+
+
+@pytest.mark.parametrize("content", ["s3://lake/data/a.csv", "[]", '["a.csv"]', '[{"prefix": "lake"}, "a.csv"]', "{}"])
+def test_what_is_not_a_manifest_fails_the_step_by_its_name(tmp_path: Path, content: str) -> None:
+    shop = Workshop(tmp_path)
+    shop.put("s3://lake/list.json", content)
+    assert "s3://lake/list.json is not a manifest such as" in shop.run(manifest_step()).failure_reason
+
+
 def test_instances_share_sharded_input_and_write_to_one_output(tmp_path: Path) -> None:
     shop = Workshop(tmp_path)
     for number in range(5):

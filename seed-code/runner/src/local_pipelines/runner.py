@@ -211,7 +211,7 @@ class PipelineRunner:
                 source = item["S3Input"]
                 sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
                 shard = (index, len(hosts)) if sharded else (0, 1)
-                self._fetch(source["S3Uri"], _inside(ml, source["LocalPath"]), shard)
+                self._fetch(source, _inside(ml, source["LocalPath"]), shard)
             for output in outputs:
                 _inside(ml, output["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
             _write_json(ml / "config" / "processingjobconfig.json", {"ProcessingJobName": name, **request})
@@ -260,7 +260,7 @@ class PipelineRunner:
             (ml / folder).mkdir(parents=True, exist_ok=True)
         for channel in channels:
             source = channel["DataSource"]["S3DataSource"]
-            self._fetch(source["S3Uri"], ml / "input" / "data" / channel["ChannelName"], (0, 1))
+            self._fetch(source, ml / "input" / "data" / channel["ChannelName"], (0, 1))
         hyperparameters = {key: as_text(value) for key, value in request.get("HyperParameters", {}).items()}
         _write_json(ml / "input" / "config" / "hyperparameters.json", hyperparameters)
         _write_json(
@@ -358,13 +358,16 @@ class PipelineRunner:
         (ml / "output").mkdir()
         return ml
 
-    def _fetch(self, uri: str, target: Path, shard: tuple[int, int]) -> None:
-        """Download what is at or below a URI; of N shards, the one with the given index gets every Nth object."""
-        objects = self._store.list(uri)
+    def _fetch(self, source: Mapping[str, Any], target: Path, shard: tuple[int, int]) -> None:
+        """Download the objects of an S3 input; of N shards, the one with the given index gets every Nth object."""
+        uri = source["S3Uri"]
+        if source.get("S3DataType") == "ManifestFile":
+            base, objects = _listed(uri, self._store.read(uri))
+        else:
+            base, objects = uri.rstrip("/"), self._store.list(uri)
         if not objects:
             raise StoreError(f"there is nothing at {uri}")
         target.mkdir(parents=True, exist_ok=True)
-        base = uri.rstrip("/")
         index, count = shard
         for item in objects[index::count]:
             relative = item.removeprefix(base).removeprefix("/") or PurePosixPath(item).name
@@ -380,6 +383,26 @@ class PipelineRunner:
         if uri is None:
             raise DefinitionError(f"property file {name} of step {step} does not exist")
         return json.loads(self._store.read(uri))
+
+
+def _listed(uri: str, content: bytes) -> tuple[str, list[str]]:
+    """Return the prefix and the sorted objects of a manifest: ``[{"prefix": "s3://bucket/a/"}, "b.csv", "c.csv"]``.
+
+    Its form is that of ManifestFile in the API reference (S3DataSource); files keep their path below the prefix.
+
+    Raises:
+        StoreError: It has another form.
+    """
+    try:
+        first, *names = json.loads(content)
+        prefix = str(first["prefix"])
+        if not prefix.startswith("s3://") or not all(isinstance(name, str) for name in names):
+            raise ValueError(prefix)
+    except (ValueError, KeyError, TypeError) as err:
+        raise StoreError(
+            f'{uri} is not a manifest such as [{{"prefix": "s3://bucket/folder/"}}, "part-0.csv"]: {err}'
+        ) from err
+    return prefix.rstrip("/"), sorted(f"{prefix}{name}" for name in names)
 
 
 @dataclass
