@@ -245,7 +245,7 @@ def test_the_drift_mail_quotes_what_monitors_send() -> None:
 FOREIGN: Final = ("AWS_", "CODEBUILD_", "SAGEMAKER_", "SM_")
 """Variables of AWS itself."""
 
-VARIABLES: Final = {"VARIABLES", "_VARIABLES", "_OPTIONAL", "_FROM_PLATFORM", "needed", "names"}
+VARIABLES: Final = {"COLUMN_VARIABLES", "VARIABLES", "_VARIABLES", "_OPTIONAL", "_FROM_PLATFORM", "needed", "names"}
 """What seed code calls its tables of variables."""
 
 HOLDERS: Final = {"environ", "environment", "variables", "choices"}

@@ -80,7 +80,7 @@ def local(options: argparse.Namespace) -> int:
     from local_pipelines.sandbox import Sandbox
     from local_pipelines.stores import FolderStore
 
-    from ml_pipelines import data_source, sample
+    from ml_pipelines import sample
 
     began = time.monotonic()
     _check_places(options.data, options.output)
@@ -96,7 +96,7 @@ def local(options: argparse.Namespace) -> int:
     if options.data is None:
         sample.write(build / "sample" / "customers.csv")
         print(f"No data given: using a made-up sample, {_short(build / 'sample' / 'customers.csv')}")
-    data_source.copy_local(options.data or build / "sample", store / "local" / "data")
+    config.source.copy_local(options.data or build / "sample", store / "local" / "data")
     print("Building the definition of the pipeline")
     text = _define(config, store)
     (build / "definition.json").write_text(text + "\n", encoding="utf-8")

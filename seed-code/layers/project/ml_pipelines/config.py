@@ -127,6 +127,9 @@ def read_settings(
         ConfigError: Lists every value that cannot be used.
     """
     values = _read(path, _FROM_PLATFORM, environment) | asked
+    for key, variable in data_source.COLUMN_VARIABLES.items():
+        if not values.get(key) and environment.get(variable):
+            values[key] = environment[variable].split(",")
     data_path = path.with_name(_DATA_FILE)
     data = _read(data_path, data_source.VARIABLES, environment)
     of_data = [
@@ -222,9 +225,9 @@ def for_this_machine(
         ConfigError: A value cannot be used.
     """
     asked = {"label": label, "problem_type": problem_type}
-    _, job, machines = read_settings(path, os.environ, {key: value for key, value in asked.items() if value})
+    source, job, machines = read_settings(path, os.environ, {key: value for key, value in asked.items() if value})
     return ProjectConfig(
-        source=DataSource.on_this_machine(),
+        source=source.on_this_machine(),
         job=job,
         machines=machines,
         pipeline_name="local",

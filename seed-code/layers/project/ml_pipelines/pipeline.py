@@ -62,6 +62,7 @@ from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, MetricDefinition, Networking, SourceCode, StoppingCondition
 
 from ml_pipelines.config import SOURCE, JobConfig, ProjectConfig
+from ml_pipelines.source_job import SourceJob
 from tabular.config import METRICS
 
 XGBOOST_VERSION = "3.2-0"
@@ -144,6 +145,17 @@ class _Code:
         self.digest = sdk.digest(folder)
 
 
+class _SourceCode:
+    """A copy of the code of a job of the data source, with its settings: a change of ``src/`` leaves it as it is."""
+
+    def __init__(self, folder: Path, job: SourceJob) -> None:
+        self.folder = folder
+        shutil.copytree(job.code, folder, ignore=_left_over)
+        settings = json.dumps(job.settings, indent=2, sort_keys=True) + "\n"
+        (folder / "settings.json").write_text(settings, encoding="utf-8")
+        self.digest = sdk.digest(folder)
+
+
 class _Steps:
     """The steps, in the order in which they run."""
 
@@ -170,7 +182,10 @@ class _Steps:
         self.training_code = _Code(work / "training", ungated)
         self._evaluation_code = _Code(work / "evaluation", job)
 
-        self._source_steps = config.source.steps(parameters.data)
+        jobs = config.source.jobs(
+            config, version=parameters.data_version, instances=parameters.processing_instance_count
+        )
+        self._source_steps = [self._source_step(job, work) for job in jobs]
         self.validate = self._validate()
         self.prepare = self._prepare()
         self.train = self._train()
@@ -181,6 +196,19 @@ class _Steps:
     def all(self) -> list[Any]:
         """Return the steps of the outermost level."""
         return [*self._source_steps, self.validate, self.prepare, self.train, self.evaluate, self.gate]
+
+    def _source_step(self, job: SourceJob, work: Path) -> ProcessingStep:
+        results = [PropertyFile(name=job.name, output_name=job.outputs[0], path=job.results)] if job.results else None
+        return self._processing(
+            job.name,
+            job.description,
+            _SourceCode(work / job.name.lower(), job),
+            inputs=[],
+            outputs=list(job.outputs),
+            environment=dict(job.variables),
+            instance_type=job.instance_type,
+            property_files=results,
+        )
 
     def _validate(self) -> ProcessingStep:
         return self._processing(
@@ -202,7 +230,7 @@ class _Steps:
                 _input("schema", _output_of(self.validate, "schema")),
             ],
             outputs=["train", "validation", "test"],
-            instance_count=self._parameters.processing_instance_count,
+            instance_count=self._config.source.instances(self._parameters.processing_instance_count),
         )
 
     def _train(self) -> TrainingStep:
@@ -425,17 +453,18 @@ class _Steps:
         self,
         name: str,
         description: str,
-        code: _Code,
+        code: _Code | _SourceCode,
         *,
         inputs: list[ProcessingInput],
         outputs: list[str],
         arguments: list[Any] | None = None,
         environment: dict[str, Any] | None = None,
         instance_count: Any = 1,
+        instance_type: str | None = None,
         property_files: list[PropertyFile] | None = None,
         cached: bool = True,
     ) -> ProcessingStep:
-        """Return a step that runs ``<name in lower case>.py`` of `src/`."""
+        """Return a step that runs ``<name in lower case>.py`` of its code."""
         config = self._config
         machines = config.machines
         script = f"{name.lower()}.py"
@@ -444,7 +473,7 @@ class _Steps:
             command=["python3"],
             role=config.role_arn,
             instance_count=instance_count,
-            instance_type=self._parameters.processing_instance_type,
+            instance_type=instance_type or self._parameters.processing_instance_type,
             volume_size_in_gb=machines.volume_gib,
             volume_kms_key=config.kms_key_arn,
             output_kms_key=config.kms_key_arn,

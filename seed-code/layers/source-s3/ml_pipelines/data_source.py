@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from sagemaker.core.shapes import ProcessingInput
     from sagemaker.core.workflow import ParameterString
 
+    from ml_pipelines.config import ProjectConfig
+    from ml_pipelines.source_job import SourceJob
+
 VARIABLES = {"data_uri": "DATA_URI"}
 """Keys of data.yaml, and the variables of the build with what was decided when the project was created."""
+
+COLUMN_VARIABLES: dict[str, str] = {}
+"""Lists of columns in config.yaml, and the variables of the build that decide where such a list is empty."""
 
 INPUT_PATH = "/opt/ml/processing/input/data"
 
@@ -54,10 +60,9 @@ class DataSource:
             )
         return cls(uri)
 
-    @classmethod
-    def on_this_machine(cls) -> DataSource:
+    def on_this_machine(self) -> DataSource:
         """Return the source of a pipeline that runs here: `copy_local` puts the files there."""
-        return cls("s3://local/data")
+        return DataSource("s3://local/data")
 
     @property
     def undecided(self) -> str | None:
@@ -72,16 +77,20 @@ class DataSource:
 
         return {"DataUri": ParameterString("DataUri", default_value=self.uri)}
 
-    def steps(self, parameters: Mapping[str, ParameterString]) -> list[Any]:
-        """Return the steps that run before Validate: files need none."""
+    def jobs(self, config: ProjectConfig, *, version: Any, instances: Any) -> list[SourceJob]:
+        """Return what runs before Validate: files need nothing."""
         return []
+
+    def instances(self, asked: Any) -> Any:
+        """Return on how many instances the data are divided: on as many as are wanted."""
+        return asked
 
     def inputs(self, parameters: Mapping[str, ParameterString], steps: list[Any], *, shard: bool) -> list[Any]:
         """Return the inputs of a processing job that hold the data below ``/opt/ml/processing/input``.
 
         Args:
             parameters: What `parameters` returned.
-            steps: What `steps` returned.
+            steps: The steps of `jobs`.
             shard: Give each instance of the job a part of the files; otherwise each gets all of them.
         """
         from sagemaker.core.shapes import ProcessingInput, ProcessingS3Input
@@ -153,27 +162,26 @@ class DataSource:
             )
         return found.hexdigest()[:16]
 
+    def copy_local(self, path: Path, folder: Path) -> None:
+        """Put local data where a pipeline on this machine finds it.
+
+        Args:
+            path: A file, or a folder with files.
+            folder: Stands for the data prefix; it does not exist yet.
+
+        Raises:
+            ConfigError: There is no file.
+        """
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        if not files:
+            raise ConfigError(f"There is no data at {path}: give a CSV or Parquet file, or a folder with such files.")
+        base = path.parent if path.is_file() else path
+        for file in files:
+            target = folder / file.relative_to(base)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(file.resolve())  # the jobs get copies; the store need not
+
 
 def _usable(uri: str) -> bool:
     found = _URI.fullmatch(uri)
     return found is not None and len((found[2] or "").encode()) <= _LONGEST_KEY
-
-
-def copy_local(path: Path, folder: Path) -> None:
-    """Put local data where a pipeline on this machine finds it.
-
-    Args:
-        path: A file, or a folder with files.
-        folder: Stands for the data prefix; it does not exist yet.
-
-    Raises:
-        ConfigError: There is no file.
-    """
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not files:
-        raise ConfigError(f"There is no data at {path}: give a CSV or Parquet file, or a folder with such files.")
-    base = path.parent if path.is_file() else path
-    for file in files:
-        target = folder / file.relative_to(base)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(file.resolve())  # the jobs get copies; the store need not

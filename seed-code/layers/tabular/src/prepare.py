@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tabular.config import Config
-from tabular.division import SPLITS, explain
-from tabular.files import data_files, read_chunks
+from tabular.division import SPLITS, explain, is_known_to_sql, key_columns
+from tabular.files import data_files, read_chunks, split_of
 from tabular.jobs import Folders, current_host, hosts, mapped, processing_arguments, run
 from tabular.schema import Schema
 from tabular.splits import SplitWriter, divided, labelled, typed_records
@@ -50,8 +50,10 @@ def main() -> None:
 
 def divided_chunks(path: Path, name: str, schema: Schema, config: Config) -> Iterator[dict[str, list[pa.RecordBatch]]]:
     """Yield the records of one file, some at a time, by split and bucket."""
+    given = split_of(name) if key_columns(schema) and is_known_to_sql(schema) else None
     return mapped(
-        lambda chunk: divided(labelled(typed_records(chunk, schema), schema), schema, config), read_chunks(path, name)
+        lambda chunk: divided(labelled(typed_records(chunk, schema), schema), schema, config, given=given),
+        read_chunks(path, name),
     )
 
 

@@ -148,3 +148,39 @@ def test_data_that_changed_after_validation_is_refused_with_the_place(tmp_path: 
         DataError, match=r"all\.csv, line 5, column 'visits': 'many' is not a number.*start the pipeline again"
     ):
         project.prepare()
+
+
+def written_by_an_engine(project: Project, records: pd.DataFrame, splits: pd.Series) -> None:
+    """Leave records as an engine unloads them that divides: a folder per split, and one for those without."""
+    for split, members in records.groupby(splits.fillna("__HIVE_DEFAULT_PARTITION__")):
+        (project.data / f"ml_split={split}").mkdir()
+        members.to_parquet(project.data / f"ml_split={split}" / "part-0", index=False)
+
+
+def test_records_that_an_engine_has_divided_stay_in_their_split_and_the_others_are_divided_here(tmp_path: Path) -> None:
+    records = shop_records().assign(customer=range(1500)).convert_dtypes()
+    expected = prepared(tmp_path / "all", {"all.parquet": records})
+    splits = pd.Series({member: split for split, members in expected.items() for member in members}).sort_index()
+    splits[1400:] = None
+    project = Project(tmp_path / "divided", shop_config("binary"))
+    written_by_an_engine(project, records, splits)
+    schema = project.validate()
+    assert "ml_split" not in [column.name for column in schema.columns]
+    assert {split: set(members["customer"]) for split, members in project.prepare().items()} == expected
+
+
+def test_an_engine_that_divided_otherwise_is_not_believed(tmp_path: Path) -> None:
+    project = Project(tmp_path, shop_config("binary"))
+    records = shop_records().assign(customer=range(1500))
+    written_by_an_engine(project, records, pd.Series(["train", "test", "validation"] * 500))
+    project.validate()
+    with pytest.raises(DataError, match=r"files in ml_split=\w+ hold records that belong to the \w+ split by docs/spl"):
+        project.prepare()
+
+
+def test_without_a_key_that_sql_knows_the_folders_of_an_engine_say_nothing(tmp_path: Path) -> None:
+    records = shop_records()
+    project = Project(tmp_path, shop_config("binary", record_key=[]))
+    written_by_an_engine(project, records, pd.Series(["test"] * 1500))
+    project.validate()
+    assert len(project.prepare()["train"]) > 900

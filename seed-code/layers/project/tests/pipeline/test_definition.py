@@ -27,12 +27,15 @@ CACHE_KEYS = {
 }
 
 
+OF_SOURCE = test_data_source.STEPS
+
 DURING_EXECUTION = Scope(
     parameters={**test_data_source.PARAMETERS, "DataVersion": "1"},
     execution={"PipelineExecutionArn": "arn"},
     read_property_file=lambda *_: {
         "gate": {"metric": "auc", "value": 0.5, "reason": "auc is 0.5000: good enough"},
         "champion": {"note": "not comparable: it solves another problem"},
+        **test_data_source.RESULTS,
     },
 )
 
@@ -89,7 +92,14 @@ def test_the_check_finds_planted_errors(definition: dict[str, Any], plant: Calla
 
 
 def test_steps_and_parameters(definition: dict[str, Any]) -> None:
-    assert [item["Name"] for item in definition["Steps"]] == ["Validate", "Prepare", "Train", "Evaluate", "Gate"]
+    assert [item["Name"] for item in definition["Steps"]] == [
+        *OF_SOURCE,
+        "Validate",
+        "Prepare",
+        "Train",
+        "Evaluate",
+        "Gate",
+    ]
     assert [item["Name"] for item in steps(definition)][-2:] == ["Register", "GateFailed"]
     defaults = {item["Name"]: item.get("DefaultValue") for item in definition["Parameters"]}
     assert defaults == {
@@ -105,7 +115,7 @@ def test_everything_written_is_encrypted_with_the_key_of_the_project(
     definition: dict[str, Any], config: ProjectConfig
 ) -> None:
     jobs = [item["Arguments"] for item in steps(definition) if item["Type"] in CACHE_KEYS]
-    assert len(jobs) == 4
+    assert len(jobs) == len(OF_SOURCE) + 4
     for job in jobs:
         if "ProcessingResources" in job:
             assert job["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == config.kms_key_arn
@@ -121,7 +131,7 @@ def test_everything_written_is_in_the_bucket_of_the_project(definition: dict[str
         outputs = item["Arguments"].get("ProcessingOutputConfig", {}).get("Outputs", [])
         written += [output["S3Output"]["S3Uri"]["Std:Join"]["Values"][0] for output in outputs]
     written.append(step(definition, "Train")["Arguments"]["OutputDataConfig"]["S3OutputPath"])
-    assert len(written) == 8
+    assert len(written) == len(OF_SOURCE) + 8
     assert all(uri.startswith(f"s3://{config.bucket}/{config.pipeline_name}/") for uri in written)
 
 
@@ -130,7 +140,7 @@ def test_jobs_carry_the_tags_of_the_project(definition: dict[str, Any]) -> None:
         {"Key": "sagemaker:project-name", "Value": "churn"},
         {"Key": "sagemaker:project-id", "Value": "p-abc123"},
     ]
-    for name in ("Validate", "Prepare", "Train", "Evaluate"):
+    for name in (*OF_SOURCE, "Validate", "Prepare", "Train", "Evaluate"):
         assert step(definition, name)["Arguments"]["Tags"] == expected
 
 
@@ -140,7 +150,7 @@ def test_every_job_runs_in_the_network_of_the_account_when_it_has_one(config: Pr
     assert problems(definition) == []
     jobs = [item["Arguments"] for item in steps(definition) if item["Type"] in ("Processing", "Training")]
     found = [job.get("VpcConfig") or job["NetworkConfig"]["VpcConfig"] for job in jobs]
-    assert found == [{"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}] * 4
+    assert found == [{"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}] * (len(OF_SOURCE) + 4)
     assert not any("CacheConfig" in item for item in steps(definition))
 
 
@@ -152,11 +162,11 @@ def test_only_the_preparation_shares_the_files_among_instances(definition: dict[
     }
     assert distribution == {"Validate": "FullyReplicated", "Prepare": "ShardedByS3Key"}
     resources = step(definition, "Prepare")["Arguments"]["ProcessingResources"]["ClusterConfig"]
-    assert resources["InstanceCount"] == {"Get": "Parameters.ProcessingInstanceCount"}
+    assert resources["InstanceCount"] == test_data_source.INSTANCES
 
 
 def test_steps_are_retried_when_throttled_or_without_capacity(definition: dict[str, Any]) -> None:
-    for name in ("Validate", "Prepare", "Train", "Evaluate"):
+    for name in (*OF_SOURCE, "Validate", "Prepare", "Train", "Evaluate"):
         retried = {error for policy in step(definition, name)["RetryPolicies"] for error in policy["ExceptionType"]}
         assert {"Step.THROTTLING", "SageMaker.CAPACITY_ERROR"} <= retried
     assert step(definition, "Register")["RetryPolicies"][0]["ExceptionType"][0] == "Step.THROTTLING"
@@ -247,14 +257,14 @@ def test_a_change_of_how_is_trained_leaves_the_prepared_data_in_the_cache(
 
 
 def test_new_data_reaches_the_cache_key_of_the_first_step(definition: dict[str, Any]) -> None:
-    assert step(definition, "Validate")["Arguments"]["Environment"] == {
-        "DATA_VERSION": {"Get": "Parameters.DataVersion"}
-    }
+    for name in (*OF_SOURCE, "Validate"):
+        variables = step(definition, name)["Arguments"]["Environment"]
+        assert variables["DATA_VERSION"] == {"Get": "Parameters.DataVersion"}
 
 
 def test_the_evaluation_is_never_taken_from_the_cache(definition: dict[str, Any]) -> None:
     cached = [item["Name"] for item in steps(definition) if item.get("CacheConfig", {}).get("Enabled")]
-    assert cached == ["Validate", "Prepare", "Train"]
+    assert cached == [*OF_SOURCE, "Validate", "Prepare", "Train"]
 
 
 def use_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_pipelines.config import ConfigError, for_aws
-from ml_pipelines.data_source import DataSource, copy_local
+from ml_pipelines.data_source import DataSource
 
 # An example of this kind of source, with which the other tests of the pipeline run.
 BUILD = {"DATA_URI": "s3://lake/churn/"}
@@ -20,6 +20,15 @@ PARAMETERS = {"DataUri": "s3://lake/churn/"}
 
 LINEAGE = {"data_uri": {"Get": "Parameters.DataUri"}}
 """What the definition keeps about the data in the registry."""
+
+STEPS: list[str] = []
+"""Names of the steps that run before Validate."""
+
+RESULTS: dict[str, object] = {}
+"""What these steps report to the pipeline."""
+
+INSTANCES = {"Get": "Parameters.ProcessingInstanceCount"}
+"""On how many instances the data are divided."""
 
 
 class Listing:
@@ -65,12 +74,12 @@ def test_local_data_is_a_file_or_a_folder(tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "a.csv").write_text("a")
     (tmp_path / "in" / "deep" / "b.csv").write_text("b")
-    copy_local(tmp_path / "in", tmp_path / "folder")
-    copy_local(tmp_path / "in" / "a.csv", tmp_path / "file")
+    DataSource(None).copy_local(tmp_path / "in", tmp_path / "folder")
+    DataSource(None).copy_local(tmp_path / "in" / "a.csv", tmp_path / "file")
     assert (tmp_path / "folder" / "deep" / "b.csv").read_text() == "b"
     assert [path.name for path in (tmp_path / "file").iterdir()] == ["a.csv"]
     with pytest.raises(ConfigError, match="There is no data at"):
-        copy_local(tmp_path / "missing", tmp_path / "none")
+        DataSource(None).copy_local(tmp_path / "missing", tmp_path / "none")
 
 
 def test_who_may_not_list_gets_a_version_that_is_never_in_the_cache(capsys: pytest.CaptureFixture[str]) -> None:

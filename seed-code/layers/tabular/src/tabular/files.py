@@ -36,6 +36,8 @@ SEPARATORS = ",;\t|"
 TABLE_SUFFIXES = frozenset({"", ".csv", ".tsv", ".txt", ".gz", ".parquet", ".pq", ".snappy"})
 MARKER_FILES = re.compile(r"^[._]|\.(metadata|crc|manifest)$")  # _SUCCESS, .part.crc, Athena's query.csv.metadata ...
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+SPLIT_FOLDER = "ml_split"
+"""Key of folders into which the engine that wrote the files has divided them already: ``ml_split=test/part-0``."""
 GZIP_ERRORS = (EOFError, OSError, zlib.error)
 
 csv.field_size_limit(MOST_FIELD_BYTES)
@@ -177,8 +179,22 @@ def partition(name: str) -> dict[str, str | None]:
     Hive, Spark and Athena write a column like this instead of into the file, with special characters as in a URL.
     Whole numbers are read as Spark and Arrow read them: ``month=01`` is 1.
     """
-    pairs = [part.split("=", 1) for part in name.split("/")[:-1] if "=" in part]
-    return {unquote(key): None if value == HIVE_NULL else _of_folder(unquote(value)) for key, value in pairs if key}
+    return {
+        key: None if value == HIVE_NULL else _of_folder(unquote(value))
+        for key, value in _pairs(name)
+        if key and key != SPLIT_FOLDER
+    }
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that the engine found for the records of a file; None where it found none."""
+    return next((value for key, value in _pairs(name) if key == SPLIT_FOLDER and value != HIVE_NULL), None)
+
+
+def _pairs(name: str) -> list[tuple[str, str]]:
+    """Return the keys, and the values as they are in a URL, in the names of a file's folders."""
+    found = (part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
+    return [(unquote(key), value) for key, value in found]
 
 
 def _of_folder(value: str) -> str:

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tabular.config import Config
-from tabular.division import SPLITS, divide, hash_records, position
+from tabular.division import DOCUMENT, SPLITS, divide, hash_records, position
 from tabular.errors import DataError
-from tabular.files import Chunk
+from tabular.files import SPLIT_FOLDER, Chunk
 from tabular.hashing import Words
 from tabular.jobs import CORES, mapped
 from tabular.schema import Column, Schema
@@ -29,6 +29,9 @@ VALUES_PER_BUCKET = 2_000_000
 """Rows times columns; about 20 MB in memory."""
 
 MOST_BUCKETS = 256  # as many files are open at once
+
+RECORDS_LOOKED_AT = 1_000
+"""Of records that the engine has divided, so many of each batch are divided here as well, and must be alike."""
 
 ORDER_SEED = 2**64 - 1  # not one that divides: records of one split have only some of the hashes of that seed
 ORDER = "\x1forder"  # column of the hash while records are not yet sorted
@@ -80,9 +83,30 @@ def bucket_counts(schema: Schema, config: Config) -> dict[str, int]:
     return {split: min(max(count, 1), MOST_BUCKETS) for split, count in zip(SPLITS, counts, strict=True)}
 
 
-def divided(records: pa.RecordBatch, schema: Schema, config: Config) -> dict[str, list[pa.RecordBatch]]:
-    """Return the records of every bucket of each split, with their hash as the last column, `ORDER`."""
-    where = divide(_columns(records), schema, config.splits, config.seed)
+def divided(
+    records: pa.RecordBatch, schema: Schema, config: Config, *, given: str | None = None
+) -> dict[str, list[pa.RecordBatch]]:
+    """Return the records of every bucket of each split, with their hash as the last column, `ORDER`.
+
+    Args:
+        records: Records with a label.
+        schema: The data.
+        config: Shares and seed of the division.
+        given: Split that the engine found for all of them. Default: none, so they are divided here.
+
+    Raises:
+        DataError: The engine divided otherwise than `tabular.division` does.
+    """
+    looked_at = records if given is None else records.slice(0, RECORDS_LOOKED_AT)
+    where = divide(_columns(looked_at), schema, config.splits, config.seed)
+    if given is not None:
+        if (where != given).any():
+            raise DataError(
+                f"The files in {SPLIT_FOLDER}={given} hold records that belong to the {where[where != given][0]} split "
+                f"by {DOCUMENT}: the engine that wrote them divided otherwise. Start the pipeline again with another "
+                f"DataVersion, so that they are written anew."
+            )
+        where = np.full(records.num_rows, given)
     records = _compact(records, schema)
     order = order_of(records)
     records = records.append_column(ORDER, pa.array(order))
