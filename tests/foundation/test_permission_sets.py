@@ -226,3 +226,48 @@ def test_reports_are_opened_by_way_of_s3_and_only_those_of_the_hub(permission_se
     bucket = f"arn:aws:s3:::mlp-p-abc-{HUB}-eu-west-1"
     assert allows(allowed, "s3:ListBucket", bucket, **OWN, **{"s3:prefix": "reports/1/"})
     assert not allows(allowed, "s3:ListBucket", bucket, **OWN, **{"s3:prefix": ""})
+
+
+# ---- data steward ----
+
+LOCATION_ROLE: Final = f"arn:aws:iam::{HUB}:role/data-lake-loans"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("lakeformation:PutDataLakeSettings", "*"),
+        ("lakeformation:RegisterResource", "*"),
+        ("lakeformation:GrantPermissions", "*"),
+        ("lakeformation:RevokePermissions", "*"),
+        ("lakeformation:CreateDataCellsFilter", "*"),
+        ("lakeformation:AddLFTagsToResource", "*"),
+        ("glue:GetTable", f"arn:aws:glue:{PLACE}:table/credit_risk/loans"),
+        ("ram:CreateResourceShare", "*"),
+        ("iam:PassRole", LOCATION_ROLE),
+    ],
+)
+def test_a_data_steward_may(action: str, resource: str) -> None:
+    assert allows(statements("data-steward"), action, resource, **OWN)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("lakeformation:GetDataAccess", "*"),
+        ("lakeformation:RegisterResourceWithPrivilegedAccess", "*"),
+        ("athena:StartQueryExecution", f"arn:aws:athena:{PLACE}:workgroup/primary"),
+        ("s3:GetObject", "arn:aws:s3:::data-lake/credit_risk/loans/part-0.parquet"),
+        ("glue:DeleteTable", f"arn:aws:glue:{PLACE}:table/credit_risk/loans"),
+        ("iam:PassRole", f"arn:aws:iam::{HUB}:role/admin"),
+    ],
+)
+def test_a_data_steward_governs_data_and_does_not_read_them(action: str, resource: str) -> None:
+    assert not allows(statements("data-steward"), action, resource, **OWN)
+
+
+def test_a_data_steward_changes_shares_of_lake_formation_only() -> None:
+    share = f"arn:aws:ram:{PLACE}:resource-share/1"
+    allowed = statements("data-steward")
+    assert allows(allowed, "ram:AssociateResourceShare", share, **{"ram:ResourceShareName": "LakeFormation-V4-1"})
+    assert not allows(allowed, "ram:AssociateResourceShare", share, **{"ram:ResourceShareName": "network"})
