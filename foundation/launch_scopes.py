@@ -48,6 +48,7 @@ def _iam(*resources: str) -> tuple[str, ...]:
 
 
 SCOPES: Final[Mapping[str, Scope]] = {
+    "athena:workgroup": _own("athena", f"workgroup/{_MADE}", _NAMED),
     "cloudwatch:alarm": _own("cloudwatch", f"alarm:{_MADE}", _NAMED),
     "codebuild:project": _own("codebuild", f"project/{_MADE}", _NAMED),
     "codeconnections:connection": _own("codeconnections", "connection/*", _GENERATED),

@@ -7,7 +7,14 @@ from typing import Final
 from products.deploy_batch.product import DeployBatchProduct
 from products.deploy_realtime.product import DeployRealtimeProduct
 from products.sagemaker_domain.product import SageMakerDomainProduct
+from products.train_athena.product import TrainAthenaProduct
 from products.train_s3.product import TrainS3Product
 
-PRODUCTS: Final = (DeployBatchProduct, DeployRealtimeProduct, SageMakerDomainProduct, TrainS3Product)
+PRODUCTS: Final = (
+    DeployBatchProduct,
+    DeployRealtimeProduct,
+    SageMakerDomainProduct,
+    TrainAthenaProduct,
+    TrainS3Product,
+)
 """Classes of all products. Each has a ``SPEC`` and the constructor ``(scope, id)``."""

@@ -392,6 +392,8 @@ def test_a_function_reads_the_properties_that_products_send_and_the_documentatio
     read = said(f"lambdas/{FUNCTIONS[type_]}/*.py", r"""(?:request\.texts?\(|properties\.get\()["'](\w+)["']""")
     if type_ == "Custom::Preflight":
         read |= {*preflight.FIXED, "Version"}  # nobody reads the version: a new one has CloudFormation ask again
+        # Who looks at data reads its properties, of which a product sends some.
+        read |= sent & said("lambdas/data_permissions/look.py", r"""wanted(?:\.get\(|\[)["'](\w+)["']""")
     if type_ == "Custom::Preflight":
         # What it is asked about data of a lake is read by the data lake administrator's function.
         read |= said("lambdas/data_permissions/look.py", r"""wanted(?:\.get\(|\[)["'](\w+)["']""")

@@ -90,6 +90,45 @@ def deployment(scope: Construct, id_: str, *, stage: str, account_id: str, regio
     return _custom(scope, "Deployment", names.DEPLOYMENT_FUNCTION, properties, timeout=cdk.Duration.hours(1), id_=id_)
 
 
+def project_data_access(
+    scope: Construct,
+    *,
+    database: str,
+    table: str,
+    columns: cdk.IResolvable,
+    location: str,
+    role_arns: Sequence[str],
+) -> cdk.CustomResource:
+    """Add what asks the data lake administrator of the account to admit a project's roles to a table.
+
+    It is refused in words when no access to data was launched for the project; on termination the roles lose it.
+
+    Args:
+        scope: Where to add it.
+        database: Database in this account, as a rule a resource link.
+        table: Table or view.
+        columns: Columns as a list, which may be decided by a condition; empty for all that the project may have.
+        location: S3 folder of a table that Lake Formation does not govern, for which nobody has to be admitted; blank
+            where it does.
+        role_arns: Roles of the project.
+    """
+    properties = {
+        "ProjectId": template.sub("${SageMakerProjectId}"),
+        "Database": database,
+        "Table": table,
+        "Columns": columns,
+        "Location": location,
+        "Roles": list(role_arns),
+    }
+    return _custom(
+        scope,
+        "ProjectDataAccess",
+        names.DATA_PERMISSIONS_FUNCTION,
+        properties,
+        timeout=cdk.Duration.minutes(15),
+    )
+
+
 def _custom(
     scope: Construct,
     type_: str,

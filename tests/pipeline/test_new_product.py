@@ -59,7 +59,7 @@ def test_a_training_product_gets_a_source_of_its_own_and_shares_the_rest(reposit
     assert read_answers(repository / "products/train_table") == read_answers(repository / "products/train_s3")
     catalog = (repository / "products/catalog.py").read_text()
     assert catalog.index("TrainS3Product") < catalog.index("TrainTableProduct")
-    assert 'products=("train-s3", "train-table")' in (repository / "portfolios/catalog.py").read_text()
+    assert 'products=("train-s3", "train-table", "train-athena")' in (repository / "portfolios/catalog.py").read_text()
 
 
 @pytest.mark.parametrize("like", ["sagemaker-domain", "train-s3", "deploy-realtime", "deploy-batch"])

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HUB = "444455556666"
+LAKE = "777788889999"
+"""Account that owns governed data."""
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 SSM = {
     "/ml-platform/v1/boundary-arn": "arn:aws:iam::111122223333:policy/ml-platform-boundary",
@@ -22,7 +24,7 @@ CATALOG = "acme-platform/ml-catalog"
 
 
 def network(account: str, region: str, *, vpc_only: bool = True) -> dict[str, str]:
-    """Return what the preflight check finds about the network of an account, with a VpcOnly domain or without."""
+    """Return what the preflight check finds of an account, with a VpcOnly domain or without: network and data."""
     subnets, groups = (["subnet-1", "subnet-2"], ["sg-1"]) if vpc_only else (["none"], ["none"])
     ec2 = f"arn:aws:ec2:{region}:{account}"
     return {
@@ -31,6 +33,8 @@ def network(account: str, region: str, *, vpc_only: bool = True) -> dict[str, st
         "JobSubnetArns": ",".join(f"{ec2}:subnet/{id_}" for id_ in subnets),
         "JobSecurityGroupArns": ",".join(f"{ec2}:security-group/{id_}" for id_ in groups),
         "JobsOutsideVpc": "_" if vpc_only else "pipelines-*",
+        "CatalogId": LAKE,
+        "TargetDatabase": "credit_risk",
     }
 
 

@@ -42,6 +42,10 @@ CUSTOM_RESOURCES = {
         names.ENABLE_PROJECTS_FUNCTION,
         {"DomainName", "ConnectionArn", "PersonaRoleArns"},
     ),
+    "Custom::ProjectDataAccess": (
+        names.DATA_PERMISSIONS_FUNCTION,
+        {"ProjectId", "Database", "Table", "Columns", "Location", "Roles"},
+    ),
     "Custom::SeedCode": (
         names.SEED_CHECKIN_FUNCTION,
         {

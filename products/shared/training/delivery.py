@@ -44,6 +44,7 @@ class Delivery(Construct):
 
     Attributes:
         pipeline: The CodePipeline.
+        build_role: Role of its build.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Delivery(Construct):
         super().__init__(scope, id_)
         self._storage = storage
         log_group = encrypted_log_group(self, "Log", name=_LOG_GROUP, key=storage.key, sid="BuildLog")
-        build_role = ServiceRole(
+        self.build_role: iam.Role = ServiceRole(
             self,
             "BuildRole",
             service="codebuild",
@@ -128,7 +129,7 @@ class Delivery(Construct):
             self,
             name=_NAME,
             description="Upserts and starts the SageMaker pipeline of project ${SageMakerProjectName}",
-            role=build_role,
+            role=self.build_role,
             key=storage.key,
             log_group=log_group,
             variables=variables,

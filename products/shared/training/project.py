@@ -23,7 +23,8 @@ from products.shared.training.retraining import NONE, Retraining
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from constructs import Construct
+    from aws_cdk import aws_iam as iam
+    from constructs import Construct, IConstruct
 
     from products.shared.roles import Grant
     from products.shared.spec import ProductSpec
@@ -76,14 +77,46 @@ class DataSource(abc.ABC):
 
     Attributes:
         QUESTIONS: What the form asks about the data, under `DATA`.
+        MORE_QUESTIONS: What it asks under headings of the source's own, before those about costs. Default: nothing.
         NEW_DATA: How it says that there is new data. None: it does not, and only commits and schedules train.
     """
 
     QUESTIONS: ClassVar[tuple[Question, ...]]
+    MORE_QUESTIONS: ClassVar[tuple[Question, ...]] = ()
     NEW_DATA: ClassVar[NewData | None] = None
 
     @abc.abstractmethod
     def __init__(self, form: Form) -> None: ...
+
+    @property
+    def checks(self) -> Mapping[str, Mapping[str, Any]]:
+        """More checks of ``Custom::Preflight``, each with the properties that it needs. Default: none."""
+        return {}
+
+    def make(self, scope: Construct, *, checked: cdk.CustomResource, storage: ProjectStorage) -> Sequence[IConstruct]:
+        """Make what the source has of its own, before anything else is asked of it. Default: nothing.
+
+        Args:
+            scope: Where it belongs.
+            checked: ``Custom::Preflight``, with the attributes that `checks` find.
+            storage: Bucket and key of the project.
+
+        Returns:
+            What was made; it waits for the check, and the first training waits for it.
+        """
+        return ()
+
+    def admit(self, scope: Construct, roles: Sequence[iam.IRole]) -> Sequence[IConstruct]:
+        """Have roles admitted to the data by whoever decides about it besides IAM. Default: nobody does.
+
+        Args:
+            scope: Where it belongs.
+            roles: Those of the pipeline's jobs and of the build.
+
+        Returns:
+            What was made; the first training waits for it.
+        """
+        return ()
 
     @property
     @abc.abstractmethod
@@ -126,17 +159,19 @@ class TrainingProject(servicecatalog.ProductStack):
         source = self.SOURCE(form)
         checked = custom_resources.preflight(
             self,
-            ["connection", "repository", "job-network"],
+            ["connection", "repository", "job-network", *source.checks],
             {
                 "ConnectionArn": repository.connection_arn,
                 "Repository": repository.name,
                 "ProjectName": cdk.Fn.ref("SageMakerProjectName"),
                 "ProjectId": cdk.Fn.ref("SageMakerProjectId"),
                 "Version": names.UNRELEASED,  # another version looks at the network of the account again
+                **{name: value for asked in source.checks.values() for name, value in asked.items()},
             },
         )
         network = JobNetwork.found_by(checked)
         storage = ProjectStorage(self, "Storage")
+        own = source.make(self, checked=checked, storage=storage)
         registry = ModelGroup(self, "Registry", bucket=storage.bucket)
         data = [*source.look, *source.read]
         pipeline_role = PipelineRole(self, "PipelineRole", storage=storage, data=data, network=network)
@@ -165,8 +200,9 @@ class TrainingProject(servicecatalog.ProductStack):
                 **network.variables(),
             },
         )
+        admitted = source.admit(self, [pipeline_role.role, delivery.build_role])
         # CodePipeline starts once when it is created; by then the commit and the group must be there.
-        delivery.pipeline.node.add_dependency(seed, registry, pipeline_role)
+        delivery.pipeline.node.add_dependency(seed, registry, pipeline_role, *own, *admitted)
         retraining = Retraining(
             self,
             "Retraining",
@@ -175,8 +211,9 @@ class TrainingProject(servicecatalog.ProductStack):
             new_data=source.new_data,
         )
         # The role of the pipeline and the build wait for the check already, because they name what it found.
-        around_build = [part for part in delivery.node.children if part.node.id != "Build"]
-        for part in (storage, registry, seed, *around_build, retraining):
+        named = {"Build", "BuildRole"} if source.checks else {"Build"}
+        around_build = [part for part in delivery.node.children if part.node.id not in named]
+        for part in (storage, registry, seed, *around_build, retraining, *own):
             part.node.add_dependency(checked)
         template.tag_project(self, form["CostCenter"])
         self._write_outputs(seed, storage, delivery)
@@ -237,5 +274,6 @@ def _questions(source: type[DataSource]) -> tuple[Question, ...]:
             problem="A rate in hours or days, e.g. rate(7 days), or a cron with six fields, e.g. cron(0 5 ? * MON *)",
         ),
         *(source.NEW_DATA.questions if source.NEW_DATA else ()),
+        *source.MORE_QUESTIONS,
         questions.COST_CENTER,
     )
