@@ -140,11 +140,10 @@ class Lake:
                 included, excluded = resource.detail
                 yield Part((every if included is None else frozenset(included)) & every - frozenset(excluded))
             elif resource.kind == "FILTER" and resource.path == table:
-                found = self.filters.get((*table, *resource.detail))
-                if found:
-                    chosen = frozenset(found[0].get("ColumnNames") or ()) or every
-                    hidden = found[0].get("ColumnWildcard", {}).get("ExcludedColumnNames", ())
-                    yield Part(chosen & every - frozenset(hidden), frozenset({found[1]} - {""}))
+                record, predicate = self.filters[*table, *resource.detail]
+                chosen = frozenset(record.get("ColumnNames") or ()) or every
+                hidden = record.get("ColumnWildcard", {}).get("ExcludedColumnNames", ())
+                yield Part(chosen & every - frozenset(hidden), frozenset({predicate} - {""}))
             elif resource.kind == "TAGS" and resource.path[0] == table[0] and resource.detail[0] == "TABLE":
                 yield Part(frozenset(c for c in every if self._matches(resource, (*table, c))))
 

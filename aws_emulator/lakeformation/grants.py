@@ -14,6 +14,7 @@ from aws_emulator import inside, ram
 from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
 from aws_emulator.core import Json, ServiceError
+from aws_emulator.glue.catalog import ask
 from aws_emulator.iam.callers import Caller, authorize, caller
 from aws_emulator.lakeformation.decision import IAM_GROUP, Resource, account_of, is_outside
 from aws_emulator.lakeformation.store import lake, settings
@@ -148,16 +149,25 @@ def may_pass_on(who: Caller, resource: Resource, permissions: set[str]) -> bool:
     return administers or held(who.account, found.me(who.arn), lambda own: found.covers(own, resource))
 
 
-def _request(request: Json) -> tuple[Caller, str, Resource, set[str], set[str]]:
-    """Return who asks, for whom, on what, and which permissions, when that may be granted or revoked."""
+def _request(request: Json, *, revokes: bool = False) -> tuple[Caller, str, Resource, set[str], set[str]]:
+    """Return who asks, for whom, on what, and which permissions, when that may be granted or revoked.
+
+    An administrator revokes what its account passed on even when that is not shared with the account any more.
+    IAM has to allow looking at the resource (required-permissions-for-grant).
+    """
     who = caller()
-    if request.get("CatalogId", who.account) != who.account:
-        raise ServiceError("AccessDeniedException", _UNKNOWN)
     resource = resource_of(request["Resource"], who.account)
     permissions, grantable = set(request["Permissions"]), set(request.get("PermissionsWithGrantOption") or ())
-    if not may_pass_on(who, resource, permissions | grantable):
+    principal = request["Principal"]["DataLakePrincipalIdentifier"]
+    if resource.kind in {"DATABASE", "TABLE", "COLUMNS", "FILTER"}:
+        is_table = len(resource.path) == 3 and resource.path[2] != "*"
+        ask(who, "GetTable" if is_table else "GetDatabase", resource.path if is_table else resource.path[:2])
+    is_own = revokes and lake().is_administrator(who.arn, who.account)
+    if request.get("CatalogId", who.account) != who.account or not (
+        is_own or may_pass_on(who, resource, permissions | grantable)
+    ):
         raise ServiceError("AccessDeniedException", _UNKNOWN)
-    return who, request["Principal"]["DataLakePrincipalIdentifier"], resource, permissions, grantable
+    return who, principal, resource, permissions, grantable
 
 
 @overlay("lakeformation", "GrantPermissions")
@@ -190,7 +200,7 @@ def grant(request: Json) -> Json:
 @overlay("lakeformation", "RevokePermissions")
 def revoke(request: Json) -> Json:
     """Revoke permissions with their grant options, or grant options alone."""
-    who, principal, resource, permissions, grantable = _request(request)
+    who, principal, resource, permissions, grantable = _request(request, revokes=True)
     with alone(resource):
         mine, grants = (who.account, principal), lake().grants
         included = resource.detail[0] if resource.kind == "COLUMNS" else None

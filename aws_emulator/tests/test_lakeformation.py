@@ -1,0 +1,588 @@
+"""Lake Formation and the Data Catalog over HTTP: who may grant what to whom, and what a role sees of it in Glue."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from aws_emulator.tests.harness import (
+    DEV,
+    HUB,
+    MANAGEMENT,
+    ORGANIZATION_ID,
+    OUTSIDER,
+    PYTHON,
+    REGION,
+    ROOT,
+    WORKLOADS_OU,
+    running,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aws_emulator.tests.harness import AwsClient, Cloud
+
+pytestmark = pytest.mark.rehearsal
+
+UNIT = f"arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION_ID}/{WORKLOADS_OU}"
+COLUMNS = [{"Name": "id", "Type": "bigint"}, {"Name": "risk", "Type": "string"}, {"Name": "score", "Type": "double"}]
+LOANS = {"Table": {"CatalogId": HUB, "DatabaseName": "lake", "Name": "loans"}}
+ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+
+
+def principal(arn: str) -> dict[str, str]:
+    return {"DataLakePrincipalIdentifier": arn}
+
+
+def some_columns(*names: str) -> dict[str, Any]:
+    return {"TableWithColumns": {**LOANS["Table"], "ColumnNames": list(names)}}
+
+
+def table(name: str, **more: object) -> dict[str, Any]:
+    storage = {"Columns": COLUMNS, "Location": f"s3://lake/{name}"}
+    return {"Name": name, "StorageDescriptor": storage, "PartitionKeys": [{"Name": "day", "Type": "string"}], **more}
+
+
+@dataclass
+class Lake:
+    """A governed lake of HUB, seen from three accounts.
+
+    Attributes:
+        cloud: The organisation.
+        roles: ARNs by name.
+    """
+
+    cloud: Cloud
+    roles: dict[str, str]
+
+    def client(self, service: str, who: str) -> AwsClient:
+        """Return a client as a role."""
+        arn = self.roles[who]
+        return self.cloud.client(service, arn.split(":")[4], self.cloud.assume(arn))
+
+    def grant(self, by: str, to: str, resource: dict[str, Any], *permissions: str, option: bool = False) -> None:
+        """Grant permissions to a role, or to whatever else is named."""
+        self.client("lakeformation", by).grant_permissions(
+            Principal=principal(self.roles.get(to, to)),
+            Resource=resource,
+            Permissions=list(permissions),
+            PermissionsWithGrantOption=list(permissions) if option else [],
+        )
+
+    def revoke(self, by: str, to: str, resource: dict[str, Any], *permissions: str) -> None:
+        """Revoke permissions."""
+        named = principal(self.roles.get(to, to))
+        self.client("lakeformation", by).revoke_permissions(
+            Principal=named, Resource=resource, Permissions=list(permissions)
+        )
+
+    def sees(self, who: str, database: str = "lake", name: str = "loans") -> list[str]:
+        """Return the columns that a role sees of a table; none when it sees no table."""
+        try:
+            found = self.client("glue", who).get_table(DatabaseName=database, Name=name)["Table"]
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "AccessDeniedException"
+            return []
+        return [column["Name"] for column in found["StorageDescriptor"]["Columns"]]
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """The lake: a steward administers it in HUB, an administrator in DEV, another one outside of the organisation."""
+    with running(tmp_path_factory.mktemp("lake")) as cloud:
+        names = {HUB: ("steward", "analyst", "maker"), DEV: ("admin", "reader", "other"), OUTSIDER: ("far", "stranger")}
+        roles = {name: cloud.role(a, name, [ALL], Path="/lake/") for a, found in names.items() for name in found}
+        lake = Lake(cloud, roles)
+        for name in ("steward", "admin", "far"):
+            settings = {"DataLakeAdmins": [principal(roles[name])], "Parameters": {"CROSS_ACCOUNT_VERSION": "4"}}
+            lake.client("lakeformation", name).put_data_lake_settings(DataLakeSettings=settings)
+        glue = lake.client("glue", "steward")
+        glue.create_database(DatabaseInput={"Name": "Lake"})
+        glue.create_table(DatabaseName="lake", TableInput=table("Loans"))
+        place = {"Columns": COLUMNS, "Location": "s3://lake/loans/day=1"}
+        first = [{"Values": ["1"], "StorageDescriptor": place}]
+        glue.batch_create_partition(DatabaseName="lake", TableName="loans", PartitionInputList=first)
+        target = {"CatalogId": HUB, "DatabaseName": "lake"}
+        lake.client("glue", "admin").create_database(DatabaseInput={"Name": "link", "TargetDatabase": target})
+        lake.client("glue", "far").create_database(DatabaseInput={"Name": "link", "TargetDatabase": target})
+        yield lake
+
+
+@pytest.fixture
+def lake(started: Lake) -> Iterator[Lake]:
+    """The lake, with nothing granted on the table and the link but to those who made them."""
+    yield started
+    for by in ("admin", "far", "steward"):
+        client = started.client("lakeformation", by)
+        for entry in client.list_permissions(MaxResults=100)["PrincipalResourcePermissions"]:
+            grantee = entry["Principal"]["DataLakePrincipalIdentifier"]
+            is_own = grantee == started.roles[by] or entry["Permissions"] == ["CREATE_DATABASE"]
+            is_received = by != "steward" and "AdditionalDetails" in entry
+            if not is_own and not is_received:
+                kept = {key: entry[key] for key in ("Principal", "Resource", "Permissions")}
+                client.revoke_permissions(**kept)
+
+
+def refusal(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])
+
+
+# ---- within an account ----------------------------------------------------------------------------------------------
+
+
+def test_a_table_that_nobody_hardened_is_open_to_whom_iam_allows_it(cloud: Cloud) -> None:
+    glue = cloud.client("glue", DEV)
+    glue.create_database(DatabaseInput={"Name": "open"})
+    glue.create_table(DatabaseName="open", TableInput=table("t"))
+    arns = [f"arn:aws:glue:{REGION}:{DEV}:{end}" for end in ("catalog", "database/open", "table/open/t")]
+    for count, allowed in ((2, False), (3, True)):
+        statement = {"Effect": "Allow", "Action": "glue:GetTable", "Resource": arns[:count]}
+        client = cloud.client("glue", DEV, cloud.assume(cloud.role(DEV, f"open-{count}", [statement])))
+        if allowed:
+            assert client.get_table(DatabaseName="OPEN", Name="T")["Table"]["Name"] == "t"
+        else:
+            with pytest.raises(ClientError, match="table/open/t because no identity-based policy"):
+                client.get_table(DatabaseName="open", Name="t")
+
+
+def test_a_role_sees_the_columns_that_it_was_granted_and_partition_keys(lake: Lake) -> None:
+    assert lake.sees("analyst") == []
+    lake.grant("steward", "analyst", some_columns("id"), "SELECT")
+    lake.grant("steward", "analyst", some_columns("score"), "SELECT")
+    assert lake.sees("analyst") == ["id", "score"]
+    found = lake.client("glue", "analyst").get_partitions(DatabaseName="lake", TableName="loans")["Partitions"]
+    assert [column["Name"] for column in found[0]["StorageDescriptor"]["Columns"]] == ["id", "score"]
+    listed = lake.client("lakeformation", "analyst").list_permissions(Resource=LOANS)["PrincipalResourcePermissions"]
+    assert [entry["Resource"] for entry in listed] == [some_columns("id", "score")]
+    lake.revoke("steward", "analyst", some_columns("id"), "SELECT")
+    assert lake.sees("analyst") == ["score"]
+
+
+def test_an_administrator_sees_definitions_and_may_not_change_what_others_made(lake: Lake) -> None:
+    maker = lake.client("glue", "maker")
+    lake.grant("steward", "maker", {"Database": {"Name": "lake"}}, "CREATE_TABLE")
+    maker.create_table(DatabaseName="lake", TableInput=table("made"))
+    assert lake.sees("steward", name="made") == ["id", "risk", "score"]
+    with pytest.raises(ClientError, match="Required Drop on made"):
+        lake.client("glue", "steward").delete_table(DatabaseName="lake", Name="made")
+    maker.update_table(DatabaseName="lake", TableInput=table("made", Parameters={"a": "b"}))
+    assert maker.get_table(DatabaseName="lake", Name="made")["Table"]["VersionId"] == "2"
+    lake.grant("maker", "analyst", {"Table": {"DatabaseName": "lake", "Name": "made"}}, "SELECT")
+    assert lake.sees("analyst", name="made") == ["id", "risk", "score"]
+    maker.delete_table(DatabaseName="lake", Name="made")
+
+
+def test_a_role_creates_changes_and_drops_only_what_it_may(lake: Lake) -> None:
+    analyst = lake.client("glue", "analyst")
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: analyst.create_table(DatabaseName="lake", TableInput=table("new")),
+        lambda: analyst.update_table(DatabaseName="lake", TableInput=table("loans")),
+        lambda: analyst.delete_table(DatabaseName="lake", Name="loans"),
+        lambda: analyst.delete_database(Name="lake"),
+        lambda: analyst.delete_partition(DatabaseName="lake", TableName="loans", PartitionValues=["1"]),
+    )
+    for attempt in attempts:
+        with pytest.raises(ClientError) as error:
+            attempt()
+        assert refusal(error) == "AccessDeniedException"
+    assert analyst.get_tables(DatabaseName="lake")["TableList"] == []
+
+
+def test_only_administrators_and_holders_of_the_grant_option_grant(lake: Lake) -> None:
+    with pytest.raises(ClientError, match="not authorized to access requested permissions"):
+        lake.grant("analyst", "maker", LOANS, "SELECT")
+    lake.grant("steward", "analyst", some_columns("id", "risk"), "SELECT", option=True)
+    lake.grant("analyst", "maker", some_columns("id"), "SELECT")
+    assert lake.sees("maker") == ["id"]
+    for too_much in (LOANS, some_columns("id", "score")):
+        with pytest.raises(ClientError, match="not authorized"):
+            lake.grant("analyst", "maker", too_much, "SELECT")
+
+
+@pytest.mark.parametrize(
+    ("resource", "permissions", "reason"),
+    [
+        (some_columns("id"), ["SELECT", "DESCRIBE"], "Permissions modification is invalid"),
+        (LOANS, ["CREATE_TABLE"], "Permissions modification is invalid"),
+        (some_columns("none"), ["SELECT"], "no column none"),
+        ({"Table": {"DatabaseName": "lake", "Name": "none"}}, ["SELECT"], "Table not found"),
+        ({"Database": {"Name": "none"}}, ["DESCRIBE"], "Database not found"),
+        ({"LFTagPolicy": {"ResourceType": "TABLE", "Expression": [{"TagKey": "x", "TagValues": ["y"]}]}}, ["SELECT"],
+         "Tag key or value does not exist"),
+    ],
+)  # fmt: skip
+def test_a_grant_that_makes_no_sense_is_refused(
+    lake: Lake, resource: dict[str, Any], permissions: list[str], reason: str
+) -> None:
+    with pytest.raises(ClientError, match=reason):
+        lake.grant("steward", "analyst", resource, *permissions)
+
+
+def test_a_grant_names_a_role_that_exists_with_its_path(lake: Lake) -> None:
+    with pytest.raises(ClientError, match="Invalid principal"):
+        lake.grant("steward", f"arn:aws:iam::{HUB}:role/analyst", LOANS, "SELECT")
+
+
+def test_revoking_what_is_not_granted_is_an_error(lake: Lake) -> None:
+    with pytest.raises(ClientError, match="No permissions revoked") as error:
+        lake.revoke("steward", "analyst", LOANS, "SELECT")
+    assert refusal(error) == "InvalidInputException"
+
+
+def test_grants_on_one_database_at_the_same_time_collide(lake: Lake) -> None:
+    codes: list[str] = []
+    steward, together = lake.client("lakeformation", "steward"), threading.Barrier(4)
+
+    def grant() -> None:
+        together.wait()
+        try:
+            steward.grant_permissions(
+                Principal=principal(lake.roles["analyst"]), Resource=LOANS, Permissions=["SELECT"]
+            )
+        except ClientError as error:
+            codes.append(error.response["Error"]["Code"])
+
+    threads = [threading.Thread(target=grant) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(codes) == {"ConcurrentModificationException"}
+    assert lake.sees("analyst") == ["id", "risk", "score"]
+
+
+def test_many_grants_in_one_request_fail_one_by_one(lake: Lake) -> None:
+    entry = {"Principal": principal(lake.roles["analyst"]), "Permissions": ["SELECT"]}
+    entries = [
+        {"Id": "1", "Resource": some_columns("id"), **entry},
+        {"Id": "2", "Resource": some_columns("x"), **entry},
+    ]
+    answer = lake.client("lakeformation", "steward").batch_grant_permissions(Entries=entries)
+    assert [failure["RequestEntry"]["Id"] for failure in answer["Failures"]] == ["2"]
+    assert lake.sees("analyst") == ["id"]
+
+
+# ---- filters, tags, locations ---------------------------------------------------------------------------------------
+
+
+def filter_(rows: str, **more: object) -> dict[str, Any]:
+    place = {"TableCatalogId": HUB, "DatabaseName": "lake", "TableName": "loans", "Name": "f"}
+    return {**place, "ColumnNames": ["id", "risk"], "RowFilter": {"FilterExpression": rows}, **more}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "score > 0.5",
+        "(risk = 'low' OR risk LIKE 'h%') AND id BETWEEN 1 AND 5",
+        "risk IN ('low', 'high') AND score IS NOT NULL AND NOT id = 3",
+        "day <> '1' AND id >= -2",
+    ],
+)
+def test_a_row_filter_compares_columns_with_constants(lake: Lake, rows: str) -> None:
+    steward = lake.client("lakeformation", "steward")
+    steward.create_data_cells_filter(TableData=filter_(rows))
+    lake.grant("steward", "analyst", {"DataCellsFilter": {k: filter_("")[k] for k in FILTER_NAME}}, "SELECT")
+    assert lake.sees("analyst") == ["id", "risk"]
+    steward.delete_data_cells_filter(**{k: filter_("")[k] for k in FILTER_NAME})
+    assert lake.sees("analyst") == []
+
+
+FILTER_NAME = ("TableCatalogId", "DatabaseName", "TableName", "Name")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["upper(risk) = 'LOW'", "id = score", "risk = 1", "id = '1'", "1 = 1", "day IS NULL", "none = 1", "id = ",
+     "id IN (SELECT 1)", "id = 1; DROP TABLE x", "id = (SELECT 1)", "loans.id = 1", "score"],
+)  # fmt: skip
+def test_a_row_filter_of_another_kind_is_refused(lake: Lake, rows: str) -> None:
+    with pytest.raises(ClientError) as error:
+        lake.client("lakeformation", "steward").create_data_cells_filter(TableData=filter_(rows))
+    assert refusal(error) == "InvalidInputException"
+
+
+def test_only_the_account_of_a_table_makes_filters(lake: Lake) -> None:
+    for who in ("analyst", "admin"):
+        with pytest.raises(ClientError) as error:
+            lake.client("lakeformation", who).create_data_cells_filter(TableData=filter_("id = 1"))
+        assert refusal(error) == "AccessDeniedException"
+
+
+def test_a_tag_opens_what_has_it_and_the_innermost_one_counts(lake: Lake) -> None:
+    steward = lake.client("lakeformation", "steward")
+    steward.create_lf_tag(TagKey="Level", TagValues=["open", "closed"])
+    with pytest.raises(ClientError) as error:
+        lake.client("lakeformation", "analyst").create_lf_tag(TagKey="own", TagValues=["a"])
+    assert refusal(error) == "AccessDeniedException"
+    tag = {"TagKey": "level", "TagValues": ["open"]}
+    steward.add_lf_tags_to_resource(Resource={"Database": {"Name": "lake"}}, LFTags=[tag])
+    policy = {"LFTagPolicy": {"CatalogId": HUB, "ResourceType": "TABLE", "Expression": [tag]}}
+    lake.grant("steward", "analyst", policy, "SELECT", "DESCRIBE")
+    assert lake.sees("analyst") == ["id", "risk", "score"]
+    closed = [{"TagKey": "level", "TagValues": ["closed"]}]
+    steward.add_lf_tags_to_resource(Resource=some_columns("score"), LFTags=closed)
+    assert lake.sees("analyst") == ["id", "risk"]
+    with pytest.raises(ClientError, match="in use"):
+        steward.update_lf_tag(TagKey="level", TagValuesToDelete=["closed"])
+    failed = steward.add_lf_tags_to_resource(Resource=LOANS, LFTags=[{"TagKey": "level", "TagValues": ["other"]}])
+    assert failed["Failures"][0]["Error"]["ErrorCode"] == "EntityNotFoundException"
+    steward.remove_lf_tags_from_resource(Resource=some_columns("score"), LFTags=closed)
+    shown = steward.get_resource_lf_tags(Resource=LOANS)
+    assert shown["LFTagsOnTable"] == [{"CatalogId": HUB, **tag}]
+    steward.delete_lf_tag(TagKey="level")
+    assert lake.sees("analyst") == []
+
+
+def test_a_table_at_a_registered_place_takes_permission_for_the_place(lake: Lake) -> None:
+    steward, maker = lake.client("lakeformation", "steward"), lake.client("glue", "maker")
+    arn = "arn:aws:s3:::lake/placed"
+    with pytest.raises(ClientError, match="does not allow lakeformation"):
+        steward.register_resource(ResourceArn=arn, RoleArn=lake.roles["analyst"])
+    steward.register_resource(ResourceArn=arn, UseServiceLinkedRole=True)
+    assert "aws-service-role" in steward.describe_resource(ResourceArn=arn)["ResourceInfo"]["RoleArn"]
+    lake.grant("steward", "maker", {"Database": {"Name": "lake"}}, "CREATE_TABLE")
+    with pytest.raises(ClientError, match="s3://lake/placed"):
+        maker.create_table(DatabaseName="lake", TableInput=table("placed"))
+    lake.grant("steward", "maker", {"DataLocation": {"ResourceArn": arn}}, "DATA_LOCATION_ACCESS")
+    maker.create_table(DatabaseName="lake", TableInput=table("placed"))
+    assert maker.get_table(DatabaseName="lake", Name="placed")["Table"]["IsRegisteredWithLakeFormation"]
+    maker.delete_table(DatabaseName="lake", Name="placed")
+    steward.deregister_resource(ResourceArn=arn)
+
+
+def test_in_a_lake_in_transition_lake_formation_decides_for_those_who_are_opted_in(lake: Lake) -> None:
+    steward = lake.client("lakeformation", "steward")
+    lake.grant("steward", "IAM_ALLOWED_PRINCIPALS", LOANS, "ALL")
+    lake.grant("steward", "analyst", some_columns("id"), "SELECT")
+    assert lake.sees("analyst") == lake.sees("maker") == ["id", "risk", "score"]
+    opted = {"Principal": principal(lake.roles["analyst"]), "Resource": LOANS}
+    steward.create_lake_formation_opt_in(**opted)
+    assert (lake.sees("analyst"), lake.sees("maker")) == (["id"], ["id", "risk", "score"])
+    assert steward.list_lake_formation_opt_ins(**opted)["LakeFormationOptInsInfoList"][0]["Resource"] == LOANS
+    steward.delete_lake_formation_opt_in(**opted)
+    with pytest.raises(ClientError) as error:
+        steward.delete_lake_formation_opt_in(**opted)
+    assert refusal(error) == "EntityNotFoundException"
+
+
+def test_the_newest_version_of_sharing_cannot_be_left(lake: Lake) -> None:
+    far = lake.client("lakeformation", "far")
+    settings = far.get_data_lake_settings()["DataLakeSettings"]
+    far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "5"}})
+    with pytest.raises(ClientError, match="5 cannot be changed"):
+        far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "4"}})
+
+
+# ---- across accounts ------------------------------------------------------------------------------------------------
+
+
+def test_a_shared_table_is_read_through_a_link_and_not_after_it_is_revoked(lake: Lake) -> None:
+    lake.grant("steward", UNIT, some_columns("id", "risk"), "SELECT", option=True)
+    lake.grant("admin", "reader", LOANS, "SELECT")
+    assert lake.sees("reader", "link") == []
+    lake.grant("admin", "reader", {"Database": {"Name": "link"}}, "DESCRIBE")
+    assert lake.sees("reader", "link") == ["id", "risk"]
+    assert lake.sees("other", "link") == []
+    ram = lake.client("ram", "admin")
+    (share,) = ram.get_resource_shares(resourceOwner="OTHER-ACCOUNTS")["resourceShares"]
+    assert (share["owningAccountId"], share["status"]) == (HUB, "ACTIVE")
+    (shared,) = ram.list_resources(resourceOwner="OTHER-ACCOUNTS")["resources"]
+    assert shared["arn"] == f"arn:aws:glue:{REGION}:{HUB}:table/lake/loans"
+    lake.revoke("steward", UNIT, some_columns("id", "risk"), "SELECT")
+    assert lake.sees("reader", "link") == []
+    assert ram.get_resource_shares(resourceOwner="OTHER-ACCOUNTS")["resourceShares"] == []
+
+
+def test_an_account_passes_on_what_it_got_with_the_grant_option_to_its_own_roles_only(lake: Lake) -> None:
+    with pytest.raises(ClientError, match="does not exist or requester is not authorized"):
+        lake.grant("admin", "reader", LOANS, "SELECT")
+    lake.grant("steward", DEV, LOANS, "SELECT")
+    with pytest.raises(ClientError, match="does not exist or requester is not authorized"):
+        lake.grant("admin", "reader", LOANS, "SELECT")
+    lake.grant("steward", DEV, LOANS, "SELECT", option=True)
+    for foreign in (lake.roles["stranger"], OUTSIDER, "IAM_ALLOWED_PRINCIPALS"):
+        with pytest.raises(ClientError) as error:
+            lake.grant("admin", foreign, LOANS, "SELECT")
+        assert refusal(error) == "InvalidInputException"
+    with pytest.raises(ClientError, match="not authorized"):
+        lake.grant("reader", "other", LOANS, "SELECT")
+
+
+def test_a_direct_grant_to_a_role_needs_no_administrator_and_is_not_passed_on(lake: Lake) -> None:
+    lake.grant("steward", "reader", LOANS, "SELECT", option=True)
+    lake.grant("admin", "reader", {"Database": {"Name": "link"}}, "DESCRIBE")
+    assert lake.sees("reader", "link") == ["id", "risk", "score"]
+    assert lake.sees("admin", "link") == []
+    with pytest.raises(ClientError, match="not authorized"):
+        lake.grant("reader", "other", LOANS, "SELECT")
+
+
+@pytest.mark.parametrize(
+    ("resource", "permissions", "reason"),
+    [
+        ({"TableWithColumns": {**LOANS["Table"], "ColumnWildcard": {"ExcludedColumnNames": ["id"]}}}, ["SELECT"],
+         "excluded within an account only"),
+        ({"Database": {"Name": "lake"}}, ["DROP"], "cannot be granted to other accounts"),
+        ({"Catalog": {}}, ["CREATE_DATABASE"], "cannot be granted to other accounts"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_shared_is_refused(
+    lake: Lake, resource: dict[str, Any], permissions: list[str], reason: str
+) -> None:
+    with pytest.raises(ClientError, match=reason):
+        lake.grant("steward", DEV, resource, *permissions)
+
+
+def test_sharing_takes_the_version_that_knows_it_and_the_right_to_share(lake: Lake) -> None:
+    far = {"Table": {"DatabaseName": "own", "Name": "t"}}
+    glue = lake.cloud.client("glue", MANAGEMENT)
+    glue.create_database(DatabaseInput={"Name": "own"})
+    glue.create_table(DatabaseName="own", TableInput=table("t"))
+    actions = ["lakeformation:*", "glue:*"]
+    role = lake.cloud.role(MANAGEMENT, "sharer", [{"Effect": "Allow", "Action": actions, "Resource": "*"}])
+    client = lake.cloud.client("lakeformation", MANAGEMENT, lake.cloud.assume(role))
+
+    def settings(version: str) -> None:
+        parameters = {"CROSS_ACCOUNT_VERSION": version}
+        administrators = {"DataLakeAdmins": [principal(role)], "Parameters": parameters}
+        client.put_data_lake_settings(DataLakeSettings=administrators)
+
+    for version, reason in (("2", "takes version 4"), ("3", "takes version 4"), ("4", "ram:CreateResourceShare")):
+        settings(version)
+        with pytest.raises(ClientError, match=reason):
+            client.grant_permissions(Principal=principal(UNIT), Resource=far, Permissions=["SELECT"])
+
+
+def test_an_account_outside_of_the_organisation_accepts_an_invitation_first(lake: Lake) -> None:
+    lake.grant("steward", OUTSIDER, LOANS, "SELECT", option=True)
+    ram = lake.client("ram", "far")
+    with pytest.raises(ClientError, match="not authorized"):
+        lake.grant("far", "stranger", LOANS, "SELECT")
+    (invitation,) = ram.get_resource_share_invitations()["resourceShareInvitations"]
+    assert invitation["status"] == "PENDING"
+    ram.accept_resource_share_invitation(resourceShareInvitationArn=invitation["resourceShareInvitationArn"])
+    lake.grant("far", "stranger", LOANS, "SELECT")
+    lake.grant("far", "stranger", {"Database": {"Name": "link"}}, "DESCRIBE")
+    assert lake.sees("stranger", "link") == ["id", "risk", "score"]
+
+
+def test_a_role_elsewhere_sees_nothing_of_a_lake_in_transition_until_it_is_opted_in(lake: Lake) -> None:
+    lake.grant("steward", "IAM_ALLOWED_PRINCIPALS", LOANS, "ALL")
+    lake.grant("steward", DEV, LOANS, "SELECT", option=True)
+    lake.grant("admin", "reader", some_columns("id"), "SELECT")
+    lake.grant("admin", "reader", {"Database": {"Name": "link"}}, "DESCRIBE")
+    assert lake.sees("reader", "link") == []
+    opted = {"Principal": principal(lake.roles["reader"]), "Resource": LOANS}
+    lake.client("lakeformation", "admin").create_lake_formation_opt_in(**opted)
+    assert lake.sees("reader", "link") == ["id"]
+    lake.client("lakeformation", "admin").delete_lake_formation_opt_in(**opted)
+
+
+def test_links_take_describe_and_drop_only_and_show_their_target_to_whom_may_see_it(lake: Lake) -> None:
+    link = {"Database": {"Name": "link"}}
+    with pytest.raises(ClientError, match="Permissions modification is invalid"):
+        lake.grant("admin", "reader", link, "CREATE_TABLE")
+    lake.grant("admin", "reader", link, "DESCRIBE")
+    shown = lake.client("glue", "reader").get_database(Name="link")["Database"]
+    assert shown["TargetDatabase"] == {"CatalogId": HUB, "DatabaseName": "lake"}
+    lake.grant("steward", DEV, {"Database": {"Name": "lake"}}, "DESCRIBE")
+    databases = lake.client("glue", "admin").get_databases(ResourceShareType="ALL")["DatabaseList"]
+    assert [(found["CatalogId"], found["Name"]) for found in databases] == [(HUB, "lake"), (DEV, "link")]
+
+
+# ---- stacks ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_template_makes_a_lake_with_grants_and_takes_them_away(lake: Lake) -> None:
+    account = {"Ref": "AWS::AccountId"}
+    loans = {"Table": {"CatalogId": account, "DatabaseName": {"Ref": "Database"}, "Name": {"Ref": "Table"}}}
+    place = {"DatabaseName": {"Ref": "Database"}, "TableName": {"Ref": "Table"}, "TableCatalogId": account}
+    resources = {
+        "Database": ("Glue::Database", {"CatalogId": account, "DatabaseInput": {"Name": "stack"}}, []),
+        "Table": (
+            "Glue::Table",
+            {"CatalogId": account, "DatabaseName": {"Ref": "Database"}, "TableInput": table("loans")},
+            [],
+        ),
+        "Place": ("LakeFormation::Resource", {"ResourceArn": "arn:aws:s3:::stack", "UseServiceLinkedRole": True}, []),
+        "Filter": (
+            "LakeFormation::DataCellsFilter",
+            {**place, "Name": "f", "ColumnNames": ["id"], "RowFilter": {"AllRowsWildcard": {}}},
+            [],
+        ),
+        "Tag": ("LakeFormation::Tag", {"TagKey": "stacked", "TagValues": ["a", "b"]}, []),
+        "Tagged": (
+            "LakeFormation::TagAssociation",
+            {"Resource": loans, "LFTags": [{"CatalogId": account, "TagKey": {"Ref": "Tag"}, "TagValues": ["a"]}]},
+            ["Filter"],
+        ),
+        "Grant": (
+            "LakeFormation::PrincipalPermissions",
+            {
+                "Principal": principal(lake.roles["other"]),
+                "Resource": {"DataCellsFilter": {**place, "Name": "f"}},
+                "Permissions": ["SELECT"],
+                "PermissionsWithGrantOption": [],
+            },
+            ["Filter", "Tagged"],
+        ),
+        "Settings": (
+            "LakeFormation::DataLakeSettings",
+            {"Admins": [principal(lake.roles["reader"])], "MutationType": "APPEND"},
+            [],
+        ),
+    }
+    template = {
+        "Resources": {
+            name: {"Type": f"AWS::{type_}", "Properties": properties, "DependsOn": after}
+            for name, (type_, properties, after) in resources.items()
+        }
+    }
+    stacks = lake.client("cloudformation", "admin")
+    stacks.create_stack(StackName="lake", TemplateBody=json.dumps(template))
+    status = lake.cloud.settled(DEV, "lake")["StackStatus"]
+    assert (status, lake.cloud.failures(DEV, "lake")) == ("CREATE_COMPLETE", [])
+    assert lake.sees("other", "stack") == ["id"]
+    settings = lake.client("lakeformation", "admin").get_data_lake_settings()["DataLakeSettings"]
+    assert settings["DataLakeAdmins"] == [principal(lake.roles[name]) for name in ("admin", "reader")]
+    stacks.delete_stack(StackName="lake")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="lake", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    found = lake.client("glue", "admin").get_databases()["DatabaseList"]
+    assert [database["Name"] for database in found] == ["link"]
+
+
+# ---- random histories -----------------------------------------------------------------------------------------------
+
+
+def histories(*arguments: str) -> dict[str, Any]:
+    command = [str(PYTHON), "-m", "aws_emulator.tests.lake_histories", *arguments]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def test_decisions_and_queries_after_random_events_are_those_of_the_naive_evaluator() -> None:
+    found = histories("200")
+    assert found["disagreements"] == 0, found["examples"]
+    assert found["shown"] > 400
+    assert found["queries"] > 100
+    assert found["revocations"] > 300
+
+
+@pytest.mark.prove
+def test_thousands_of_histories_agree_with_the_naive_evaluator() -> None:
+    found = histories("5000")
+    assert found["disagreements"] == 0, found["examples"]
+
+
+@pytest.mark.prove
+def test_histories_find_every_fault_that_is_put_into_the_decision() -> None:
+    assert histories("1000", "--mutants")["survivors"] == []
