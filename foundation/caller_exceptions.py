@@ -190,6 +190,22 @@ EXCEPTIONS: Final[tuple[NotAsked, ...]] = (
         because=_OPTION,
         unless=("RestartExecutionOnUpdate",),
     ),
+    # Work groups.
+    _not_asked(
+        "Athena::WorkGroup",
+        "s3:*",
+        "kms:*",
+        because="a work group stores where results go and how they are encrypted; they are written and read with the "
+        "rights of whoever starts a query (Athena user guide, example-policies-workgroup: managing takes athena alone)",
+        unless=("WorkGroupConfiguration.ManagedQueryResultsConfiguration", "WorkGroupConfiguration.ExecutionRole"),
+    ),
+    _not_asked(
+        "Athena::WorkGroup",
+        "iam:PassRole",
+        "iam:CreateServiceLinkedRole",
+        because=_OPTION,
+        unless=("WorkGroupConfiguration.ExecutionRole",),
+    ),
     # Scaling.
     _not_asked(
         "ApplicationAutoScaling::ScalableTarget",
