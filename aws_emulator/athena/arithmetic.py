@@ -6,11 +6,8 @@ from aws_emulator.athena.errors import NotEmulated, QueryError
 from aws_emulator.athena.signatures import Typed
 from aws_emulator.athena.types import (
     BOOLEAN,
-    DATE,
-    DAYS,
     DOUBLE,
-    MONTHS,
-    TIMESTAMP,
+    UNKNOWN,
     AthenaType,
     common,
     decimal,
@@ -18,9 +15,7 @@ from aws_emulator.athena.types import (
     duckdb_type,
 )
 
-NUMERIC = ("integer", "decimal", "real", "double")
 EXACT = ("integer", "decimal")
-INTERVALS = (DAYS.name, MONTHS.name)
 INFINITE = "CAST('inf' AS DOUBLE)"
 
 
@@ -38,6 +33,10 @@ def compare(a: Typed, operator: str, b: Typed) -> Typed:
         raise mismatch(a, operator, b)
     if not (a.type.kind in EXACT and b.type.kind in EXACT):
         a, b = a.to(met), b.to(met)
+    if met.items and (met.name != "array" or met.items[0].items):
+        raise NotEmulated(f"{met} {operator} {met}")
+    if met.name == "array":
+        a, b = (Typed(f"without_nulls({x.sql})", met) for x in (a, b))
     sql = f"({a.sql} {operator} {b.sql})"
     if met.name in ("double", "real"):
         risky = b if operator in ("<", "<=") else a
@@ -52,26 +51,19 @@ def compare(a: Typed, operator: str, b: Typed) -> Typed:
 
 
 def calculate(a: Typed, operator: str, b: Typed) -> Typed:
-    """Return ``a + b`` and its like."""
-    if a.type.name == "unknown" or b.type.name == "unknown":
-        known = b.type if a.type.name == "unknown" else a.type
-        a, b = (Typed(f"CAST(NULL AS {duckdb_type(known)})", known) if x.type.name == "unknown" else x for x in (a, b))
-    if a.type.kind not in NUMERIC or b.type.kind not in NUMERIC:
-        return _times(a, operator, b)
-    met = common(a.type, b.type)
-    if met is None:
-        raise mismatch(a, operator, b)
+    """Return ``a + b`` and its like for two numbers."""
+    met = common(a.type, b.type) or DOUBLE
+    if met.name == "unknown":
+        raise NotEmulated(f"NULL {operator} NULL")
     if met.name == "decimal":
-        return _decimals(a, operator, b)
+        a, b = (x.to(met) if x.type == UNKNOWN else x for x in (a, b))
+        return _decimals(a, b, operator)
     a, b = a.to(met), b.to(met)
-    if met.kind == "integer":
-        return Typed(f"({a.sql} {'//' if operator == '/' else operator} {b.sql})", met)
-    return Typed(
-        f"CAST({a.sql} {operator} {b.sql} AS FLOAT)" if met.name == "real" else f"({a.sql} {operator} {b.sql})", met
-    )
+    sql = f"({a.sql} {'//' if operator == '/' and met.kind == 'integer' else operator} {b.sql})"
+    return Typed(f"CAST({sql} AS FLOAT)" if met.name == "real" else sql, met)
 
 
-def _decimals(a: Typed, operator: str, b: Typed) -> Typed:
+def _decimals(a: Typed, b: Typed, operator: str) -> Typed:
     """Return what https://trino.io/docs/current/functions/decimal.html#binary-arithmetic-decimal-operators says."""
     (p, s), (q, r) = digits(a.type), digits(b.type)
     wide = max(s, r)
@@ -109,26 +101,3 @@ def quotient(a: Typed, b: Typed, result: AthenaType) -> Typed:
     """Return the quotient of two exact numbers as a decimal, rounded half up; whole numbers all the way."""
     _, r = digits(b.type)
     return scaled(f"decimal_quotient({unscaled(a, result.numbers[1] + r)}, {unscaled(b, r)})", result)
-
-
-def _times(a: Typed, operator: str, b: Typed) -> Typed:
-    """Return what dates, times and intervals give (https://trino.io/docs/current/functions/datetime.html)."""
-    if operator == "+" and a.type.name in INTERVALS and b.type.name not in INTERVALS:
-        a, b = b, a
-    kinds = (a.type.name, b.type.name)
-    if operator in "+-" and b.type.name in INTERVALS:
-        if kinds[0] == "date" and b.literal == "time":
-            raise QueryError("INVALID_FUNCTION_ARGUMENT", "Cannot add hour, minutes or seconds to a date")
-        if kinds[0] in ("date", "timestamp", "timestamp with time zone", kinds[1]):
-            sql = f"({a.sql} {operator} {b.sql})"
-            return Typed(f"CAST({sql} AS DATE)" if a.type == DATE else sql, a.type)
-    if operator == "-" and kinds[0] == kinds[1] and kinds[0] in ("date", "timestamp", "timestamp with time zone"):
-        a, b = (Typed(f"CAST({x.sql} AS TIMESTAMP)", TIMESTAMP) if x.type == DATE else x for x in (a, b))
-        return Typed(f"({a.sql} - {b.sql})", DAYS)
-    if operator == "*" and b.type.name in INTERVALS and a.type.kind in NUMERIC:
-        a, b = b, a
-    if operator in "*/" and a.type.name in INTERVALS and b.type.kind == "integer" and operator == "*":
-        return Typed(f"({a.sql} * {b.sql})", a.type)
-    if a.type == DOUBLE or "unknown" in kinds:
-        raise NotEmulated(f"{a.type} {operator} {b.type}")
-    raise mismatch(a, operator, b)

@@ -26,7 +26,7 @@ class NotEmulated(QueryError):  # noqa: N818 - a state of the emulator, not of t
         super().__init__("NOT_EMULATED", f"{what}. Athena may answer this; the emulator is not known to answer alike")
 
 
-RAISED = re.compile(r"TRINO (\w+): ((?:[^'\\]|\\.)*)")
+RAISED = re.compile(r"TRINO (\w+): (.*?)(?:\||\n|$)", re.S)
 """What the macros of the engine raise: Trino's name and message inside DuckDB's message."""
 
 MEANT = (

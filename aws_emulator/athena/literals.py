@@ -1,37 +1,79 @@
-"""Arguments that have to be literals: patterns, formats, units and paths, rewritten for DuckDB."""
+"""Literals, and arguments that have to be literals: patterns, formats, units and paths, rewritten for DuckDB."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from aws_emulator.athena import types
 from aws_emulator.athena.errors import NotEmulated, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aws_emulator.athena.types import AthenaType
+
 MYSQL = {
-    "%a": "%a", "%b": "%b", "%c": "%-m", "%d": "%d", "%e": "%-d", "%f": "%f",
-    "%H": "%H", "%h": "%I", "%I": "%I", "%i": "%M",
-    "%j": "%j", "%k": "%-H", "%l": "%-I",
-    "%M": "%B", "%m": "%m", "%p": "%p", "%r": "%I:%M:%S %p", "%S": "%S", "%s": "%S",
-    "%T": "%H:%M:%S", "%W": "%A", "%Y": "%Y", "%y": "%y", "%%": "%%",
+    "%a": "%a", "%b": "%b", "%c": "%-m", "%d": "%d", "%e": "%-d", "%f": "%f", "%H": "%H", "%h": "%I", "%I": "%I",
+    "%i": "%M", "%j": "%j", "%k": "%-H", "%l": "%-I", "%M": "%B", "%m": "%m", "%p": "%p", "%r": "%I:%M:%S %p",
+    "%S": "%S", "%s": "%S", "%v": "%V", "%x": "%G", "%T": "%H:%M:%S", "%W": "%A", "%Y": "%Y", "%y": "%y", "%%": "%%",
 }  # fmt: skip
 """https://trino.io/docs/current/functions/datetime.html#mysql-date-functions"""
 JODA = {
-    "yyyy": "%Y", "y": "%-Y", "MM": "%m", "M": "%-m", "MMM": "%b", "MMMM": "%B", "dd": "%d", "d": "%-d", "HH": "%H",
-    "H": "%-H", "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%g",
-    "a": "%p", "EEE": "%a",
-    "EEEE": "%A", "DDD": "%j",
+    "yyyy": "%Y", "YYYY": "%Y", "y": "%-Y", "MM": "%m", "M": "%-m", "MMM": "%b", "MMMM": "%B", "dd": "%d", "d": "%-d",
+    "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%g",
+    "a": "%p", "EEE": "%a", "EEEE": "%A", "DDD": "%j",
 }  # fmt: skip
 """https://www.joda.org/joda-time/apidocs/org/joda/time/format/DateTimeFormat.html"""
+LACKING = ("%D", "%U", "%u", "%V", "%w", "%X")
+"""MySQL's letters that Trino lacks too; any other letter without a meaning stands for itself."""
 UNITS = ("millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year")
 ONLY_JAVA = re.compile(r"\(\?[=!<>]|\\[1-9GZk]|[*+?}]\+|&&|\\p\{(?!L|N)")
+"""Parts of Java's regular expressions that RE2 lacks or reads in another way."""
 
 
 def quote(text: str) -> str:
     """Return a text as a literal of DuckDB."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def number(text: str) -> tuple[str, AthenaType]:
+    """Return a number as a literal of DuckDB, with its type: ``1`` integer, ``1.5`` decimal(2,1), ``1e0`` double."""
+    if re.fullmatch(r"\d+", text):
+        if int(text) >= 2**63:
+            raise QueryError("INVALID_LITERAL", f"Invalid numeric literal: {text}")
+        return text, types.INTEGER if int(text) < 2**31 else types.BIGINT
+    if "e" in text.lower():
+        return f"CAST({float(text)!r} AS DOUBLE)", types.DOUBLE
+    return decimal_literal(text)
+
+
+def decimal_literal(text: str) -> tuple[str, AthenaType]:
+    """Return a decimal with the digits that are written, leading zeros left out (``Decimals.parse``)."""
+    if not (parts := re.fullmatch(r"\s*[+-]?0*(\d*)\.?(\d*)\s*", text)) or len(parts[1] + parts[2]) > 38:
+        raise QueryError("INVALID_LITERAL", f"Invalid decimal literal: {text}")
+    t = types.decimal(max(1, len(parts[1]) + len(parts[2])), len(parts[2]))
+    return f"CAST('{text}' AS {types.duckdb_type(t)})", t
+
+
+def interval(text: str, unit: str, end: str) -> tuple[str, AthenaType, str | None]:
+    """Return ``INTERVAL 'text' unit [TO end]``, its type, and ``time`` if it is not of whole days."""
+    months = {("YEAR", ""): r"(\d+)", ("MONTH", ""): r"()(\d+)", ("YEAR", "MONTH"): r"(\d+)-(\d+)"}.get((unit, end))
+    days = {
+        ("DAY", ""): r"(\d+)()()()()", ("HOUR", ""): r"()(\d+)()()()", ("MINUTE", ""): r"()()(\d+)()()",
+        ("SECOND", ""): r"()()()(\d+)(\.\d+)?", ("DAY", "SECOND"): r"(\d+) (\d+):(\d+):(\d+)(\.\d+)?",
+    }.get((unit, end))  # fmt: skip
+    sign, found = (-1 if text.startswith("-") else 1), re.fullmatch(months or days or "(?!)", text.lstrip("+-"))
+    if not (months or days):
+        raise NotEmulated(f"INTERVAL {text!r} {unit} {end}")
+    if not found:
+        raise QueryError("INVALID_LITERAL", f"Invalid INTERVAL {unit} value: {text}")
+    parts = [float(part or 0) for part in found.groups()]
+    if months:
+        return f"to_months({sign * round(parts[0] * 12 + sum(parts[1:]))})", types.MONTHS, None
+    millis = sign * round(sum(n * f for n, f in zip(parts, (86_400_000, 3_600_000, 60_000, 1000, 1000), strict=True)))
+    return f"to_milliseconds({millis})", types.DAYS, "time" if millis % 86_400_000 else None
 
 
 def _pattern(text: str) -> str:
@@ -43,41 +85,53 @@ def _pattern(text: str) -> str:
 def _replacement(text: str) -> str:
     if re.search(r"\$(?!\d)|\$\d\d|\\(?!\$|\\)", text):
         raise NotEmulated(f"replacement {text!r} with names or escapes")
-    return quote(re.sub(r"\$(\d)", r"\\\1", re.sub(r"\\(.)", lambda m: "\\\\" if m[1] == "\\" else m[1], text)))
+    return quote(re.sub(r"\$(\d)|\\(.)", lambda m: f"\\{m[1]}" if m[1] else m[2].replace("\\", r"\\"), text))
 
 
 def _format(pieces: str, known: dict[str, str], text: str) -> str:
     out = []
     for piece in (found[0] for found in re.finditer(pieces, text, re.S)):
-        if piece not in known and (piece[0] == "%" or piece.isalpha() or piece[0] == "'"):
+        if piece in LACKING or (piece not in known and known is JODA and (piece == "'" or piece.isalpha())):
             raise NotEmulated(f"{piece!r} in the format {text!r}")
-        out.append(known.get(piece, piece.replace("%", "%%")))
+        out.append(known.get(piece, piece.removeprefix("%")))
     return quote("".join(out))
 
 
-def _unit(text: str) -> str:
-    if text.lower() not in UNITS:
-        raise QueryError("INVALID_FUNCTION_ARGUMENT", f"'{text}' is not a valid unit of time")
+def _parsed(text: str) -> str:
+    if re.search("%[yvxfjacDkl]", text.replace("%f", "" if text.rstrip().endswith("%f") else "%f")):
+        raise NotEmulated(f"date_parse with the format {text!r}")
+    return _format(r"%.|[^%]", MYSQL, text)
+
+
+def _unit(allowed: tuple[str, ...], text: str) -> str:
+    if text.lower() not in allowed:
+        raise QueryError("INVALID_FUNCTION_ARGUMENT", f"'{text}' is not one of {', '.join(allowed)}")
     return quote(text.lower())
 
 
 def _path(text: str) -> str:
-    if not re.fullmatch(r"\$(\.\w+|\[\d+\]|\[\"[^\"\\]+\"\])*", text):
+    if not re.fullmatch(r"\$(\.[A-Za-z_]\w*|\[\d+\]|\[\"[^\"\\]+\"\])*", text):
         raise NotEmulated(f"JSON path {text!r}")
     return quote(re.sub(r"\[(\"[^\"]+\")\]", r".\1", text))
 
 
-def _integer(text: str) -> str:
-    return str(int(text))
+def _zone(text: str) -> str:
+    if text != "UTC":
+        raise NotEmulated(f"time zone {text!r}: only UTC is emulated")
+    return quote(text)
 
 
 LITERALS: dict[str, Callable[[str], str]] = {
     ":pattern": _pattern,
     ":replacement": _replacement,
-    ":mysql": lambda text: _format(r"%.|[^%]", MYSQL, text),
-    ":joda": lambda text: _format(r"(([A-Za-z])\2*|.)", JODA, text),
-    ":unit": _unit,
+    ":mysql": partial(_format, r"%.|[^%]", MYSQL),
+    ":parsed": _parsed,
+    ":joda": partial(_format, r"([A-Za-z])\1*|.", JODA),
+    ":unit": partial(_unit, UNITS),
+    ":dateunit": partial(_unit, UNITS[4:]),
     ":path": _path,
-    ":integer": _integer,
+    ":zone": _zone,
+    ":index": lambda text: quote(f"$[{int(text)}]" if int(text) >= 0 else f"$[#{int(text)}]"),
+    ":integer": lambda text: str(int(text)),
 }
 """Kinds of literals in ``functions.txt``, with what makes DuckDB's literal of Athena's text."""

@@ -19,15 +19,16 @@ class Column:
     Args:
         name: Its name in lower case; empty if it has none.
         value: How it is read.
-        table: Names by which its relation is known, from the innermost: alias or table, database, catalog.
-        written: Its name as results show it.
-        hidden: Not part of ``*``; reached by its table's name only.
+        table: Names by which its relation is known: alias; or table, database and catalog.
     """
 
     name: str
     value: Typed
     table: tuple[str, ...] = ()
-    hidden: bool = False
+
+    def of(self, table: tuple[str, ...]) -> bool:
+        """Return whether the column is found under a name of a table, innermost part first."""
+        return self.table[: len(table)] == table
 
 
 @dataclass
@@ -45,14 +46,14 @@ class Scope:
     Args:
         columns: What FROM offers.
         parent: The scope of the query around this one.
-        local: Parameters of lambdas and, in ORDER BY, columns of the result: first of all names.
+        local: Parameters of lambdas and, in ORDER BY, columns of the result; first of all names. None: means several.
     """
 
     columns: list[Column] = field(default_factory=list)
     parent: Scope | None = None
-    local: dict[str, Typed] = field(default_factory=dict)
+    local: dict[str, Typed | None] = field(default_factory=dict)
 
-    def inside(self, local: dict[str, Typed]) -> Scope:
+    def inside(self, local: dict[str, Typed | None]) -> Scope:
         """Return this scope with further names before all others."""
         return Scope(self.columns, self.parent, self.local | local)
 
@@ -62,22 +63,20 @@ class Scope:
         Raises:
             QueryError: There is no such column (COLUMN_NOT_FOUND), or several (AMBIGUOUS_NAME).
         """
-        lower = [name.lower() for name in names]
+        lower, shown = [name.lower() for name in names], ".".join(names)
+        ambiguous = QueryError("AMBIGUOUS_NAME", f"Column '{shown}' is ambiguous")
         if lower[0] in self.local:
-            return self.local[lower[0]], names[1:]
+            if (value := self.local[lower[0]]) is None:
+                raise ambiguous
+            return value, names[1:]
         for used in range(len(lower), 0, -1):
-            name, table = lower[used - 1], tuple(reversed(lower[: used - 1]))
-            met = [
-                c for c in self.columns if c.name == name and c.table[: len(table)] == table and (table or not c.hidden)
-            ]
+            table = tuple(reversed(lower[: used - 1]))
+            met = [column for column in self.columns if column.name == lower[used - 1] and column.of(table)]
             if len(met) > 1:
-                raise QueryError("AMBIGUOUS_NAME", f"Column '{'.'.join(names)}' is ambiguous")
+                raise ambiguous
             if met:
                 return met[0].value, names[used:]
         if self.parent:
             return self.parent.find(names)
-        raise QueryError(
-            "COLUMN_NOT_FOUND",
-            f"Column '{'.'.join(names)}' cannot be resolved "
-            "or requester is not authorized to access requested resources",
-        )
+        denied = "cannot be resolved or requester is not authorized to access requested resources"
+        raise QueryError("COLUMN_NOT_FOUND", f"Column '{shown}' {denied}")

@@ -9,31 +9,27 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aws_emulator.athena.types import (
-    INTEGERS,
-    UNKNOWN,
-    AthenaType,
-    array,
-    athena_type,
-    common,
-    decimal,
-    duckdb_type,
-    same,
-    split,
-)
+from aws_emulator.athena import types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-LINE = re.compile(r"(?:(agg|win) )?(\w+)\((.*?)\) ([\w:, ()]+?)(?: = (.+))?")
-NUMBERS = {*INTEGERS, "decimal", "real", "double"}
-RESULTS: dict[str, Callable[[int, int], tuple[int, int]]] = {
+    from aws_emulator.athena.types import AthenaType
+
+LINE = re.compile(r"(?:(agg|win|op) )?(\w+)\((.*?)\) ([\w:, ()]+?)(?: = (.+))?")
+VARIABLES = {
+    "M": {"date", "timestamp", "timestamp with time zone"}, "I": set(types.INTEGERS),
+    "N": {*types.INTEGERS, "decimal", "real", "double"},
+}  # fmt: skip
+"""Types that a variable may stand for, where it is not any."""
+DECIMALS: dict[str, Callable[[int, int], tuple[int, int]]] = {
     "same": lambda p, s: (p, s),
-    "sum": lambda p, s: (38, s),
+    "average": lambda p, s: (p, s),
+    "sum": lambda _, s: (38, s),
     "wider": lambda p, s: (p + 1, s),
     "whole": lambda p, s: (p - s + min(s, 1), 0),
     "cut": lambda p, s: (max(1, p - s), 0),
-    "sign": lambda p, s: (1, 0),
+    "sign": lambda *_: (1, 0),
 }
 """Precision and scale of results, from those of the first decimal."""
 
@@ -54,9 +50,9 @@ class Typed:
 
     def to(self, wanted: AthenaType) -> Typed:
         """Return it coerced to a type that Trino coerces its own to."""
-        if self.type == wanted or (same(self.type, wanted) and self.type.name == wanted.name != "row"):
-            return Typed(self.sql, wanted, self.literal)
-        return Typed(f"CAST({self.sql} AS {duckdb_type(wanted)})", wanted, self.literal)
+        alike = self.type != types.UNKNOWN and types.duckdb_type(self.type) == types.duckdb_type(wanted)
+        sql = self.sql if alike or self.type == wanted else f"CAST({self.sql} AS {types.duckdb_type(wanted)})"
+        return Typed(sql, wanted, self.literal)
 
 
 @dataclass(frozen=True)
@@ -69,17 +65,29 @@ class Signature:
     result: str
     template: str
 
-    @property
-    def endless(self) -> bool:
-        """Whether the last parameter may be repeated."""
-        return bool(self.parameters) and self.parameters[-1].endswith("...")
-
     def takes(self, count: int) -> tuple[str, ...] | None:
         """Return the parameters for a number of arguments, or None if it takes another number."""
-        if not self.endless:
+        if not self.parameters or not self.parameters[-1].endswith("..."):
             return self.parameters if count == len(self.parameters) else None
         more = count - len(self.parameters) + 1
         return (*self.parameters[:-1], *[self.parameters[-1].removesuffix("...")] * more) if more > 0 else None
+
+    def written(self, args: Sequence[str], extras: dict[str, str]) -> str:
+        """Return DuckDB's expression for arguments in DuckDB's SQL."""
+        lists = {
+            "*": ", ".join(args),
+            ">": ", ".join(args[1:]),
+            "|": " || ".join(args),
+            "null": " OR ".join(f"{arg} IS NULL" for arg in args),
+        }
+
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
+            if name is None:
+                return match[0][0]
+            return args[int(name)] if name.isdecimal() else lists[name] if name in lists else extras.get(name, "")
+
+        return re.sub(r"\{\{|\}\}|\{(\w+|[*|>])\}", value, self.template)
 
 
 @dataclass
@@ -89,52 +97,51 @@ class Bindings:
     types: dict[str, AthenaType] = field(default_factory=dict)
     digits: tuple[int, int] | None = None
 
-    def matches(self, parameter: str, given: AthenaType, *, exact: bool) -> bool:
+    def matches(self, parameter: str, given: AthenaType, *, exact: bool) -> bool:  # noqa: PLR0911 - one form a return
         """Return whether a value of a type can be given, binding the variables."""
-        if re.fullmatch(r"[A-Z]", parameter):
+        if parameter == "_":
+            return True
+        if len(parameter) == 1:
             bound = self.types.get(parameter, given)
-            met = given if exact and bound == given else None if exact else common(bound, given)
-            allowed = NUMBERS if parameter == "N" else set(INTEGERS) if parameter == "I" else None
-            if met is None or (allowed and met.name not in allowed):
+            met = types.common(bound, given) if not exact or bound == given else None
+            if met is None or met.name not in VARIABLES.get(parameter, {met.name}):
                 return False
             self.types[parameter] = met
             return True
         if parameter == "decimal(p,s)":
-            if given.name == "decimal" or (not exact and given.name in INTEGERS):
-                self.digits = self.digits or given.numbers or (INTEGERS[given.name], 0)  # type: ignore[assignment]
+            if given.name == "decimal" or (not exact and given.name in types.INTEGERS):
+                self.digits = self.digits or types.digits(given)
                 return True
             return False
-        if holder := re.fullmatch(r"(array|map)\((.+)\)", parameter):
-            inner = split(holder[2])
-            items = (
-                given.items
-                if given.name == holder[1]
-                else (UNKNOWN,) * len(inner)
-                if given == UNKNOWN and not exact
-                else ()
-            )
-            return len(items) == len(inner) and all(
-                self.matches(p, i, exact=exact) for p, i in zip(inner, items, strict=True)
-            )
-        wanted = _plain(parameter)
-        return given.name == wanted.name or (not exact and common(given, wanted) == wanted)
+        if holder := re.fullmatch(r"(array|map|row)\((.+)\)", parameter):
+            inner = types.split(holder[2])
+            items = (types.UNKNOWN,) * len(inner) if given == types.UNKNOWN and not exact else given.items
+            return (given.name == holder[1] or given == types.UNKNOWN) and len(items) == len(inner) and all(
+                self.matches(p, item, exact=exact) for p, item in zip(inner, items, strict=True)
+            )  # fmt: skip
+        wanted = plain(parameter)
+        return given.name == wanted.name or (not exact and types.common(given, wanted) == wanted)
 
     def filled(self, parameter: str) -> AthenaType:
         """Return the type of a parameter or result with its variables replaced."""
         if parameter.startswith("decimal"):
-            p, s = self.digits or (38, 0)
-            return decimal(*RESULTS[parameter.partition(":")[2] or "same"](p, s))
-        if re.fullmatch(r"[A-Z]", parameter):
-            return self.types.get(parameter, UNKNOWN)
-        if holder := re.fullmatch(r"(array|map)\((.+)\)", parameter):
-            items = tuple(self.filled(part) for part in split(holder[2]))
-            return array(items[0]) if holder[1] == "array" else AthenaType("map", items=items)
-        return _plain(parameter)
+            return types.decimal(*DECIMALS[parameter.partition(":")[2] or "same"](*(self.digits or (38, 0))))
+        if len(parameter) == 1:
+            return self.types.get(parameter, types.UNKNOWN)
+        if holder := re.fullmatch(r"(array|map|row)\((.+)\)", parameter):
+            items = [self.filled(part) for part in types.split(holder[2])]
+            return (
+                types.row([("", t) for t in items])
+                if holder[1] == "row"
+                else types.AthenaType(holder[1], items=tuple(items))
+            )
+        return plain(parameter)
 
 
 @cache
-def _plain(text: str) -> AthenaType:
-    return athena_type(text)
+def plain(text: str) -> AthenaType:
+    """Return a type without variables."""
+    return types.athena_type(text)
 
 
 @cache
@@ -146,8 +153,7 @@ def signatures() -> dict[str, list[Signature]]:
             parts = LINE.fullmatch(line)
             if not parts:
                 raise ValueError(f"functions.txt: {line!r} is not `name(types) result = expression`. Fix the line.")
-            kind, name, parameters, result, template = parts.groups()
-            found[name].append(
-                Signature(kind or "", name, tuple(split(parameters)), result, template or f"{name}({{*}})")
-            )
+            kind, name, given, result, template = parts.groups()
+            parameters = tuple(types.split(given))
+            found[name].append(Signature(kind or "", name, parameters, result, template or f"{name}({{*}})"))
     return dict(found)

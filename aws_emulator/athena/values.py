@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aws_emulator.athena.types import AthenaType, field_name
+if TYPE_CHECKING:
+    from aws_emulator.athena.types import AthenaType
 
 Value = Any
 """What DuckDB's Python gives for a cell."""
@@ -77,7 +78,7 @@ def text(value: Value, athena_type: AthenaType) -> str | None:  # noqa: PLR0911 
         return "{" + ", ".join(f"{_inner(k, t.items[0])}={_inner(v, t.items[1])}" for k, v in value.items()) + "}"
     if t.name == "row":
         held = list(value.values()) if isinstance(value, dict) else list(value)
-        return "{" + ", ".join(f"{field_name(t, i)}={_inner(v, t.items[i])}" for i, v in enumerate(held)) + "}"
+        return "{" + ", ".join(f"{t.field(i)}={_inner(v, t.items[i])}" for i, v in enumerate(held)) + "}"
     return str(value)
 
 
