@@ -221,7 +221,7 @@ def cancel(query: Json, reason: str) -> None:
     if query["Status"]["State"] in {"QUEUED", "RUNNING"}:
         query["Status"] |= {"State": "CANCELLED", "StateChangeReason": reason, "CompletionDateTime": clock.now()}
         if connection := query.get("connection"):
-            connection.interrupt()
+            connection.interrupt()  # what it executes; what is not executed yet does not write
 
 
 @overlay(SERVICE, "StopQueryExecution")

@@ -111,7 +111,6 @@ def execute(query: Json, who: Caller, statement: str) -> None:
             return None
         done = {"SELECT": _select, "UNLOAD": _unload, "CREATE_TABLE_AS_SELECT": _create_table_as, "CREATE_VIEW": _view}
         done[sub](job, con, bound.query, folder, statement)
-        query.pop("connection")
     return None
 
 
@@ -129,6 +128,11 @@ class _Job:
         self.catalog: AwsClient = core.client("glue", credentials=keys)
         self.who = who
 
+    def close(self, con: scan.Connection) -> None:
+        """Give back a connection once everything is read."""
+        self.query.pop("connection")
+        con.close()
+
     def put(self, uri: str, content: bytes | Path, *, owner: bool = True) -> None:
         """Write an object, encrypted as the results of the query are."""
         results = self.query["ResultConfiguration"]
@@ -145,6 +149,8 @@ class _Job:
             else {}
         )
         bucket, key = uri.removeprefix("s3://").split("/", 1)
+        if self.query["Status"]["State"] == "CANCELLED":
+            raise QueryError("USER_CANCELED", "Query was canceled")
         with contextlib.ExitStack() as stack:
             body = content if isinstance(content, bytes) else stack.enter_context(content.open("rb"))
             try:
@@ -213,6 +219,7 @@ def _select(job: _Job, con: scan.Connection, query: translation.Query, folder: P
         while found := con.fetchmany(10_000):
             for row in found:
                 write([values.text(value, type_) for value, type_ in zip(row, types, strict=True)])
+    job.close(con)
     uri = job.query["ResultConfiguration"]["OutputLocation"]
     job.put(uri, shown)
     job.put(f"{uri}.metadata", _metadata(job.query["QueryExecutionId"], columns))
@@ -289,6 +296,7 @@ def _written(  # noqa: PLR0917 - what is written, and how
     to = folder / "out"
     form = f"FORMAT parquet, COMPRESSION {_COMPRESSION[compression]}, FILE_SIZE_BYTES '{_FILE_SIZE}'{parted}"
     counted = con.execute(f"COPY ({query.sql}) TO {scan.literal(str(to))} ({form})").fetchone()
+    job.close(con)  # its memory is free before files are sent
     files = sorted(path for path in to.rglob("*.parquet") if counted[0])
     if len({path.parent for path in files}) > _MOST_PARTITIONS:
         text = f"Exceeded limit of {_MOST_PARTITIONS} open writers for partitions/buckets"
