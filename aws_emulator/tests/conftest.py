@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aws_emulator.tests.athena_lake import Lake, stand_up
 from aws_emulator.tests.harness import running
 
 if TYPE_CHECKING:
@@ -19,3 +20,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The running organisation."""
     with running(tmp_path_factory.mktemp("cloud")) as organization:
         yield organization
+
+
+@pytest.fixture(scope="session")
+def lake(cloud: Cloud) -> Lake:
+    """A small lake, and the root of its account, who asks."""
+    return stand_up(cloud)

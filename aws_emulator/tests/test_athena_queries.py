@@ -4,21 +4,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
-from typing import TYPE_CHECKING
 
 import pytest
 
-from aws_emulator.tests.athena_lake import BUCKET, DATABASE, JSON, LAZY, OPEN_CSV, Lake, stand_up
+from aws_emulator.tests.athena_lake import BUCKET, DATABASE, JSON, LAZY, OPEN_CSV, Lake
 from aws_emulator.tests.harness import DEV, PYTHON, REGION, ROOT
-
-if TYPE_CHECKING:
-    from aws_emulator.tests.harness import Cloud
-
-
-@pytest.fixture(scope="module")
-def lake(cloud: Cloud) -> Lake:
-    return stand_up(cloud)
 
 
 def test_a_query_answers_with_names_types_and_nulls(lake: Lake) -> None:
@@ -356,3 +348,50 @@ def test_what_is_not_there_looks_like_what_is_hidden(lake: Lake) -> None:
     assert "cannot be resolved or requester is not authorized" in lake.failure("SELECT nothing FROM loans")
     status = lake.ended(lake.start("SELECT nothing FROM loans"))["Status"]
     assert (status["AthenaError"]["ErrorCategory"], status["AthenaError"]["ErrorType"]) == (2, 1006)
+
+
+# ---- clients --------------------------------------------------------------------------------------------------------
+
+_WRANGLER = """
+import json, sys
+import boto3
+import awswrangler as wr
+endpoint, account, region, bucket = sys.argv[1:]
+wr.config.athena_endpoint_url = wr.config.s3_endpoint_url = wr.config.glue_endpoint_url = endpoint
+wr.config.sts_endpoint_url = endpoint
+session = boto3.Session(aws_access_key_id=account, aws_secret_access_key="test", region_name=region)
+given = dict(database="risk", s3_output=f"s3://{bucket}/results/", ctas_approach=False, boto3_session=session)
+sql = "SELECT id, region, DECIMAL '1.5' AS price, CAST(dt AS date) AS day, TIMESTAMP '2026-01-01 10:00:00' AS at, " \
+      "id > 2 AS large, CAST(NULL AS double) AS nothing, '' AS empty FROM loans WHERE dt = '2026-01-01' ORDER BY id"
+found = wr.athena.read_sql_query(sql, **given)
+print(json.dumps([{name: str(kind) for name, kind in found.dtypes.items()}, json.loads(found.tail(1).to_json())]))
+pieces = wr.athena.read_sql_query("SELECT id FROM loans", chunksize=4, **given)
+print(sum(len(piece) for piece in pieces))
+unload = {**given, "s3_output": f"s3://{bucket}/out/wrangler/"}
+print(wr.athena.read_sql_query("SELECT id FROM loans", unload_approach=True, **unload)["id"].sum())
+try:
+    wr.athena.read_sql_query("SELECT secret FROM loans", **given)
+except wr.exceptions.QueryFailed as error:
+    print(error)
+"""
+
+
+def test_awswrangler_reads_tables(lake: Lake) -> None:
+    command = [str(ROOT / ".venv-seed/bin/python"), "-c", _WRANGLER, lake.cloud.endpoint, DEV, REGION, BUCKET]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    table, pieces, unloaded, refused = done.stdout.strip().splitlines()
+    types, row = json.loads(table)
+    assert types == {
+        "id": "Int64",
+        "region": "string",
+        "price": "object",
+        "day": "object",
+        "at": "datetime64[ns]",
+        "large": "boolean",
+        "nothing": "float64",
+        "empty": "string",
+    }
+    assert (row["id"], row["region"], row["large"], row["nothing"]) == ({"4": 4}, {"4": "r0"}, {"4": True}, {"4": None})
+    assert (pieces, unloaded) == ("10", "20")
+    assert refused.startswith("COLUMN_NOT_FOUND")
