@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError
 
@@ -22,7 +23,7 @@ from aws_emulator.clock import clock
 from aws_emulator.core import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from aws_emulator.core import AwsClient, Json
@@ -44,15 +45,14 @@ _QUERIES: Final = {
 _COMPRESSION: Final = {"GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE": "uncompressed"}
 _UNWRITABLE: Final = ("interval", "json", "time", "unknown")
 _MOST_PARTITIONS: Final = 100
-_FILE_SIZE: Final = "32MB"
+_FILE_SIZE: Final = "16MB"
 _SETTINGS: Final = {
-    "enable_progress_bar": "false",
+    "enable_external_file_cache": "false",
     "memory_limit": "'160MB'",
     "partitioned_write_flush_threshold": "65536",
-    "preserve_insertion_order": "false",
     "threads": "2",
 }
-"""Settings of DuckDB with which ten million rows are written in less than 400 MB; more goes to the query's folder."""
+"""Settings of DuckDB with which ten million rows are written in less than 400 MB; what exceeds it goes to disk."""
 _PRECISION: Final = {
     "bigint": 19,
     "double": 17,
@@ -86,22 +86,46 @@ def _query_of(sub: str, statement: str) -> str:
     return match[form[1]]
 
 
+@functools.cache
+def _database() -> scan.Connection:
+    """Return the one database, with the functions of Athena: all queries together keep to its limits."""
+    con = engine.connect()
+    for name, value in {**_SETTINGS, "temp_directory": scan.literal(str(_folder("tmp")))}.items():
+        con.execute(f"SET {name} = {value}")
+    return con
+
+
+def _folder(name: str) -> Path:
+    return core.organization().work_dir / "athena" / name
+
+
+@contextlib.contextmanager
+def _connected(query: Json) -> Iterator[scan.Connection]:
+    """Connect with views of its own for a query, until it ends or has read everything (`_Job.close`)."""
+    con, name = _database().cursor(), f"q{clock.uuid().replace('-', '')}"
+    con.execute(f"ATTACH ':memory:' AS {name}; SET search_path = '{name}.main,memory.main'")
+    con.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'; SET default_null_order = 'nulls_last'")
+    query["connection"] = con
+    try:
+        yield con
+    finally:
+        query.pop("connection")
+        con.close()
+        _database().cursor().execute(f"DETACH {name}")
+
+
 def execute(query: Json, who: Caller, statement: str) -> None:
     """Do what a statement says, for a caller; results and numbers go into the record of the query.
 
     Raises:
         QueryError: The query fails.
     """
-    sub = query["SubstatementType"]
+    sub, folder = query["SubstatementType"], _folder(query["QueryExecutionId"])
     job = _Job(query, who)
     if sub not in _QUERIES:
         return _change(job, sub, statement)
-    with contextlib.closing(engine.connect()) as con:
-        query["connection"] = con
-        folder = core.organization().work_dir / "athena" / query["QueryExecutionId"]
-        folder.mkdir(parents=True)
-        for name, value in {**_SETTINGS, "temp_directory": scan.literal(str(folder / "tmp"))}.items():
-            con.execute(f"SET {name} = {value}")
+    folder.mkdir(parents=True)
+    with _connected(query) as con:
         tree = translation.parse(_query_of(sub, statement))
         bound = binding.bind(con, tree, who, job.database)
         query["Statistics"]["DataScannedInBytes"] = bound.scanned
@@ -110,8 +134,12 @@ def execute(query: Json, who: Caller, statement: str) -> None:
             cancel(query, "Bytes scanned limit was exceeded")
             return None
         done = {"SELECT": _select, "UNLOAD": _unload, "CREATE_TABLE_AS_SELECT": _create_table_as, "CREATE_VIEW": _view}
-        done[sub](job, con, bound.query, folder, statement)
-    return None
+        finish = done[sub](job, con, bound.query, folder, statement)
+    return finish()
+
+
+Finish: TypeAlias = "Callable[[], None]"
+"""What a statement does once everything is read and DuckDB's memory is free: sends files, changes the catalog."""
 
 
 class _Job:
@@ -119,6 +147,7 @@ class _Job:
 
     def __init__(self, query: Json, who: Caller) -> None:
         self.query = query
+        self.results = query["ResultConfiguration"]["OutputLocation"]
         self.database = query["QueryExecutionContext"].get("Database", "default").lower()
         session = inside.sts.sessions.get(who.access_key)  # that of the caller, with its tags and its policies
         keys = session and Credentials(
@@ -127,11 +156,6 @@ class _Job:
         self.s3: AwsClient = core.client("s3", credentials=keys)
         self.catalog: AwsClient = core.client("glue", credentials=keys)
         self.who = who
-
-    def close(self, con: scan.Connection) -> None:
-        """Give back a connection once everything is read."""
-        self.query.pop("connection")
-        con.close()
 
     def put(self, uri: str, content: bytes | Path, *, owner: bool = True) -> None:
         """Write an object, encrypted as the results of the query are."""
@@ -198,14 +222,13 @@ def _column_info(name: str, type_: AthenaType) -> Json:
     }
 
 
-def _select(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, _given: object) -> None:
+def _select(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, _statement: str) -> Finish:
     """Write rows as CSV: every value in quotation marks, NULL as nothing; and once more as JSON, for GetQueryResults.
 
     The form of the file is in aws_emulator/athena/executions.py's source; ``.metadata`` is not for people to read
     (https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html).
     """
     columns = [_column_info(name, type_) for name, type_ in query.columns]
-    con.execute("SET preserve_insertion_order = true")
     con.execute(query.sql)
     shown, rows = folder / "results.csv", folder / "rows.jsonl"
     types = [type_ for _, type_ in query.columns]
@@ -219,11 +242,13 @@ def _select(job: _Job, con: scan.Connection, query: translation.Query, folder: P
         while found := con.fetchmany(10_000):
             for row in found:
                 write([values.text(value, type_) for value, type_ in zip(row, types, strict=True)])
-    job.close(con)
-    uri = job.query["ResultConfiguration"]["OutputLocation"]
-    job.put(uri, shown)
-    job.put(f"{uri}.metadata", _metadata(job.query["QueryExecutionId"], columns))
-    job.query |= {"rows": rows, "columns": columns, "count": 0}
+
+    def finish() -> None:
+        job.put(job.results, shown)
+        job.put(f"{job.results}.metadata", _metadata(job.query["QueryExecutionId"], columns))
+        job.query |= {"rows": rows, "columns": columns, "count": 0}
+
+    return finish
 
 
 def _metadata(id_: str, columns: Iterable[Json]) -> bytes:
@@ -255,7 +280,7 @@ def _options(text: str) -> dict[str, str]:
     return {name.lower(): value.strip("'") for name, value in found.items()}
 
 
-def _unload(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> None:
+def _unload(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
     """Write the rows as Parquet below a location that is empty, or, with partitions, beside what is there.
 
     https://docs.aws.amazon.com/athena/latest/ug/unload.html
@@ -264,7 +289,7 @@ def _unload(job: _Job, con: scan.Connection, query: translation.Query, folder: P
     options = _options(match[3] if match else "")
     if known := options.keys() - {"format", "compression", "partitioned_by"}:
         raise NotEmulated(f"property {sorted(known)[0]!r} of UNLOAD")
-    _written(job, con, query, folder, str(match and match[2]), options)
+    return _written(job, con, query, folder, str(match and match[2]), options)
 
 
 def _written(  # noqa: PLR0917 - what is written, and how
@@ -274,8 +299,8 @@ def _written(  # noqa: PLR0917 - what is written, and how
     folder: Path,
     location: str,
     options: dict[str, str],
-) -> list[str]:
-    """Write the rows of a query below a location, and the manifest; return the partition keys."""
+) -> Finish:
+    """Write the rows of a query into files, which are put below a location when the query is finished."""
     if options.get("format", "").upper() != "PARQUET":
         raise NotEmulated(f"format {options.get('format')!r} of written files: use PARQUET")
     compression = options.get("compression", options.get("write_compression", "GZIP")).upper()
@@ -295,27 +320,27 @@ def _written(  # noqa: PLR0917 - what is written, and how
     parted = f", PARTITION_BY ({', '.join(map(quoted, keys))})" if keys else ""
     to = folder / "out"
     form = f"FORMAT parquet, COMPRESSION {_COMPRESSION[compression]}, FILE_SIZE_BYTES '{_FILE_SIZE}'{parted}"
+    con.execute("SET SESSION preserve_insertion_order = false")
     counted = con.execute(f"COPY ({query.sql}) TO {scan.literal(str(to))} ({form})").fetchone()
-    job.close(con)  # its memory is free before files are sent
     files = sorted(path for path in to.rglob("*.parquet") if counted[0])
     if len({path.parent for path in files}) > _MOST_PARTITIONS:
         text = f"Exceeded limit of {_MOST_PARTITIONS} open writers for partitions/buckets"
         raise QueryError("HIVE_TOO_MANY_OPEN_PARTITIONS", text)
-    stamp, uris = clock.shown(form="%Y%m%d_%H%M%S"), []
-    for number, path in enumerate(files):
-        name = f"{stamp}_{number:05}_{job.query['QueryExecutionId'][:8]}_{clock.uuid()}"
-        uris.append("/".join([location.rstrip("/"), *path.relative_to(to).parts[:-1], name]))
-        job.put(uris[-1], path, owner=False)
-        path.unlink()
-    manifest = f"{job.query['folder']}/{job.query['QueryExecutionId']}-manifest.csv"
-    job.put(manifest, "".join(f"{uri}\n" for uri in uris).encode())
-    info = [_column_info("rows", BIGINT)]
-    job.put(
-        f"{job.query['ResultConfiguration']['OutputLocation']}.metadata", _metadata(job.query["QueryExecutionId"], info)
-    )
-    job.query["Statistics"]["DataManifestLocation"] = manifest
-    job.query |= {"columns": info, "count": counted[0]}
-    return keys
+
+    def finish() -> None:
+        id_, stamp, uris = job.query["QueryExecutionId"], clock.shown(form="%Y%m%d_%H%M%S"), []
+        for number, path in enumerate(files):
+            name = f"{stamp}_{number:05}_{id_[:8]}_{clock.uuid()}"
+            uris.append("/".join([location.rstrip("/"), *path.relative_to(to).parts[:-1], name]))
+            job.put(uris[-1], path, owner=False)
+            path.unlink()
+        manifest, info = f"{job.query['folder']}/{id_}-manifest.csv", [_column_info("rows", BIGINT)]
+        job.put(manifest, "".join(f"{uri}\n" for uri in uris).encode())
+        job.put(f"{job.results}.metadata", _metadata(id_, info))
+        job.query["Statistics"]["DataManifestLocation"] = manifest
+        job.query |= {"columns": info, "count": counted[0]}
+
+    return finish
 
 
 def _check_columns(query: translation.Query, columns: list[str], keys: list[str]) -> None:
@@ -346,7 +371,7 @@ def _check_columns(query: translation.Query, columns: list[str], keys: list[str]
 _HIVE_TYPES: Final = {"integer": "int", "varchar": "string", "real": "float", "varbinary": "binary"}
 
 
-def _create_table_as(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> None:
+def _create_table_as(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
     """Write the rows, and make the table of them; of nested types and partitions only what UNLOAD needs is here."""
     match = _CTAS.fullmatch(statement)
     database, table = job.place(match[2] if match else "")
@@ -356,20 +381,25 @@ def _create_table_as(job: _Job, con: scan.Connection, query: translation.Query, 
     if any(type_.items for _, type_ in query.columns):
         raise NotEmulated("CREATE TABLE AS with columns of nested types")
     options["compression"] = options.get("write_compression", options.get("parquet_compression", "GZIP"))
-    location = options.get("external_location", job.query["ResultConfiguration"]["OutputLocation"])
-    _written(job, con, query, folder, location, options)
+    location = options.get("external_location", job.results)
+    put_files = _written(job, con, query, folder, location, options)
     hive = [{"Name": name, "Type": _HIVE_TYPES.get(type_.name, str(type_))} for name, type_ in query.columns]
     formats = "org.apache.hadoop.hive.ql.io.parquet.MapredParquet"
     storage = {"Columns": hive, "Location": location, "SerdeInfo": {"SerializationLibrary": scan.PARQUET}}
     storage |= {"InputFormat": f"{formats}InputFormat", "OutputFormat": f"{formats}OutputFormat"}
     made = {"Name": table, "TableType": "EXTERNAL_TABLE", "StorageDescriptor": storage, "PartitionKeys": []}
-    job.glue("create_table", DatabaseName=database, TableInput={**made, "Parameters": {"EXTERNAL": "TRUE"}})
+
+    def finish() -> None:
+        put_files()
+        job.glue("create_table", DatabaseName=database, TableInput={**made, "Parameters": {"EXTERNAL": "TRUE"}})
+
+    return finish
 
 
 # ---- the catalog ----------------------------------------------------------------------------------------------------
 
 
-def _view(job: _Job, _con: scan.Connection, query: translation.Query, _folder: Path, statement: str) -> None:
+def _view(job: _Job, _con: scan.Connection, query: translation.Query, _folder: Path, statement: str) -> Finish:
     """Keep a view as Presto does: its query and columns in a comment of the table's text."""
     match = _VIEW.fullmatch(statement)
     replace, name, text = match.groups() if match else (None, "", "")
@@ -381,12 +411,16 @@ def _view(job: _Job, _con: scan.Connection, query: translation.Query, _folder: P
     made = {"Name": view, "TableType": "VIRTUAL_VIEW", "StorageDescriptor": {"Columns": hive}, "PartitionKeys": []}
     made |= {"ViewOriginalText": f"/* Presto View: {encoded} */", "ViewExpandedText": "/* Presto View */"}
     made["Parameters"] = {"presto_view": "true", "comment": "Presto View"}
-    try:
-        job.glue("create_table", DatabaseName=database, TableInput=made)
-    except QueryError as error:
-        if error.name != "AlreadyExistsException" or not replace:
-            raise
-        job.glue("update_table", DatabaseName=database, TableInput=made)
+
+    def finish() -> None:
+        try:
+            job.glue("create_table", DatabaseName=database, TableInput=made)
+        except QueryError as error:
+            if error.name != "AlreadyExistsException" or not replace:
+                raise
+            job.glue("update_table", DatabaseName=database, TableInput=made)
+
+    return finish
 
 
 def _change(job: _Job, sub: str, statement: str) -> None:
@@ -409,7 +443,7 @@ def _change(job: _Job, sub: str, statement: str) -> None:
         except QueryError as error:
             if error.name != "EntityNotFoundException" or not match[1]:
                 raise
-    job.put(job.query["ResultConfiguration"]["OutputLocation"], b"")
+    job.put(job.results, b"")
     job.query["columns"] = []
 
 

@@ -86,7 +86,7 @@ def test_a_template_makes_and_changes_a_work_group(lake: Lake) -> None:
             "EnforceWorkGroupConfiguration": "true",
             "ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/stack/"},
         }
-        properties = {"Name": "of-a-stack", "WorkGroupConfiguration": configuration, "State": state}
+        properties: dict[str, Any] = {"Name": "of-a-stack", "WorkGroupConfiguration": configuration, "State": state}
         properties |= {"RecursiveDeleteOption": True, "Tags": [{"Key": "team", "Value": state}]}
         return {"Resources": {"Group": {"Type": "AWS::Athena::WorkGroup", "Properties": properties}}}
 
@@ -124,10 +124,10 @@ def test_a_query_needs_a_place_for_its_results(lake: Lake) -> None:
 
 
 def test_a_query_over_the_limit_of_its_work_group_is_cancelled(lake: Lake) -> None:
-    lake.put("large/1.csv", "x" * 10_500_000)
-    lake.table("large", {"text": "string"}, LAZY)
+    lake.put("enormous/1.csv", "x" * 10_500_000)
+    lake.table("enormous", {"text": "string"}, LAZY)
     name = group(lake, EnforceWorkGroupConfiguration=False, BytesScannedCutoffPerQuery=10_000_000)
-    query = lake.ended(lake.start("SELECT count(text) FROM large", WorkGroup=name))
+    query = lake.ended(lake.start("SELECT count(text) FROM enormous", WorkGroup=name))
     assert query["Status"]["State"] == "CANCELLED"
     assert query["Status"]["StateChangeReason"] == "Bytes scanned limit was exceeded"
     assert query["Statistics"]["DataScannedInBytes"] == 10_000_000
