@@ -1,137 +1,26 @@
-"""Lake Formation and the Data Catalog over HTTP: who may grant what to whom, and what a role sees of it in Glue."""
+"""Lake Formation and the Data Catalog over HTTP: what a role of the same account is granted, and sees of it in Glue."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from aws_emulator.tests.harness import (
-    DEV,
-    HUB,
-    MANAGEMENT,
-    ORGANIZATION_ID,
-    OUTSIDER,
-    PYTHON,
-    REGION,
-    ROOT,
-    WORKLOADS_OU,
-    running,
-)
+from aws_emulator.tests import governed_lake
+from aws_emulator.tests.governed_lake import LOANS, principal, refusal, some_columns, table
+from aws_emulator.tests.harness import DEV, HUB, REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from aws_emulator.tests.harness import AwsClient, Cloud
+    from aws_emulator.tests.governed_lake import Lake
+    from aws_emulator.tests.harness import Cloud
 
 pytestmark = pytest.mark.rehearsal
-
-UNIT = f"arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION_ID}/{WORKLOADS_OU}"
-COLUMNS = [{"Name": "id", "Type": "bigint"}, {"Name": "risk", "Type": "string"}, {"Name": "score", "Type": "double"}]
-LOANS = {"Table": {"CatalogId": HUB, "DatabaseName": "lake", "Name": "loans"}}
-ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-
-
-def principal(arn: str) -> dict[str, str]:
-    return {"DataLakePrincipalIdentifier": arn}
-
-
-def some_columns(*names: str) -> dict[str, Any]:
-    return {"TableWithColumns": {**LOANS["Table"], "ColumnNames": list(names)}}
-
-
-def table(name: str, **more: object) -> dict[str, Any]:
-    storage = {"Columns": COLUMNS, "Location": f"s3://lake/{name}"}
-    return {"Name": name, "StorageDescriptor": storage, "PartitionKeys": [{"Name": "day", "Type": "string"}], **more}
-
-
-@dataclass
-class Lake:
-    """A governed lake of HUB, seen from three accounts.
-
-    Attributes:
-        cloud: The organisation.
-        roles: ARNs by name.
-    """
-
-    cloud: Cloud
-    roles: dict[str, str]
-
-    def client(self, service: str, who: str) -> AwsClient:
-        """Return a client as a role."""
-        arn = self.roles[who]
-        return self.cloud.client(service, arn.split(":")[4], self.cloud.assume(arn))
-
-    def grant(self, by: str, to: str, resource: dict[str, Any], *permissions: str, option: bool = False) -> None:
-        """Grant permissions to a role, or to whatever else is named."""
-        self.client("lakeformation", by).grant_permissions(
-            Principal=principal(self.roles.get(to, to)),
-            Resource=resource,
-            Permissions=list(permissions),
-            PermissionsWithGrantOption=list(permissions) if option else [],
-        )
-
-    def revoke(self, by: str, to: str, resource: dict[str, Any], *permissions: str) -> None:
-        """Revoke permissions."""
-        named = principal(self.roles.get(to, to))
-        self.client("lakeformation", by).revoke_permissions(
-            Principal=named, Resource=resource, Permissions=list(permissions)
-        )
-
-    def sees(self, who: str, database: str = "lake", name: str = "loans") -> list[str]:
-        """Return the columns that a role sees of a table; none when it sees no table."""
-        try:
-            found = self.client("glue", who).get_table(DatabaseName=database, Name=name)["Table"]
-        except ClientError as error:
-            assert error.response["Error"]["Code"] == "AccessDeniedException"
-            return []
-        return [column["Name"] for column in found["StorageDescriptor"]["Columns"]]
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """The lake: a steward administers it in HUB, an administrator in DEV, another one outside of the organisation."""
-    with running(tmp_path_factory.mktemp("lake")) as cloud:
-        names = {HUB: ("steward", "analyst", "maker"), DEV: ("admin", "reader", "other"), OUTSIDER: ("far", "stranger")}
-        roles = {name: cloud.role(a, name, [ALL], Path="/lake/") for a, found in names.items() for name in found}
-        lake = Lake(cloud, roles)
-        for name in ("steward", "admin", "far"):
-            settings = {"DataLakeAdmins": [principal(roles[name])], "Parameters": {"CROSS_ACCOUNT_VERSION": "4"}}
-            lake.client("lakeformation", name).put_data_lake_settings(DataLakeSettings=settings)
-        glue = lake.client("glue", "steward")
-        glue.create_database(DatabaseInput={"Name": "Lake"})
-        glue.create_table(DatabaseName="lake", TableInput=table("Loans"))
-        place = {"Columns": COLUMNS, "Location": "s3://lake/loans/day=1"}
-        first = [{"Values": ["1"], "StorageDescriptor": place}]
-        glue.batch_create_partition(DatabaseName="lake", TableName="loans", PartitionInputList=first)
-        target = {"CatalogId": HUB, "DatabaseName": "lake"}
-        lake.client("glue", "admin").create_database(DatabaseInput={"Name": "link", "TargetDatabase": target})
-        lake.client("glue", "far").create_database(DatabaseInput={"Name": "link", "TargetDatabase": target})
-        yield lake
-
-
-@pytest.fixture
-def lake(started: Lake) -> Iterator[Lake]:
-    """The lake, with nothing granted on the table and the link but to those who made them."""
-    yield started
-    for by in ("admin", "far", "steward"):
-        client = started.client("lakeformation", by)
-        for entry in client.list_permissions(MaxResults=100)["PrincipalResourcePermissions"]:
-            grantee = entry["Principal"]["DataLakePrincipalIdentifier"]
-            is_own = grantee == started.roles[by] or entry["Permissions"] == ["CREATE_DATABASE"]
-            is_received = by != "steward" and "AdditionalDetails" in entry
-            if not is_own and not is_received:
-                kept = {key: entry[key] for key in ("Principal", "Resource", "Permissions")}
-                client.revoke_permissions(**kept)
-
-
-def refusal(error: pytest.ExceptionInfo[ClientError]) -> str:
-    return str(error.value.response["Error"]["Code"])
+started, lake = governed_lake.started, governed_lake.lake
 
 
 # ---- within an account ----------------------------------------------------------------------------------------------
@@ -381,123 +270,6 @@ def test_the_newest_version_of_sharing_cannot_be_left(lake: Lake) -> None:
         far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "4"}})
 
 
-# ---- across accounts ------------------------------------------------------------------------------------------------
-
-
-def test_a_shared_table_is_read_through_a_link_and_not_after_it_is_revoked(lake: Lake) -> None:
-    lake.grant("steward", UNIT, some_columns("id", "risk"), "SELECT", option=True)
-    lake.grant("admin", "reader", LOANS, "SELECT")
-    assert lake.sees("reader", "link") == []
-    lake.grant("admin", "reader", {"Database": {"Name": "link"}}, "DESCRIBE")
-    assert lake.sees("reader", "link") == ["id", "risk"]
-    assert lake.sees("other", "link") == []
-    ram = lake.client("ram", "admin")
-    (share,) = ram.get_resource_shares(resourceOwner="OTHER-ACCOUNTS")["resourceShares"]
-    assert (share["owningAccountId"], share["status"]) == (HUB, "ACTIVE")
-    (shared,) = ram.list_resources(resourceOwner="OTHER-ACCOUNTS")["resources"]
-    assert shared["arn"] == f"arn:aws:glue:{REGION}:{HUB}:table/lake/loans"
-    lake.revoke("steward", UNIT, some_columns("id", "risk"), "SELECT")
-    assert lake.sees("reader", "link") == []
-    assert ram.get_resource_shares(resourceOwner="OTHER-ACCOUNTS")["resourceShares"] == []
-
-
-def test_an_account_passes_on_what_it_got_with_the_grant_option_to_its_own_roles_only(lake: Lake) -> None:
-    with pytest.raises(ClientError, match="does not exist or requester is not authorized"):
-        lake.grant("admin", "reader", LOANS, "SELECT")
-    lake.grant("steward", DEV, LOANS, "SELECT")
-    with pytest.raises(ClientError, match="does not exist or requester is not authorized"):
-        lake.grant("admin", "reader", LOANS, "SELECT")
-    lake.grant("steward", DEV, LOANS, "SELECT", option=True)
-    for foreign in (lake.roles["stranger"], OUTSIDER, "IAM_ALLOWED_PRINCIPALS"):
-        with pytest.raises(ClientError) as error:
-            lake.grant("admin", foreign, LOANS, "SELECT")
-        assert refusal(error) == "InvalidInputException"
-    with pytest.raises(ClientError, match="not authorized"):
-        lake.grant("reader", "other", LOANS, "SELECT")
-
-
-def test_a_direct_grant_to_a_role_needs_no_administrator_and_is_not_passed_on(lake: Lake) -> None:
-    lake.grant("steward", "reader", LOANS, "SELECT", option=True)
-    lake.grant("admin", "reader", {"Database": {"Name": "link"}}, "DESCRIBE")
-    assert lake.sees("reader", "link") == ["id", "risk", "score"]
-    assert lake.sees("admin", "link") == []
-    with pytest.raises(ClientError, match="not authorized"):
-        lake.grant("reader", "other", LOANS, "SELECT")
-
-
-@pytest.mark.parametrize(
-    ("resource", "permissions", "reason"),
-    [
-        ({"TableWithColumns": {**LOANS["Table"], "ColumnWildcard": {"ExcludedColumnNames": ["id"]}}}, ["SELECT"],
-         "excluded within an account only"),
-        ({"Database": {"Name": "lake"}}, ["DROP"], "cannot be granted to other accounts"),
-        ({"Catalog": {}}, ["CREATE_DATABASE"], "cannot be granted to other accounts"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_shared_is_refused(
-    lake: Lake, resource: dict[str, Any], permissions: list[str], reason: str
-) -> None:
-    with pytest.raises(ClientError, match=reason):
-        lake.grant("steward", DEV, resource, *permissions)
-
-
-def test_sharing_takes_the_version_that_knows_it_and_the_right_to_share(lake: Lake) -> None:
-    far = {"Table": {"DatabaseName": "own", "Name": "t"}}
-    glue = lake.cloud.client("glue", MANAGEMENT)
-    glue.create_database(DatabaseInput={"Name": "own"})
-    glue.create_table(DatabaseName="own", TableInput=table("t"))
-    actions = ["lakeformation:*", "glue:*"]
-    role = lake.cloud.role(MANAGEMENT, "sharer", [{"Effect": "Allow", "Action": actions, "Resource": "*"}])
-    client = lake.cloud.client("lakeformation", MANAGEMENT, lake.cloud.assume(role))
-
-    def settings(version: str) -> None:
-        parameters = {"CROSS_ACCOUNT_VERSION": version}
-        administrators = {"DataLakeAdmins": [principal(role)], "Parameters": parameters}
-        client.put_data_lake_settings(DataLakeSettings=administrators)
-
-    for version, reason in (("2", "takes version 4"), ("3", "takes version 4"), ("4", "ram:CreateResourceShare")):
-        settings(version)
-        with pytest.raises(ClientError, match=reason):
-            client.grant_permissions(Principal=principal(UNIT), Resource=far, Permissions=["SELECT"])
-
-
-def test_an_account_outside_of_the_organisation_accepts_an_invitation_first(lake: Lake) -> None:
-    lake.grant("steward", OUTSIDER, LOANS, "SELECT", option=True)
-    ram = lake.client("ram", "far")
-    with pytest.raises(ClientError, match="not authorized"):
-        lake.grant("far", "stranger", LOANS, "SELECT")
-    (invitation,) = ram.get_resource_share_invitations()["resourceShareInvitations"]
-    assert invitation["status"] == "PENDING"
-    ram.accept_resource_share_invitation(resourceShareInvitationArn=invitation["resourceShareInvitationArn"])
-    lake.grant("far", "stranger", LOANS, "SELECT")
-    lake.grant("far", "stranger", {"Database": {"Name": "link"}}, "DESCRIBE")
-    assert lake.sees("stranger", "link") == ["id", "risk", "score"]
-
-
-def test_a_role_elsewhere_sees_nothing_of_a_lake_in_transition_until_it_is_opted_in(lake: Lake) -> None:
-    lake.grant("steward", "IAM_ALLOWED_PRINCIPALS", LOANS, "ALL")
-    lake.grant("steward", DEV, LOANS, "SELECT", option=True)
-    lake.grant("admin", "reader", some_columns("id"), "SELECT")
-    lake.grant("admin", "reader", {"Database": {"Name": "link"}}, "DESCRIBE")
-    assert lake.sees("reader", "link") == []
-    opted = {"Principal": principal(lake.roles["reader"]), "Resource": LOANS}
-    lake.client("lakeformation", "admin").create_lake_formation_opt_in(**opted)
-    assert lake.sees("reader", "link") == ["id"]
-    lake.client("lakeformation", "admin").delete_lake_formation_opt_in(**opted)
-
-
-def test_links_take_describe_and_drop_only_and_show_their_target_to_whom_may_see_it(lake: Lake) -> None:
-    link = {"Database": {"Name": "link"}}
-    with pytest.raises(ClientError, match="Permissions modification is invalid"):
-        lake.grant("admin", "reader", link, "CREATE_TABLE")
-    lake.grant("admin", "reader", link, "DESCRIBE")
-    shown = lake.client("glue", "reader").get_database(Name="link")["Database"]
-    assert shown["TargetDatabase"] == {"CatalogId": HUB, "DatabaseName": "lake"}
-    lake.grant("steward", DEV, {"Database": {"Name": "lake"}}, "DESCRIBE")
-    databases = lake.client("glue", "admin").get_databases(ResourceShareType="ALL")["DatabaseList"]
-    assert [(found["CatalogId"], found["Name"]) for found in databases] == [(HUB, "lake"), (DEV, "link")]
-
-
 # ---- stacks ---------------------------------------------------------------------------------------------------------
 
 
@@ -557,32 +329,3 @@ def test_a_template_makes_a_lake_with_grants_and_takes_them_away(lake: Lake) -> 
     stacks.get_waiter("stack_delete_complete").wait(StackName="lake", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     found = lake.client("glue", "admin").get_databases()["DatabaseList"]
     assert [database["Name"] for database in found] == ["link"]
-
-
-# ---- random histories -----------------------------------------------------------------------------------------------
-
-
-def histories(*arguments: str) -> dict[str, Any]:
-    command = [str(PYTHON), "-m", "aws_emulator.tests.lake_histories", *arguments]
-    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return found
-
-
-def test_decisions_and_queries_after_random_events_are_those_of_the_naive_evaluator() -> None:
-    found = histories("200")
-    assert found["disagreements"] == 0, found["examples"]
-    assert found["shown"] > 400
-    assert found["queries"] > 100
-    assert found["revocations"] > 300
-
-
-@pytest.mark.prove
-def test_thousands_of_histories_agree_with_the_naive_evaluator() -> None:
-    found = histories("5000")
-    assert found["disagreements"] == 0, found["examples"]
-
-
-@pytest.mark.prove
-def test_histories_find_every_fault_that_is_put_into_the_decision() -> None:
-    assert histories("1000", "--mutants")["survivors"] == []
