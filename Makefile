@@ -51,9 +51,10 @@ format: .venv/.ready  ## Format the code and apply safe lint fixes
 synth: .venv/.ready node_modules/.ready  ## Synthesise the CDK app into cdk.out/
 	@node_modules/.bin/cdk synth --quiet
 
-bench: environments  ## Time synth, the steps of the rehearsal and the preparation of a table over several runs; prints medians (BASE=revision: and the ratio to it)
+bench: environments  ## Time synth, the steps of the rehearsal, a table and queries of Athena; prints medians over several runs (BASE=revision: and the ratio to it)
 	@.venv/bin/python -m rehearsal.bench $(if $(BASE),--base '$(BASE)')
 	@.venv-seed/bin/python seed-code/bench/tables.py
+	@.venv/bin/python -m aws_emulator.tests.athena_bench
 
 ifdef ORGANIZATION
 e2e: environments

@@ -183,7 +183,11 @@ def _scanned(con: Connection, found: Access, who: Caller, uses: list[_Use]) -> t
         return relation, scan.scanned(con, {"StorageDescriptor": _AS_PARQUET}, files, _used(uses))
     if any(use.node.args.get("version") for use in uses):
         raise QueryError("NOT_SUPPORTED", "This connector does not support versioned tables")
-    files = reader.files(_partitions(con, found, who, reader, uses))
+    partitions, place = _partitions(con, found, who, reader, uses), table["StorageDescriptor"]["Location"].rstrip("/")
+    if not found.through_iam and not all(location.startswith(place) for _, location in partitions):
+        # https://docs.aws.amazon.com/athena/latest/ug/lf-athena-limitations.html
+        raise QueryError("PERMISSION_DENIED", f"a partition of {found.table} is not below the table's location {place}")
+    files = reader.files(partitions)
     return scan.relation(con, table, files), scan.scanned(con, table, files, _used(uses))
 
 

@@ -1,4 +1,4 @@
-"""What statements do: SELECT with its result files, UNLOAD, CREATE TABLE AS, views, and other changes of the catalog.
+"""What statements do: UNLOAD, CREATE TABLE AS, views, and other changes of the catalog.
 
 The catalog is changed through Glue in the name of the caller, so IAM and Lake Formation decide about it there.
 """
@@ -10,23 +10,21 @@ import contextlib
 import functools
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-from botocore.exceptions import ClientError
+from typing import TYPE_CHECKING, Final
 
 from aws_emulator import core, inside
-from aws_emulator.athena import binding, engine, scan, translation, values
+from aws_emulator.athena import binding, engine, scan, translation
 from aws_emulator.athena.errors import NotEmulated, QueryError
 from aws_emulator.athena.executions import cancel
-from aws_emulator.athena.types import BIGINT, AthenaType, quoted
+from aws_emulator.athena.results import Finish, Job, column_info, metadata, select
+from aws_emulator.athena.types import BIGINT, quoted
 from aws_emulator.clock import clock
-from aws_emulator.core import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from aws_emulator.core import AwsClient, Json
+    from aws_emulator.core import Json
     from aws_emulator.iam.callers import Caller
 
 _UNLOAD: Final = re.compile(r"UNLOAD\s*\((.*)\)\s*TO\s*'(s3://[^']+)'\s*WITH\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
@@ -53,17 +51,6 @@ _SETTINGS: Final = {
     "threads": "2",
 }
 """Settings of DuckDB with which ten million rows are written in less than 400 MB; what exceeds it goes to disk."""
-_PRECISION: Final = {
-    "bigint": 19,
-    "double": 17,
-    "integer": 10,
-    "real": 17,
-    "smallint": 5,
-    "timestamp": 3,
-    "tinyint": 3,
-    "varbinary": 1_073_741_824,
-    "varchar": 2_147_483_647,
-}
 
 
 def check(sub: str, statement: str) -> None:
@@ -101,7 +88,7 @@ def _folder(name: str) -> Path:
 
 @contextlib.contextmanager
 def _connected(query: Json) -> Iterator[scan.Connection]:
-    """Connect with views of its own for a query, until it ends or has read everything (`_Job.close`)."""
+    """Connect with views of its own for a query, until it ends or has read everything (`Job.close`)."""
     con, name = _database().cursor(), f"q{clock.uuid().replace('-', '')}"
     con.execute(f"ATTACH ':memory:' AS {name}; SET search_path = '{name}.main,memory.main'")
     con.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'; SET default_null_order = 'nulls_last'")
@@ -121,7 +108,7 @@ def execute(query: Json, who: Caller, statement: str) -> None:
         QueryError: The query fails.
     """
     sub, folder = query["SubstatementType"], _folder(query["QueryExecutionId"])
-    job = _Job(query, who)
+    job = Job(query, who)
     if sub not in _QUERIES:
         return _change(job, sub, statement)
     folder.mkdir(parents=True)
@@ -133,142 +120,9 @@ def execute(query: Json, who: Caller, statement: str) -> None:
             query["Statistics"]["DataScannedInBytes"] = query["cutoff"]
             cancel(query, "Bytes scanned limit was exceeded")
             return None
-        done = {"SELECT": _select, "UNLOAD": _unload, "CREATE_TABLE_AS_SELECT": _create_table_as, "CREATE_VIEW": _view}
+        done = {"SELECT": select, "UNLOAD": _unload, "CREATE_TABLE_AS_SELECT": _create_table_as, "CREATE_VIEW": _view}
         finish = done[sub](job, con, bound.query, folder, statement)
     return finish()
-
-
-Finish: TypeAlias = "Callable[[], None]"
-"""What a statement does once everything is read and DuckDB's memory is free: sends files, changes the catalog."""
-
-
-class _Job:
-    """A query, and what it may do in the name of its caller."""
-
-    def __init__(self, query: Json, who: Caller) -> None:
-        self.query = query
-        self.results = query["ResultConfiguration"]["OutputLocation"]
-        self.database = query["QueryExecutionContext"].get("Database", "default").lower()
-        session = inside.sts.sessions.get(who.access_key)  # that of the caller, with its tags and its policies
-        keys = session and Credentials(
-            access_key=who.access_key, secret_key=session["SecretAccessKey"], token=session["SessionToken"]
-        )
-        self.s3: AwsClient = core.client("s3", credentials=keys)
-        self.catalog: AwsClient = core.client("glue", credentials=keys)
-        self.who = who
-
-    def put(self, uri: str, content: bytes | Path, *, owner: bool = True) -> None:
-        """Write an object, encrypted as the results of the query are."""
-        results = self.query["ResultConfiguration"]
-        encryption = results.get("EncryptionConfiguration", {})
-        more = (
-            {"ServerSideEncryption": {"SSE_S3": "AES256", "SSE_KMS": "aws:kms"}[encryption["EncryptionOption"]]}
-            if encryption
-            else {}
-        )
-        more |= {"SSEKMSKeyId": encryption["KmsKey"]} if "KmsKey" in encryption else {}
-        more |= (
-            {"ExpectedBucketOwner": results["ExpectedBucketOwner"]}
-            if owner and "ExpectedBucketOwner" in results
-            else {}
-        )
-        bucket, key = uri.removeprefix("s3://").split("/", 1)
-        if self.query["Status"]["State"] == "CANCELLED":
-            raise QueryError("USER_CANCELED", "Query was canceled")
-        with contextlib.ExitStack() as stack:
-            body = content if isinstance(content, bytes) else stack.enter_context(content.open("rb"))
-            try:
-                self.s3.put_object(Bucket=bucket, Key=key, Body=body, **more)
-            except ClientError as error:
-                raise QueryError(
-                    "PERMISSION_DENIED",
-                    f"Access denied when writing output to url: {uri} . Please ensure you are allowed to access the S3 "
-                    "bucket. If you are encrypting query results with KMS key, please ensure you are allowed to access "
-                    f"your KMS key. {error.response['Error']['Message']}",
-                ) from error
-
-    def glue(self, operation: str, **request: Any) -> Json:  # noqa: ANN401 - members of a request
-        """Call Glue as the caller."""
-        try:
-            answer: Json = getattr(self.catalog, operation)(**request)
-        except ClientError as error:
-            code, message = (error.response["Error"][part] for part in ("Code", "Message"))
-            raise QueryError("PERMISSION_DENIED" if code == "AccessDeniedException" else code, message) from error
-        return answer
-
-    def place(self, name: str) -> tuple[str, str]:
-        """Return database and table of a name in a statement."""
-        parts = [part.strip('`"').lower() for part in name.split(".")]
-        return (parts[-2] if len(parts) > 1 else self.database), parts[-1]
-
-
-# ---- results --------------------------------------------------------------------------------------------------------
-
-
-def _column_info(name: str, type_: AthenaType) -> Json:
-    base = {"real": "float"}.get(type_.name, type_.name)
-    precision, scale = (*type_.numbers, 0, 0)[:2] if type_.numbers else (_PRECISION.get(type_.name, 0), 0)
-    return {
-        "CatalogName": "hive",
-        "SchemaName": "",
-        "TableName": "",
-        "Name": name,
-        "Label": name,
-        "Type": base,
-        "Precision": precision,
-        "Scale": scale,
-        "Nullable": "UNKNOWN",
-        "CaseSensitive": type_.name in {"varchar", "char"},
-    }
-
-
-def _select(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, _statement: str) -> Finish:
-    """Write rows as CSV: every value in quotation marks, NULL as nothing; and once more as JSON, for GetQueryResults.
-
-    The form of the file is in aws_emulator/athena/executions.py's source; ``.metadata`` is not for people to read
-    (https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html).
-    """
-    columns = [_column_info(name, type_) for name, type_ in query.columns]
-    con.execute(query.sql)
-    shown, rows = folder / "results.csv", folder / "rows.jsonl"
-    types = [type_ for _, type_ in query.columns]
-    with shown.open("w", encoding="utf-8", newline="") as csv, rows.open("w", encoding="utf-8") as lines:
-
-        def write(texts: Sequence[str | None]) -> None:
-            csv.write(",".join("" if text is None else '"' + text.replace('"', '""') + '"' for text in texts) + "\n")
-            lines.write(json.dumps(texts) + "\n")
-
-        write([name for name, _ in query.columns])
-        while found := con.fetchmany(10_000):
-            for row in found:
-                write([values.text(value, type_) for value, type_ in zip(row, types, strict=True)])
-
-    def finish() -> None:
-        job.put(job.results, shown)
-        job.put(f"{job.results}.metadata", _metadata(job.query["QueryExecutionId"], columns))
-        job.query |= {"rows": rows, "columns": columns, "count": 0}
-
-    return finish
-
-
-def _metadata(id_: str, columns: Iterable[Json]) -> bytes:
-    """Return what JDBC drivers read beside a result: protobuf, with the numbers of burtcorp's AthenaMetaDataParser."""
-
-    def number(value: int) -> bytes:
-        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + number(value >> 7)
-
-    def field(at: int, value: str | bytes | int) -> bytes:
-        if isinstance(value, int):
-            return number(at << 3) + number(value)
-        content = value.encode() if isinstance(value, str) else value
-        return number(at << 3 | 2) + number(len(content)) + content
-
-    found = field(1, id_)
-    for column in columns:
-        texts = ((1, "CatalogName"), (4, "Name"), (5, "Label"), (6, "Type"), (7, "Precision"), (8, "Scale"))
-        inner = b"".join(field(at, column[name]) for at, name in texts if column[name])
-        found += field(4, inner + field(9, 3) + (field(10, 1) if column["CaseSensitive"] else b""))
-    return found
 
 
 # ---- written files --------------------------------------------------------------------------------------------------
@@ -280,7 +134,7 @@ def _options(text: str) -> dict[str, str]:
     return {name.lower(): value.strip("'") for name, value in found.items()}
 
 
-def _unload(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
+def _unload(job: Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
     """Write the rows as Parquet below a location that is empty, or, with partitions, beside what is there.
 
     https://docs.aws.amazon.com/athena/latest/ug/unload.html
@@ -293,7 +147,7 @@ def _unload(job: _Job, con: scan.Connection, query: translation.Query, folder: P
 
 
 def _written(  # noqa: PLR0917 - what is written, and how
-    job: _Job,
+    job: Job,
     con: scan.Connection,
     query: translation.Query,
     folder: Path,
@@ -334,9 +188,9 @@ def _written(  # noqa: PLR0917 - what is written, and how
             uris.append("/".join([location.rstrip("/"), *path.relative_to(to).parts[:-1], name]))
             job.put(uris[-1], path, owner=False)
             path.unlink()
-        manifest, info = f"{job.query['folder']}/{id_}-manifest.csv", [_column_info("rows", BIGINT)]
+        manifest, info = f"{job.query['folder']}/{id_}-manifest.csv", [column_info("rows", BIGINT)]
         job.put(manifest, "".join(f"{uri}\n" for uri in uris).encode())
-        job.put(f"{job.results}.metadata", _metadata(id_, info))
+        job.put(f"{job.results}.metadata", metadata(id_, info))
         job.query["Statistics"]["DataManifestLocation"] = manifest
         job.query |= {"columns": info, "count": counted[0]}
 
@@ -371,7 +225,7 @@ def _check_columns(query: translation.Query, columns: list[str], keys: list[str]
 _HIVE_TYPES: Final = {"integer": "int", "varchar": "string", "real": "float", "varbinary": "binary"}
 
 
-def _create_table_as(job: _Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
+def _create_table_as(job: Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
     """Write the rows, and make the table of them; of nested types and partitions only what UNLOAD needs is here."""
     match = _CTAS.fullmatch(statement)
     database, table = job.place(match[2] if match else "")
@@ -399,7 +253,7 @@ def _create_table_as(job: _Job, con: scan.Connection, query: translation.Query, 
 # ---- the catalog ----------------------------------------------------------------------------------------------------
 
 
-def _view(job: _Job, _con: scan.Connection, query: translation.Query, _folder: Path, statement: str) -> Finish:
+def _view(job: Job, _con: scan.Connection, query: translation.Query, _folder: Path, statement: str) -> Finish:
     """Keep a view as Presto does: its query and columns in a comment of the table's text."""
     match = _VIEW.fullmatch(statement)
     replace, name, text = match.groups() if match else (None, "", "")
@@ -423,7 +277,7 @@ def _view(job: _Job, _con: scan.Connection, query: translation.Query, _folder: P
     return finish
 
 
-def _change(job: _Job, sub: str, statement: str) -> None:
+def _change(job: Job, sub: str, statement: str) -> None:
     """Change the catalog as the caller; files stay."""
     if sub == "CREATE_TABLE":
         ddl = inside.athena.parse_ddl(statement)
@@ -447,7 +301,7 @@ def _change(job: _Job, sub: str, statement: str) -> None:
     job.query["columns"] = []
 
 
-def _repair(job: _Job, database: str, name: str) -> None:
+def _repair(job: Job, database: str, name: str) -> None:
     """Register the folders that are named like partitions (https://docs.aws.amazon.com/athena/latest/ug/msck-repair-table.html)."""
     table = job.glue("get_table", DatabaseName=database, Name=name)["Table"]
     location, keys = table["StorageDescriptor"]["Location"].rstrip("/"), table["PartitionKeys"]
