@@ -63,6 +63,10 @@ SCOPES: Final[Mapping[str, Scope]] = {
     "iam:role": Scope(
         arns=_iam(f"role{names.PROJECT_ROLE_PATH}*", f"role/{names.PREFIX}/persona/*"), because=_ROLE_PATHS
     ),
+    "iam:policy": Scope(
+        arns=_iam(f"policy{names.DATA_POLICY_PATH}*"),
+        because="data-access products put the policies of their files below this path.",
+    ),
     "identitystore:identitystore": Scope(
         arns=("arn:${AWS::Partition}:identitystore::*:identitystore/*",),
         because="Read only: the directory lives in the organisation's management account, whose id is not known here.",

@@ -50,7 +50,7 @@ PORTFOLIOS: Final = (
         id="ml-admin",
         title="ML Admin",
         description="What lead data scientists set up for a team: Studio domains and access to data.",
-        products=("sagemaker-domain",),
+        products=("sagemaker-domain", "data-access"),
         personas=(names.LEAD,),
         tag_options={names.PORTFOLIO_TAG: ("ml-admin",)},
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from products.data_access.product import DataAccessProduct
 from products.deploy_batch.product import DeployBatchProduct
 from products.deploy_realtime.product import DeployRealtimeProduct
 from products.sagemaker_domain.product import SageMakerDomainProduct
@@ -11,6 +12,7 @@ from products.train_athena.product import TrainAthenaProduct
 from products.train_s3.product import TrainS3Product
 
 PRODUCTS: Final = (
+    DataAccessProduct,
     DeployBatchProduct,
     DeployRealtimeProduct,
     SageMakerDomainProduct,

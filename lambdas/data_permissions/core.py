@@ -108,17 +108,16 @@ class Access:
         Raises:
             CustomResourceError: They do not fit together, or name somebody who gets no data.
         """
-        texts = {n: tuple(filter(None, request.texts(n))) for n in ("Tables", "Columns", "TagExpression", "Projects")}
         access = cls(
             catalog_id=request.text("CatalogId"),
             region=request.address.stack_id.split(":")[3],
             target=request.text("TargetDatabase"),
-            tables=texts["Tables"],
-            columns=texts["Columns"],
+            tables=_given(request.texts("Tables")),
+            columns=_given(request.texts("Columns")),
             cells_filter=str(request.properties.get("DataCellsFilter", "")),
-            expression=texts["TagExpression"],
-            personas=tuple(filter(None, request.texts("Personas"))),
-            projects=texts["Projects"],
+            expression=_given(request.texts("TagExpression")),
+            personas=_given(request.texts("Personas")),
+            projects=_given(request.texts("Projects")),
             project_tag=str(request.properties.get("ProjectTag", "")),
             hybrid=request.properties.get("Hybrid") == "true",
         )
@@ -202,7 +201,7 @@ class Ask:
             project_id=request.text("ProjectId"),
             link=request.text("Database"),
             table=request.text("Table"),
-            columns=tuple(dict.fromkeys(filter(None, request.texts("Columns")))),
+            columns=_given(request.texts("Columns")),
             roles=tuple(request.texts("Roles")),
             location=str(request.properties.get("Location", "")),
         )
@@ -212,6 +211,11 @@ class Ask:
         if problems:
             raise CustomResourceError(f"Nothing was granted. {' '.join(problems)}")
         return ask
+
+
+def _given(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return what a form gave, each once; a blank answer splits into one blank text."""
+    return tuple(dict.fromkeys(filter(None, texts)))
 
 
 def foreign_roles(arns: Iterable[str], path: str, account_id: str) -> list[str]:

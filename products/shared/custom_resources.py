@@ -71,6 +71,16 @@ def enable_projects(
     )
 
 
+def data_access(scope: Construct, properties: Mapping[str, Any]) -> cdk.CustomResource:
+    """Add what opens a database of another account: a resource link, permissions, and what projects may ask for.
+
+    Args:
+        scope: Where to add it.
+        properties: As `lambdas.data_permissions.core.Access` reads them.
+    """
+    return _custom(scope, "DataAccess", names.DATA_PERMISSIONS_FUNCTION, properties, timeout=cdk.Duration.minutes(15))
+
+
 def deployment(scope: Construct, id_: str, *, stage: str, account_id: str, region: str) -> cdk.CustomResource:
     """Add what checks that a stage's account can be reached, and takes the stage's stacks down on termination.
 

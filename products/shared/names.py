@@ -34,6 +34,9 @@ HUB_ROLE_PATH: Final = "/ml-platform/hub/"
 DEPLOYMENT_ROLE_PATH: Final = "/ml-platform/deployment/"
 """Path of the roles that a deployment has in the test and production accounts."""
 
+DATA_POLICY_PATH: Final = "/ml-platform/data/"
+"""Path of the policies with which data-access products open files to people."""
+
 STUDIO_ROLE_PATH: Final = "/ml-platform/persona/none/"
 """Path of a domain's execution role, with which profiles without a persona open Studio; no job gets it."""
 

@@ -73,7 +73,12 @@ def test_what_is_written_needs_no_formatting_and_no_fix(repository: Path, like: 
     ("product", "like", "title", "problem"),
     [
         ("Train", "train-s3", "Train", "'Train' is not a product id: use lower-case words with hyphens"),
-        ("train-table", "train-nothing", "Train", "no product 'train-nothing' to start from. There are: deploy-batch"),
+        (
+            "train-table",
+            "train-nothing",
+            "Train",
+            "no product 'train-nothing' to start from. There are: data-access, deploy-batch",
+        ),
         ("train-s3", "train-s3", "Train", "products/train_s3 exists already"),
         ("train-table", "train-s3", " ", "is not a title"),
         ("train-table", "train-s3", 'Say "train"', "is not a title"),
