@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -27,6 +28,13 @@ DISTRIBUTIONS = {"pyyaml": "yaml", "scikit-learn": "sklearn", "xgboost-cpu": "xg
 COMES_WITH_SDK = {"boto3", "botocore", "jsonschema"}
 WALKS = "tests/pipeline/test_local.py"
 ONLY_IN_THE_IMAGE = {"sagemaker_inference"}
+every_training = pytest.mark.parametrize("template", ["train-athena", "train-s3"])
+
+
+@pytest.fixture
+def athena(tmp_path: Path) -> Repository:
+    """The repository of a train-athena project."""
+    return Repository(tmp_path, "train-athena")
 
 
 @pytest.mark.seed
@@ -37,6 +45,20 @@ def test_its_own_tests_pass_whatever_its_settings_say(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         passed = pool.map(lambda half: own_tests(repository, *half), halves)
     assert sum(passed) > 500
+
+
+@pytest.mark.seed
+def test_the_tests_of_a_source_that_queries_pass_whatever_its_settings_say(athena: Repository) -> None:
+    athena.spoil_settings()
+    files = [f"tests/pipeline/test_{name}.py" for name in ("data_source", "local_query", "notebook_of_lake", "query")]
+    assert own_tests(athena, *files) > 120
+
+
+@pytest.mark.seed
+@pytest.mark.prove
+def test_all_tests_of_the_pipeline_pass_with_a_source_that_queries(athena: Repository) -> None:
+    athena.spoil_settings()
+    assert own_tests(athena, "tests/pipeline") > 200
 
 
 @pytest.mark.seed
@@ -56,11 +78,11 @@ def own_tests(repository: Repository, *options: str) -> int:
     return int(found.group(1))
 
 
-def test_its_style_is_clean(repository: Repository) -> None:
+def test_its_style_is_clean(repository: Repository, athena: Repository) -> None:
     ruff = [str(ROOT / ".venv" / "bin" / "ruff")]
-    for command in (["check"], ["format", "--check"]):
+    for command, checked in itertools.product((["check"], ["format", "--check"]), (repository, athena)):
         arguments = [*ruff, *command, "--no-cache", "."]
-        run = subprocess.run(arguments, cwd=repository.folder, capture_output=True, text=True, check=False)
+        run = subprocess.run(arguments, cwd=checked.folder, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr
 
 
@@ -84,10 +106,10 @@ def imported(source: str) -> Iterator[str]:
             yield node.module.split(".")[0]
 
 
-def texts() -> dict[str, str]:
-    """Return the text files of the repository, and those in its wheels."""
+def texts(template: str) -> dict[str, str]:
+    """Return the text files of a repository, and those in its wheels."""
     found: dict[str, str] = {}
-    for path, content in seed_code.assemble("train-s3").items():
+    for path, content in seed_code.assemble(template).items():
         if path.endswith(".whl"):
             with zipfile.ZipFile(io.BytesIO(content)) as wheel:
                 found |= {f"{path}/{name}": wheel.read(name).decode() for name in wheel.namelist()}
@@ -96,8 +118,9 @@ def texts() -> dict[str, str]:
     return found
 
 
-def test_it_imports_nothing_that_it_does_not_bring_or_install() -> None:
-    files = texts()
+@every_training
+def test_it_imports_nothing_that_it_does_not_bring_or_install(template: str) -> None:
+    files = texts(template)
     project = tomllib.loads(files["pyproject.toml"])
     listed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     names = {re.split(r"[=<>; ]", requirement)[0] for requirement in listed}
@@ -109,8 +132,9 @@ def test_it_imports_nothing_that_it_does_not_bring_or_install() -> None:
             assert not foreign, f"{path} imports {foreign}"
 
 
-def test_it_says_nothing_of_the_repository_it_comes_from() -> None:
-    for path, content in texts().items():
+@every_training
+def test_it_says_nothing_of_the_repository_it_comes_from(template: str) -> None:
+    for path, content in texts(template).items():
         if path != "uv.lock":
             found = re.findall(r"ml-platform|portfolio|seed-code|products/|rehears|MiniStack|moto\b", content)
             assert not found, f"{path} mentions {found}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -15,7 +15,6 @@ from tests.products.launches import ORDINARY, launch, network
 from tests.seed_code.generated import Repository
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -27,7 +26,6 @@ BUCKET: Final = f"mlp-p-query-{DEV}-{REGION}"
 LAKE: Final = "lake-of-the-query"
 WORK_GROUP: Final = "mlp-p-query-athena"
 ROWS: Final = 600
-Setting: TypeAlias = "str | list[str]"
 
 # What SageMaker would run, and then a look at the files of the manifest with the code that Prepare divides with.
 _JOB: Final = """
@@ -36,32 +34,35 @@ from pathlib import Path
 import boto3
 from ml_pipelines import data_source
 import query
-import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+import pyarrow as pa, pyarrow.parquet as pq
 from tabular.division import divide
 from tabular.config import Splits
 from tabular.schema import KEY, Column, Schema
 from lake.errors import LakeError
 
-settings, output = json.loads(sys.argv[1]), Path(sys.argv[2])
-session = boto3.Session()
-given = {"DATA_VERSION": "1", "INSTANCES": "64"}
-try:
-    query.main(query.Clients(session), settings, given, sys.argv[3], output)
-except LakeError as err:
-    sys.exit(f"ERROR: {err}")
-prefix, *names = json.loads((output / "manifest.json").read_text())
-bucket, _, folder = prefix["prefix"].removeprefix("s3://").partition("/")
-s3, found, wrong = session.client("s3"), [], 0
-for name in names:
-    body = s3.get_object(Bucket=bucket, Key=folder + name)["Body"].read()
-    table = pq.read_table(io.BytesIO(body))
-    keys = {"customer_id": table["customer_id"].combine_chunks()}
-    column = Column("customer_id", "number", KEY, whole=True)
-    schema = Schema("defaulted", "binary", ("0", "1"), (1, 1), (column,), 1, 0, ())
-    splits = divide(keys, schema, Splits(0.7, 0.15, 0.15), 0)
-    wrong += int((splits != name.split("/")[0].removeprefix("ml_split=")).sum())
-    found += table.to_pylist()
-print(json.dumps({"rows": found, "wrong": wrong, "names": names}, default=str), file=sys.stderr)
+output, clients = Path(sys.argv[1]), query.Clients(boto3.Session())
+
+def held():
+    prefix, *names = json.loads((output / "manifest.json").read_text())
+    bucket, _, folder = prefix["prefix"].removeprefix("s3://").partition("/")
+    rows, wrong = [], 0
+    for name in names:
+        table = pq.read_table(io.BytesIO(clients.s3.get_object(Bucket=bucket, Key=folder + name)["Body"].read()))
+        column = Column("customer_id", "number", KEY, whole=True)
+        schema = Schema("defaulted", "binary", ("0", "1"), (1, 1), (column,), 1, 0, ())
+        splits = divide({"customer_id": table["customer_id"].combine_chunks()}, schema, Splits(0.7, 0.15, 0.15), 0)
+        wrong += int((splits != name.split("/")[0].removeprefix("ml_split=")).sum())
+        rows += table.to_pylist()
+    return {"rows": rows, "wrong": wrong, "names": names}
+
+found = []
+for settings in json.loads(sys.argv[2]):
+    try:
+        query.main(clients, settings, {"DATA_VERSION": "1", "INSTANCES": "64"}, "s3://x/" + settings["table"], output)
+        found.append({"report": json.loads((output / "query.json").read_text()), **held()})
+    except LakeError as err:
+        found.append({"refused": str(err)})
+print("FOUND", json.dumps(found, default=str))
 """
 
 
@@ -79,22 +80,9 @@ class Job:
     environment: dict[str, str]
     folder: Path
 
-    def run(self, execution: str, **settings: Setting) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Run it and return its report, and what the files of its manifest hold."""
-        ran = self._start(execution, settings)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        report: dict[str, Any] = json.loads((self.folder / "query.json").read_text(encoding="utf-8"))
-        held: dict[str, Any] = json.loads(ran.stderr.splitlines()[-1])
-        return report, held
-
-    def refused(self, **settings: Setting) -> str:
-        """Run it and return the words with which it ended."""
-        ran = self._start("refused", settings)
-        assert ran.returncode == 1, ran.stdout + ran.stderr
-        return ran.stderr
-
-    def _start(self, execution: str, settings: Mapping[str, Setting]) -> subprocess.CompletedProcess[str]:
-        every = {
+    def run(self, *settings: Mapping[str, str | list[str]]) -> list[dict[str, Any]]:
+        """Run it with one settings after the other; return reports and what the manifests list, or the refusals."""
+        usual = {
             "database": "query_risk",
             "table": "loans",
             "label": "defaulted",
@@ -102,9 +90,12 @@ class Job:
             "work_group": WORK_GROUP,
             "model_package_group": "credit-p-query",
             "cache_days": 30,
-            **settings,
         }
-        return self.repository.run("-c", _JOB, json.dumps(every), str(self.folder), execution, **self.environment)
+        every = json.dumps([{**usual, **one} for one in settings])
+        ran = self.repository.run("-c", _JOB, str(self.folder), every, **self.environment)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        found: list[dict[str, Any]] = json.loads(ran.stdout.rpartition("FOUND ")[2])
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -185,36 +176,33 @@ def job(cloud: Cloud, synth_product: Callable[..., Any], tmp_path_factory: pytes
     )
 
 
-def test_athena_selects_casts_and_divides_and_only_files_of_the_manifest_count(cloud: Cloud, job: Job) -> None:
-    report, held = job.run(
-        "s3://x/first",
-        record_key=["customer_id"],
-        where="region <> 'region-1' AND amount > 30",
-        partitions="day=2026-01-02..2026-01-09",
-    )
+def test_athena_selects_casts_and_divides_only_files_of_the_manifest_count_and_refusals_are_in_words(
+    cloud: Cloud, job: Job
+) -> None:
+    asked: dict[str, str | list[str]] = {
+        "record_key": ["customer_id"],
+        "where": "region <> 'region-1' AND amount > 30",
+        "partitions": "day=2026-01-02..2026-01-09",
+    }
+    refused: dict[str, dict[str, str | list[str]]] = {
+        "has no column income that this project may see": {"columns": ["income"]},
+        "either where names another column": {"where": "income > 1"},
+        "may not see table salaries of database query_risk": {"table": "salaries"},
+        "found no row in query_risk.loans": {"where": "amount < 0"},
+        "TYPE_MISMATCH": {"where": "amount = 'much'"},
+    }
+    first, again, *others = job.run(asked, asked, *refused.values())
     expected = [n for n in range(ROWS) if n % 3 != 1 and n * 1.5 > 30]
-    assert sorted(row["loan_id"] for row in held["rows"]) == expected
-    assert {row["region"] for row in held["rows"]} == {"region-0", "region-2"}
-    assert {row["day"] for row in held["rows"]} == {"2026-01-02"}
-    assert held["wrong"] == 0
-    assert {name.split("/")[0] for name in held["names"]} == {f"ml_split={s}" for s in ("train", "validation", "test")}
+    assert sorted(row["loan_id"] for row in first["rows"]) == expected
+    assert {row["region"] for row in first["rows"]} == {"region-0", "region-2"}
+    assert {row["day"] for row in first["rows"]} == {"2026-01-02"}
+    assert first["wrong"] == 0
+    assert {name.split("/")[0] for name in first["names"]} == {f"ml_split={s}" for s in ("train", "validation", "test")}
+    report = first["report"]
     assert report["divided"] is True
     assert int(report["scanned_bytes"]) > 0
-    assert report["instances"] == len(held["names"]) < 64
-    s3 = cloud.client("s3", DEV)
-    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix="athena/")
-    again, _ = job.run(
-        "s3://x/first",
-        record_key=["customer_id"],
-        where="region <> 'region-1' AND amount > 30",
-        partitions="day=2026-01-02..2026-01-09",
-    )
-    assert again["query_id"] == report["query_id"]
-
-
-def test_what_the_catalog_and_athena_refuse_is_said_in_words(job: Job) -> None:
-    assert "has no column income that this project may see" in job.refused(columns=["income"])
-    assert "either where names another column" in job.refused(where="income > 1")
-    assert "may not see table salaries of database query_risk" in job.refused(table="salaries")
-    assert "found no row in query_risk.loans" in job.refused(where="amount < 0")
-    assert "TYPE_MISMATCH" in job.refused(where="amount = 'much'")
+    assert report["instances"] == len(first["names"]) < 64
+    assert "Contents" not in cloud.client("s3", DEV).list_objects_v2(Bucket=BUCKET, Prefix="athena/")
+    assert again["report"]["query_id"] == report["query_id"]
+    for words, found in zip(refused, others, strict=True):
+        assert words in found["refused"]

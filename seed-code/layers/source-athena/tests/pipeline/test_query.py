@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from lake_stubs import COLUMNS, NOW, Buckets, Catalog, Engine, Registry, error
@@ -26,6 +27,7 @@ from lake.errors import LakeError
 
 assert Path(step.__file__).parent == QUERY
 assert DataSource
+assert pd  # once pyarrow has made an array without pandas, it takes pandas' columns for any sequence, by their index
 
 EXECUTION = "s3://artifacts/credit-p-abc123/runs/abc123/query/manifest"
 SETTINGS: dict[str, Any] = {
