@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/lake-formation/latest/dg/optimize-ram.html
 
 from __future__ import annotations
 
-import hashlib
+import uuid
 from typing import TYPE_CHECKING, Final
 
 from ministack.core.responses import get_account_id, get_region
@@ -15,6 +15,7 @@ from ministack.core.responses import get_account_id, get_region
 from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
 from aws_emulator.core import Json, ServiceError, organization
+from aws_emulator.glue.catalog import arns
 from aws_emulator.lakeformation.decision import account_of, is_outside
 from aws_emulator.lakeformation.store import lake
 
@@ -25,23 +26,18 @@ _shares: Final[dict[tuple[str, str], float]] = {}
 """When a share was made, by owner and by whom it is for."""
 
 
-def _uuid(owner: str, principal: str) -> str:
-    digest = hashlib.sha256(f"{owner} {principal} {_shares.get((owner, principal))}".encode()).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
-
-
-def share_arn(owner: str, principal: str) -> str:
-    """Return the ARN of the share of an account for a principal."""
-    return f"arn:aws:ram:{get_region()}:{owner}:resource-share/{_uuid(owner, principal)}"
+def share_arn(owner: str, principal: str, kind: str = "resource-share") -> str:
+    """Return the ARN of the share of an account for a principal, or of the invitation to it."""
+    id_ = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner} {principal} {_shares.get((owner, principal))}")
+    return f"arn:aws:ram:{get_region()}:{owner}:{kind}/{id_}"
 
 
 def share(owner: str, principal: str) -> None:
     """Make, keep or end the share of an account for a principal, as there are grants."""
-    key = (owner, principal)
+    key, members = (owner, principal), organization().accounts
     exists = is_outside(owner, principal) and any(grant[:2] == key for grant in lake().grants)
     if exists and key not in _shares:
         _shares[key] = clock.now()
-        members = organization().accounts
         if owner in members and (":organizations:" in principal or account_of(principal) in members):
             lake().accepted.add(key)
     elif not exists:
@@ -49,21 +45,24 @@ def share(owner: str, principal: str) -> None:
         lake().accepted.discard(key)
 
 
-def _seen(side: str) -> Iterator[tuple[str, str]]:
-    """Yield the shares that the account gives (SELF) or gets."""
-    account = get_account_id()
+def _seen(request: Json, *, with_pending: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the shares that the account gives (SELF) or gets, of which some may be named."""
+    account, gives = get_account_id(), request.get("resourceOwner") == "SELF"
     for owner, principal in list(_shares):
-        gets = principal in lake().names(account) or account_of(principal) == account
-        if owner == account if side == "SELF" else gets and owner != account:
+        is_mine = (
+            account in {owner} if gives else principal in lake().names(account) or account_of(principal) == account
+        )
+        in_force = gives or with_pending or (owner, principal) in lake().accepted
+        named = request.get("resourceShareArns") or [share_arn(owner, principal)]
+        if is_mine and in_force and share_arn(owner, principal) in named:
             yield owner, principal
 
 
 def _invitation(owner: str, principal: str) -> Json:
-    arn = share_arn(owner, principal)
     return {
-        "resourceShareInvitationArn": arn.replace("resource-share/", "resource-share-invitation/"),
-        "resourceShareArn": arn,
-        "resourceShareName": f"LakeFormation-{_uuid(owner, principal)}",
+        "resourceShareInvitationArn": share_arn(owner, principal, "resource-share-invitation"),
+        "resourceShareArn": share_arn(owner, principal),
+        "resourceShareName": f"LakeFormation-{owner}",
         "senderAccountId": owner,
         "receiverAccountId": get_account_id(),
         "invitationTimestamp": _shares[owner, principal],
@@ -73,19 +72,15 @@ def _invitation(owner: str, principal: str) -> Json:
 
 @overlay("ram", "GetResourceShareInvitations")
 def _invitations(request: Json) -> Json:
-    members = organization().accounts
-    found = [
-        _invitation(*key) for key in _seen("OTHER-ACCOUNTS") if key[0] not in members or get_account_id() not in members
-    ]
-    for member, key in (("resourceShareInvitationArns", "resourceShareInvitationArn"), ("resourceShareArns",) * 2):
-        found = [i for i in found if not request.get(member) or i[key.removesuffix("s")] in request[member]]
-    return {"resourceShareInvitations": found}
+    members, account = organization().accounts, get_account_id()
+    found = (key for key in _seen(request, with_pending=True) if key[0] not in members or account not in members)
+    return {"resourceShareInvitations": [_invitation(*key) for key in found]}
 
 
 @overlay("ram", "AcceptResourceShareInvitation")
 def _accept(request: Json) -> Json:
     asked = request["resourceShareInvitationArn"]
-    for key in _seen("OTHER-ACCOUNTS"):
+    for key in _seen({}, with_pending=True):
         if _invitation(*key)["resourceShareInvitationArn"] == asked:
             if key in lake().accepted:
                 raise ServiceError("ResourceShareInvitationAlreadyAcceptedException", f"{asked} is accepted already.")
@@ -96,39 +91,26 @@ def _accept(request: Json) -> Json:
 
 @overlay("ram", "GetResourceShares")
 def _get_shares(request: Json) -> Json:
-    side = request["resourceOwner"]
-    keys = [key for key in _seen(side) if side == "SELF" or key in lake().accepted]
     shares = [
         {
             "resourceShareArn": share_arn(*key),
-            "name": f"LakeFormation-{_uuid(*key)}",
+            "name": f"LakeFormation-{key[0]}",
             "owningAccountId": key[0],
             "allowExternalPrincipals": True,
             "status": "ACTIVE",
             "creationTime": _shares[key],
-            "featureSet": "STANDARD",
         }
-        for key in keys
+        for key in _seen(request)
     ]
-    wanted = request.get("resourceShareArns")
-    return {"resourceShares": [share for share in shares if not wanted or share["resourceShareArn"] in wanted]}
+    return {"resourceShares": shares}
 
 
 @overlay("ram", "ListResources")
 def _resources(request: Json) -> Json:
-    found, kinds, side = {}, {1: "Catalog", 2: "Database", 3: "Table"}, request["resourceOwner"]
-    for key in _seen(side):
-        for by, principal, resource in lake().grants:
-            if (by, principal) != key or (side != "SELF" and key not in lake().accepted):
-                continue
-            path, start = resource.path, f"arn:aws:glue:{get_region()}:{by}:"
-            names = ("catalog", f"database/{path[-1]}", f"table/{'/'.join(path[1:])}")
-            found[path, key] = {
-                "arn": start + names[len(path) - 1],
-                "type": f"glue:{kinds[len(path)]}",
-                "resourceShareArn": share_arn(*key),
-                "status": "AVAILABLE",
-                "creationTime": _shares[key],
-            }
-    wanted = request.get("resourceShareArns")
-    return {"resources": [r for r in found.values() if not wanted or r["resourceShareArn"] in wanted]}
+    found, keys = {}, set(_seen(request))
+    for by, principal, resource in lake().grants:
+        if (by, principal) in keys:
+            arn, kind = arns(resource.path)[-1], ("Catalog", "Database", "Table")[len(resource.path) - 1]
+            share_ = {"resourceShareArn": share_arn(by, principal), "status": "AVAILABLE"}
+            found[arn, principal] = {"arn": arn, "type": f"glue:{kind}", **share_}
+    return {"resources": list(found.values())}

@@ -49,7 +49,6 @@ MODULES: Final = (
     "lakeformation.locations",
     "lakeformation.tags",
     "lakeformation.filters",
-    "lakeformation.resource_types",
     "apigateway.integrations",
     "athena.executions",
     "sagemaker.resources",

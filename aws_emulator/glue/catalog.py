@@ -20,7 +20,7 @@ from aws_emulator.bridge import overlay
 from aws_emulator.core import Json, ServiceError, as_account
 from aws_emulator.iam.callers import Caller, caller
 from aws_emulator.iam.permissions import RESOURCES_BY_PATH, refusal
-from aws_emulator.lakeformation.decision import Resource
+from aws_emulator.lakeformation.decision import Resource, place_of
 from aws_emulator.lakeformation.store import forget, give_defaults, lake, settings
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from aws_emulator.lakeformation.decision import Part, Path
 
-
-# ---- permissions ----------------------------------------------------------------------------------------------------
+_MEMBERS: Final = ("DatabaseName", "TableName")
 
 
 def arns(path: Path) -> list[str]:
@@ -50,38 +49,37 @@ def ask(who: Caller, action: str, path: Path) -> None:
                 raise ServiceError("AccessDeniedException", refused)
 
 
-def lacking(permission: str, path: Path) -> ServiceError:
+def _lacking(permission: str, path: Path) -> ServiceError:
     """Return how Glue refuses what Lake Formation does not allow."""
     what, on = permission.replace("_", " ").title(), path[-1] if len(path) > 1 else "Catalog"
     return ServiceError("AccessDeniedException", f"Insufficient Lake Formation permission(s): Required {what} on {on}")
 
 
-def require(permission: str, path: Path, who: Caller | None = None) -> None:
-    """Check that Lake Formation allows somebody, by default the caller, something on a catalog, database or table.
+def require(permission: str, path: Path, who: Caller) -> None:
+    """Check that Lake Formation allows somebody something on a catalog, database or table.
 
     Raises:
         ServiceError: It does not, or there is no such thing in the caller's account.
     """
-    who, found = who or caller(), lake()
+    found = lake()
     settings(path[0])
     exists = len(path) == 1 or path in (found.databases if len(path) == 2 else found.tables)
     if not exists and path[0] == who.account:
         raise ServiceError("EntityNotFoundException", f"{('Database', 'Table')[len(path) - 2]} {path[-1]} not found.")
     if not exists or not found.permits(who.arn, permission, path):
-        raise lacking(permission, path)
+        raise _lacking(permission, path)
 
 
-def require_location(account: str, location: str | None) -> None:
-    """Check that the caller may put something at a place that is registered with Lake Formation.
+def _require_location(account: str, *given: Json | None) -> None:
+    """Check that the caller may put databases, tables or partitions at places that are registered.
 
     Source: https://docs.aws.amazon.com/lake-formation/latest/dg/access-control-underlying-data.html
-
-    Raises:
-        ServiceError: DATA_LOCATION_ACCESS is missing.
     """
-    who, found, place = caller(), lake(), str(location or "").split("://", 1)[-1].rstrip("/")
-    if place and found.registered(account, place) and not found.may_use(who.arn, account, place):
-        raise ServiceError("AccessDeniedException", f"Insufficient Lake Formation permission(s) on s3://{place}")
+    who, found = caller(), lake()
+    for record in given:
+        place = place_of((record or {}).get("LocationUri") or (record or {}).get("Location") or "")
+        if place and found.registered(account, place) and not found.may_use(who.arn, account, place):
+            raise ServiceError("AccessDeniedException", f"Insufficient Lake Formation permission(s) on s3://{place}")
 
 
 def _front_door(_path: str, body: bytes, _query: Mapping[str, Any]) -> str:
@@ -90,6 +88,8 @@ def _front_door(_path: str, body: bytes, _query: Mapping[str, Any]) -> str:
 
 
 RESOURCES_BY_PATH["glue"] = _front_door
+for _type in ("Database", "Table", "Partition"):  # MiniStack's handlers ask neither IAM nor Lake Formation
+    inside.provisioners.RESOURCE_HANDLERS.pop(f"AWS::Glue::{_type}", None)
 
 
 def _path(request: Json, *members: str) -> Path:
@@ -97,19 +97,18 @@ def _path(request: Json, *members: str) -> Path:
 
 
 def _followed(action: str, path: Path) -> Path:
-    """Ask IAM about a database or table and return it, or what the link stands for, also asked about."""
-    ask(caller(), action, path)
+    """Ask IAM about a table and return it, or what the link stands for, also asked about."""
     link, target = lake().target(path)
+    ask(caller(), action, path)
     if link:
-        require("DESCRIBE", link)
+        require("DESCRIBE", link, caller())
         ask(caller(), action, target)
     return target
 
 
 def _perform(operation: str, request: Json, path: Path) -> Json:
     """Have MiniStack perform an operation on a database or table of some account."""
-    names = dict(zip(("DatabaseName", "TableName"), path[1:], strict=False))
-    names |= {"Name": path[-1]}
+    names = {**dict(zip(_MEMBERS, path[1:], strict=False)), "Name": path[-1]}
     with as_account(path[0]):
         status, _, body = getattr(inside.glue, xform_name(operation))({**request, **names})
     answer: Json = json.loads(body or b"{}")
@@ -125,11 +124,13 @@ def _shown_database(path: Path) -> Json:
     """Return a database, or a link with what the target says when the caller may see that."""
     found, who = lake(), caller()
     _, target = found.target(path)
-    if target != path and target in found.databases and found.permits(who.arn, "DESCRIBE", target):
-        with as_account(who.account):
-            if not any(refusal(who.access_key, "glue:GetDatabase", arn) for arn in arns(target)):
-                return {**found.databases[target], **found.databases[path]}
-    return found.databases[path]
+    try:
+        if target != path:
+            ask(who, "GetDatabase", target)
+            require("DESCRIBE", target, who)
+        return {**found.databases[target], **found.databases[path]}
+    except ServiceError:
+        return found.databases[path]
 
 
 @overlay("glue", "CreateDatabase")
@@ -137,13 +138,12 @@ def _create_database(request: Json) -> Json:
     given = request["DatabaseInput"] | {"Name": request["DatabaseInput"]["Name"].lower()}
     path = (*_path(request), given["Name"])
     ask(caller(), "CreateDatabase", path)
-    require("CREATE_DATABASE", path[:1])
-    require_location(path[0], given.get("LocationUri"))
-    target = given.get("TargetDatabase", {})
-    if target.get("Region", get_region()) != get_region():
+    require("CREATE_DATABASE", path[:1], caller())
+    _require_location(path[0], given)
+    if given.get("TargetDatabase", {}).get("Region", get_region()) != get_region():
         raise ServiceError("InvalidInputException", "Links to databases in other Regions are not emulated.")
     _perform("CreateDatabase", {**request, "DatabaseInput": given}, path)
-    defaults, record = settings(path[0]), lake().databases[path]
+    defaults, record = settings(path[0]), inside.glue.databases.get_scoped(path[0], get_region(), path[1])
     record |= {"CreateTableDefaultPermissions": defaults["CreateTableDefaultPermissions"], **given}
     give_defaults(caller().arn, Resource("DATABASE", path), defaults["CreateDatabaseDefaultPermissions"])
     return {}
@@ -153,7 +153,7 @@ def _create_database(request: Json) -> Json:
 def _get_database(request: Json) -> Json:
     path = _path(request, "Name")
     ask(caller(), "GetDatabase", path)
-    require("DESCRIBE", path)
+    require("DESCRIBE", path, caller())
     return {"Database": _shown_database(path)}
 
 
@@ -161,18 +161,9 @@ def _get_database(request: Json) -> Json:
 def _get_databases(request: Json) -> Json:
     (account,), found, arn = _path(request), lake(), caller().arn
     ask(caller(), "GetDatabases", (account, "*"))
-    asked = request.get("ResourceShareType")
-    chosen = {"ALL": {True, False}, "FOREIGN": {False}}.get(asked or "", {True})
+    chosen = {"ALL": {True, False}, "FOREIGN": {False}}.get(request.get("ResourceShareType", ""), {True})
     paths = (path for path in sorted(found.databases) if (path[0] == account) in chosen)
     return {"DatabaseList": [_shown_database(path) for path in paths if found.permits(arn, "DESCRIBE", path)]}
-
-
-@overlay("glue", "UpdateDatabase")
-def _update_database(request: Json) -> Json:
-    path = _followed("UpdateDatabase", _path(request, "Name"))
-    require("ALTER", path)
-    require_location(path[0], request["DatabaseInput"].get("LocationUri"))
-    return _perform("UpdateDatabase", request, path)
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -197,56 +188,43 @@ def _visible(path: Path) -> Json | None:
     return {**shown, "IsRegisteredWithLakeFormation": found.location_of(decision.table) is not None}
 
 
-def _all_visible(paths: Iterable[Path]) -> Json:
-    return {"TableList": [shown for path in paths if (shown := _visible(path)) is not None]}
-
-
 def _readable(action: str, path: Path) -> tuple[Path, Json]:
-    """Return path and record of a table that the caller may see.
-
-    Raises:
-        ServiceError: IAM or Lake Formation does not allow it, or there is none.
-    """
+    """Return path and record of a table that the caller may see."""
     target, found = _followed(action, path), lake()
     if target not in found.tables and target[0] == caller().account:
         raise ServiceError("EntityNotFoundException", f"Entity Not Found: table {path[-1]} in {path[1]}.")
     shown = _visible(path)
     if shown is None:
-        raise lacking("DESCRIBE", path)
+        raise _lacking("DESCRIBE", path)
     return target, shown
 
 
-def _lower(columns: Iterable[Json] | None) -> list[Json]:
-    return [{**column, "Name": column["Name"].lower()} for column in columns or ()]
+def _write_table(operation: str, permission: str) -> None:
+    """Answer an operation that creates or changes a table; Glue keeps names in lower case."""
+
+    def lower(columns: Iterable[Json] | None) -> list[Json]:
+        return [{**column, "Name": column["Name"].lower()} for column in columns or ()]
+
+    @overlay("glue", operation)
+    def answer(request: Json) -> Json:
+        given = request["TableInput"] | {"Name": request["TableInput"]["Name"].lower()}
+        path = _followed(operation, (*_path(request, "DatabaseName"), given["Name"]))
+        require(permission, path[:2] if permission == "CREATE_TABLE" else path, caller())
+        storage = given.get("StorageDescriptor") or {}
+        _require_location(path[0], storage)
+        given["StorageDescriptor"] = {**storage, "Columns": lower(storage.get("Columns"))}
+        given["PartitionKeys"] = lower(given.get("PartitionKeys"))
+        _perform(operation, {**request, "TableInput": given}, path)
+        record = inside.glue.tables.get_scoped(path[0], get_region(), "/".join(path[1:]))
+        record |= {key: given[key] for key in ("TargetTable",) if key in given}
+        if permission == "CREATE_TABLE":
+            defaults = lake().databases[path[:2]]["CreateTableDefaultPermissions"]
+            give_defaults(caller().arn, Resource("TABLE", path), defaults)
+        return {}
 
 
-def _write_table(operation: str, request: Json, permission: str) -> Path:
-    """Create or change a table, as far as the caller may; Glue keeps names in lower case."""
-    given = request["TableInput"] | {"Name": request["TableInput"]["Name"].lower()}
-    path = _followed(operation, (*_path(request, "DatabaseName"), given["Name"]))
-    require(permission, path[:2] if permission == "CREATE_TABLE" else path)
-    if storage := given.get("StorageDescriptor"):
-        require_location(path[0], storage.get("Location"))
-        given["StorageDescriptor"] = {**storage, "Columns": _lower(storage.get("Columns"))}
-    given["PartitionKeys"] = _lower(given.get("PartitionKeys"))
-    _perform(operation, {**request, "TableInput": given}, path)
-    if "TargetTable" in given:
-        lake().tables[path]["TargetTable"] = given["TargetTable"]
-    return path
-
-
-@overlay("glue", "CreateTable")
-def _create_table(request: Json) -> Json:
-    path = _write_table("CreateTable", request, "CREATE_TABLE")
-    defaults = lake().databases[path[:2]]["CreateTableDefaultPermissions"]
-    give_defaults(caller().arn, Resource("TABLE", path), defaults)
-    return {}
-
-
-@overlay("glue", "UpdateTable")
-def _update_table(request: Json) -> Json:
-    _write_table("UpdateTable", request, "ALTER")
-    return {}
+_write_table("CreateTable", "CREATE_TABLE")
+_write_table("UpdateTable", "ALTER")
 
 
 @overlay("glue", "GetTable")
@@ -260,57 +238,40 @@ def _get_tables(request: Json) -> Json:
     if path[0] == caller().account and path not in found.databases:
         raise ServiceError("EntityNotFoundException", f"Database {path[1]} not found.")
     database, pattern = _followed("GetTables", (*path, "*"))[:2], re.compile(request.get("Expression") or ".*")
-    names = (table[2] for table in sorted(found.tables) if table[:2] == database)
-    return _all_visible((*path, name) for name in names if pattern.fullmatch(name))
-
-
-@overlay("glue", "SearchTables")
-def _search_tables(request: Json) -> Json:
-    """Search by name only."""
-    if request.get("Filters") or request.get("SortCriteria"):
-        raise ServiceError("InvalidInputException", "Filters and SortCriteria of SearchTables are not emulated.")
-    (account,), text = _path(request), request.get("SearchText", "").lower()
-    ask(caller(), "SearchTables", (account, "*", "*"))
-    shared = request.get("ResourceShareType") in {"ALL", "FOREIGN"}
-    return _all_visible(p for p in sorted(lake().tables) if text in p[2] and (shared or p[0] == account))
-
-
-# ---- what is changed or deleted, and partitions ---------------------------------------------------------------------
+    names = (table[2] for table in sorted(found.tables) if table[:2] == database and pattern.fullmatch(table[2]))
+    return {"TableList": [shown for name in names if (shown := _visible((*path, name))) is not None]}
 
 
 @overlay("glue", "DeleteDatabase")
 def _delete_database(request: Json) -> Json:
     path = _path(request, "Name")
     ask(caller(), "DeleteDatabase", (*path, "*"))
-    require("DROP", path)
-    _perform("DeleteDatabase", request, path)
+    require("DROP", path, caller())
     forget(path)
-    return {}
+    return _perform("DeleteDatabase", request, path)
 
 
 @overlay("glue", "DeleteTable")
 def _delete_table(request: Json) -> Json:
     """Delete a table, through a link to its database too; of a table that is a link itself, only the link."""
     path = _path(request, "DatabaseName", "Name")
-    path = _followed("DeleteTable", path) if path not in lake().tables else path
     ask(caller(), "DeleteTable", path)
-    require("DROP", path)
-    _perform("DeleteTable", request, path)
+    path = path if path in lake().tables else _followed("DeleteTable", path)
+    require("DROP", path, caller())
     forget(path)
-    return {}
+    return _perform("DeleteTable", request, path)
 
 
-_MEMBERS: Final = ("DatabaseName", "TableName")
+# ---- partitions -----------------------------------------------------------------------------------------------------
 
 
 def _changes(operation: str) -> None:
     @overlay("glue", operation)
     def answer(request: Json) -> Json:
         path = _followed(operation, _path(request, *_MEMBERS))
-        require("ALTER", path)
-        entries = request.get("PartitionInputList") or [e["PartitionInput"] for e in request.get("Entries", ())]
-        for given in (*entries, request.get("PartitionInput", {})):
-            require_location(path[0], (given.get("StorageDescriptor") or {}).get("Location"))
+        require("ALTER", path, caller())
+        given = [*request.get("PartitionInputList", ()), request.get("PartitionInput", {})]
+        _require_location(path[0], *(partition.get("StorageDescriptor") for partition in given))
         return _perform(operation, request, path)
 
 
@@ -327,7 +288,7 @@ def _shows(operation: str) -> None:
         return found
 
 
-for _operation in ("CreatePartition", "BatchCreatePartition", "BatchUpdatePartition", "DeletePartition"):
+for _operation in ("CreatePartition", "BatchCreatePartition", "DeletePartition"):
     _changes(_operation)
 for _operation in ("GetPartition", "GetPartitions", "BatchGetPartition"):
     _shows(_operation)

@@ -1,9 +1,9 @@
 """Lake Formation's decisions: who sees which columns of which rows, through links, accounts, LF-tags and filters.
 
-It works on the records of the Data Catalog and on grants, and imports nothing of MiniStack. The pages, all below
+It works on records and grants and imports nothing of MiniStack. The pages, all below
 https://docs.aws.amazon.com/lake-formation/latest/dg/: hybrid-access-workflow (the order of decisions),
-resource-links-glue-apis, granting-link-permissions (links), data-filtering-notes (columns and rows),
-TBAC-assigning-tags, lf-tag-considerations (tags), cross-account-notes, regranting-shared-resources (accounts),
+resource-links-glue-apis and granting-link-permissions (links), data-filtering-notes (columns and rows),
+TBAC-assigning-tags and lf-tag-considerations (tags), cross-account-notes and regranting-shared-resources (accounts),
 implicit-permissions, lf-permissions-reference.
 """
 
@@ -21,14 +21,13 @@ Path: TypeAlias = tuple[str, ...]
 
 IAM_GROUP: Final = "IAM_ALLOWED_PRINCIPALS"
 READ: Final = frozenset({"SELECT", "ALL"})
+_ALL: Final = frozenset({"SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER", "DROP", "CREATE_TABLE"})
 
 
 class Resource(NamedTuple):
-    """What a grant is about.
+    """What a grant is about: `kind` is CATALOG, DATABASE, TABLE (``*`` for all), COLUMNS, FILTER, LOCATION or TAGS.
 
-    `kind` is CATALOG, DATABASE, TABLE (all tables of a database: ``*``), COLUMNS, FILTER, LOCATION, TAG or TAGS;
-    `detail` has the columns that are included and excluded, the name of a filter, the values of a tag, or the type and
-    the expression of a policy.
+    `detail` has included and excluded columns, the name of a filter, or type and expression of an LF-tag policy.
     """
 
     kind: str
@@ -48,10 +47,9 @@ class Part(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """How a table can be read.
+    """How a table, to which links may have led, can be read: its parts show their cells together.
 
-    `table` is the target, whatever links led there; `parts` show its cells together. With `through_iam` the caller's
-    own permissions for S3 decide, else the role of the registered location reads.
+    With `through_iam` the caller's own permissions for S3 decide, else the role of the registered location reads.
     """
 
     table: Path
@@ -65,23 +63,19 @@ class Lake:
 
     Attributes:
         names: Returns under which names an account is granted something: its id, its units and its organisation.
-        databases: Records of databases and of links to them.
-        tables: Records of tables and of links to them.
-        partitions: Records of partitions by table.
+        databases: Records of databases and of links to them; `tables` likewise.
         grants: Permissions, and whether they can be passed on, by granting account, principal and resource.
-        filters: Columns and rows of data cells filters, by their path; the rest of their records is `Part` free.
-        tag_values: Values of the LF-tags of an account, by account and key.
-        tags: LF-tags of databases, tables and columns.
+        filters: Records of data cells filters, with their predicate as SQL.
+        tag_values: Values of LF-tags by account and key; `tags` has those of databases, tables and columns.
         locations: Registered locations by account and ARN.
         opted_in: Who is opted in to Lake Formation for which database or table.
         administrators: Data lake administrators by account.
-        accepted: Shares that are in force: granting account and the principal to whom it granted.
+        accepted: Shares that are in force: granting account, and the principal to whom it granted.
     """
 
     names: Callable[[str], frozenset[str]] = lambda account: frozenset({account})
     databases: Mapping[Path, Json] = field(default_factory=dict)
     tables: Mapping[Path, Json] = field(default_factory=dict)
-    partitions: Mapping[Path, list[Json]] = field(default_factory=dict)
     grants: dict[tuple[str, str, Resource], dict[str, bool]] = field(default_factory=dict)
     filters: dict[Path, tuple[Json, str]] = field(default_factory=dict)
     tag_values: dict[Path, list[str]] = field(default_factory=dict)
@@ -90,8 +84,6 @@ class Lake:
     opted_in: dict[tuple[str, Path], Json] = field(default_factory=dict)
     administrators: dict[str, set[str]] = field(default_factory=dict)
     accepted: set[tuple[str, str]] = field(default_factory=set)
-
-    # ---- the decision -----------------------------------------------------------------------------------------------
 
     def decide(self, principal: str, reference: Path, wanted: frozenset[str] | None = READ) -> Decision | None:
         """Decide what a principal sees of a table or link.
@@ -117,7 +109,7 @@ class Lake:
         return Decision(table, parts, location is None) if parts else None
 
     def _parts_of(self, principal: str, table: Path, wanted: frozenset[str] | None) -> Iterator[Part]:
-        owner, account, me = table[0], account_of(principal), self.me(principal)
+        owner, account, me = table[0], account_of(principal), frozenset({principal})
         if wanted is None and self.is_administrator(principal, owner):
             yield Part(self.columns(table))
         yield from self._parts(owner, me, table, wanted)
@@ -144,8 +136,8 @@ class Lake:
                 chosen = frozenset(record.get("ColumnNames") or ()) or every
                 hidden = record.get("ColumnWildcard", {}).get("ExcludedColumnNames", ())
                 yield Part(chosen & every - frozenset(hidden), frozenset({predicate} - {""}))
-            elif resource.kind == "TAGS" and resource.path[0] == table[0] and resource.detail[0] == "TABLE":
-                yield Part(frozenset(c for c in every if self._matches(resource, (*table, c))))
+            elif resource.kind == "TAGS" and resource.detail[0] == "TABLE":
+                yield Part(frozenset(column for column in every if self._matches(resource, (*table, column))))
 
     def granted(self, by: str, to: frozenset[str]) -> Iterator[tuple[Resource, dict[str, bool]]]:
         """Yield what an account granted to names, as far as shares are in force."""
@@ -153,15 +145,13 @@ class Lake:
             if granting == by and grantee in to and (not is_outside(by, grantee) or (by, grantee) in self.accepted):
                 yield resource, permissions
 
-    # ---- permissions on databases and tables ------------------------------------------------------------------------
-
     def permits(self, principal: str, permission: str, path: Path) -> bool:
         """Whether a principal has a permission on a catalog, database or table; any permission includes DESCRIBE.
 
         Who is outside the owner's account needs what the owner granted to the account and what the account passed on,
         or a grant of the owner to the principal itself.
         """
-        owner, account, me = path[0], account_of(principal), self.me(principal)
+        owner, account, me = path[0], account_of(principal), frozenset({principal})
         administers = self.is_administrator(principal, account)
         if administers and account == owner and permission in {"DESCRIBE", "CREATE_DATABASE"}:
             return True
@@ -179,37 +169,11 @@ class Lake:
         granted = self.granted(by, to)
         return any(permission in self.gives(resource, set(held), path) for resource, held in granted)
 
-    def covers(self, held: Resource, asked: Resource) -> bool:
-        """Whether a grant on one resource is about all that another one is."""
-        kinds, is_near = (held.kind, asked.kind), held.path[0] == asked.path[0]
-        if kinds == ("TAGS", "TAGS"):
-            wider, narrower = dict(held.detail[1]), dict(asked.detail[1])
-            fits = all(key in narrower and {*narrower[key]} <= {*values} for key, values in wider.items())
-        elif kinds == ("TAG", "TAG"):
-            fits = held.path == asked.path and {*asked.detail} <= {*held.detail}
-        elif kinds == ("COLUMNS", "COLUMNS"):
-            named = held.path == asked.path and None not in {held.detail[0], asked.detail[0]}
-            fits = named and {*asked.detail[0]} <= {*held.detail[0]}
-        elif held.kind == "TAGS" and asked.kind in {"DATABASE", "TABLE", "COLUMNS"}:
-            path = asked.path[:2] if asked.path[-1] == "*" else asked.path
-            names = (asked.kind == "COLUMNS" and asked.detail[0]) or self.columns(path)
-            inner: list[Path] = [(*path, name) for name in names]
-            is_of_type = held.detail[0] == ("DATABASE" if asked.kind == "DATABASE" else "TABLE")
-            fits = is_of_type and all(self._matches(held, each) for each in inner or [path])
-        else:
-            cells = held.kind == "TABLE" and asked.kind in {"TABLE", "COLUMNS", "FILTER"}
-            fits = cells and _covers(held.path, asked.path)
-        return held == asked or (is_near and fits and (kinds != ("TAGS", "TAGS") or held.detail[0] == asked.detail[0]))
-
     def gives(self, resource: Resource, held: set[str], path: Path) -> set[str]:
         """Return which permissions on a path a grant amounts to."""
-        every = held | {"DESCRIBE"} | (set(_ALL) if "ALL" in held else set())
+        every = held | {"DESCRIBE"} | (_ALL if "ALL" in held else set())
         reads, kind = every & {"SELECT", "DESCRIBE"}, resource.kind
-        if (
-            kind == "TAGS"
-            and resource.path[0] == path[0]
-            and resource.detail[0] == ("DATABASE", "TABLE")[len(path) - 2]
-        ):
+        if kind == "TAGS" and len(path) > 1 and resource.detail[0] == ("DATABASE", "TABLE")[len(path) - 2]:
             inner: list[Path] = [(*path, column) for column in self.columns(path)]
             matching = [self._matches(resource, each) for each in inner or [path]]
             # If only some columns match, what changes the table becomes DESCRIBE (lf-tag-considerations).
@@ -220,10 +184,21 @@ class Lake:
             return every
         return reads if kind in {"COLUMNS", "FILTER"} and resource.path == path else set()
 
+    def covers(self, held: Resource, asked: Resource) -> bool:
+        """Whether a grant on one resource is about all that another one is."""
+        if held.kind == asked.kind == "TAGS" and held.detail[0] == asked.detail[0]:
+            wider, narrower = dict(held.detail[1]), dict(asked.detail[1])
+            fits = all(key in narrower and {*narrower[key]} <= {*values} for key, values in wider.items())
+        elif held.kind == asked.kind == "COLUMNS" and held.detail[0] and asked.detail[0]:
+            fits = held.path == asked.path and {*asked.detail[0]} <= {*held.detail[0]}
+        else:
+            fits = held.kind == "TABLE" and _covers(held.path, asked.path)
+        return held == asked or (held.path[0] == asked.path[0] and fits)
+
     def _matches(self, policy: Resource, path: Path) -> bool:
-        """Whether the LF-tags of a path match an expression: all of its keys, any of their values."""
+        """Whether the LF-tags of a path match an expression of its account: all of its keys, any of their values."""
         tags = self.tags_of(path)
-        return all(tags.get(key) in values for key, values in policy.detail[1])
+        return policy.path[0] == path[0] and all(tags.get(key) in values for key, values in policy.detail[1])
 
     def tags_of(self, path: Path) -> dict[str, str]:
         """Return the LF-tags of a database, table or column: its own over the table's over the database's."""
@@ -232,12 +207,9 @@ class Lake:
             found |= self.tags.get(path[:length], {})
         return found
 
-    # ---- what is where ----------------------------------------------------------------------------------------------
-
     def target(self, reference: Path) -> tuple[Path | None, Path]:
         """Return the link of a reference, None if it is none, and the table that it stands for."""
-        database = self.databases.get(reference[:2], {})
-        if to := database.get("TargetDatabase"):
+        if to := self.databases.get(reference[:2], {}).get("TargetDatabase"):
             return reference[:2], (to["CatalogId"], to["DatabaseName"], *reference[2:])
         if to := self.tables.get(reference, {}).get("TargetTable"):
             return reference, (to["CatalogId"], to["DatabaseName"], to["Name"])
@@ -250,60 +222,46 @@ class Lake:
 
     def location_of(self, table: Path) -> Json | None:
         """Return the registered location in which a table lies, None if there is none."""
-        storage = self.tables[table].get("StorageDescriptor", {})
-        place = str(storage.get("Location") or "").split("://", 1)[-1].rstrip("/")
-        return self.registered(table[0], place)
+        place = str(self.tables[table].get("StorageDescriptor", {}).get("Location") or "")
+        return self.registered(table[0], place_of(place))
 
     def registered(self, account: str, place: str) -> Json | None:
         """Return the registered location with a bucket and prefix, the innermost; None if there is none."""
-        within = {
-            arn.split(":::", 1)[-1].rstrip("/"): record
-            for (owner, arn), record in self.locations.items()
-            if owner == account
-        }
-        found = [prefix for prefix in within if f"{place}/".startswith(f"{prefix}/")]
-        return within[max(found, key=len)] if found else None
+        own = {place_of(arn): record for (owner, arn), record in self.locations.items() if owner == account}
+        found = [prefix for prefix in own if f"{place}/".startswith(f"{prefix}/")]
+        return own[max(found, key=len)] if found else None
 
     def may_use(self, principal: str, account: str, place: str) -> bool:
         """Whether a principal may put tables at a place, as administrator or with DATA_LOCATION_ACCESS."""
-        prefixes = (
-            r.path[-1].split(":::", 1)[-1].rstrip("/")
-            for r, _ in self.granted(account, self.me(principal))
-            if r.kind == "LOCATION"
-        )
-        return self.is_administrator(principal, account) or any(f"{place}/".startswith(f"{p}/") for p in prefixes)
-
-    def is_opted_in(self, principal: str, path: Path) -> bool:
-        """Whether Lake Formation decides for a principal although IAMAllowedPrincipals has a grant."""
-        names = self.me(principal)
-        return any((name, path[:length]) in self.opted_in for name in names for length in range(1, len(path) + 1))
+        granted = (r for r, _ in self.granted(account, frozenset({principal})) if r.kind == "LOCATION")
+        allowed = any(f"{place}/".startswith(f"{place_of(resource.path[-1])}/") for resource in granted)
+        return allowed or self.is_administrator(principal, account)
 
     def is_administrator(self, principal: str, account: str) -> bool:
         """Whether a principal is a data lake administrator of an account."""
         return principal in self.administrators.get(account, ())
 
-    def me(self, principal: str) -> frozenset[str]:
-        """Return the names under which a principal itself is granted something."""
-        return frozenset({principal, f"{account_of(principal)}:IAMPrincipals"})
-
     def is_open(self, principal: str, path: Path) -> bool:
         """Whether IAMAllowedPrincipals has a grant, and a principal is not opted in to Lake Formation nevertheless."""
         granted = self.granted(path[0], frozenset({IAM_GROUP}))
         for_everybody = any(self.gives(resource, set(held), path) for resource, held in granted)
-        return for_everybody and not self.is_opted_in(principal, path)
-
-
-_ALL: Final = ("SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER", "DROP", "CREATE_TABLE")
+        is_in = any((principal, path[:length]) in self.opted_in for length in range(1, len(path) + 1))
+        return for_everybody and not is_in
 
 
 def account_of(principal: str) -> str:
-    """Return the account of an ARN; a principal without one, such as an account, names it at its beginning."""
-    return principal.split(":")[4] if principal.startswith("arn:") else principal[:12]
+    """Return the account of an ARN; a principal without one is an account."""
+    return principal.split(":")[4] if principal.startswith("arn:") else principal
 
 
 def is_outside(account: str, principal: str) -> bool:
     """Whether a principal does not belong to an account: another account, one of its roles, an organisation or unit."""
     return principal != IAM_GROUP and (":organizations:" in principal or account_of(principal) != account)
+
+
+def place_of(address: str) -> str:
+    """Return bucket and prefix of an address or ARN of S3."""
+    return address.replace("arn:aws:s3:::", "").split("://", 1)[-1].rstrip("/")
 
 
 def _covers(granted: Path, table: Path) -> bool:

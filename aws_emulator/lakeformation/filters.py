@@ -75,81 +75,59 @@ def _check(node: exp.Expression, types: dict[str, str], keys: dict[str, str]) ->
             raise invalid(f"Row filter compares {column.name} ({type_}) with {value.sql()}")
 
 
-def _table(data: Json) -> tuple[Path, Json]:
-    """Return path and record of the table of a filter, which only its account makes."""
-    who, found = caller(), lake()
+def _path(data: Json) -> Path:
+    """Return the path of a filter, with which the caller may do something: only the table's account makes filters."""
+    who = caller()
     path = (data["TableCatalogId"], data["DatabaseName"].lower(), data["TableName"].lower())
     if path[0] != who.account or not may_pass_on(who, Resource("TABLE", path), {"SELECT"}):
         raise ServiceError("AccessDeniedException", "Insufficient Lake Formation permission(s) on the table.")
-    if path not in found.tables:
+    if path not in lake().tables:
         raise ServiceError("EntityNotFoundException", f"Table not found: {path[2]}")
-    return path, found.tables[path]
+    return (*path, data["Name"])
 
 
-def _keep(data: Json) -> None:
-    path, table = _table(data)
-    rows, columns = data.get("RowFilter") or {}, table.get("StorageDescriptor", {}).get("Columns") or ()
-    nested = [column["Name"] for column in columns if column["Type"].lower().startswith(("struct", "array", "map"))]
-    included = lower(data.get("ColumnNames") or ())
-    excluded = lower((data.get("ColumnWildcard") or {}).get("ExcludedColumnNames") or ())
-    if table.get("TargetTable") or table.get("TableType") == "VIRTUAL_VIEW":
-        raise invalid("Data cells filters are not for views and links.")
-    if data["Name"].lower() in _RESERVED or {*included, *excluded} & {*nested, *_RESERVED}:
-        raise invalid("Reserved names and nested columns are not for data cells filters.")
-    if bool(included) == ("ColumnWildcard" in data) or ("FilterExpression" in rows) == ("AllRowsWildcard" in rows):
-        raise invalid("A filter has ColumnNames or ColumnWildcard, and FilterExpression or AllRowsWildcard.")
-    require_columns(path, (*included, *excluded))
-    sql = predicate(rows["FilterExpression"], table) if "FilterExpression" in rows else ""
-    record = {**data, "ColumnNames": list(included), "VersionId": random_id()}
-    if excluded:
-        record["ColumnWildcard"] = {"ExcludedColumnNames": list(excluded)}
-    lake().filters[*path, data["Name"]] = record, sql
+def _keep(operation: str, *, is_new: bool) -> None:
+    @overlay("lakeformation", operation)
+    def answer(request: Json) -> Json:
+        data = request["TableData"]
+        path, rows = _path(data), data.get("RowFilter") or {}
+        if (path in lake().filters) == is_new:
+            code, what = ("AlreadyExists", "exists") if is_new else ("EntityNotFound", "not found")
+            raise ServiceError(f"{code}Exception", f"Data cells filter {what}: {path[3]}")
+        table = lake().tables[path[:3]]
+        included, wildcard = lower(data.get("ColumnNames") or ()), data.get("ColumnWildcard")
+        excluded = lower((wildcard or {}).get("ExcludedColumnNames") or ())
+        if table.get("TargetTable") or table.get("TableType") == "VIRTUAL_VIEW" or path[3].lower() in _RESERVED:
+            raise invalid("Data cells filters are not for views and links, and not called like system columns.")
+        if bool(included) == (wildcard is not None) or ("FilterExpression" in rows) == ("AllRowsWildcard" in rows):
+            raise invalid("A filter has ColumnNames or ColumnWildcard, and FilterExpression or AllRowsWildcard.")
+        types = {column["Name"]: column["Type"].lower() for column in table["StorageDescriptor"]["Columns"]}
+        if any(types.get(name, "").startswith(("struct", "array", "map")) for name in (*included, *excluded)):
+            raise invalid("Nested columns are not for data cells filters.")
+        require_columns(path[:3], (*included, *excluded))
+        sql = predicate(rows["FilterExpression"], table) if "FilterExpression" in rows else ""
+        columns = {"ColumnNames": list(included), "ColumnWildcard": {"ExcludedColumnNames": list(excluded)}}
+        lake().filters[path] = {**data, **columns, "VersionId": random_id()}, sql
+        return {}
 
 
-@overlay("lakeformation", "CreateDataCellsFilter")
-def create_filter(request: Json) -> Json:
-    """Create a filter."""
-    data = request["TableData"]
-    path, _ = _table(data)
-    if (*path, data["Name"]) in lake().filters:
-        raise ServiceError("AlreadyExistsException", f"Data cells filter exists: {data['Name']}")
-    _keep(data)
-    return {}
-
-
-@overlay("lakeformation", "UpdateDataCellsFilter")
-def _update(request: Json) -> Json:
-    _found(request["TableData"])
-    _keep(request["TableData"])
-    return {}
-
-
-def _found(data: Json) -> tuple[Path, Json]:
-    path, _ = _table(data)
-    key = (*path, data["Name"])
-    if key not in lake().filters:
-        raise ServiceError("EntityNotFoundException", f"Data cells filter not found: {data['Name']}")
-    return key, lake().filters[key][0]
-
-
-@overlay("lakeformation", "GetDataCellsFilter")
-def _get(request: Json) -> Json:
-    return {"DataCellsFilter": _found(request)[1]}
+_keep("CreateDataCellsFilter", is_new=True)
+_keep("UpdateDataCellsFilter", is_new=False)
 
 
 @overlay("lakeformation", "DeleteDataCellsFilter")
-def delete_filter(request: Json) -> Json:
-    """Delete a filter with what was granted on it."""
-    key, _ = _found(request)
-    del lake().filters[key]
-    forget_grants(lambda resource: (resource.kind, *resource.path, *resource.detail) == ("FILTER", *key))
+def _delete(request: Json) -> Json:
+    path = _path(request)
+    if lake().filters.pop(path, None) is None:
+        raise ServiceError("EntityNotFoundException", f"Data cells filter not found: {path[3]}")
+    forget_grants(lambda resource: (resource.kind, *resource.path, *resource.detail) == ("FILTER", *path))
     return {}
 
 
 @overlay("lakeformation", "ListDataCellsFilter")
 def _list(request: Json) -> Json:
     who, wanted = caller(), request.get("Table")
-    names = (wanted["DatabaseName"].lower(), wanted["Name"].lower()) if wanted else None
-    mine = {key: record for key, (record, _) in sorted(lake().filters.items()) if key[0] == who.account}
-    seen = {key for key in mine if may_pass_on(who, Resource("TABLE", key[:3]), {"SELECT"})}
-    return {"DataCellsFilters": [mine[key] for key in sorted(seen) if names is None or key[1:3] == names]}
+    table = (who.account, wanted["DatabaseName"].lower(), wanted["Name"].lower()) if wanted else (who.account,)
+    mine = {key: record for key, (record, _) in sorted(lake().filters.items()) if key[: len(table)] == table}
+    seen = (key for key in mine if may_pass_on(who, Resource("TABLE", key[:3]), {"SELECT"}))
+    return {"DataCellsFilters": [mine[key] for key in seen]}

@@ -1,8 +1,8 @@
 """Who is granted what: granting, revoking and listing permissions, and who may do that.
 
 Pages below https://docs.aws.amazon.com/lake-formation/latest/dg/: lf-permissions-reference (which permission is for
-what), granting-catalog-permissions and regranting-shared-resources (who may grant), cross-account-notes, optimize-ram
-and hybrid-cross-account (versions of sharing).
+what), granting-catalog-permissions, regranting-shared-resources and required-permissions-for-grant (who may grant),
+cross-account-notes, optimize-ram and hybrid-cross-account (versions of sharing).
 """
 
 from __future__ import annotations
@@ -26,34 +26,28 @@ if TYPE_CHECKING:
 _TABLE: Final = frozenset({"ALL", "ALTER", "DELETE", "DESCRIBE", "DROP", "INSERT", "SELECT"})
 _DATABASE: Final = frozenset({"ALL", "ALTER", "CREATE_TABLE", "DESCRIBE", "DROP"})
 _VALID: Final = {
-    "CATALOG": frozenset({"CREATE_DATABASE", "CREATE_LF_TAG"}),
+    "CATALOG": frozenset({"CREATE_DATABASE"}),
     "DATABASE": _DATABASE,
     "TABLE": _TABLE,
     "COLUMNS": frozenset({"SELECT"}),
     "FILTER": frozenset({"DESCRIBE", "DROP", "SELECT"}),
     "LOCATION": frozenset({"DATA_LOCATION_ACCESS"}),
-    "TAG": frozenset({"ALTER", "ASSOCIATE", "DESCRIBE", "DROP", "GRANT_WITH_LF_TAG_EXPRESSION"}),
 }
-_TYPES: Final = {"TABLE": "TABLE", "COLUMNS": "TABLE", "FILTER": "TABLE", "LOCATION": "DATA_LOCATION", "TAG": "LF_TAG"}
+_TYPES: Final = {"COLUMNS": "TABLE", "FILTER": "TABLE", "LOCATION": "DATA_LOCATION"}
 _UNKNOWN: Final = "Resource does not exist or requester is not authorized to access requested permissions."
 _NONE: Final = "No permissions revoked. Grantee has no permissions and no grantable permissions on resource."
 _busy: Final[set[tuple[str, ...]]] = set()
 
 
 @contextlib.contextmanager
-def alone(resource: Resource) -> Iterator[None]:
+def _alone(resource: Resource) -> Iterator[None]:
     """Refuse what happens to a database and its tables at the same time.
 
     Source: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/2432
-
-    Raises:
-        ServiceError: Another request is working on it.
     """
     place = resource.path[:2]
     if place in _busy:
-        raise ServiceError(
-            "ConcurrentModificationException", "Another request is modifying permissions of the resource."
-        )
+        raise ServiceError("ConcurrentModificationException", "Another request is modifying the resource.")
     _busy.add(place)
     try:
         clock.sleep(0.01)
@@ -63,7 +57,7 @@ def alone(resource: Resource) -> Iterator[None]:
 
 
 def require_principal(principal: str) -> None:
-    """Check that a principal exists where it can be known: a role with its path, an account, a group.
+    """Check that a role exists, with its path.
 
     Raises:
         ServiceError: It does not.
@@ -73,18 +67,26 @@ def require_principal(principal: str) -> None:
         raise invalid(f"Invalid principal: {principal}")
 
 
-def _check(resource: Resource, permissions: set[str], grantable: set[str]) -> None:
-    """Check that a grant makes sense.
+def require_administrator() -> Caller:
+    """Return the caller, which has to be a data lake administrator of its account.
 
     Raises:
-        ServiceError: Its permissions are not for its resource, or that does not exist.
+        ServiceError: It is not.
     """
+    who = caller()
+    if not lake().is_administrator(who.arn, who.account):
+        raise ServiceError("AccessDeniedException", "Only data lake administrators do that.")
+    return who
+
+
+def _check(resource: Resource, permissions: set[str], grantable: set[str]) -> None:
+    """Check that the permissions of a grant are for its resource, and that this exists."""
     found, path = lake(), resource.path
     valid = _VALID.get(resource.kind) or (_TABLE if resource.detail[0] == "TABLE" else _DATABASE)
-    if path[:2] in found.databases and found.target((*path, *"**")[:3])[0]:
+    if path[:2] in found.databases and found.target((*path, "*", "*")[:3])[0]:
         valid = frozenset({"DESCRIBE", "DROP"})  # granting-link-permissions
     excludes = resource.kind == "COLUMNS" and resource.detail[0] is None
-    if not permissions | grantable or permissions - valid or grantable - permissions or (excludes and grantable):
+    if not permissions or permissions - valid or grantable - permissions or (excludes and grantable):
         raise invalid("Permissions modification is invalid.")
     if resource.kind in {"DATABASE", "TABLE", "COLUMNS", "FILTER"} and path[:2] not in found.databases:
         raise ServiceError("EntityNotFoundException", f"Database not found: {path[1]}")
@@ -94,32 +96,25 @@ def _check(resource: Resource, permissions: set[str], grantable: set[str]) -> No
         require_columns(path, {*(resource.detail[0] or ()), *resource.detail[1]})
     if resource.kind == "FILTER" and (*path, *resource.detail) not in found.filters:
         raise ServiceError("EntityNotFoundException", f"Data cells filter not found: {resource.detail[0]}")
-    if resource.kind in {"TAG", "TAGS"}:
-        for key, values in [(path[1], resource.detail)] if resource.kind == "TAG" else resource.detail[1]:
-            if set(values) - set(found.tag_values.get((path[0], key), ())):
-                raise ServiceError("EntityNotFoundException", f"Tag key or value does not exist: {key} {values}")
+    for key, values in resource.detail[1] if resource.kind == "TAGS" else ():
+        if set(values) - set(found.tag_values.get((path[0], key), ())):
+            raise ServiceError("EntityNotFoundException", f"Tag key or value does not exist: {key} {values}")
 
 
 def _check_across(who: Caller, principal: str, resource: Resource, permissions: set[str]) -> None:
-    """Check what is granted to somebody outside the account.
-
-    Raises:
-        ServiceError: The account may not pass it on there, or its version of sharing does not know that.
-    """
-    owner, version = resource.path[0], int(settings(who.account)["Parameters"]["CROSS_ACCOUNT_VERSION"])
+    """Check what is granted to somebody outside the account."""
+    version = int(settings(who.account)["Parameters"]["CROSS_ACCOUNT_VERSION"])
     needed = 3 if principal.startswith("arn:") or resource.kind == "TAGS" else 1
-    if lake().is_open(principal, resource.path):
-        needed = 4
-    if owner != who.account:
+    needed = 4 if lake().is_open(principal, resource.path) else needed
+    if resource.path[0] != who.account:
         raise invalid("What another account shares can be granted to principals of the own account only.")
     if version < needed:
         raise invalid(f"This takes version {needed} of the cross-account settings; this account has {version}.")
-    if resource.kind in {"DATABASE", "TAGS"} and permissions & {"ALL", "DROP"} and "TABLE" not in resource.detail:
-        raise invalid("ALL and DROP on databases cannot be granted to other accounts.")
+    is_of_database = resource.kind == "DATABASE" or "DATABASE" in resource.detail
+    if resource.kind in {"CATALOG", "LOCATION"} or (is_of_database and permissions & {"ALL", "DROP"}):
+        raise invalid(f"{sorted(permissions)} on {resource.kind} cannot be granted to other accounts.")
     if resource.kind == "COLUMNS" and resource.detail[0] is None:
         raise invalid("Columns can be excluded within an account only; name those to include.")
-    if resource.kind in {"CATALOG", "LOCATION"}:
-        raise invalid(f"{resource.kind} cannot be granted to other accounts in this emulator.")
     authorize("ram:CreateResourceShare", "*")  # AWSLakeFormationCrossAccountManager
 
 
@@ -130,98 +125,90 @@ def may_pass_on(who: Caller, resource: Resource, permissions: set[str]) -> bool:
     was shared with the account with grant option, by its administrator or whom that one gave the grant option.
     """
     found, owner = lake(), resource.path[0]
-    administers = found.is_administrator(who.arn, who.account)
 
     def held(by: str, to: frozenset[str], fits: Callable[[Resource], bool]) -> bool:
-        options = [{p for p, g in held.items() if g} for r, held in found.granted(by, to) if fits(r)]
+        options = [{p for p, passes in has.items() if passes} for own, has in found.granted(by, to) if fits(own)]
         return all(any({permission, "ALL"} & option for option in options) for permission in permissions)
 
-    if owner != who.account:
-        is_cells = resource.kind in {"TABLE", "COLUMNS"} and resource.path[2] != "*"
+    def is_shared(share: Resource) -> bool:
+        if resource.kind in {"TABLE", "COLUMNS"} and resource.path[2] != "*":
+            return bool(found.gives(share, {"SELECT"}, resource.path))  # it shows no more than was shared
+        return share == resource if resource.kind == "FILTER" else found.covers(share, resource)
 
-        def is_shared(share: Resource) -> bool:
-            if is_cells:  # what is passed on of it shows no more than was shared
-                return bool(found.gives(share, {"SELECT"}, resource.path))
-            return found.covers(share, resource) and (share.kind == "FILTER" or resource.kind != "FILTER")
-
-        if not held(owner, found.names(who.account), is_shared):
-            return False
-    return administers or held(who.account, found.me(who.arn), lambda own: found.covers(own, resource))
+    if owner != who.account and not held(owner, found.names(who.account), is_shared):
+        return False
+    administers = found.is_administrator(who.arn, who.account)
+    return administers or held(who.account, frozenset({who.arn}), lambda own: found.covers(own, resource))
 
 
 def _request(request: Json, *, revokes: bool = False) -> tuple[Caller, str, Resource, set[str], set[str]]:
     """Return who asks, for whom, on what, and which permissions, when that may be granted or revoked.
 
     An administrator revokes what its account passed on even when that is not shared with the account any more.
-    IAM has to allow looking at the resource (required-permissions-for-grant).
     """
     who = caller()
-    resource = resource_of(request["Resource"], who.account)
+    resource, principal = resource_of(request["Resource"], who.account), request["Principal"]
     permissions, grantable = set(request["Permissions"]), set(request.get("PermissionsWithGrantOption") or ())
-    principal = request["Principal"]["DataLakePrincipalIdentifier"]
     if resource.kind in {"DATABASE", "TABLE", "COLUMNS", "FILTER"}:
         is_table = len(resource.path) == 3 and resource.path[2] != "*"
         ask(who, "GetTable" if is_table else "GetDatabase", resource.path if is_table else resource.path[:2])
     is_own = revokes and lake().is_administrator(who.arn, who.account)
-    if request.get("CatalogId", who.account) != who.account or not (
-        is_own or may_pass_on(who, resource, permissions | grantable)
-    ):
+    allowed = is_own or may_pass_on(who, resource, permissions | grantable)
+    if not allowed or request.get("CatalogId", who.account) != who.account:
         raise ServiceError("AccessDeniedException", _UNKNOWN)
-    return who, principal, resource, permissions, grantable
+    return who, principal["DataLakePrincipalIdentifier"], resource, permissions, grantable
 
 
 @overlay("lakeformation", "GrantPermissions")
 def grant(request: Json) -> Json:
     """Grant permissions."""
     who, principal, resource, permissions, grantable = _request(request)
-    with alone(resource):
+    with _alone(resource):
         _check(resource, permissions, grantable)
         require_principal(principal)
         if principal == IAM_GROUP and (grantable or resource.path[0] != who.account):
             raise invalid("IAMAllowedPrincipals takes no grant option, and nothing of other accounts.")
         if is_outside(who.account, principal):
             _check_across(who, principal, resource, permissions)
-        mine, found = (who.account, principal), lake()
-        siblings = [r for b, p, r in found.grants if (b, p) == mine and r.path == resource.path]
-        if resource.kind == "TABLE" and permissions == {"DESCRIBE"} and any(r.kind == "COLUMNS" for r in siblings):
+        mine, grants = (who.account, principal), lake().grants
+        columns = [r for b, p, r in grants if (b, p, r.kind, r.path) == (*mine, "COLUMNS", resource.path)]
+        if resource.kind == "TABLE" and permissions == {"DESCRIBE"} and columns:
             raise invalid("Permissions modification is invalid.")  # SELECT on columns shows them already
-        entry = found.grants.pop((*mine, resource), {})
-        for other in siblings:  # included columns of one principal are one grant
-            both = resource.kind == other.kind == "COLUMNS" and None not in {resource.detail[0], other.detail[0]}
-            if both and found.grants.get((*mine, other)) == {"SELECT": bool(grantable)}:
-                del found.grants[*mine, other]
+        entry = grants.pop((*mine, resource), {})
+        for other in columns if resource.kind == "COLUMNS" and resource.detail[0] else ():
+            if other.detail[0] and grants.get((*mine, other)) == {"SELECT": bool(grantable)}:
+                del grants[*mine, other]  # included columns of one principal are one grant
                 names = tuple(sorted({*resource.detail[0], *other.detail[0]}))
                 resource = resource._replace(detail=(names, ()))
-        found.grants[*mine, resource] = entry | {p: p in grantable or entry.get(p, False) for p in permissions}
+        grants[*mine, resource] = entry | {p: p in grantable or entry.get(p, False) for p in permissions}
         ram.share(who.account, principal)
     return {}
 
 
 @overlay("lakeformation", "RevokePermissions")
 def revoke(request: Json) -> Json:
-    """Revoke permissions with their grant options, or grant options alone."""
+    """Revoke permissions with their grant options, or grant options alone; of included columns each by itself."""
     who, principal, resource, permissions, grantable = _request(request, revokes=True)
-    with alone(resource):
+    with _alone(resource):
         mine, grants = (who.account, principal), lake().grants
-        included = resource.detail[0] if resource.kind == "COLUMNS" else None
-        entries = {resource: None} if included is None else {
-            r: tuple(name for name in r.detail[0] if name not in included)
-            for b, p, r in grants
-            if (b, p, r.kind, r.path) == (*mine, "COLUMNS", resource.path) and set(r.detail[0] or ()) & set(included)
-        }  # fmt: skip
-        if not any((*mine, r) in grants for r in entries):
+        included = set(resource.detail[0] or ()) if resource.kind == "COLUMNS" else set()
+        found = [resource] if not included else [
+            r for b, p, r in grants
+            if (b, p, r.kind, r.path) == (*mine, "COLUMNS", resource.path) and included & set(r.detail[0] or ())
+        ]  # fmt: skip
+        if not any((*mine, each) in grants for each in found):
             raise invalid(_NONE)
-        for found, rest in entries.items():
-            entry = dict(grants[*mine, found])
+        for each in found:
+            entry = grants[*mine, each]
             if "ALL" in entry and "ALL" not in permissions:
-                entry = dict.fromkeys(_VALID[found.kind] - {"ALL"}, entry["ALL"])
+                entry = dict.fromkeys(_VALID[each.kind] - {"ALL"}, entry["ALL"])
             if (permissions | grantable) - entry.keys():
                 raise invalid(f"No permissions revoked. Grantee does not have: {sorted(permissions - entry.keys())}")
-            del grants[*mine, found]
-            if rest:
-                grants[*mine, found._replace(detail=(rest, ()))] = entry
-            if left := {p: g and p not in grantable for p, g in entry.items() if p not in permissions}:
-                grants[*mine, resource if rest else found] = left
+            del grants[*mine, each]
+            if rest := tuple(name for name in each.detail[0] if name not in included) if included else ():
+                grants[*mine, each._replace(detail=(rest, ()))] = entry
+            if left := {p: passes and p not in grantable for p, passes in entry.items() if p not in permissions}:
+                grants[*mine, resource if rest else each] = left
         ram.share(who.account, principal)
     return {}
 
@@ -229,10 +216,10 @@ def revoke(request: Json) -> Json:
 def _batch(operation: str, do: Callable[[Json], Json]) -> None:
     @overlay("lakeformation", operation)
     def answer(request: Json) -> Json:
-        failures, catalog = [], {key: request[key] for key in ("CatalogId",) if key in request}
+        failures = []
         for entry in request["Entries"]:
             try:
-                do({**catalog, **{key: value for key, value in entry.items() if key != "Id"}})
+                do({key: value for key, value in {**request, **entry}.items() if key not in {"Id", "Entries"}})
             except ServiceError as error:
                 detail = {"ErrorCode": error.code, "ErrorMessage": error.message}
                 failures.append({"RequestEntry": entry, "Error": detail})
@@ -248,31 +235,27 @@ def list_permissions(request: Json) -> Json:
     """List what the account granted and what was granted to it; who is no administrator sees what is his own."""
     who, found, shown = caller(), lake(), []
     wanted = resource_of(request["Resource"], who.account) if "Resource" in request else None
-    principal, type_ = request.get("Principal", {}).get("DataLakePrincipalIdentifier"), request.get("ResourceType")
+    asked, type_ = request.get("Principal", {}).get("DataLakePrincipalIdentifier"), request.get("ResourceType")
+    administers = found.is_administrator(who.arn, who.account)
+    mine = [own for own, held in found.granted(who.account, frozenset({who.arn})) if True in held.values()]
     for (by, grantee, resource), held in sorted(found.grants.items(), key=str):
-        kind = (
-            f"LF_TAG_POLICY_{resource.detail[0]}"
-            if resource.kind == "TAGS"
-            else _TYPES.get(resource.kind, resource.kind)
-        )
+        kind = f"LF_TAG_POLICY_{resource.detail[0]}" if resource.kind == "TAGS" else resource.kind
         is_part = wanted is not None and wanted.path == resource.path and wanted.kind in {"TABLE", "COLUMNS"}
         is_wanted = wanted in {None, resource} or (is_part and resource.kind == "COLUMNS")
-        is_mine = grantee in found.me(who.arn) or any(
-            True in options.values() and found.covers(own, resource)
-            for own, options in found.granted(by, found.me(who.arn))
-        )
-        is_seen = is_mine or found.is_administrator(who.arn, who.account)
-        is_seen = is_seen and (by == who.account or grantee in found.names(who.account) | found.me(who.arn))
-        if not is_seen or not is_wanted or (principal or grantee) != grantee or not kind.startswith(type_ or kind):
+        is_seen = administers or grantee == who.arn or any(found.covers(own, resource) for own in mine)
+        is_ours = by == who.account or grantee in found.names(who.account) | {who.arn}
+        is_of_type = _TYPES.get(kind, kind).startswith(type_ or "") and (asked or grantee) == grantee
+        if not (is_wanted and is_seen and is_ours and is_of_type):
             continue
         select = {"SELECT"} & held.keys() if resource.kind == "TABLE" else set()
         for permissions in filter(None, (held.keys() - select, select)):
-            entry = {
+            entry: Json = {
                 "Principal": {"DataLakePrincipalIdentifier": grantee},
-                "Resource": structure_of(resource, next(iter(permissions)) if permissions == select else ""),
+                "Resource": structure_of(resource, as_columns=permissions == select),
                 "Permissions": sorted(permissions),
                 "PermissionsWithGrantOption": sorted(p for p in permissions if held[p]),
             }
-            details = {"ResourceShare": [ram.share_arn(by, grantee)]} if is_outside(by, grantee) else None
-            shown.append(entry | ({"AdditionalDetails": details} if details else {}))
+            if is_outside(by, grantee):
+                entry["AdditionalDetails"] = {"ResourceShare": [ram.share_arn(by, grantee)]}
+            shown.append(entry)
     return {"PrincipalResourcePermissions": shown}

@@ -13,30 +13,27 @@ from aws_emulator.core import Json, organization
 from aws_emulator.lakeformation.decision import IAM_GROUP, Lake, Path, Resource
 
 _lakes: Final[dict[str, Lake]] = {}
-_ONLY_IAM: Final = [{"Principal": {"DataLakePrincipalIdentifier": IAM_GROUP}, "Permissions": ["ALL"]}]
 _settings: Final[dict[tuple[str, str], Json]] = {}
+_ONLY_IAM: Final = [{"Principal": {"DataLakePrincipalIdentifier": IAM_GROUP}, "Permissions": ["ALL"]}]
 
 
 def _names(account: str) -> frozenset[str]:
     """Return the names under which an account is granted something."""
     company = organization()
-    if account not in company.accounts:
-        return frozenset({account})
     units = [f"ou/{company.organization_id}/{ou}" for ou, unit in company.ous.items() if account in unit.accounts]
-    prefix = f"arn:aws:organizations::{company.management_account}"
-    organizations = (f"{prefix}:{name}" for name in (f"organization/{company.organization_id}", *units))
-    return frozenset({account, *organizations})
+    found = [f"organization/{company.organization_id}", *units] if account in company.accounts else []
+    return frozenset({account, *(f"arn:aws:organizations::{company.management_account}:{name}" for name in found)})
 
 
 @dataclass(frozen=True)
-class _Catalogs(Mapping[Path, Any]):
+class _Catalogs(Mapping[Path, Json]):
     """What MiniStack keeps of the catalogs of all accounts in a region, by path."""
 
     store: Any
     region: str
 
-    def __getitem__(self, path: Path) -> Any:  # noqa: ANN401 - a record, or a list of records of partitions
-        found = self.store.get_scoped(path[0], self.region, "/".join(path[1:]))
+    def __getitem__(self, path: Path) -> Json:
+        found: Json | None = self.store.get_scoped(path[0], self.region, "/".join(path[1:]))
         if found is None:
             raise KeyError(path)
         return found
@@ -54,7 +51,7 @@ def lake() -> Lake:
     region = get_region()
     if region not in _lakes:
         databases, tables = _Catalogs(inside.glue.databases, region), _Catalogs(inside.glue.tables, region)
-        _lakes[region] = Lake(_names, databases, tables, _Catalogs(inside.glue.partitions, region))
+        _lakes[region] = Lake(_names, databases, tables)
     return _lakes[region]
 
 
@@ -66,12 +63,8 @@ def settings(account: str) -> Json:
     """
     key = (get_region(), account)
     if key not in _settings:
-        _settings[key] = {
-            "DataLakeAdmins": [],
-            "CreateDatabaseDefaultPermissions": _ONLY_IAM,
-            "CreateTableDefaultPermissions": _ONLY_IAM,
-            "Parameters": {"CROSS_ACCOUNT_VERSION": "1"},
-        }
+        defaults = dict.fromkeys(("CreateDatabaseDefaultPermissions", "CreateTableDefaultPermissions"), _ONLY_IAM)
+        _settings[key] = {"DataLakeAdmins": [], **defaults, "Parameters": {"CROSS_ACCOUNT_VERSION": "1"}}
         lake().grants.setdefault((account, IAM_GROUP, Resource("CATALOG", (account,))), {"CREATE_DATABASE": False})
     return _settings[key]
 
@@ -90,18 +83,13 @@ def give_defaults(creator: str, resource: Resource, defaults: list[Json]) -> Non
 
 def forget(path: Path) -> None:
     """Forget grants, filters, tags and opt-ins of what was deleted."""
-    found = lake()
-    length = len(path)
-    for store in (found.filters, found.tags):
-        for key in [key for key in store if key[:length] == path]:
-            del store[key]
-    for opt_in in [opt_in for opt_in in found.opted_in if opt_in[1][:length] == path]:
-        del found.opted_in[opt_in]
+    found, length = lake(), len(path)
+    found.filters = {key: value for key, value in found.filters.items() if key[:length] != path}
+    found.tags = {key: value for key, value in found.tags.items() if key[:length] != path}
+    found.opted_in = {key: value for key, value in found.opted_in.items() if key[1][:length] != path}
     forget_grants(lambda resource: resource.path[:length] == path)
 
 
 def forget_grants(is_gone: Callable[[Resource], bool]) -> None:
     """Forget the grants on resources that are gone."""
-    grants = lake().grants
-    for grant in [grant for grant in grants if is_gone(grant[2])]:
-        del grants[grant]
+    lake().grants = {grant: held for grant, held in lake().grants.items() if not is_gone(grant[2])}

@@ -11,6 +11,16 @@ from aws_emulator.lakeformation.store import lake
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_FORMS: Final = {
+    "Catalog": ("CATALOG", ("Id",)),
+    "Database": ("DATABASE", ("CatalogId", "Name")),
+    "Table": ("TABLE", ("CatalogId", "DatabaseName", "Name")),
+    "TableWithColumns": ("COLUMNS", ("CatalogId", "DatabaseName", "Name")),
+    "DataCellsFilter": ("FILTER", ("TableCatalogId", "DatabaseName", "TableName")),
+    "DataLocation": ("LOCATION", ("CatalogId", "ResourceArn")),
+    "LFTagPolicy": ("TAGS", ("CatalogId",)),
+}
+"""Kind of each form of a resource, and the members that are its path, the account first."""
 _EVERY: Final = "ALL_TABLES"
 """How answers call the tables of a database together."""
 
@@ -25,12 +35,7 @@ def lower(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({name.lower() for name in names}))
 
 
-def expression(given: Iterable[Json]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the keys and values of an expression of LF-tags, which are in lower case."""
-    return tuple(sorted((tag["TagKey"].lower(), lower(tag["TagValues"])) for tag in given))
-
-
-def resource_of(given: Json, catalog: str) -> Resource:  # noqa: PLR0911 - one for each form
+def resource_of(given: Json, catalog: str) -> Resource:
     """Return what a request names.
 
     Args:
@@ -40,66 +45,47 @@ def resource_of(given: Json, catalog: str) -> Resource:  # noqa: PLR0911 - one f
     Raises:
         ServiceError: It names nothing, more than one thing, or one that is not emulated.
     """
-    if len(given) != 1:
-        raise invalid("Resource must have exactly one of its members.")
+    if len(given) != 1 or not given.keys() <= _FORMS.keys():
+        raise invalid(f"Resource is exactly one of {', '.join(_FORMS)}: {', '.join(given)}")
     ((form, body),) = given.items()
-    account = body.get("CatalogId") or body.get("TableCatalogId") or body.get("Id") or catalog
-    name = "*" if "TableWildcard" in body else str(body.get("Name", body.get("TableName", ""))).lower()
-    database = (account, str(body.get("DatabaseName", name)).lower())
-    match form:
-        case "Catalog":
-            return Resource("CATALOG", (account,))
-        case "Database":
-            return Resource("DATABASE", database)
-        case "Table" if name:
-            return Resource("TABLE", (*database, "*" if name == _EVERY.lower() else name))
-        case "TableWithColumns" if ("ColumnNames" in body) != ("ColumnWildcard" in body):
-            excluded = lower(body.get("ColumnWildcard", {}).get("ExcludedColumnNames") or ())
-            if "ColumnWildcard" in body and not excluded:
-                return Resource("TABLE", (*database, "*" if name == _EVERY.lower() else name))
-            included = lower(body["ColumnNames"]) if "ColumnNames" in body else None
-            return Resource("COLUMNS", (*database, name), (included, excluded))
-        case "DataCellsFilter":
-            return Resource("FILTER", (*database, body["TableName"].lower()), (body["Name"],))
-        case "DataLocation":
-            return Resource("LOCATION", (account, body["ResourceArn"]))
-        case "LFTag":
-            return Resource("TAG", (account, body["TagKey"].lower()), lower(body["TagValues"]))
-        case "LFTagPolicy" if "Expression" in body:
-            return Resource("TAGS", (account,), (body["ResourceType"], expression(body["Expression"])))
-    raise invalid(f"{form} with {sorted(body)} is not emulated as a resource.")
+    kind, (account, *members) = _FORMS[form]
+    is_every = "TableWildcard" in body or body.get("Name") == _EVERY
+    names = ["*" if is_every and member == "Name" else str(body.get(member, "")) for member in members]
+    path = (body.get(account) or catalog, *(names if kind == "LOCATION" else (name.lower() for name in names)))
+    if "" in path or (kind == "TAGS" and "Expression" not in body):
+        raise invalid(f"{form} is incomplete, or has members that are not emulated: {body}")
+    if kind == "FILTER":
+        return Resource(kind, path, (body["Name"],))
+    if kind == "TAGS":
+        tags = sorted((tag["TagKey"].lower(), lower(tag["TagValues"])) for tag in body["Expression"])
+        return Resource(kind, path, (body["ResourceType"], tuple(tags)))
+    if kind != "COLUMNS":
+        return Resource(kind, path)
+    if ("ColumnNames" in body) == ("ColumnWildcard" in body):
+        raise invalid("TableWithColumns has either ColumnNames or ColumnWildcard.")
+    excluded = lower(body.get("ColumnWildcard", {}).get("ExcludedColumnNames") or ())
+    included = lower(body["ColumnNames"]) if "ColumnNames" in body else None
+    return Resource(kind, path, (included, excluded)) if included or excluded else Resource("TABLE", path)
 
 
-def structure_of(resource: Resource, permission: str = "") -> Json:  # noqa: PLR0911 - one for each form
+def structure_of(resource: Resource, *, as_columns: bool = False) -> Json:
     """Return the structure ``Resource``; SELECT on a table is shown as on all of its columns."""
-    kind, (account, *names), detail = resource
-    catalog = {"CatalogId": account}
-    table = {**catalog, **dict(zip(("DatabaseName", "Name"), names, strict=False))}
-    if names[1:] == ["*"]:
-        table |= {"Name": _EVERY}
-    match kind:
-        case "CATALOG":
-            return {"Catalog": {}}
-        case "DATABASE":
-            return {"Database": {**catalog, "Name": names[0]}}
-        case "TABLE" if permission == "SELECT":
-            return {"TableWithColumns": {**table, "ColumnWildcard": {}}}
-        case "TABLE":
-            wildcard: Json = {"TableWildcard": {}} if names[1] == "*" else {}
-            return {"Table": table | wildcard}
-        case "COLUMNS":
-            excluded: Json = {"ColumnWildcard": {"ExcludedColumnNames": list(detail[1])}}
-            included: Json = {"ColumnNames": list(detail[0] or ())}
-            return {"TableWithColumns": table | (excluded if detail[0] is None else included)}
-        case "FILTER":
-            place = {"TableCatalogId": account, "DatabaseName": names[0], "TableName": names[1]}
-            return {"DataCellsFilter": {**place, "Name": detail[0]}}
-        case "LOCATION":
-            return {"DataLocation": {**catalog, "ResourceArn": names[0]}}
-        case "TAG":
-            return {"LFTag": {**catalog, "TagKey": names[0], "TagValues": list(detail)}}
-    tags = [{"TagKey": key, "TagValues": list(values)} for key, values in detail[1]]
-    return {"LFTagPolicy": {**catalog, "ResourceType": detail[0], "Expression": tags}}
+    kind, path, detail = resource
+    form, members = next((form, members) for form, (known, members) in _FORMS.items() if known == kind)
+    body: Json = dict(zip(members, (_EVERY if name == "*" else name for name in path), strict=True))
+    if kind == "FILTER":
+        body["Name"] = detail[0]
+    elif kind == "TAGS":
+        tags = [{"TagKey": key, "TagValues": list(values)} for key, values in detail[1]]
+        body |= {"ResourceType": detail[0], "Expression": tags}
+    elif kind == "COLUMNS":
+        excluded = {"ColumnWildcard": {"ExcludedColumnNames": list(detail[1])}}
+        body |= excluded if detail[0] is None else {"ColumnNames": list(detail[0])}
+    elif as_columns:
+        form, body = "TableWithColumns", {**body, "ColumnWildcard": {}}
+    elif path[-1] == "*":
+        body["TableWildcard"] = {}
+    return {form: body}
 
 
 def require_columns(path: tuple[str, ...], names: Iterable[str]) -> None:
@@ -109,6 +95,5 @@ def require_columns(path: tuple[str, ...], names: Iterable[str]) -> None:
         ServiceError: One is missing.
     """
     keys = {key["Name"] for key in lake().tables[path].get("PartitionKeys") or ()}
-    missing = sorted({*names} - lake().columns(path) - keys)
-    if missing:
+    if missing := sorted({*names} - lake().columns(path) - keys):
         raise invalid(f"Table {path[2]} has no column {', '.join(missing)}.")

@@ -65,7 +65,7 @@ def world() -> None:
     store._lakes.clear()
     store._settings.clear()
     ram._shares.clear()
-    for kept in (inside.glue.databases, inside.glue.tables, inside.glue.partitions):
+    for kept in (inside.glue.databases, inside.glue.tables):
         kept.clear()
     columns = [{"Name": name, "Type": "string" if name == "b" else "int"} for name in COLUMNS]
     for account, database, table in TABLES:

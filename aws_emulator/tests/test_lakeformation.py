@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -219,14 +218,12 @@ def test_a_tag_opens_what_has_it_and_the_innermost_one_counts(lake: Lake) -> Non
     closed = [{"TagKey": "level", "TagValues": ["closed"]}]
     steward.add_lf_tags_to_resource(Resource=some_columns("score"), LFTags=closed)
     assert lake.sees("analyst") == ["id", "risk"]
-    with pytest.raises(ClientError, match="in use"):
-        steward.update_lf_tag(TagKey="level", TagValuesToDelete=["closed"])
     failed = steward.add_lf_tags_to_resource(Resource=LOANS, LFTags=[{"TagKey": "level", "TagValues": ["other"]}])
     assert failed["Failures"][0]["Error"]["ErrorCode"] == "EntityNotFoundException"
     steward.remove_lf_tags_from_resource(Resource=some_columns("score"), LFTags=closed)
     shown = steward.get_resource_lf_tags(Resource=LOANS)
     assert shown["LFTagsOnTable"] == [{"CatalogId": HUB, **tag}]
-    steward.delete_lf_tag(TagKey="level")
+    steward.remove_lf_tags_from_resource(Resource={"Database": {"Name": "lake"}}, LFTags=[tag])
     assert lake.sees("analyst") == []
 
 
@@ -235,8 +232,9 @@ def test_a_table_at_a_registered_place_takes_permission_for_the_place(lake: Lake
     arn = "arn:aws:s3:::lake/placed"
     with pytest.raises(ClientError, match="does not allow lakeformation"):
         steward.register_resource(ResourceArn=arn, RoleArn=lake.roles["analyst"])
-    steward.register_resource(ResourceArn=arn, UseServiceLinkedRole=True)
-    assert "aws-service-role" in steward.describe_resource(ResourceArn=arn)["ResourceInfo"]["RoleArn"]
+    place = lake.location_role()
+    steward.register_resource(ResourceArn=arn, RoleArn=place)
+    assert steward.describe_resource(ResourceArn=arn)["ResourceInfo"]["RoleArn"] == place
     lake.grant("steward", "maker", {"Database": {"Name": "lake"}}, "CREATE_TABLE")
     with pytest.raises(ClientError, match="s3://lake/placed"):
         maker.create_table(DatabaseName="lake", TableInput=table("placed"))
@@ -268,64 +266,3 @@ def test_the_newest_version_of_sharing_cannot_be_left(lake: Lake) -> None:
     far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "5"}})
     with pytest.raises(ClientError, match="5 cannot be changed"):
         far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "4"}})
-
-
-# ---- stacks ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_template_makes_a_lake_with_grants_and_takes_them_away(lake: Lake) -> None:
-    account = {"Ref": "AWS::AccountId"}
-    loans = {"Table": {"CatalogId": account, "DatabaseName": {"Ref": "Database"}, "Name": {"Ref": "Table"}}}
-    place = {"DatabaseName": {"Ref": "Database"}, "TableName": {"Ref": "Table"}, "TableCatalogId": account}
-    resources = {
-        "Database": ("Glue::Database", {"CatalogId": account, "DatabaseInput": {"Name": "stack"}}, []),
-        "Table": (
-            "Glue::Table",
-            {"CatalogId": account, "DatabaseName": {"Ref": "Database"}, "TableInput": table("loans")},
-            [],
-        ),
-        "Place": ("LakeFormation::Resource", {"ResourceArn": "arn:aws:s3:::stack", "UseServiceLinkedRole": True}, []),
-        "Filter": (
-            "LakeFormation::DataCellsFilter",
-            {**place, "Name": "f", "ColumnNames": ["id"], "RowFilter": {"AllRowsWildcard": {}}},
-            [],
-        ),
-        "Tag": ("LakeFormation::Tag", {"TagKey": "stacked", "TagValues": ["a", "b"]}, []),
-        "Tagged": (
-            "LakeFormation::TagAssociation",
-            {"Resource": loans, "LFTags": [{"CatalogId": account, "TagKey": {"Ref": "Tag"}, "TagValues": ["a"]}]},
-            ["Filter"],
-        ),
-        "Grant": (
-            "LakeFormation::PrincipalPermissions",
-            {
-                "Principal": principal(lake.roles["other"]),
-                "Resource": {"DataCellsFilter": {**place, "Name": "f"}},
-                "Permissions": ["SELECT"],
-                "PermissionsWithGrantOption": [],
-            },
-            ["Filter", "Tagged"],
-        ),
-        "Settings": (
-            "LakeFormation::DataLakeSettings",
-            {"Admins": [principal(lake.roles["reader"])], "MutationType": "APPEND"},
-            [],
-        ),
-    }
-    template = {
-        "Resources": {
-            name: {"Type": f"AWS::{type_}", "Properties": properties, "DependsOn": after}
-            for name, (type_, properties, after) in resources.items()
-        }
-    }
-    stacks = lake.client("cloudformation", "admin")
-    stacks.create_stack(StackName="lake", TemplateBody=json.dumps(template))
-    status = lake.cloud.settled(DEV, "lake")["StackStatus"]
-    assert (status, lake.cloud.failures(DEV, "lake")) == ("CREATE_COMPLETE", [])
-    assert lake.sees("other", "stack") == ["id"]
-    settings = lake.client("lakeformation", "admin").get_data_lake_settings()["DataLakeSettings"]
-    assert settings["DataLakeAdmins"] == [principal(lake.roles[name]) for name in ("admin", "reader")]
-    stacks.delete_stack(StackName="lake")
-    stacks.get_waiter("stack_delete_complete").wait(StackName="lake", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-    found = lake.client("glue", "admin").get_databases()["DatabaseList"]
-    assert [database["Name"] for database in found] == ["link"]
