@@ -10,13 +10,15 @@ from typing import Final
 
 from ministack.core.responses import get_account_id
 
-from aws_emulator.bridge import overlay
+from aws_emulator.bridge import call, overlay
 from aws_emulator.clock import clock
+from aws_emulator.cloudformation.resources import resource_type
 from aws_emulator.core import Json, ServiceError
 from aws_emulator.iam.callers import authorize_pass_role
 from aws_emulator.lakeformation.grants import require_administrator, require_principal
 from aws_emulator.lakeformation.store import lake, settings
 from aws_emulator.lakeformation.structures import invalid, resource_of
+from aws_emulator.shapes import request_of
 
 _VERSION: Final = "CROSS_ACCOUNT_VERSION"
 
@@ -64,6 +66,14 @@ def _register(request: Json) -> Json:
     return {}
 
 
+@overlay("lakeformation", "UpdateResource")
+def _update(request: Json) -> Json:
+    authorize_pass_role(request["RoleArn"], "lakeformation.amazonaws.com")
+    record = _registered(request)
+    record |= {**request, "ResourceArn": record["ResourceArn"], "LastModified": clock.now()}
+    return {}
+
+
 @overlay("lakeformation", "DeregisterResource")
 def _deregister(request: Json) -> Json:
     del lake().locations[get_account_id(), _registered(request)["ResourceArn"]]
@@ -73,6 +83,19 @@ def _deregister(request: Json) -> Json:
 @overlay("lakeformation", "DescribeResource")
 def _describe(request: Json) -> Json:
     return {"ResourceInfo": _registered(request)}
+
+
+def _made(operation: str, properties: Json) -> Json:
+    call("lakeformation", operation, request_of("lakeformation", operation, properties))
+    return {"Id": properties["ResourceArn"]}
+
+
+resource_type(
+    "AWS::LakeFormation::Resource",
+    create=lambda properties, _logical_id, _stack: _made("RegisterResource", properties),
+    update=lambda _ref, _old, new: _made("UpdateResource", new),
+    delete=lambda _ref, properties: _made("DeregisterResource", properties),
+)
 
 
 def _opt_in(request: Json) -> tuple[str, tuple[str, ...]]:

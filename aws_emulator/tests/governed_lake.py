@@ -44,7 +44,7 @@ def some_columns(*names: str) -> dict[str, Any]:
 
 
 def table(name: str, **more: object) -> dict[str, Any]:
-    storage = {"Columns": COLUMNS, "Location": f"s3://lake/{name}", "SerdeInfo": SERDE}
+    storage = {"Columns": COLUMNS, "Location": f"s3://lake/{name.lower()}", "SerdeInfo": SERDE}
     return {"Name": name, "StorageDescriptor": storage, "PartitionKeys": [{"Name": "day", "Type": "string"}], **more}
 
 
@@ -81,7 +81,7 @@ class Lake:
             Principal=named, Resource=resource, Permissions=list(permissions)
         )
 
-    def location_role(self) -> str:
+    def location_role(self, name: str) -> str:
         """Create the role of a location: it reads the lake, and only Lake Formation assumes it."""
         statement = {
             "Effect": "Allow",
@@ -90,11 +90,11 @@ class Lake:
         }
         trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         iam = self.cloud.client("iam", HUB)
-        arn: str = iam.create_role(RoleName="place", Path="/lake/", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        arn: str = iam.create_role(RoleName=name, Path="/lake/", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         reads = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"]}
         resources = {"Resource": ["arn:aws:s3:::lake", "arn:aws:s3:::lake/*"]}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [reads | resources]})
-        iam.put_role_policy(RoleName="place", PolicyName="Reads", PolicyDocument=policy)
+        iam.put_role_policy(RoleName=name, PolicyName="Reads", PolicyDocument=policy)
         return arn
 
     def query(self, who: str, sql: str) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def asking(started: Lake) -> Lake:
     s3.put_object(Bucket="lake", Key="loans/day=1/a.csv", Body="1,low,0.5\n2,high,0.9\n3,low,0.1\n4,high,0.3\n")
     results = started.client("s3", "admin")
     results.create_bucket(Bucket="asked", CreateBucketConfiguration={"LocationConstraint": REGION})
-    started.roles["place"] = started.location_role()
+    started.roles["place"] = started.location_role("place")
     started.client("lakeformation", "steward").register_resource(
         ResourceArn="arn:aws:s3:::lake", RoleArn=started.roles["place"]
     )

@@ -232,7 +232,7 @@ def test_a_table_at_a_registered_place_takes_permission_for_the_place(lake: Lake
     arn = "arn:aws:s3:::lake/placed"
     with pytest.raises(ClientError, match="does not allow lakeformation"):
         steward.register_resource(ResourceArn=arn, RoleArn=lake.roles["analyst"])
-    place = lake.location_role()
+    place = lake.location_role("placed")
     steward.register_resource(ResourceArn=arn, RoleArn=place)
     assert steward.describe_resource(ResourceArn=arn)["ResourceInfo"]["RoleArn"] == place
     lake.grant("steward", "maker", {"Database": {"Name": "lake"}}, "CREATE_TABLE")
@@ -266,3 +266,18 @@ def test_the_newest_version_of_sharing_cannot_be_left(lake: Lake) -> None:
     far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "5"}})
     with pytest.raises(ClientError, match="5 cannot be changed"):
         far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "4"}})
+
+
+def test_a_template_registers_a_location_and_changes_it(lake: Lake) -> None:
+    properties = {"ResourceArn": "arn:aws:s3:::lake/stack", "RoleArn": lake.location_role("stack")}
+
+    def registered(hybrid: str) -> bool:
+        resource = {
+            "Type": "AWS::LakeFormation::Resource",
+            "Properties": {**properties, "UseServiceLinkedRole": False, "HybridAccessEnabled": hybrid},
+        }
+        lake.cloud.deploy(HUB, "location", {"Resources": {"Location": resource}})
+        found = lake.client("lakeformation", "steward").describe_resource(ResourceArn="arn:aws:s3:::lake/stack")
+        return bool(found["ResourceInfo"]["HybridAccessEnabled"])
+
+    assert (registered("true"), registered("false")) == (True, False)
