@@ -16,6 +16,7 @@ from aws_emulator.athena.types import (
 )
 
 EXACT = ("integer", "decimal")
+BARE = "arithmetic with a literal like 1.5, a decimal to Trino and a double as measured: write 1.5e0 or DECIMAL '1.5'"
 INFINITE = "CAST('inf' AS DOUBLE)"
 
 
@@ -65,6 +66,8 @@ def calculate(a: Typed, operator: str, b: Typed) -> Typed:
 
 def _decimals(a: Typed, b: Typed, operator: str) -> Typed:
     """Return what https://trino.io/docs/current/functions/decimal.html#binary-arithmetic-decimal-operators says."""
+    if a.type.bare or b.type.bare:
+        raise NotEmulated(BARE)
     (p, s), (q, r) = digits(a.type), digits(b.type)
     wide = max(s, r)
     if operator == "/":

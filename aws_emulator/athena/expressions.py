@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from aws_emulator.athena import types
-from aws_emulator.athena.arithmetic import calculate, compare, mismatch, quotient
-from aws_emulator.athena.casts import cast
+from aws_emulator.athena.arithmetic import BARE, calculate, compare, mismatch, quotient
+from aws_emulator.athena.casts import cast, formatted
 from aws_emulator.athena.errors import NotEmulated, QueryError
-from aws_emulator.athena.literals import LITERALS, decimal_literal, interval, number, quote
+from aws_emulator.athena.literals import LITERALS, decimal_literal, interval, number, quote, replacement
 from aws_emulator.athena.signatures import Bindings, Signature, Typed, signatures
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ PARTS = {
     "Window": ("this", "partition_by", "order", "spec", "over"),
 }  # fmt: skip
 """Parts of other syntax that are read; a statement with any other part is refused."""
+WHOLE = (":integer", ":index", ":places")
+"""Literals that are whole numbers; the others are texts."""
 AROUND = {"d": "DISTINCT", "o": "ORDER BY", "f": "FILTER or OVER", "i": "IGNORE NULLS"}
 """What may stand around a call, by its name in a template."""
 
@@ -235,13 +237,7 @@ class Expressions:
         return self.call("subscript", [value, index])
 
     def _tuple(self, node: exp.Expr) -> Typed:
-        return self._row(node.expressions)
-
-    def _row(self, nodes: Sequence[exp.Expr]) -> Typed:
-        values = [self.of(node) for node in nodes]
-        t = types.row([("", value.type) for value in values])
-        packed = ", ".join(f"{types.quoted(t.field(i))} := {value.sql}" for i, value in enumerate(values))
-        return Typed(f"struct_pack({packed})", t)
+        return _row([self.of(n) for n in node.expressions])
 
     # Casts and calls in other clothes
 
@@ -287,12 +283,12 @@ class Expressions:
                 extras["o"], nodes[i] = f" ORDER BY {self.order(order.expressions)}", order.this
         if nodes and isinstance(nodes[0], exp.Distinct):
             extras["d"], nodes = "DISTINCT ", nodes[0].expressions + nodes[1:]
-        if name == "row":
-            return self._row(nodes)
-        if name == "mod" and len(nodes) == 2:
-            return self._calculation("%", self.of(nodes[0]), self.of(nodes[1]))
-        nodes = [node for node in nodes if not (name == "count" and isinstance(node, exp.Star))]
-        return self.call(name, [n if isinstance(n, exp.Lambda) else self.of(n) for n in nodes], extras)
+        nodes = [n for n in nodes if not (name == "count" and isinstance(n, exp.Star))]
+        args = [n if isinstance(n, exp.Lambda) else self.of(n) for n in nodes]
+        if name == "mod" and len(args) == 2:
+            return self._calculation("%", *args)
+        special = {"row": _row, "format": formatted}.get(name)
+        return special(args) if special and args else self.call(name, args, extras)
 
     _filter = _window = _groupconcat = _anonymous
 
@@ -336,7 +332,9 @@ class Expressions:
             if isinstance(arg, Typed) == ("~" in parameter):
                 return None
             if parameter.startswith(":"):
-                if arg.literal is None or (arg.type.kind == "integer") != (parameter in (":integer", ":index")):
+                if arg.literal is None or (arg.type.kind == "integer") != (
+                    parameter in (":integer", ":index", ":places")
+                ):
                     return None
             elif isinstance(arg, Typed) and not bound.matches(parameter, arg.type, exact=exact):
                 return None
@@ -356,14 +354,18 @@ class Expressions:
                 raise NotEmulated(f"{signature.name} with {what}")
         if signature.kind == "win" and " OVER " not in extras.get("f", ""):
             raise QueryError("MISSING_OVER", f"Window function {signature.name} requires OVER")
-        written = []
+        written: list[str] = []
         for parameter, arg in zip(parameters, args, strict=True):
             if parameter.startswith(":"):
-                written.append(LITERALS[parameter](arg.literal))
-                if parameters[1] == ":pattern" and parameter == ":integer" and int(arg.literal) > groups(written[1]):
+                many = groups(written[1]) if len(written) > 1 else 0
+                make = LITERALS.get(parameter)
+                written.append(make(arg.literal) if make else replacement(arg.literal, many))
+                if parameters[1] == ":pattern" and parameter == ":integer" and int(arg.literal) > many:
                     raise QueryError("INVALID_FUNCTION_ARGUMENT", f"Pattern has no group {arg.literal}")
             elif "~" in parameter:
                 written.append(self._lambda(parameter, arg, bound))
+            elif "decimal(p,s)" in parameter and (arg.type.bare or types.unsure(arg.type)):
+                raise NotEmulated(BARE)
             elif parameter == "_" or (parameter == "decimal(p,s)" and arg.type.name == "decimal"):
                 written.append(arg.sql)
             else:
@@ -395,6 +397,12 @@ class Expressions:
         if not bound.matches(wanted, body.type, exact=False) or before not in (None, bound.filled(wanted)):
             raise QueryError("TYPE_MISMATCH", f"The lambda returns {body.type}, expected {before or wanted}")
         return f"lambda {taken}: {body.to(bound.filled(wanted)).sql}"
+
+
+def _row(values: Sequence[Typed]) -> Typed:
+    t = types.row([("", value.type) for value in values])
+    packed = ", ".join(f"{types.quoted(t.field(i))} := {value.sql}" for i, value in enumerate(values))
+    return Typed(f"struct_pack({packed})", t)
 
 
 def groups(pattern: str) -> int:

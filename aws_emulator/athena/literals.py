@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,13 @@ def number(text: str) -> tuple[str, AthenaType]:
         return text, types.INTEGER if int(text) < 2**31 else types.BIGINT
     if "e" in text.lower():
         return f"CAST({float(text)!r} AS DOUBLE)", types.DOUBLE
-    return decimal_literal(text)
+    sql, t = decimal_literal(text)
+    return sql, replace(t, bare=1 if re.fullmatch(r"(0|[1-9]\d{0,6})\.(0|\d{0,8}[1-9])", text) else 2)
 
 
 def decimal_literal(text: str) -> tuple[str, AthenaType]:
-    """Return a decimal with the digits that are written, leading zeros left out (``Decimals.parse``)."""
-    if not (parts := re.fullmatch(r"\s*[+-]?0*(\d*)\.?(\d*)\s*", text)) or len(parts[1] + parts[2]) > 38:
+    """Return a decimal with as many digits as are written (functions/decimal.html#decimal-literals)."""
+    if not (parts := re.fullmatch(r"\s*[+-]?(\d*)\.?(\d*)\s*", text)) or len(parts[1] + parts[2]) > 38:
         raise QueryError("INVALID_LITERAL", f"Invalid decimal literal: {text}")
     t = types.decimal(max(1, len(parts[1]) + len(parts[2])), len(parts[2]))
     return f"CAST('{text}' AS {types.duckdb_type(t)})", t
@@ -82,10 +84,26 @@ def _pattern(text: str) -> str:
     return quote(text)
 
 
-def _replacement(text: str) -> str:
-    if re.search(r"\$(?!\d)|\$\d\d|\\(?!\$|\\)", text):
-        raise NotEmulated(f"replacement {text!r} with names or escapes")
-    return quote(re.sub(r"\$(\d)|\\(.)", lambda m: f"\\{m[1]}" if m[1] else m[2].replace("\\", r"\\"), text))
+def replacement(text: str, groups: int) -> str:
+    """Return Java's replacement as RE2's: the number after a dollar is as long as there are so many groups."""
+    out, rest = "", text
+    while rest:
+        if found := re.match(r"\$(\d)(\d*)", rest):
+            number = int(found[1])
+            used = 2
+            for digit in found[2]:
+                if number * 10 + int(digit) > groups:
+                    break
+                number, used = number * 10 + int(digit), used + 1
+            if number > min(groups, 9):
+                raise NotEmulated(f"replacement {text!r}, which names group {number} of {groups}")
+            out, rest = f"{out}\\{number}", rest[used:]
+        elif rest[0] == "$" or rest == "\\":
+            raise NotEmulated(f"replacement {text!r} with names of groups")
+        else:
+            taken = rest[1] if rest[0] == "\\" else rest[0]
+            out, rest = out + taken.replace("\\", "\\\\"), rest[2 if rest[0] == "\\" else 1 :]
+    return quote(out)
 
 
 def _format(pieces: str, known: dict[str, str], text: str) -> str:
@@ -98,7 +116,7 @@ def _format(pieces: str, known: dict[str, str], text: str) -> str:
 
 
 def _parsed(text: str) -> str:
-    if re.search("%[yvxfjacDkl]", text.replace("%f", "" if text.rstrip().endswith("%f") else "%f")):
+    if re.search("%[vxjacDrT]", text):
         raise NotEmulated(f"date_parse with the format {text!r}")
     return _format(r"%.|[^%]", MYSQL, text)
 
@@ -110,9 +128,9 @@ def _unit(allowed: tuple[str, ...], text: str) -> str:
 
 
 def _path(text: str) -> str:
-    if not re.fullmatch(r"\$(\.[A-Za-z_]\w*|\[\d+\]|\[\"[^\"\\]+\"\])*", text):
+    if not re.fullmatch(r"\$(\.(?!\d+(\W|$))\w+|\[\d+\]|\[\"[^\"\\]+\"\])*", text):
         raise NotEmulated(f"JSON path {text!r}")
-    return quote(re.sub(r"\[(\"[^\"]+\")\]", r".\1", text))
+    return quote(re.sub(r"\.(\w+)", r'."\1"', re.sub(r"\[(\"[^\"]+\")\]", r".\1", text)))
 
 
 def _zone(text: str) -> str:
@@ -123,7 +141,6 @@ def _zone(text: str) -> str:
 
 LITERALS: dict[str, Callable[[str], str]] = {
     ":pattern": _pattern,
-    ":replacement": _replacement,
     ":mysql": partial(_format, r"%.|[^%]", MYSQL),
     ":parsed": _parsed,
     ":joda": partial(_format, r"([A-Za-z])\1*|.", JODA),
@@ -132,6 +149,9 @@ LITERALS: dict[str, Callable[[str], str]] = {
     ":path": _path,
     ":zone": _zone,
     ":index": lambda text: quote(f"$[{int(text)}]" if int(text) >= 0 else f"$[#{int(text)}]"),
+    ":places": lambda text: decimal_literal(f"1{'0' * -int(text)}" if int(text) < 1 else f"0.{'0' * (int(text) - 1)}1")[
+        0
+    ],
     ":integer": lambda text: str(int(text)),
 }
 """Kinds of literals in ``functions.txt``, with what makes DuckDB's literal of Athena's text."""

@@ -85,6 +85,9 @@ class Signature:
             name = match[1]
             if name is None:
                 return match[0][0]
+            if name[0].isdecimal() and name[1:]:  # the parameters and the body of a lambda of two
+                parts = re.fullmatch(r"lambda (.+?), (.+?): (.+)", args[int(name[0])], re.S)
+                return parts["xyb".index(name[1]) + 1] if parts else ""
             return args[int(name)] if name.isdecimal() else lists[name] if name in lists else extras.get(name, "")
 
         return re.sub(r"\{\{|\}\}|\{(\w+|[*|>])\}", value, self.template)

@@ -18,9 +18,9 @@ from sqlglot.errors import SqlglotError
 from sqlglot.parsers.athena import AthenaParser, AthenaTrinoParser
 from sqlglot.tokens import TokenType
 
-from aws_emulator.athena.errors import QueryError
+from aws_emulator.athena.errors import NotEmulated, QueryError
 from aws_emulator.athena.queries import Queries
-from aws_emulator.athena.types import AthenaType
+from aws_emulator.athena.types import AthenaType, unsure
 
 Schema = Mapping[str, Mapping[str, Mapping[str, AthenaType]]]
 """Types of columns by database, table and column, names in lower case."""
@@ -123,4 +123,6 @@ def translate(tree: exp.Expr, schema: Schema, database: str = "default") -> Quer
         NotEmulated: It is not on the list of what is answered.
     """
     relation = Queries(schema, database).of(tree, None)
+    if any(unsure(t) for _, t in relation.columns):
+        raise NotEmulated("a literal like 1.50, which may be a decimal or a double: write 1.5e0 or DECIMAL '1.50'")
     return Query(relation.sql, tuple((name or f"_col{i}", t) for i, (name, t) in enumerate(relation.columns)))
