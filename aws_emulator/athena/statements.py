@@ -44,11 +44,12 @@ _COMPRESSION: Final = {"GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE
 _UNWRITABLE: Final = ("interval", "json", "time", "unknown")
 _MOST_PARTITIONS: Final = 100
 _FILE_SIZE: Final = "16MB"
-_SETTINGS: Final = {
-    "enable_external_file_cache": "false",
-    "memory_limit": "'160MB'",
-    "partitioned_write_flush_threshold": "65536",
-    "threads": "2",
+_OF_THE_ENGINE: Final = {"enable_external_file_cache": "false", "memory_limit": "'140MB'", "threads": "2"}
+_OF_A_QUERY: Final = {
+    "default_null_order": "'nulls_last'",
+    "enable_progress_bar": "false",
+    "partitioned_write_flush_threshold": "16384",
+    "TimeZone": "'UTC'",
 }
 """Settings of DuckDB with which ten million rows are written in less than 400 MB; what exceeds it goes to disk."""
 
@@ -77,7 +78,7 @@ def _query_of(sub: str, statement: str) -> str:
 def _database() -> scan.Connection:
     """Return the one database, with the functions of Athena: all queries together keep to its limits."""
     con = engine.connect()
-    for name, value in {**_SETTINGS, "temp_directory": scan.literal(str(_folder("tmp")))}.items():
+    for name, value in {**_OF_THE_ENGINE, "temp_directory": scan.literal(str(_folder("tmp")))}.items():
         con.execute(f"SET {name} = {value}")
     return con
 
@@ -91,7 +92,8 @@ def _connected(query: Json) -> Iterator[scan.Connection]:
     """Connect with views of its own for a query, until it ends or has read everything (`Job.close`)."""
     con, name = _database().cursor(), f"q{clock.uuid().replace('-', '')}"
     con.execute(f"ATTACH ':memory:' AS {name}; SET search_path = '{name}.main,memory.main'")
-    con.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'; SET default_null_order = 'nulls_last'")
+    for setting, value in _OF_A_QUERY.items():
+        con.execute(f"SET SESSION {setting} = {value}")
     query["connection"] = con
     try:
         yield con

@@ -43,8 +43,8 @@ _PLAIN = """
 import duckdb, json, sys, time
 folder, queries = sys.argv[1], json.loads(sys.argv[2])
 con = duckdb.connect()
-con.execute("SET enable_progress_bar = false; SET threads = 2; SET memory_limit = '160MB'")
-con.execute("SET preserve_insertion_order = false; SET partitioned_write_flush_threshold = 65536")
+con.execute("SET enable_progress_bar = false; SET threads = 2; SET memory_limit = '140MB'")
+con.execute("SET preserve_insertion_order = false; SET partitioned_write_flush_threshold = 16384")
 con.execute(f"SET temp_directory = '{folder}/tmp'")
 took = {}
 for name, sql in queries.items():
