@@ -33,7 +33,7 @@ def main() -> int:
     training = training_products()
     if arguments.product not in {*training, _ALL}:
         known = ", ".join((*training, _ALL))
-        parser.error(f"PRODUCT={arguments.product} is not a training product; choose one of: {known}")
+        parser.error(f"PRODUCT={arguments.product} is not a released training product; choose one of: {known}")
     if arguments.product == _ALL and arguments.faults:
         parser.error(f"FAULTS=1 with PRODUCT={_ALL}: the registry is compared after one model; choose one product")
     if arguments.data and not arguments.label:

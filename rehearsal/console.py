@@ -82,5 +82,5 @@ class Terminal:
 
 def _heading(line: Line) -> Text:
     return Text.assemble(
-        (f"[{line.number:>2}/{line.total}] ", "dim"), (f"{line.account:<10}", "cyan"), (f"{line.title:<37} ", "bold")
+        (f"[{line.number:>2}/{line.total}] ", "dim"), (f"{line.account:<11}", "cyan"), (f"{line.title:<37} ", "bold")
     )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rehearsal import training_steps
+from rehearsal import lake_access_steps, lake_steps, training_steps
 from rehearsal.world import Step
 
 if TYPE_CHECKING:
@@ -33,5 +33,29 @@ class DataSource:
 
 FILES: Final = DataSource(before=(Step("Land the data", "dev", training_steps.land_data),))
 
-SOURCES: Final[Mapping[str, DataSource]] = defaultdict(lambda: FILES)
+LAKE: Final = DataSource(
+    before=(
+        Step("Build the data lake", "governance", lake_steps.build_lake, "Its tables are generated."),
+        Step(
+            "Share some rows and columns",
+            "governance",
+            lake_steps.share,
+            "Lake Formation is records and decisions; a share is there at once, without an invitation.",
+        ),
+        Step("Open the data to a project", "dev", lake_access_steps.open_data),
+    ),
+    in_project=(
+        Step(
+            "Explore the table",
+            "dev",
+            lake_access_steps.explore,
+            "Athena is DuckDB here; scanned bytes are an estimate from the columns that were read.",
+        ),
+        Step("Ask for what is withheld: refused", "dev", lake_access_steps.try_withheld),
+    ),
+    of_model=(Step("Compare its data with the grant", "dev", lake_access_steps.compare_with_grant),),
+    afterwards=(Step("Revoke the share and train again", "governance", lake_access_steps.revoke_and_train_again),),
+)
+
+SOURCES: Final[Mapping[str, DataSource]] = defaultdict(lambda: FILES, {"train-athena": LAKE})
 """The source of every training product that does not read files in a bucket of its account, by product id."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
+from products.releases import load_catalog
 from rehearsal import (
     deployment_steps,
     domain_steps,
@@ -160,8 +161,8 @@ FAULTS: Final = Step(
 
 
 def training_products() -> tuple[str, ...]:
-    """Return the ids of the products with which a model can be trained."""
-    return tuple(sorted(path.parent.name.replace("_", "-") for path in ROOT.glob("products/train_*/product.py")))
+    """Return the ids of the released products with which a model can be trained."""
+    return tuple(sorted(product for product in load_catalog(ROOT).products if product.startswith("train-")))
 
 
 def walk(product: str) -> tuple[Step, ...]:

@@ -13,7 +13,7 @@ from foundation.organization import PERMISSION_SETS
 from pipeline import execution_policy
 from products.shared import names
 from rehearsal import cloud_assembly
-from rehearsal.organization import ACCOUNTS, DEV, HUB, REGION, ROOT, Credentials, hub_context
+from rehearsal.organization import ACCOUNTS, DEV, GOVERNANCE, HUB, REGION, ROOT, Credentials, hub_context
 
 if TYPE_CHECKING:
     from rehearsal.world import World
@@ -23,6 +23,7 @@ LEAD_ROLE: Final = f"{_SSO}_LeadDataScientist_0123456789abcdef"
 DATA_SCIENTIST_ROLE: Final = f"{_SSO}_DataScientist_fedcba9876543210"
 ML_ENGINEER_ROLE: Final = f"{_SSO}_MLEngineer_13579bdf02468ace"
 GOVERNANCE_OFFICER_ROLE: Final = f"{_SSO}_GovernanceOfficer_ace02468bdf13579"
+STEWARD_ROLE: Final = f"{_SSO}_DataSteward_2468ace13579bdf0"
 
 
 def start_organization(world: World) -> str:
@@ -77,6 +78,7 @@ def _vend_people(world: World) -> None:
     world.lead = _vend_person(world, DEV, LEAD_ROLE, "lead-data-scientist", session="lena")
     _vend_person(world, DEV, DATA_SCIENTIST_ROLE, "data-scientist", session="dan")
     world.ml_engineer = _vend_person(world, HUB, ML_ENGINEER_ROLE, "ml-engineer", session="mira")
+    world.steward = _vend_person(world, GOVERNANCE, STEWARD_ROLE, "data-steward", session="stella")
     world.governance_officer = _vend_person(world, HUB, GOVERNANCE_OFFICER_ROLE, "governance-officer", session="gustav")
 
 

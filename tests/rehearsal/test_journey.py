@@ -118,7 +118,7 @@ def test_interrupting_stops_everything_and_says_so(tmp_path: Path) -> None:
         (["--data", "nowhere.csv", "--label", "x"], "DATA=nowhere.csv: there is no such file"),
         (["--data", "README.md"], "has no LABEL"),
         (["--label", "x"], "has no DATA"),
-        (["--product", "train-x"], "PRODUCT=train-x is not a training product; choose one of: "),
+        (["--product", "train-x"], "PRODUCT=train-x is not a released training product; choose one of: "),
         (["--product", "all", "--faults"], "FAULTS=1 with PRODUCT=all"),
         (["--data", "{csv}", "--label", "churned"], "has no column LABEL=churned; it has: age, left"),
     ],
