@@ -55,6 +55,7 @@ bench: environments  ## Time synth, the steps of the rehearsal, a table and quer
 	@.venv/bin/python -m rehearsal.bench $(if $(BASE),--base '$(BASE)')
 	@.venv-seed/bin/python seed-code/bench/tables.py
 	@.venv/bin/python -m aws_emulator.tests.athena_bench
+	@.venv/bin/python seed-code/bench/lake.py
 
 ifdef ORGANIZATION
 e2e: environments
