@@ -66,6 +66,41 @@ print("FOUND", json.dumps(found, default=str))
 """
 
 
+# Runs the first two steps of the pipeline as they are published, with the step cache, and says how each was done.
+_PIPELINE: Final = """
+import json, shutil, sys
+from pathlib import Path
+import boto3
+from local_pipelines.cache import StepCache
+from local_pipelines.offline import offline_session
+from local_pipelines.runner import Execution, PipelineRunner
+from local_pipelines.sandbox import Sandbox
+from local_pipelines.stores import S3Store
+from ml_pipelines import sdk
+from ml_pipelines.config import for_aws
+from ml_pipelines.pipeline import definition
+
+work, build, number = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+(work / "config.yaml").write_text("min_rows: 10")
+config, s3 = for_aws(work / "config.yaml", build), boto3.client("s3")
+sdk.quiet()
+code = work / f"code-{number}"
+made = json.loads(definition(config, sdk.pipeline_session(offline_session(code, region="eu-west-1"), config.bucket)))
+for file in (path for path in code.rglob("*") if path.is_file()):
+    s3.upload_file(str(file), config.bucket, file.as_posix().split(config.bucket + "/", 1)[1])
+made["Steps"] = [step for step in made["Steps"] if step["Name"] in ("Query", "Validate")]
+done = {}
+runner = PipelineRunner(
+    store=S3Store(s3), sandbox=Sandbox(work / "tools", aws=True), register=str, work=work / number,
+    cache=StepCache(work / "cache"), on_event=lambda e: done.update({e["step"]: e["detail"]} if "detail" in e else {}),
+)
+version = config.source.version(boto3.Session(), {})
+arn = f"arn:aws:sagemaker:eu-west-1:222222222222:pipeline/credit/execution/run{number}"
+outcome = runner.run(made, Execution("credit", arn, {"DataVersion": version}))
+print("FOUND", json.dumps({"done": done, "failed": outcome.failure_reason}))
+"""
+
+
 @dataclass(frozen=True)
 class Job:
     """The step, as the role of the project.
@@ -79,6 +114,25 @@ class Job:
     repository: Repository
     environment: dict[str, str]
     folder: Path
+
+    def pipeline(self, number: int) -> dict[str, str]:
+        """Run the beginning of the pipeline, and return how each step was done."""
+        build = {
+            "PIPELINE_NAME": "credit",
+            "MODEL_PACKAGE_GROUP": "credit",
+            "ARTIFACT_BUCKET": BUCKET,
+            "PIPELINE_ROLE_ARN": f"arn:aws:iam::{DEV}:role/credit",
+            "DATA_DATABASE": "query_risk",
+            "DATA_TABLE": "loans",
+            "DATA_WORK_GROUP": WORK_GROUP,
+            "LABEL": "defaulted",
+        }
+        ran = self.repository.run("-c", _PIPELINE, str(self.folder), json.dumps(build), str(number), **self.environment)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        found = json.loads(ran.stdout.rpartition("FOUND ")[2])
+        assert found["failed"] == ""
+        done: dict[str, str] = found["done"]
+        return done
 
     def run(self, *settings: Mapping[str, str | list[str]]) -> list[dict[str, Any]]:
         """Run it with one settings after the other; return reports and what the manifests list, or the refusals."""
@@ -206,3 +260,25 @@ def test_athena_selects_casts_and_divides_only_files_of_the_manifest_count_and_r
     assert again["report"]["query_id"] == report["query_id"]
     for words, found in zip(refused, others, strict=True):
         assert words in found["refused"]
+
+
+@pytest.mark.prove
+def test_an_unchanged_table_is_answered_from_the_cache_and_other_code_of_validate_goes_on_from_the_query(
+    cloud: Cloud, job: Job
+) -> None:
+    runs, cached = "1 instance", "from the cache"
+    assert job.pipeline(1) == {"Query": runs, "Validate": runs}
+    assert job.pipeline(2) == {"Query": cached, "Validate": cached}
+    script = job.repository.folder / "src" / "validate.py"
+    script.write_text(script.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    assert job.pipeline(3) == {"Query": cached, "Validate": runs}
+    glue = cloud.client("glue", DEV)
+    known = glue.get_partition(DatabaseName="query_risk", TableName="loans", PartitionValues=["2026-01-02"])[
+        "Partition"
+    ]
+    glue.batch_create_partition(
+        DatabaseName="query_risk",
+        TableName="loans",
+        PartitionInputList=[{"Values": ["2026-01-03"], "StorageDescriptor": known["StorageDescriptor"]}],
+    )
+    assert job.pipeline(4) == {"Query": runs, "Validate": runs}

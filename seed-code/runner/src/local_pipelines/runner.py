@@ -6,9 +6,9 @@ A pipeline keeps everything in a folder, or in S3 with the credentials of the en
         (--store DIR | --aws) [--parameters JSON] [--events FILE]
 
 Nothing here needs the SageMaker SDK: what is run is the JSON that the service would run. Steps run one after the other
-in the order of their dependencies. Step caching, retry policies and instance types have no meaning on one machine and
-are ignored; instance counts are not: a processing job on three instances is three processes, each with a third of the
-input.
+in the order of their dependencies; with ``--cache DIR`` a step that an earlier execution has run is not run again.
+Retry policies and instance types have no meaning on one machine and are ignored; instance counts are not: a processing
+job on three instances is three processes, each with a third of the input.
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
+from local_pipelines.cache import StepCache
 from local_pipelines.expressions import DefinitionError, Scope, as_text, holds, referenced_steps, resolve
 from local_pipelines.sandbox import ROOT, Sandbox
 from local_pipelines.stores import FolderStore, S3Store, Store, StoreError
 
 _METRICS_SHOWN = 3
+_Done: TypeAlias = tuple[dict[str, Any], dict[str, Any], str]
+"""Properties of a step, its metadata, and a short text about it."""
 _REASON_LENGTH = 1024  # FailureReason of DescribeTrainingJob
 
 
@@ -93,6 +96,7 @@ class PipelineRunner:
         sandbox: How jobs are run.
         register: Registers a model package, given the request of CreateModelPackage, and returns its ARN.
         work: Folder for the jobs; each job leaves its log and its files there.
+        cache: Steps of earlier executions. Default: none, so every step runs.
         on_event: Called with every event: a step is executing, has succeeded or failed; the execution has ended.
     """
 
@@ -103,12 +107,14 @@ class PipelineRunner:
         sandbox: Sandbox,
         register: Callable[[dict[str, Any]], str],
         work: Path,
+        cache: StepCache | None = None,
         on_event: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._sandbox = sandbox
         self._register = register
         self._work = work.resolve()
+        self._cache = cache
         self._on_event = on_event
 
     def run(self, definition: Mapping[str, Any], execution: Execution) -> Outcome:
@@ -172,7 +178,7 @@ class PipelineRunner:
                 if action is None:
                     known = ", ".join(["Condition", *self._actions()])
                     raise StepFailedError(f"steps of type {kind} cannot be run on this machine, only {known}")
-                result, metadata, detail = action(step, resolve(step["Arguments"], run.scope), run)
+                result, metadata, detail = self._once(action, step, resolve(step["Arguments"], run.scope), run)
         except (StepFailedError, DefinitionError, StoreError, TimeoutError, ValueError) as err:
             reason = str(err)
             finish(
@@ -182,6 +188,29 @@ class PipelineRunner:
         run.scope.steps[name] = result
         finish("Succeeded", detail=detail, metadata=metadata, properties=result)
         self._run_steps(branch, run)
+
+    def _once(self, action: Callable[..., _Done], step: Mapping[str, Any], request: dict[str, Any], run: _Run) -> _Done:
+        """Do what a step says, unless the cache knows what came of it."""
+        if self._cache is None:
+            return action(step, request, run)
+        name, pipeline = step["Name"], run.execution.pipeline_name
+        kept = self._cache.find(pipeline, step, request)
+        if kept:
+            run.property_files.update({(name, file): uri for file, uri in kept.files.items()})
+            hit = {"CacheHitResult": {"SourcePipelineExecutionArn": kept.execution}}
+            return kept.properties, {**kept.metadata, **hit}, "from the cache"
+        properties, metadata, detail = action(step, request, run)
+        files = {file: uri for (of_step, file), uri in run.property_files.items() if of_step == name}
+        self._cache.keep(
+            pipeline,
+            step,
+            request,
+            properties=properties,
+            metadata=metadata,
+            files=files,
+            execution=run.execution.arn,
+        )
+        return properties, metadata, detail
 
     def _actions(self) -> dict[str, Callable[..., tuple[dict[str, Any], dict[str, Any], str]]]:
         return {
@@ -557,6 +586,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where.add_argument(
         "--aws", action="store_true", help="use S3 and the model registry, with this environment's credentials"
     )
+    parser.add_argument("--cache", type=Path, help="folder with the step cache; default: every step runs")
     parser.add_argument("--events", type=Path, help="file to which one JSON object per event is appended")
     options = parser.parse_args(arguments)
     # A runner that is told to stop takes its jobs with it (the sandbox stops them when the stack unwinds).
@@ -576,6 +606,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sandbox=Sandbox(options.work / "tools", aws=options.aws),
         register=register,
         work=options.work,
+        cache=StepCache(options.cache) if options.cache else None,
         on_event=Events(options.events) if options.events else lambda event: print(json.dumps(event)),
     )
     outcome = runner.run(json.loads(options.definition.read_text(encoding="utf-8")), execution)
