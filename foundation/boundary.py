@@ -256,7 +256,7 @@ def document(*, catalog: str) -> dict[str, Any]:
             {
                 "Sid": "NoKeyOfTheBaseline",
                 "Effect": "Deny",
-                "Action": ["kms:CreateGrant", "kms:Decrypt"],
+                "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
                 "Resource": "*",
                 "Condition": {"StringEquals": {f"aws:ResourceTag/{names.COMPONENT_TAG}": names.BASELINE_COMPONENT}},
             },

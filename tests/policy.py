@@ -204,8 +204,12 @@ class Launch:
             and ("Condition" not in resource or self.condition(resource["Condition"]))
         }
 
-    def roles(self) -> dict[str, list[Statement]]:
-        """Return the statements of every role that this launch makes, attached policies included, by logical id."""
+    def roles(self, *, managed: bool = True) -> dict[str, list[Statement]]:
+        """Return the statements of every role that this launch makes, attached policies included, by logical id.
+
+        Args:
+            managed: Whether with those of managed policies. Default: with them.
+        """
         statements = {
             logical_id: [s for policy in properties.get("Policies", []) for s in _statements(policy["PolicyDocument"])]
             for logical_id, properties in self.resources("AWS::IAM::Role").items()
@@ -215,9 +219,10 @@ class Launch:
                 if self.physical_id(logical_id) in policy["Roles"]:
                     statements[logical_id] += _statements(policy["PolicyDocument"])
         roles = self.resources("AWS::IAM::Role")
-        for policy_id, policy in self.resources("AWS::IAM::ManagedPolicy").items():
+        for policy_id, policy in self.resources("AWS::IAM::ManagedPolicy").items() if managed else ():
             for logical_id in statements:
-                if self.ref(policy_id) in roles[logical_id].get("ManagedPolicyArns", []):
+                attached = self.ref(policy_id) in roles[logical_id].get("ManagedPolicyArns", [])
+                if attached or self.physical_id(logical_id) in policy.get("Roles", []):
                     statements[logical_id] += _statements(policy["PolicyDocument"])
         return statements
 

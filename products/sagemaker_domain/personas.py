@@ -21,9 +21,13 @@ _PACKAGES = template.arn("sagemaker", "model-package/*-p-*/*")
 _PIPELINES = template.arn("sagemaker", "pipeline/*-p-*")
 _CODEPIPELINES = template.arn("codepipeline", f"{names.PROJECTS_PREFIX}*")
 _PROJECTS = template.arn("sagemaker", "project/*")
-_BUCKETS = names.PROJECTS_PREFIX + "*-${AWS::AccountId}-${AWS::Region}"
-_BY_PROJECT_ID = "Persons work on every project of their account; the pattern is the form of project names and ids."
+BUCKETS = names.PROJECTS_PREFIX + "*-${AWS::AccountId}-${AWS::Region}"
+BY_PROJECT_ID = "Persons work on every project of their account; the pattern is the form of project names and ids."
 _NO_RESOURCES = "These actions have no resources; they list or find, and what is found is read under other grants."
+KEYS_OF_PROJECTS = {
+    "StringLike": {f"aws:ResourceTag/{names.PROJECT_ID_TAG}": "p-*"},
+    "StringEquals": through_s3(),
+}
 _OWN_LEVEL = {"StringEquals": {"servicecatalog:roleLevel": "self"}}
 _LEVEL_REASON = "These actions have no resources; the condition keeps it to products launched with the same role."
 # ${!…} stays a policy variable: Fn::Sub leaves it to IAM, which fills in the domain and profile of the session.
@@ -149,7 +153,7 @@ def reading() -> list[Grant]:
                 "sagemaker:ListModelPackages",
             ],
             resources=[_GROUPS, _PACKAGES],
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         ),
         Grant(
             sid="ReadPipelines",
@@ -162,7 +166,7 @@ def reading() -> list[Grant]:
                 "sagemaker:ListPipelineParametersForExecution",
             ],
             resources=[_PIPELINES],
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         ),
         Grant(
             sid="ReadProjectsAndJobs",
@@ -183,7 +187,7 @@ def reading() -> list[Grant]:
                 "codebuild:ListBuildsForProject",
             ],
             resources=[_CODEPIPELINES, template.arn("codebuild", f"project/{names.PROJECTS_PREFIX}*")],
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         ),
         Grant(
             sid="ReadLogs",
@@ -192,28 +196,25 @@ def reading() -> list[Grant]:
                 template.arn("logs", f"log-group:/aws/{group}*")
                 for group in ("sagemaker/", f"codebuild/{names.PROJECTS_PREFIX}")
             ],
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         ),
         Grant(
             sid="ReadResults",
             actions=["s3:GetObject"],
-            resources=[template.bucket_arn(_BUCKETS, "*")],
-            because=_BY_PROJECT_ID,
+            resources=[template.bucket_arn(BUCKETS, "*")],
+            because=BY_PROJECT_ID,
         ),
         Grant(
             sid="ListResults",
             actions=["s3:GetBucketLocation", "s3:ListBucket"],
-            resources=[template.bucket_arn(_BUCKETS)],
-            because=_BY_PROJECT_ID,
+            resources=[template.bucket_arn(BUCKETS)],
+            because=BY_PROJECT_ID,
         ),
         Grant(
             sid="DecryptResults",
             actions=["kms:Decrypt"],
             resources=[template.arn("kms", "key/*")],
-            conditions={
-                "StringLike": {f"aws:ResourceTag/{names.PROJECT_ID_TAG}": "p-*"},
-                "StringEquals": through_s3(),
-            },
+            conditions=KEYS_OF_PROJECTS,
             because="Key ids are made by KMS; the condition keeps it to keys of projects, used by S3.",
         ),
     ]
@@ -315,13 +316,13 @@ def running() -> list[Grant]:
                 "sagemaker:StopPipelineExecution",
             ],
             resources=[_PIPELINES],
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         ),
         Grant(
             sid="BuildAgain",
             actions=["codepipeline:RetryStageExecution", "codepipeline:StartPipelineExecution"],
             resources=[_CODEPIPELINES],
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         ),
     ]
 
@@ -367,7 +368,7 @@ def building(parts: DomainParts) -> list[Grant]:
             actions=["sagemaker:CreateModelPackage"],
             resources=[_GROUPS, _PACKAGES],
             conditions=PENDING,
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         ),
     ]
 
@@ -396,7 +397,7 @@ def approving() -> list[Grant]:
             sid="DecideOnModels",
             actions=["sagemaker:UpdateModelPackage"],
             resources=[_PACKAGES],
-            because=_BY_PROJECT_ID,
+            because=BY_PROJECT_ID,
         )
     ]
 

@@ -14,6 +14,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.sagemaker_domain import personas
+from products.sagemaker_domain.exploring import exploring_policy
 from products.shared import custom_resources, names, template
 from products.shared.form import patterns
 from products.shared.form.parameters import Form, Question
@@ -248,6 +249,7 @@ class SageMakerDomainProduct(servicecatalog.ProductStack):
         )
         roles = {persona: self._persona_role(persona, parts) for persona in names.PERSONAS}
         self._let_the_lead_act(roles[names.LEAD].role, roles[names.DATA_SCIENTIST].role)
+        exploring_policy(self, "Exploring", roles=[roles[names.LEAD].role, roles[names.DATA_SCIENTIST].role])
         domain = self._domain(
             key=key,
             execution_role=execution_role.role,

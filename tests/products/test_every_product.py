@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 INLINE_POLICIES_MAX = 10_240  # characters per role without white space (IAM quotas)
+MANAGED_POLICY_MAX = 6_144  # characters without white space (IAM quotas)
 CUSTOM_RESOURCES = {
     "Custom::Preflight": (names.PREFLIGHT_FUNCTION, {"Checks"}),
     "Custom::Deployment": (names.DEPLOYMENT_FUNCTION, {"ProjectId", "Stage", "AccountId", "Region"}),
@@ -427,8 +428,15 @@ def test_the_boundary_lets_through_what_the_roles_are_granted(product: type[Any]
 def test_inline_policies_fit(product: type[Any], synth_product: SynthProduct) -> None:
     stack = "SC-111122223333-pp-abcdefghijklm"  # as Service Catalog names them
     longest = launch(synth_product(product), LONGEST[product.SPEC.id], region=LONGEST_REGION, stack=stack)
-    for role, granted in longest.roles().items():
+    for role, granted in longest.roles(managed=False).items():
         assert len(json.dumps(granted, separators=(",", ":"))) < INLINE_POLICIES_MAX - 300, role
+
+
+@every_product
+def test_managed_policies_fit(product: type[Any], synth_product: SynthProduct) -> None:
+    longest = launch(synth_product(product), LONGEST[product.SPEC.id], region=LONGEST_REGION)
+    for logical_id, policy in longest.resources("AWS::IAM::ManagedPolicy").items():
+        assert len(json.dumps(policy["PolicyDocument"], separators=(",", ":"))) < MANAGED_POLICY_MAX, logical_id
 
 
 @every_product

@@ -244,11 +244,15 @@ def _policies(deployed: Deployed) -> Iterator[Policy]:
         return Policy(f"{deployed.name}: {logical_id}", kind, tuple(found), origin, launch.account)
 
     attached = json.dumps([p.get("ManagedPolicyArns", []) for p in launch.resources("AWS::IAM::Role").values()])
+    own = {launch.physical_id(logical_id) for logical_id in launch.resources("AWS::IAM::Role")}
     for logical_id, statements in launch.roles().items():
         yield policy(logical_id, "identity", statements)
     for logical_id, properties in launch.resources().items():
         type_ = launch.template["Resources"][logical_id]["Type"]
-        if type_ == "AWS::IAM::ManagedPolicy" and str(launch.ref(logical_id)) not in attached:
+        if type_ == "AWS::IAM::ManagedPolicy" and "Roles" in properties:
+            if not own & set(properties["Roles"]):  # else it is among what its roles may do
+                yield policy(logical_id, "identity", _statements(properties))
+        elif type_ == "AWS::IAM::ManagedPolicy" and str(launch.ref(logical_id)) not in attached:
             yield policy(logical_id, "boundary", _statements(properties))
         elif type_ == "AWS::IAM::Role":
             yield policy(logical_id, "trust", _statements(properties["AssumeRolePolicyDocument"]))

@@ -120,7 +120,20 @@ def group_of(project: str) -> str:
     return f"{project_name(project)}-{project}-{DEV}"
 
 
-def _launch_of_product(product: str, template: Mapping[str, Any], project: str) -> Stack:
+def _roles_of_people(domain: Mapping[str, Any], project: str) -> dict[str, str]:
+    """Return the roles of the personas of a project's domain, as a form asks for them."""
+    stack = f"SC-{DEV}-pp-{project}-sagemaker-domain"
+    paths = {id_: r["Properties"]["Path"] for id_, r in domain["Resources"].items() if r["Type"] == "AWS::IAM::Role"}
+    begin = f"arn:aws:iam::{DEV}:role"
+    return {
+        f"{''.join(word.title() for word in persona.split('-'))}RoleArn": f"{begin}{path}{stack}-{id_}-{REGION}"
+        for persona in names.PERSONAS
+        for id_, path in paths.items()
+        if path == names.persona_role_path(persona)
+    }
+
+
+def _launch_of_product(product: str, template: Mapping[str, Any], project: str, people: Mapping[str, str]) -> Stack:
     """Return a product as it is launched for a project; parameters that tell projects apart are the project's own."""
     account = HUB if product in products_of_the_hub() else DEV
     own = {
@@ -136,6 +149,7 @@ def _launch_of_product(product: str, template: Mapping[str, Any], project: str) 
         "ProdRegion": REGION,
         "Repository": f"team/{project}-{product}",
         "ConnectionArn": f"arn:aws:codeconnections:{REGION}:{account}:connection/0a1b",
+        **people,
         "Repositories": f"{CATALOG.partition('/')[0]}/*",  # the team's repositories are beside the catalog's
     }
     return launched(product, template, REGION, own, stack=f"pp-{project}-{product}")
@@ -341,11 +355,14 @@ def world(release: str | None = None) -> World:
     actors: list[Actor] = []
     for name, launch in platform.items():
         actors += _roles(launch, name, bounds[launch.account], "platform")
-    for product, template in _product_templates(release).items():
+    templates = _product_templates(release)
+    for product, template in templates.items():
         for project in (ATTACKER, VICTIM):
-            launch = launches[f"{product}:{project}"] = _launch_of_product(product, template, project)
+            people = _roles_of_people(templates["sagemaker-domain"], project)
+            launch = launches[f"{product}:{project}"] = _launch_of_product(product, template, project, people)
             roles = _roles(launch, f"{product}:{project}", bounds[launch.account], "product", product, project)
             actors += (_in_studio(role, project) for role in roles)
+    actors = [_with_attached(actor, launches) for actor in actors]
     for project, stage, name in itertools.product((ATTACKER, VICTIM), names.STAGES, _STAGE_TEMPLATES):
         launch = stack_of_a_stage(name, project_name(project), project, stage, REGION)
         launches[launch.stack] = launch
@@ -371,6 +388,17 @@ def world(release: str | None = None) -> World:
         resource_policies=tuple(policies),
         launches=launches,
     )
+
+
+def _with_attached(actor: Actor, launches: Mapping[str, Launch]) -> Actor:
+    """Return an actor with the policies that other products attach to its role."""
+    others = [
+        launch for name, launch in launches.items() if name not in actor.labels and launch.account == actor.account
+    ]
+    policies = [policy for launch in others for policy in launch.resources("AWS::IAM::ManagedPolicy").values()]
+    name = actor.arn.rpartition("/")[2]
+    more = [s for policy in policies if name in policy.get("Roles", []) for s in statements(policy["PolicyDocument"])]
+    return replace(actor, identity=(*actor.identity, *more))
 
 
 def _in_studio(actor: Actor, project: str) -> Actor:

@@ -413,18 +413,18 @@ PROPERTIES: Final = (
         where=on(f"mlp-d-{DOMAINS[VICTIM]}-*"),
     ),
     Property(
-        says="People in Studio write into the bucket of their domain only",
+        says="People in Studio write into the bucket of their domain, and results of queries into those of projects",
         who=_studio,
         may=WRITES_OBJECTS,
-        where=not_on(f"mlp-d-{DOMAINS[ATTACKER]}-*"),
+        where=not_on(f"mlp-d-{DOMAINS[ATTACKER]}-*", "mlp-p-*/athena/*"),
         owners=(DEV, HUB),
         kinds=("object",),
     ),
     Property(
-        says="People in Studio read the bucket of their domain and results of projects only",
+        says="People in Studio read the bucket of their domain, results of projects and files opened to them only",
         who=_studio,
         may=READS_OBJECTS,
-        where=not_on(f"mlp-d-{DOMAINS[ATTACKER]}-*", "mlp-p-*"),
+        where=not_on(f"mlp-d-{DOMAINS[ATTACKER]}-*", "mlp-p-*", "lake", f"lake/{ATTACKER}/*"),
         owners=(DEV, HUB),
     ),
     Property(
@@ -441,17 +441,24 @@ PROPERTIES: Final = (
         kinds=("key",),
     ),
     Property(
-        says="People in Studio read through S3 only with keys of projects and of their domain",
+        says="People in Studio read through S3 only with keys of projects, of their domain and of files opened to them",
         who=_studio,
         may=("kms:*",),
-        where=both(not_on(f"key/SC-{DEV}-pp-{ATTACKER}-sagemaker-domain-*"), lacking_key(_PROJECT_TAG, "p-*")),
+        where=both(
+            # data-access names the key "none" when the files that it opens have none of their own.
+            not_on(f"key/SC-{DEV}-pp-{ATTACKER}-sagemaker-domain-*", "key/none"),
+            lacking_key(_PROJECT_TAG, "p-*"),
+        ),
         kinds=("key",),
     ),
     Property(
-        says="People in Studio encrypt with the key of their domain only",
+        says="People in Studio encrypt with the key of their domain, and through S3 with those of projects, only",
         who=_studio,
         may=("kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncryptTo", "kms:CreateGrant"),
-        where=not_on(f"key/SC-{DEV}-pp-{ATTACKER}-sagemaker-domain-*"),
+        where=both(
+            not_on(f"key/SC-{DEV}-pp-{ATTACKER}-sagemaker-domain-*"),
+            either(NOT_THROUGH_S3, lacking_key(f"aws:ResourceTag/{names.PROJECT_ID_TAG}", "p-*")),
+        ),
         kinds=("key",),
     ),
     Property(

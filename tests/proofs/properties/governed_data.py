@@ -26,6 +26,17 @@ _GRANTS: Final = (
 
 PROPERTIES: Final = (
     Property(
+        says="People query in work groups of projects only, and change none",
+        who=having("studio"),
+        may=("athena:*",),
+        where=not_on("workgroup/mlp-p-*-athena"),
+    ),
+    Property(
+        says="People change nothing in a catalog",
+        who=having("person"),
+        may=("glue:*", "!glue:Get*", "!glue:BatchGet*", "!glue:List*", "!glue:Search*", "!glue:PutResourcePolicy"),
+    ),
+    Property(
         says="Nobody but the function that grants data grants, revokes or opts in: no project, person or launch role",
         who=but(everybody, "DataPermissionsRole"),
         may=_GRANTS,

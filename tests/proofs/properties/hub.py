@@ -143,7 +143,7 @@ PROPERTIES: Final = (
     Property(
         says="Nobody but what deploys the platform changes the table of decisions",
         who=but(everybody, "bootstrap"),
-        may=("glue:Update*", "glue:Delete*", "glue:Create*", "glue:Batch*Partition"),
+        may=("glue:Update*", "glue:Delete*", "glue:Create*", "glue:Batch*Partition", "!glue:BatchGet*"),
         where=on("database/ml_platform", "table/ml_platform/*"),
         owners=(HUB,),
     ),
