@@ -22,6 +22,7 @@ from aws_emulator.athena.workgroups import (
     PRIMARY,
     SERVICE,
     arn_of,
+    cancel,
     check_results,
     refused,
     work_group,
@@ -38,30 +39,10 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _tokens: Final = Records()
 """Query and request by token (ClientRequestToken)."""
-_TOKEN_LENGTH: Final = (32, 128)
 _PAGE: Final = 1000
-_TYPES: Final = {
-    "COLUMN_NOT_FOUND": 1006,
-    "DIVISION_BY_ZERO": 1001,
-    "FUNCTION_NOT_FOUND": 1303,
-    "INVALID_CAST_ARGUMENT": 1100,
-    "NOT_SUPPORTED": 1200,
-    "SCHEMA_NOT_FOUND": 1301,
-    "TABLE_NOT_FOUND": 1301,
-    "TYPE_MISMATCH": 1002,
-}
+_NO_RESULTS: Final = "Could not find results"
+_TYPES: Final = {"COLUMN_NOT_FOUND": 1006, "DIVISION_BY_ZERO": 1001, "TABLE_NOT_FOUND": 1301, "TYPE_MISMATCH": 1002}
 """AthenaError.ErrorType by the name of an error; 1000 for others."""
-_STATEMENTS: Final = (
-    (r"(SELECT|WITH|VALUES)\b|\(", "DML", "SELECT"),
-    (r"UNLOAD\b", "DML", "UNLOAD"),
-    (r"CREATE\s+TABLE\b.*\bAS\b", "DDL", "CREATE_TABLE_AS_SELECT"),
-    (r"CREATE\s+EXTERNAL\s+TABLE\b", "DDL", "CREATE_TABLE"),
-    (r"CREATE\s+(OR\s+REPLACE\s+)?VIEW\b", "DDL", "CREATE_VIEW"),
-    (r"DROP\s+TABLE\b", "DDL", "DROP_TABLE"),
-    (r"DROP\s+VIEW\b", "DDL", "DROP_VIEW"),
-    (r"MSCK\s+REPAIR\s+TABLE\b", "DDL", "MSCK_REPAIR_TABLE"),
-)
-"""Statements that are emulated: how they begin, StatementType and SubstatementType."""
 
 
 # ---- starting -------------------------------------------------------------------------------------------------------
@@ -73,16 +54,9 @@ def start_query_execution(request: Json) -> Json:
 
     https://docs.aws.amazon.com/athena/latest/APIReference/API_StartQueryExecution.html
     """
-    token = request.get("ClientRequestToken", "")
+    token = request.get("ClientRequestToken")
     if not token:
         raise refused("clientRequestToken is null or empty")
-    if not _TOKEN_LENGTH[0] <= len(token) <= _TOKEN_LENGTH[1]:
-        short = len(token) < _TOKEN_LENGTH[0]
-        end = f"{'greater' if short else 'less'} than or equal to {_TOKEN_LENGTH[not short]}"
-        raise refused(
-            "1 validation error detected: Value at 'clientRequestToken' failed to satisfy constraint: "
-            f"Member must have length {end}"
-        )
     if token in _tokens:
         known, first = _tokens[token]
         if first != request:
@@ -91,50 +65,35 @@ def start_query_execution(request: Json) -> Json:
     group = work_group(request.get("WorkGroup", PRIMARY))
     if group["State"] != "ENABLED":
         raise refused("WorkGroup is disabled.")
-    if request.get("ExecutionParameters"):
-        raise refused("ExecutionParameters are not emulated here: write the values into the query.")
-    if request.get("ResultReuseConfiguration", {}).get("ResultReuseByAgeConfiguration", {}).get("Enabled"):
-        raise refused("Reuse of results is not emulated here.")
+    reuse = request.get("ResultReuseConfiguration", {}).get("ResultReuseByAgeConfiguration", {}).get("Enabled")
     who, statement = caller(), _uncommented(request["QueryString"])
-    if ":user/" in who.arn:
-        raise refused("Queries of IAM users are not emulated here: assume a role.")
+    if reuse or request.get("ExecutionParameters") or ":user/" in who.arn:
+        raise refused("Not emulated here: the reuse of results, ExecutionParameters, and queries of IAM users.")
+    if not (found := re.match(r"(SELECT|WITH|VALUES|UNLOAD)\b|\(", statement, re.IGNORECASE)):
+        raise refused(f"Not emulated here: statements that begin with {' '.join(statement.split()[:3])!r}.")
     results = _results(request, group)
-    kind, sub = _classified(statement)
-    if sub == "CREATE_TABLE_AS_SELECT" and _enforced(group) and re.search(r"\bexternal_location\b", statement):
-        raise refused(
-            "The Create Table As Select query failed because it was submitted with an 'external_location' property to "
-            "an Athena Workgroup that enforces a centralized output location for all queries. Please remove the "
-            "'external_location' property and resubmit the query."
-        )
     try:
-        _statements().check(sub, statement)
+        _statements().parts(statement)
     except QueryError as error:
         raise refused(error.message) from error
-    return {"QueryExecutionId": _started(request, who, group["Name"], results, (kind, sub, statement))}
-
-
-def _started(request: Json, who: Caller, group: str, results: Json, statement: tuple[str, str, str]) -> str:
-    kind, sub, text = statement
-    id_, location = clock.uuid(), results["OutputLocation"].rstrip("/")
-    name = {"UNLOAD": id_, "CREATE_TABLE_AS_SELECT": f"tables/{id_}"}.get(sub, f"{id_}.txt")
-    name = f"{id_}.csv" if sub == "SELECT" else name
+    id_, location, unloads = clock.uuid(), results["OutputLocation"].rstrip("/"), found[0].upper() == "UNLOAD"
     EXECUTIONS[id_] = query = {
         "QueryExecutionId": id_,
         "Query": request["QueryString"],
-        "StatementType": kind,
-        "SubstatementType": sub,
-        "ResultConfiguration": {**results, "OutputLocation": f"{location}/{name}"},
+        "StatementType": "DML",
+        "SubstatementType": "UNLOAD" if unloads else "SELECT",
+        "ResultConfiguration": {**results, "OutputLocation": f"{location}/{id_}{'' if unloads else '.csv'}"},
         "QueryExecutionContext": request.get("QueryExecutionContext", {}),
         "Status": {"State": "QUEUED", "SubmissionDateTime": clock.now()},
         "Statistics": {"DataScannedInBytes": 0},
-        "WorkGroup": group,
+        "WorkGroup": group["Name"],
         "EngineVersion": ENGINE,
         "folder": location,
-        "cutoff": work_group(group)["Configuration"].get("BytesScannedCutoffPerQuery"),
+        "cutoff": group["Configuration"].get("BytesScannedCutoffPerQuery"),
     }
-    _tokens[request["ClientRequestToken"]] = (id_, dict(request))
-    clock.start(_run, query, who, text)
-    return id_
+    _tokens[token] = (id_, dict(request))
+    clock.start(_run, query, who, statement)
+    return {"QueryExecutionId": id_}
 
 
 def _statements() -> Any:  # noqa: ANN401 - a module
@@ -147,17 +106,6 @@ def _uncommented(text: str) -> str:
     return re.sub(r"^(\s|--[^\n]*\n|/\*.*?\*/)+", "", text, flags=re.DOTALL).rstrip().removesuffix(";").rstrip()
 
 
-def _classified(statement: str) -> tuple[str, str]:
-    for pattern, kind, sub in _STATEMENTS:
-        if re.match(pattern, statement, re.IGNORECASE | re.DOTALL):
-            return kind, sub
-    raise refused(f"Not emulated here: statements that begin with {' '.join(statement.split()[:3])!r}.")
-
-
-def _enforced(group: Json) -> bool:
-    return bool(group["Configuration"].get("EnforceWorkGroupConfiguration"))
-
-
 def _results(request: Json, group: Json) -> Json:
     """Return where and how results are written: what the work group enforces, else what the request says.
 
@@ -166,7 +114,8 @@ def _results(request: Json, group: Json) -> Json:
     own: Json = group["Configuration"].get("ResultConfiguration", {})
     asked: Json = request.get("ResultConfiguration", {})
     check_results(asked)
-    results = own if _enforced(group) else (asked if asked.get("OutputLocation") else {**own, **asked})
+    enforced = group["Configuration"]["EnforceWorkGroupConfiguration"]
+    results = own if enforced else (asked if asked.get("OutputLocation") else {**own, **asked})
     if not results.get("OutputLocation"):
         raise refused(
             "No output location provided. An output location is required either through the Workgroup result "
@@ -210,18 +159,9 @@ def _run(query: Json, who: Caller, statement: str) -> None:
         return
     if error:
         status["StateChangeReason"] = str(error)
-        type_ = _TYPES.get(error.name, 1000)
-        given = {"ErrorCategory": 2, "ErrorType": type_, "Retryable": False, "ErrorMessage": str(error)}
-        status["AthenaError"] = given
+        kind = {"ErrorCategory": 2, "ErrorType": _TYPES.get(error.name, 1000), "Retryable": False}
+        status["AthenaError"] = {**kind, "ErrorMessage": str(error)}
     status["State"] = "FAILED" if error else "SUCCEEDED"
-
-
-def cancel(query: Json, reason: str) -> None:
-    """End a query as CANCELLED, if it has not ended."""
-    if query["Status"]["State"] in {"QUEUED", "RUNNING"}:
-        query["Status"] |= {"State": "CANCELLED", "StateChangeReason": reason, "CompletionDateTime": clock.now()}
-        if connection := query.get("connection"):
-            connection.interrupt()  # what it executes; what is not executed yet does not write
 
 
 @overlay(SERVICE, "StopQueryExecution")
@@ -247,28 +187,6 @@ def get_query_execution(request: Json) -> Json:
     return {"QueryExecution": _found(request)}
 
 
-@overlay(SERVICE, "BatchGetQueryExecution")
-def batch_get_query_execution(request: Json) -> Json:
-    """Return queries; the caller needs the permission for the work group of each."""
-    found, missing = [], []
-    for id_ in request["QueryExecutionIds"]:
-        query = EXECUTIONS.get(id_)
-        if query is None:
-            missing.append({"QueryExecutionId": id_, "ErrorCode": "INVALID_INPUT", "ErrorMessage": "was not found"})
-            continue
-        authorize("athena:BatchGetQueryExecution", arn_of(query["WorkGroup"]))
-        found.append(query)
-    return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": missing}
-
-
-@overlay(SERVICE, "ListQueryExecutions")
-def list_query_executions(request: Json) -> Json:
-    """List the ids of the queries of a work group, newest first."""
-    group = work_group(request.get("WorkGroup", PRIMARY))["Name"]
-    queries = [id_ for id_, query in EXECUTIONS.items() if query["WorkGroup"] == group]
-    return {"QueryExecutionIds": queries[::-1]}
-
-
 @overlay(SERVICE, "GetQueryResults")
 def get_query_results(request: Json) -> Json:
     """Return a page of results: rows of texts, on the first page of a SELECT after one with the names.
@@ -281,35 +199,26 @@ def get_query_results(request: Json) -> Json:
     if state in {"QUEUED", "RUNNING"}:
         raise refused(f"Query has not yet finished. Current state: {state}")
     if state != "SUCCEEDED":
-        text = (
-            "Could not find results"
-            if state == "CANCELLED"
-            else f"Query did not finish successfully. Final query state: {state}"
-        )
-        raise refused(text)
-    if query["SubstatementType"] == "SELECT":
-        authorize(
-            "s3:GetObject", f"arn:aws:s3:::{query['ResultConfiguration']['OutputLocation'].removeprefix('s3://')}"
-        )
+        found = state != "CANCELLED"
+        raise refused(f"Query did not finish successfully. Final query state: {state}" if found else _NO_RESULTS)
+    if "rows" in query:
+        place = query["ResultConfiguration"]["OutputLocation"].removeprefix("s3://")
+        authorize("s3:GetObject", f"arn:aws:s3:::{place}")
     start, size = int(request.get("NextToken", "0")), request.get("MaxResults", _PAGE)
-    with contextlib.ExitStack() as stack:
-        lines = stack.enter_context(query["rows"].open(encoding="utf-8")) if "rows" in query else ()
+    with query["rows"].open(encoding="utf-8") if "rows" in query else contextlib.nullcontext(()) as lines:
         rows = [json.loads(line) for line in itertools.islice(lines, start, start + size + 1)]
     shown = [{"Data": [{} if text is None else {"VarCharValue": text} for text in row]} for row in rows[:size]]
-    found: Json = {
-        "ResultSet": {"Rows": shown, "ResultSetMetadata": {"ColumnInfo": query.get("columns", [])}},
-        "NextToken": str(start + size) if len(rows) > size else None,
-    }
-    return found | ({"UpdateCount": query["count"]} if "count" in query else {})
+    result = {"Rows": shown, "ResultSetMetadata": {"ColumnInfo": query["columns"]}}
+    following = str(start + size) if len(rows) > size else None
+    return {"ResultSet": result, "NextToken": following, "UpdateCount": query["count"]}
 
 
 def _resource(_path: str, body: bytes, _query: Mapping[str, Any]) -> str | None:
     """Return the work group on which a request is authorised: the one that it names, or that of the query."""
     request = json.loads(body or b"{}")
-    ids = [request.get("QueryExecutionId"), *request.get("QueryExecutionIds", [])]
-    name = request.get("WorkGroup") or request.get("Name") or (PRIMARY if "QueryString" in request else None)
-    for query in (EXECUTIONS.get(id_) for id_ in ids if id_ in EXECUTIONS):
-        name = name or query["WorkGroup"]
+    query = EXECUTIONS.get(request.get("QueryExecutionId"), {})
+    default = PRIMARY if "QueryString" in request else None
+    name = request.get("WorkGroup") or request.get("Name") or query.get("WorkGroup") or default
     return arn_of(name) if name else request.get("ResourceARN")
 
 

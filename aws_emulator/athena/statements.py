@@ -1,47 +1,39 @@
-"""What statements do: UNLOAD, CREATE TABLE AS, views, and other changes of the catalog.
+"""What statements do: SELECT with the files of its results, and UNLOAD.
 
-The catalog is changed through Glue in the name of the caller, so IAM and Lake Formation decide about it there.
+https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html and unload.html
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from botocore.exceptions import ClientError
 
 from aws_emulator import core, inside
-from aws_emulator.athena import binding, engine, scan, translation
+from aws_emulator.athena import binding, engine, scan, translation, values
 from aws_emulator.athena.errors import NotEmulated, QueryError
-from aws_emulator.athena.executions import cancel
-from aws_emulator.athena.results import Finish, Job, column_info, metadata, select
-from aws_emulator.athena.types import BIGINT, quoted
+from aws_emulator.athena.types import BIGINT, AthenaType, quoted
+from aws_emulator.athena.workgroups import cancel
 from aws_emulator.clock import clock
+from aws_emulator.core import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from aws_emulator.athena.scan import Connection
     from aws_emulator.core import Json
     from aws_emulator.iam.callers import Caller
 
+Finish: TypeAlias = "Callable[[], None]"
+"""What a statement does once everything is read and DuckDB's memory is free: it sends files."""
 _UNLOAD: Final = re.compile(r"UNLOAD\s*\((.*)\)\s*TO\s*'(s3://[^']+)'\s*WITH\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
-_CTAS: Final = re.compile(
-    r"CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?(\S+)\s+(?:WITH\s*\((.*?)\)\s*)?AS\s+(\(?\s*(?:SELECT|WITH|VALUES)\b.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-_VIEW: Final = re.compile(r"CREATE\s+(OR\s+REPLACE\s+)?VIEW\s+(\S+)\s+AS\s+(.*)", re.IGNORECASE | re.DOTALL)
-_NAMED: Final = re.compile(r"(?:DROP\s+(?:TABLE|VIEW)|MSCK\s+REPAIR\s+TABLE)\s+(IF\s+EXISTS\s+)?(\S+)", re.IGNORECASE)
-_QUERIES: Final = {
-    "SELECT": None,
-    "UNLOAD": (_UNLOAD, 1),
-    "CREATE_TABLE_AS_SELECT": (_CTAS, 4),
-    "CREATE_VIEW": (_VIEW, 3),
-}
 _COMPRESSION: Final = {"GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE": "uncompressed"}
-_UNWRITABLE: Final = ("interval", "json", "time", "unknown")
+_ENCRYPTION: Final = {"SSE_S3": "AES256", "SSE_KMS": "aws:kms"}
 _MOST_PARTITIONS: Final = 100
 _FILE_SIZE: Final = "16MB"
 _OF_THE_ENGINE: Final = {"enable_external_file_cache": "false", "memory_limit": "'140MB'", "threads": "2"}
@@ -52,30 +44,28 @@ _OF_A_QUERY: Final = {
     "TimeZone": "'UTC'",
 }
 """Settings of DuckDB with which ten million rows are written in less than 400 MB; what exceeds it goes to disk."""
+_PRECISION: Final = {"tinyint": 3, "smallint": 5, "integer": 10, "bigint": 19, "real": 17, "double": 17, "timestamp": 3}
+_LONGEST: Final = {"varchar": 2_147_483_647, "varbinary": 1_073_741_824}
 
 
-def check(sub: str, statement: str) -> None:
-    """Parse the query of a statement: one with a mistake is not started.
+def parts(statement: str) -> tuple[str, ...]:
+    """Return the query of a statement, and of UNLOAD its location and its properties.
 
     Raises:
-        QueryError: It cannot be parsed.
+        QueryError: It cannot be parsed: such a statement is not started.
     """
-    if sub in _QUERIES:
-        translation.parse(_query_of(sub, statement))
+    match = _UNLOAD.fullmatch(statement)
+    found = match.groups() if match else (statement,)
+    translation.parse(found[0])
+    return found
 
 
-def _query_of(sub: str, statement: str) -> str:
-    form = _QUERIES[sub]
-    if form is None:
-        return statement
-    match = form[0].fullmatch(statement)
-    if match is None:
-        raise QueryError("SYNTAX_ERROR", f"Not understood here as {sub}: {statement[:100]}")
-    return match[form[1]]
+def _folder(name: str) -> Path:
+    return core.organization().work_dir / "athena" / name
 
 
 @functools.cache
-def _database() -> scan.Connection:
+def _database() -> Connection:
     """Return the one database, with the functions of Athena: all queries together keep to its limits."""
     con = engine.connect()
     for name, value in {**_OF_THE_ENGINE, "temp_directory": scan.literal(str(_folder("tmp")))}.items():
@@ -83,13 +73,9 @@ def _database() -> scan.Connection:
     return con
 
 
-def _folder(name: str) -> Path:
-    return core.organization().work_dir / "athena" / name
-
-
 @contextlib.contextmanager
-def _connected(query: Json) -> Iterator[scan.Connection]:
-    """Connect with views of its own for a query, until it ends or has read everything (`Job.close`)."""
+def _connected(query: Json) -> Iterator[Connection]:
+    """Connect with views of its own for a query, until everything is read."""
     con, name = _database().cursor(), f"q{clock.uuid().replace('-', '')}"
     con.execute(f"ATTACH ':memory:' AS {name}; SET search_path = '{name}.main,memory.main'")
     for setting, value in _OF_A_QUERY.items():
@@ -109,76 +95,125 @@ def execute(query: Json, who: Caller, statement: str) -> None:
     Raises:
         QueryError: The query fails.
     """
-    sub, folder = query["SubstatementType"], _folder(query["QueryExecutionId"])
-    job = Job(query, who)
-    if sub not in _QUERIES:
-        return _change(job, sub, statement)
+    text, *rest = parts(statement)
+    folder = _folder(query["QueryExecutionId"])
     folder.mkdir(parents=True)
     with _connected(query) as con:
-        tree = translation.parse(_query_of(sub, statement))
-        bound = binding.bind(con, tree, who, job.database)
+        database = query["QueryExecutionContext"].get("Database", "default").lower()
+        bound = binding.bind(con, translation.parse(text), who, database)
         query["Statistics"]["DataScannedInBytes"] = bound.scanned
         if query["cutoff"] and bound.scanned > query["cutoff"]:
             query["Statistics"]["DataScannedInBytes"] = query["cutoff"]
             cancel(query, "Bytes scanned limit was exceeded")
-            return None
-        done = {"SELECT": select, "UNLOAD": _unload, "CREATE_TABLE_AS_SELECT": _create_table_as, "CREATE_VIEW": _view}
-        finish = done[sub](job, con, bound.query, folder, statement)
-    return finish()
+            return
+        job = _Job(query, who, folder)
+        finish = _unload(job, con, bound.query, *rest) if rest else _select(job, con, bound.query)
+    finish()
 
 
-# ---- written files --------------------------------------------------------------------------------------------------
+class _Job:
+    """A query, and what it writes in the name of its caller, with the caller's own session."""
+
+    def __init__(self, query: Json, who: Caller, folder: Path) -> None:
+        self.query, self.who, self.folder = query, who, folder
+        session = inside.sts.sessions.get(who.access_key)
+        keys = session and Credentials(
+            access_key=who.access_key, secret_key=session["SecretAccessKey"], token=session["SessionToken"]
+        )
+        self.s3 = core.client("s3", credentials=keys)
+
+    def put(self, uri: str, content: bytes | Path, *, owner: bool = True) -> None:
+        """Write an object, encrypted as the results of the query are.
+
+        Args:
+            uri: Where.
+            content: What, or a file with it.
+            owner: Whether the bucket has to belong to whom the results' has to (ExpectedBucketOwner).
+
+        Raises:
+            QueryError: The caller is not allowed to, or the query was cancelled.
+        """
+        results = self.query["ResultConfiguration"]
+        encryption = results.get("EncryptionConfiguration", {})
+        more = {"ServerSideEncryption": _ENCRYPTION[encryption["EncryptionOption"]]} if encryption else {}
+        more |= {"SSEKMSKeyId": encryption["KmsKey"]} if "KmsKey" in encryption else {}
+        if owner and "ExpectedBucketOwner" in results:
+            more["ExpectedBucketOwner"] = results["ExpectedBucketOwner"]
+        bucket, key = uri.removeprefix("s3://").split("/", 1)
+        if self.query["Status"]["State"] == "CANCELLED":
+            raise QueryError("USER_CANCELED", "Query was canceled")
+        with contextlib.ExitStack() as stack:
+            body = content if isinstance(content, bytes) else stack.enter_context(content.open("rb"))
+            try:
+                self.s3.put_object(Bucket=bucket, Key=key, Body=body, **more)
+            except ClientError as error:
+                raise QueryError(
+                    "PERMISSION_DENIED",
+                    f"Access denied when writing output to url: {uri} . Please ensure you are allowed to access the S3 "
+                    "bucket. If you are encrypting query results with KMS key, please ensure you are allowed to access "
+                    f"your KMS key. {error.response['Error']['Message']}",
+                ) from error
 
 
-def _options(text: str) -> dict[str, str]:
-    """Return the properties of a statement by name, as they are written."""
-    found = dict(re.findall(r"(\w+)\s*=\s*('[^']*'|ARRAY\s*\[[^\]]*\]|\d+)", text, re.IGNORECASE))
-    return {name.lower(): value.strip("'") for name, value in found.items()}
+def _column_info(name: str, type_: AthenaType) -> Json:
+    known = {"CatalogName": "hive", "SchemaName": "", "TableName": "", "Nullable": "UNKNOWN"}
+    precision, scale = (*type_.numbers, 0)[:2] if type_.numbers else ({**_PRECISION, **_LONGEST}.get(type_.name, 0), 0)
+    shown = {"Name": name, "Label": name, "Type": "float" if type_.name == "real" else type_.name}
+    return {
+        **known,
+        **shown,
+        "Precision": precision,
+        "Scale": scale,
+        "CaseSensitive": type_.name in {"varchar", "char"},
+    }
 
 
-def _unload(job: Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
-    """Write the rows as Parquet below a location that is empty, or, with partitions, beside what is there.
+def _select(job: _Job, con: Connection, query: translation.Query) -> Finish:
+    """Write rows as CSV, every value in quotation marks and NULL as nothing, and as JSON for GetQueryResults."""
+    con.execute(query.sql)
+    shown, rows = job.folder / "results.csv", job.folder / "rows.jsonl"
+    types = [type_ for _, type_ in query.columns]
+    with shown.open("w", encoding="utf-8", newline="") as csv, rows.open("w", encoding="utf-8") as lines:
 
-    https://docs.aws.amazon.com/athena/latest/ug/unload.html
-    """
-    match = _UNLOAD.fullmatch(statement)
-    options = _options(match[3] if match else "")
-    if known := options.keys() - {"format", "compression", "partitioned_by"}:
-        raise NotEmulated(f"property {sorted(known)[0]!r} of UNLOAD")
-    return _written(job, con, query, folder, str(match and match[2]), options)
+        def write(texts: Sequence[str | None]) -> None:
+            csv.write(",".join("" if text is None else '"' + text.replace('"', '""') + '"' for text in texts) + "\n")
+            lines.write(json.dumps(texts) + "\n")
+
+        write([name for name, _ in query.columns])
+        while found := con.fetchmany(10_000):
+            for row in found:
+                write([values.text(value, type_) for value, type_ in zip(row, types, strict=True)])
+
+    def finish() -> None:
+        job.put(job.query["ResultConfiguration"]["OutputLocation"], shown)
+        job.query |= {"rows": rows, "columns": [_column_info(*column) for column in query.columns], "count": 0}
+
+    return finish
 
 
-def _written(  # noqa: PLR0917 - what is written, and how
-    job: Job,
-    con: scan.Connection,
-    query: translation.Query,
-    folder: Path,
-    location: str,
-    options: dict[str, str],
-) -> Finish:
-    """Write the rows of a query into files, which are put below a location when the query is finished."""
-    if options.get("format", "").upper() != "PARQUET":
-        raise NotEmulated(f"format {options.get('format')!r} of written files: use PARQUET")
-    compression = options.get("compression", options.get("write_compression", "GZIP")).upper()
+def _unload(job: _Job, con: Connection, query: translation.Query, location: str, properties: str) -> Finish:
+    """Write rows as Parquet below a location that is empty or, with partitions, beside what is there."""
+    given = re.findall(r"(\w+)\s*=\s*('[^']*'|ARRAY\s*\[[^\]]*\]|\d+)", properties, re.IGNORECASE)
+    options = {name.lower(): value.strip("'") for name, value in given}
+    compression = options.pop("compression", "GZIP").upper()
+    keys = [key.lower() for key in re.findall(r"'([^']+)'", options.pop("partitioned_by", ""))]
+    if options != {"format": options.get("format")} or options["format"].upper() != "PARQUET":
+        raise NotEmulated(f"UNLOAD with {options}: use format PARQUET, compression, partitioned_by")
     if compression not in _COMPRESSION:
-        raise NotEmulated(f"compression {compression!r} of written files")
-    columns = [name.lower() for name, _ in query.columns]
-    keys = [key.lower() for key in re.findall(r"'([^']+)'", options.get("partitioned_by", ""))]
-    _check_columns(query, columns, keys)
-    reader = scan.Reader(who=job.who)
-    if not keys and reader.listed(location):
+        raise NotEmulated(f"compression {compression!r} of UNLOAD")
+    _check_columns(query, keys)
+    if not keys and scan.Reader(who=job.who).listed(location):
         raise QueryError(
             "HIVE_PATH_ALREADY_EXISTS",
-            f"Target directory for table '{job.database}.{job.query['QueryExecutionId']}' already exists: {location}. "
-            f"You may need to manually clean the data at location '{job.query['folder']}' before retrying. Athena "
-            "will not delete data in your account.",
+            f"Target directory for table '{job.query['QueryExecutionId']}' already exists: {location}. You may need to "
+            f"manually clean the data at location '{job.query['folder']}' before retrying. Athena will not delete data "
+            "in your account.",
         )
-    parted = f", PARTITION_BY ({', '.join(map(quoted, keys))})" if keys else ""
-    to = folder / "out"
+    to, parted = job.folder / "out", f", PARTITION_BY ({', '.join(map(quoted, keys))})" if keys else ""
     form = f"FORMAT parquet, COMPRESSION {_COMPRESSION[compression]}, FILE_SIZE_BYTES '{_FILE_SIZE}'{parted}"
     con.execute("SET SESSION preserve_insertion_order = false")
-    counted = con.execute(f"COPY ({query.sql}) TO {scan.literal(str(to))} ({form})").fetchone()
-    files = sorted(path for path in to.rglob("*.parquet") if counted[0])
+    (count,) = con.execute(f"COPY ({query.sql}) TO {scan.literal(str(to))} ({form})").fetchone()
+    files = sorted(path for path in to.rglob("*.parquet") if count)
     if len({path.parent for path in files}) > _MOST_PARTITIONS:
         text = f"Exceeded limit of {_MOST_PARTITIONS} open writers for partitions/buckets"
         raise QueryError("HIVE_TOO_MANY_OPEN_PARTITIONS", text)
@@ -190,130 +225,32 @@ def _written(  # noqa: PLR0917 - what is written, and how
             uris.append("/".join([location.rstrip("/"), *path.relative_to(to).parts[:-1], name]))
             job.put(uris[-1], path, owner=False)
             path.unlink()
-        manifest, info = f"{job.query['folder']}/{id_}-manifest.csv", [column_info("rows", BIGINT)]
+        manifest = f"{job.query['folder']}/{id_}-manifest.csv"
         job.put(manifest, "".join(f"{uri}\n" for uri in uris).encode())
-        job.put(f"{job.results}.metadata", metadata(id_, info))
         job.query["Statistics"]["DataManifestLocation"] = manifest
-        job.query |= {"columns": info, "count": counted[0]}
+        job.query |= {"columns": [_column_info("rows", BIGINT)], "count": count}
 
     return finish
 
 
-def _check_columns(query: translation.Query, columns: list[str], keys: list[str]) -> None:
-    """Check that a table or files can have the columns of a query.
+def _check_columns(query: translation.Query, keys: list[str]) -> None:
+    """Check that files can have the columns of a query.
 
     Raises:
         QueryError: A name is missing or twice there, a type cannot be written, or keys are not the last columns.
     """
-    for position, name in enumerate(columns):
+    columns = [name.lower() for name, _ in query.columns]
+    for position, (name, (_, type_)) in enumerate(zip(columns, query.columns, strict=True)):
         if name == f"_col{position}":  # as `translation` calls columns without a name
             raise QueryError("MISSING_COLUMN_NAME", f"line 1:1: Column name not specified at position {position + 1}")
-    if twice := [name for name in columns if columns.count(name) > 1]:
-        raise QueryError("DUPLICATE_COLUMN_NAME", f"line 1:1: Column name '{twice[0]}' specified more than once")
-    for name, type_ in query.columns:
+        if name in columns[:position]:
+            raise QueryError("DUPLICATE_COLUMN_NAME", f"line 1:1: Column name '{name}' specified more than once")
         if type_.name == "unknown":
-            raise QueryError(
-                "COLUMN_TYPE_UNKNOWN", f"line 1:1: Column type is unknown at position {columns.index(name) + 1}"
-            )
-        if re.search(rf"\b({'|'.join(_UNWRITABLE)})\b|with time zone", str(type_)):
+            raise QueryError("COLUMN_TYPE_UNKNOWN", f"line 1:1: Column type is unknown at position {position + 1}")
+        if re.search(r"\b(interval|json|time|unknown)\b|with time zone", str(type_)):
             raise QueryError("NOT_SUPPORTED", f"Unsupported Hive type: {type_}")
     if keys == columns:
         raise QueryError("INVALID_TABLE_PROPERTY", "Table contains only partition columns")
     if keys != columns[len(columns) - len(keys) :]:
-        raise QueryError("HIVE_COLUMN_ORDER_MISMATCH", "Partition keys must be the last columns in the table and in "
-                         f"the same order as the table properties: {keys}")  # fmt: skip
-
-
-_HIVE_TYPES: Final = {"integer": "int", "varchar": "string", "real": "float", "varbinary": "binary"}
-
-
-def _create_table_as(job: Job, con: scan.Connection, query: translation.Query, folder: Path, statement: str) -> Finish:
-    """Write the rows, and make the table of them; of nested types and partitions only what UNLOAD needs is here."""
-    match = _CTAS.fullmatch(statement)
-    database, table = job.place(match[2] if match else "")
-    options = {"format": "PARQUET", **_options((match and match[3]) or "")}
-    if known := options.keys() - {"format", "external_location", "write_compression", "parquet_compression"}:
-        raise NotEmulated(f"property {sorted(known)[0]!r} of CREATE TABLE AS")
-    if any(type_.items for _, type_ in query.columns):
-        raise NotEmulated("CREATE TABLE AS with columns of nested types")
-    options["compression"] = options.get("write_compression", options.get("parquet_compression", "GZIP"))
-    location = options.get("external_location", job.results)
-    put_files = _written(job, con, query, folder, location, options)
-    hive = [{"Name": name, "Type": _HIVE_TYPES.get(type_.name, str(type_))} for name, type_ in query.columns]
-    formats = "org.apache.hadoop.hive.ql.io.parquet.MapredParquet"
-    storage = {"Columns": hive, "Location": location, "SerdeInfo": {"SerializationLibrary": scan.PARQUET}}
-    storage |= {"InputFormat": f"{formats}InputFormat", "OutputFormat": f"{formats}OutputFormat"}
-    made = {"Name": table, "TableType": "EXTERNAL_TABLE", "StorageDescriptor": storage, "PartitionKeys": []}
-
-    def finish() -> None:
-        put_files()
-        job.glue("create_table", DatabaseName=database, TableInput={**made, "Parameters": {"EXTERNAL": "TRUE"}})
-
-    return finish
-
-
-# ---- the catalog ----------------------------------------------------------------------------------------------------
-
-
-def _view(job: Job, _con: scan.Connection, query: translation.Query, _folder: Path, statement: str) -> Finish:
-    """Keep a view as Presto does: its query and columns in a comment of the table's text."""
-    match = _VIEW.fullmatch(statement)
-    replace, name, text = match.groups() if match else (None, "", "")
-    database, view = job.place(name)
-    columns = [{"name": name, "type": str(type_)} for name, type_ in query.columns]
-    content = {"originalSql": text, "catalog": "awsdatacatalog", "schema": job.database, "columns": columns}
-    encoded = base64.b64encode(json.dumps(content).encode()).decode()
-    hive = [{"Name": name, "Type": _HIVE_TYPES.get(type_.name, str(type_))} for name, type_ in query.columns]
-    made = {"Name": view, "TableType": "VIRTUAL_VIEW", "StorageDescriptor": {"Columns": hive}, "PartitionKeys": []}
-    made |= {"ViewOriginalText": f"/* Presto View: {encoded} */", "ViewExpandedText": "/* Presto View */"}
-    made["Parameters"] = {"presto_view": "true", "comment": "Presto View"}
-
-    def finish() -> None:
-        try:
-            job.glue("create_table", DatabaseName=database, TableInput=made)
-        except QueryError as error:
-            if error.name != "AlreadyExistsException" or not replace:
-                raise
-            job.glue("update_table", DatabaseName=database, TableInput=made)
-
-    return finish
-
-
-def _change(job: Job, sub: str, statement: str) -> None:
-    """Change the catalog as the caller; files stay."""
-    if sub == "CREATE_TABLE":
-        ddl = inside.athena.parse_ddl(statement)
-        if ddl is None or ddl.iceberg or not ddl.location:
-            raise NotEmulated("this form of CREATE EXTERNAL TABLE")
-        with contextlib.suppress(QueryError) if ddl.if_not_exists else contextlib.nullcontext():
-            made = inside.athena.create_table_input(ddl)
-            job.glue("create_table", DatabaseName=(ddl.database or job.database).lower(), TableInput=made)
-    elif (match := _NAMED.fullmatch(statement)) is None:
-        raise NotEmulated(f"this form of {sub}")
-    elif sub == "MSCK_REPAIR_TABLE":
-        _repair(job, *job.place(match[2]))
-    else:
-        database, table = job.place(match[2])
-        try:
-            job.glue("delete_table", DatabaseName=database, Name=table)
-        except QueryError as error:
-            if error.name != "EntityNotFoundException" or not match[1]:
-                raise
-    job.put(job.results, b"")
-    job.query["columns"] = []
-
-
-def _repair(job: Job, database: str, name: str) -> None:
-    """Register the folders that are named like partitions (https://docs.aws.amazon.com/athena/latest/ug/msck-repair-table.html)."""
-    table = job.glue("get_table", DatabaseName=database, Name=name)["Table"]
-    location, keys = table["StorageDescriptor"]["Location"].rstrip("/"), table["PartitionKeys"]
-    known = {
-        tuple(p["Values"]) for p in job.glue("get_partitions", DatabaseName=database, TableName=name)["Partitions"]
-    }
-    pattern = re.escape(location) + "".join(f"/{re.escape(key['Name'])}=([^/]+)" for key in keys)
-    for folder in scan.Reader(who=job.who).folders(f"{location}/"):
-        match = re.fullmatch(pattern, folder)
-        if match and match.groups() not in known:
-            storage = {**table["StorageDescriptor"], "Location": folder}
-            made = [{"Values": list(match.groups()), "StorageDescriptor": storage}]
-            job.glue("batch_create_partition", DatabaseName=database, TableName=name, PartitionInputList=made)
+        words = "Partition keys must be the last columns in the table and in the same order as the table properties"
+        raise QueryError("HIVE_COLUMN_ORDER_MISMATCH", f"{words}: {keys}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aws_emulator.bridge import call, overlay
+from aws_emulator.clock import clock
 from aws_emulator.cloudformation.resources import resource_type
 from aws_emulator.core import Json, Records, ServiceError
 from aws_emulator.iam.callers import authorize
@@ -25,7 +26,6 @@ _EMULATED: Final = frozenset(
     {"BytesScannedCutoffPerQuery", "EnforceWorkGroupConfiguration", "EngineVersion", "PublishCloudWatchMetricsEnabled"}
     | {"RequesterPaysEnabled", "ResultConfiguration"}
 )
-_REMOVES: Final = "Remove"
 _GROUPS: Final = Table(
     service=SERVICE,
     noun="WorkGroup",
@@ -111,37 +111,6 @@ def get_work_group(request: Json) -> Json:
     return {"WorkGroup": work_group(request["WorkGroup"])}
 
 
-@overlay(SERVICE, "ListWorkGroups")
-def list_work_groups(request: Json) -> Json:
-    """List the work groups."""
-    work_group(PRIMARY)
-    groups = sorted(_GROUPS.records.values(), key=lambda group: str(group["Name"]))
-    return {"WorkGroups": [{**group, "EngineVersion": ENGINE} for group in groups]}
-
-
-def _merged(settings: Json, updates: Json) -> Json:
-    """Return settings after updates: ``Remove…`` takes away, structures keep the members that are not named."""
-    found = dict(settings)
-    for name, value in updates.items():
-        plain = name.removesuffix("Updates")
-        if name.startswith(_REMOVES):
-            if value:
-                found.pop(name.removeprefix(_REMOVES), None)
-        else:
-            found[plain] = _merged(found.get(plain, {}), value) if plain != name else value
-    return found
-
-
-@overlay(SERVICE, "UpdateWorkGroup")
-def update_work_group(request: Json) -> Json:
-    """Change settings of a work group; the other ones stay."""
-    group = work_group(request["WorkGroup"])
-    configuration = _configured(_merged(group["Configuration"], request.get("ConfigurationUpdates", {})))
-    group |= {name: request[name] for name in ("Description", "State") if name in request}
-    group["Configuration"] = configuration
-    return {}
-
-
 @overlay(SERVICE, "DeleteWorkGroup")
 def delete_work_group(request: Json) -> Json:
     """Delete a work group, and its queries if the request says so."""
@@ -154,6 +123,14 @@ def delete_work_group(request: Json) -> Json:
     for key in queries:
         del EXECUTIONS[key]
     return _GROUPS.delete(group)
+
+
+def cancel(query: Json, reason: str) -> None:
+    """End a query as CANCELLED, if it has not ended."""
+    if query["Status"]["State"] in {"QUEUED", "RUNNING"}:
+        query["Status"] |= {"State": "CANCELLED", "StateChangeReason": reason, "CompletionDateTime": clock.now()}
+        if connection := query.get("connection"):
+            connection.interrupt()  # what it executes; what is not executed yet does not write
 
 
 # ---- CloudFormation -------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
@@ -141,6 +142,15 @@ class Lake:
         given = {"Values": list(values), "StorageDescriptor": {**storage, "Location": f"s3://{BUCKET}/{location}"}}
         glue.create_partition(DatabaseName=DATABASE, TableName=table, PartitionInput=given)
 
+    def view(self, name: str, sql: str, *columns: str) -> None:
+        """Create a view as Athena keeps it in Glue."""
+        shown = [{"name": column, "type": "bigint"} for column in columns]
+        content = {"originalSql": sql, "catalog": "awsdatacatalog", "schema": DATABASE, "columns": shown}
+        text = f"/* Presto View: {base64.b64encode(json.dumps(content).encode()).decode()} */"
+        storage = {"Columns": [{"Name": column, "Type": "bigint"} for column in columns]}
+        given = {"Name": name, "TableType": "VIRTUAL_VIEW", "ViewOriginalText": text, "StorageDescriptor": storage}
+        self.client("glue").create_table(DatabaseName=DATABASE, TableInput={**given, "PartitionKeys": []})
+
     def parquet(self, prefix: str, select: str, compression: str = "SNAPPY") -> None:
         """Write rows as Parquet, as UNLOAD does."""
         self.run(f"UNLOAD ({select}) TO 's3://{BUCKET}/{prefix}/' WITH (format='PARQUET', compression='{compression}')")
@@ -170,8 +180,3 @@ def stand_up(cloud: Cloud) -> Lake:
 def allowed(actions: list[str], *resources: str) -> dict[str, Any]:
     """Return a statement that allows actions on resources."""
     return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
-
-
-def as_text(document: dict[str, Any]) -> str:
-    """Return a policy as text."""
-    return json.dumps({"Version": "2012-10-17", **document})
