@@ -133,6 +133,14 @@ def some_filter(rng: random.Random, table: tuple[str, ...], operation: str) -> E
     return Event("oa", operation, {"TableData": {**place, "RowFilter": rows, **columns}})
 
 
+def some_tag(rng: random.Random, table: tuple[str, ...], operation: str) -> Event:
+    column = {"TableWithColumns": {**table_structure(table), "ColumnNames": [rng.choice(COLUMNS)]}}
+    database = {"Database": {"CatalogId": OWNER, "Name": table[1]}}
+    on = rng.choice([database, {"Table": table_structure(table)}, column])
+    tag = {"TagKey": rng.choice("kkm"), "TagValues": [rng.choice("uvw")]}
+    return Event("oa", operation, {"Resource": on, "LFTags": [tag]})
+
+
 def some_grant(rng: random.Random, table: tuple[str, ...], past: list[Event], by: str = "") -> Event:
     """Return a grant, or the revocation of one: of the owner, of an account that it shares with, or of a role."""
     grants = [event for event in past if event.operation == "GrantPermissions"]
@@ -163,7 +171,24 @@ def some_grant(rng: random.Random, table: tuple[str, ...], past: list[Event], by
 
 OPENED: Final = (("ca", "c1", "l1"), ("ca", "c2", "l1"), ("ca", "c1", "own"), ("xa", "x1", "l1"))
 """Links that are opened to somebody at the beginning of most histories."""
-BEGINNING: Final = ("filter", "filter", "oa", "oa", "oa", "oa", "yes", "ca", "xa", "ca", "xa", "ca")
+BEGINNING: Final = (
+    "filter",
+    "filter",
+    "tag",
+    "tag",
+    "tag",
+    "tag",
+    "oa",
+    "oa",
+    "oa",
+    "oa",
+    "yes",
+    "ca",
+    "xa",
+    "ca",
+    "xa",
+    "ca",
+)
 """Who grants what at the beginning of a history, so that there is something to take away."""
 LINKED: Final = {"l1": {"Database": {"Name": "l1"}}, "own": {"Table": {"DatabaseName": "own", "Name": "t"}}}
 
@@ -183,11 +208,7 @@ def some_event(rng: random.Random, past: list[Event]) -> Event:
         + ["tag", "tag", "untag", "filter", "filter", "unfilter", "place", "in", "out", "yes"]
     )
     if what in {"tag", "untag"}:
-        column = {"TableWithColumns": {**table_structure(table), "ColumnNames": [rng.choice(COLUMNS)]}}
-        on = rng.choice([{"Database": {"CatalogId": OWNER, "Name": table[1]}}, named, column])
-        tag = {"TagKey": rng.choice("km"), "TagValues": [rng.choice("uvw")]}
-        operation = "AddLFTagsToResource" if what == "tag" else "RemoveLFTagsFromResource"
-        return Event("oa", operation, {"Resource": on, "LFTags": [tag]})
+        return some_tag(rng, table, "AddLFTagsToResource" if what == "tag" else "RemoveLFTagsFromResource")
     if what == "unfilter":
         return Event("oa", "DeleteDataCellsFilter", {"TableCatalogId": OWNER, **data, "Name": rng.choice("fg")})
     if what == "filter":

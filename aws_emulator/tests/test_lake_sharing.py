@@ -233,6 +233,7 @@ def test_decisions_and_queries_after_random_events_are_those_of_the_naive_evalua
     assert found["shown"] > 400
     assert found["queries"] > 100
     assert found["revocations"] > 300
+    assert found["adapted"], "MUTANTS of lake_histories.py replace texts that decision.py no longer has"
 
 
 @pytest.mark.prove
