@@ -15,7 +15,6 @@ from ministack.core.responses import get_account_id, get_region
 from aws_emulator.bridge import overlay
 from aws_emulator.clock import clock
 from aws_emulator.core import Json, ServiceError, organization
-from aws_emulator.glue.catalog import arns
 from aws_emulator.lakeformation.decision import account_of, is_outside
 from aws_emulator.lakeformation.store import lake
 
@@ -45,16 +44,11 @@ def share(owner: str, principal: str) -> None:
         lake().accepted.discard(key)
 
 
-def _seen(request: Json, *, with_pending: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield the shares that the account gives (SELF) or gets, of which some may be named."""
-    account, gives = get_account_id(), request.get("resourceOwner") == "SELF"
+def _invited() -> Iterator[tuple[str, str]]:
+    """Yield the shares to which the account is invited: those across the border of the organisation."""
+    account, members = get_account_id(), organization().accounts
     for owner, principal in list(_shares):
-        is_mine = (
-            account in {owner} if gives else principal in lake().names(account) or account_of(principal) == account
-        )
-        in_force = gives or with_pending or (owner, principal) in lake().accepted
-        named = request.get("resourceShareArns") or [share_arn(owner, principal)]
-        if is_mine and in_force and share_arn(owner, principal) in named:
+        if account_of(principal) == account and not (owner in members and account in members):
             yield owner, principal
 
 
@@ -71,46 +65,17 @@ def _invitation(owner: str, principal: str) -> Json:
 
 
 @overlay("ram", "GetResourceShareInvitations")
-def _invitations(request: Json) -> Json:
-    members, account = organization().accounts, get_account_id()
-    found = (key for key in _seen(request, with_pending=True) if key[0] not in members or account not in members)
-    return {"resourceShareInvitations": [_invitation(*key) for key in found]}
+def _invitations(_request: Json) -> Json:
+    return {"resourceShareInvitations": [_invitation(*key) for key in _invited()]}
 
 
 @overlay("ram", "AcceptResourceShareInvitation")
 def _accept(request: Json) -> Json:
     asked = request["resourceShareInvitationArn"]
-    for key in _seen({}, with_pending=True):
+    for key in _invited():
         if _invitation(*key)["resourceShareInvitationArn"] == asked:
             if key in lake().accepted:
                 raise ServiceError("ResourceShareInvitationAlreadyAcceptedException", f"{asked} is accepted already.")
             lake().accepted.add(key)
             return {"resourceShareInvitation": _invitation(*key)}
     raise ServiceError("ResourceShareInvitationArnNotFoundException", f"There is no invitation {asked}.")
-
-
-@overlay("ram", "GetResourceShares")
-def _get_shares(request: Json) -> Json:
-    shares = [
-        {
-            "resourceShareArn": share_arn(*key),
-            "name": f"LakeFormation-{key[0]}",
-            "owningAccountId": key[0],
-            "allowExternalPrincipals": True,
-            "status": "ACTIVE",
-            "creationTime": _shares[key],
-        }
-        for key in _seen(request)
-    ]
-    return {"resourceShares": shares}
-
-
-@overlay("ram", "ListResources")
-def _resources(request: Json) -> Json:
-    found, keys = {}, set(_seen(request))
-    for by, principal, resource in lake().grants:
-        if (by, principal) in keys:
-            arn, kind = arns(resource.path)[-1], ("Catalog", "Database", "Table")[len(resource.path) - 1]
-            share_ = {"resourceShareArn": share_arn(by, principal), "status": "AVAILABLE"}
-            found[arn, principal] = {"arn": arn, "type": f"glue:{kind}", **share_}
-    return {"resources": list(found.values())}

@@ -6,10 +6,10 @@ Every engine goes through `read`; an engine must not look at the catalog itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aws_emulator.core import ServiceError, as_account
-from aws_emulator.glue.catalog import ask, require, shown_table
+from aws_emulator.glue.catalog import ask, shown_table
 from aws_emulator.iam.permissions import refusal
 from aws_emulator.lakeformation.store import lake
 
@@ -100,34 +100,3 @@ def read(caller: Caller, account: str, database: str, table: str) -> Access:
         role=role,
         parts=decision.parts,
     )
-
-
-_OPERATIONS: Final = {
-    "CREATE_TABLE": "CreateTable",
-    "DROP": "DeleteTable",
-    "ALTER": "UpdateTable",
-    "INSERT": "GetTable",
-}
-
-
-def allow(caller: Caller, permission: str, account: str, database: str, table: str) -> tuple[str, ...]:
-    """Check that a caller may change a table, and return account, database and table, with links followed.
-
-    Args:
-        caller: As of `read`.
-        permission: ``CREATE_TABLE``, ``DROP``, ``ALTER`` or ``INSERT``.
-        account: As of `read`.
-        database: As of `read`.
-        table: As of `read`; for ``CREATE_TABLE`` the name of the new one.
-
-    Raises:
-        ServiceError: ``AccessDeniedException`` or ``EntityNotFoundException``.
-    """
-    reference = (account, database.lower(), table.lower())
-    link, target = lake().target(reference)
-    for path in dict.fromkeys((reference, target)):
-        ask(caller, _OPERATIONS[permission], path)
-    if link:
-        require("DESCRIBE", link, caller)
-    require(permission, target[:2] if permission == "CREATE_TABLE" else target, caller)
-    return target

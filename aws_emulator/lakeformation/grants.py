@@ -213,23 +213,6 @@ def revoke(request: Json) -> Json:
     return {}
 
 
-def _batch(operation: str, do: Callable[[Json], Json]) -> None:
-    @overlay("lakeformation", operation)
-    def answer(request: Json) -> Json:
-        failures = []
-        for entry in request["Entries"]:
-            try:
-                do({key: value for key, value in {**request, **entry}.items() if key not in {"Id", "Entries"}})
-            except ServiceError as error:
-                detail = {"ErrorCode": error.code, "ErrorMessage": error.message}
-                failures.append({"RequestEntry": entry, "Error": detail})
-        return {"Failures": failures}
-
-
-_batch("BatchGrantPermissions", grant)
-_batch("BatchRevokePermissions", revoke)
-
-
 @overlay("lakeformation", "ListPermissions")
 def list_permissions(request: Json) -> Json:
     """List what the account granted and what was granted to it; who is no administrator sees what is his own."""

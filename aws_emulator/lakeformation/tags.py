@@ -6,17 +6,13 @@ lf-tag-considerations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aws_emulator.bridge import overlay
 from aws_emulator.core import Json, ServiceError
-from aws_emulator.iam.callers import caller
 from aws_emulator.lakeformation.grants import require_administrator
 from aws_emulator.lakeformation.store import lake
 from aws_emulator.lakeformation.structures import invalid, require_columns, resource_of
-
-if TYPE_CHECKING:
-    from aws_emulator.lakeformation.decision import Path
 
 _LONGEST: Final = 50
 
@@ -31,13 +27,6 @@ def _create(request: Json) -> Json:
         raise invalid(f"Keys and values of LF-Tags have at most {_LONGEST} characters.")
     lake().tag_values[key] = values
     return {}
-
-
-@overlay("lakeformation", "ListLFTags")
-def _list(request: Json) -> Json:
-    found, account = lake().tag_values, require_administrator().account
-    shown = [{"CatalogId": key[0], "TagKey": key[1], "TagValues": values} for key, values in sorted(found.items())]
-    return {"LFTags": [tag for tag in shown if tag["CatalogId"] == account]}
 
 
 def _assign(operation: str, *, adds: bool) -> None:
@@ -66,19 +55,3 @@ def _assign(operation: str, *, adds: bool) -> None:
 
 _assign("AddLFTagsToResource", adds=True)
 _assign("RemoveLFTagsFromResource", adds=False)
-
-
-@overlay("lakeformation", "GetResourceLFTags")
-def _of_resource(request: Json) -> Json:
-    found, who = lake(), caller()
-    path = resource_of(request["Resource"], who.account).path
-    if not found.permits(who.arn, "DESCRIBE", path):
-        raise ServiceError("AccessDeniedException", "Insufficient Lake Formation permission(s) on the resource.")
-
-    def of(place: Path) -> list[Json]:
-        tags = sorted(found.tags_of(place).items())
-        return [{"CatalogId": path[0], "TagKey": key, "TagValues": [value]} for key, value in tags]
-
-    columns = [{"Name": name, "LFTags": of((*path, name))} for name in sorted(found.columns(path))]
-    on_table = {"LFTagsOnTable": of(path), "LFTagsOnColumns": columns} if len(path) == 3 else {}
-    return {"LFTagOnDatabase": of(path[:2]), **on_table}
