@@ -10,7 +10,7 @@ from aws_emulator.reference import data
 
 _REGION: Final = "us-east-1"
 """A region that has every type."""
-_REF: Final = {"AWS::ApplicationAutoScaling::ScalingPolicy": ("Arn",)}
+_REF: Final = {"AWS::ApplicationAutoScaling::ScalingPolicy": ("Arn",), "AWS::Glue::Table": ("Name",)}
 """Types whose ``Ref`` is not their primary identifier (template reference, return values)."""
 
 

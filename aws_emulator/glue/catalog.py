@@ -16,12 +16,14 @@ from botocore import xform_name
 from ministack.core.responses import get_account_id, get_region
 
 from aws_emulator import inside
-from aws_emulator.bridge import overlay
+from aws_emulator.bridge import call, overlay
+from aws_emulator.cloudformation.resources import resource_type
 from aws_emulator.core import Json, ServiceError, as_account
 from aws_emulator.iam.callers import Caller, caller
 from aws_emulator.iam.permissions import RESOURCES_BY_PATH, refusal
 from aws_emulator.lakeformation.decision import Resource, place_of
 from aws_emulator.lakeformation.store import forget, give_defaults, lake, settings
+from aws_emulator.shapes import request_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,8 +90,6 @@ def _front_door(_path: str, body: bytes, _query: Mapping[str, Any]) -> str:
 
 
 RESOURCES_BY_PATH["glue"] = _front_door
-for _type in ("Database", "Table", "Partition"):  # MiniStack's handlers ask neither IAM nor Lake Formation
-    inside.provisioners.RESOURCE_HANDLERS.pop(f"AWS::Glue::{_type}", None)
 
 
 def _path(request: Json, *members: str) -> Path:
@@ -164,6 +164,14 @@ def _get_databases(request: Json) -> Json:
     chosen = {"ALL": {True, False}, "FOREIGN": {False}}.get(request.get("ResourceShareType", ""), {True})
     paths = (path for path in sorted(found.databases) if (path[0] == account) in chosen)
     return {"DatabaseList": [_shown_database(path) for path in paths if found.permits(arn, "DESCRIBE", path)]}
+
+
+@overlay("glue", "UpdateDatabase")
+def _update_database(request: Json) -> Json:
+    path = _followed("UpdateDatabase", _path(request, "Name"))
+    require("ALTER", path, caller())
+    _require_location(path[0], request["DatabaseInput"])
+    return _perform("UpdateDatabase", request, path)
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -292,3 +300,29 @@ for _operation in ("CreatePartition", "BatchCreatePartition", "DeletePartition")
     _changes(_operation)
 for _operation in ("GetPartition", "GetPartitions", "BatchGetPartition"):
     _shows(_operation)
+
+
+# ---- types of CloudFormation ----------------------------------------------------------------------------------------
+
+
+def _type(noun: str, name: str) -> None:
+    """Register a type that goes through the operations; a name is in its input, or in a property of its own."""
+
+    def perform(operation: str, properties: Json) -> Json:
+        given = dict(properties.get(f"{noun}Input") or {})
+        given["Name"] = str(properties.get(name) or given["Name"]).lower()
+        place = {key: properties[key] for key in ("CatalogId", "DatabaseName") if key in properties}
+        request = place | {"Name": given["Name"], f"{noun}Input": given}
+        call("glue", operation, request_of("glue", operation, request))
+        return {name: given["Name"]}
+
+    resource_type(
+        f"AWS::Glue::{noun}",
+        create=lambda properties, _logical_id, _stack: perform(f"Create{noun}", properties),
+        update=lambda _ref, _old, new: perform(f"Update{noun}", new),
+        delete=lambda _ref, properties: perform(f"Delete{noun}", properties),
+    )
+
+
+_type("Database", "DatabaseName")
+_type("Table", "Name")
