@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_athena as athena
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
 from products.shared import custom_resources, names, template
@@ -18,7 +19,6 @@ from products.shared.training.project import DATA, DataSource, TrainingProject
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aws_cdk import aws_iam as iam
     from constructs import Construct, IConstruct
 
     from products.shared.form.parameters import Form
@@ -34,6 +34,8 @@ UNLOADED: Final = "data/"
 
 RETIRED_TAG: Final = "ml-retired"
 """Tag that the query step puts on unloaded files which no training and no registered model needs any more."""
+
+_PEOPLE: Final = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{names.PREFIX}/persona/*"
 
 _COLUMN: Final = r"[a-z_][a-z0-9_]{0,126}"
 _COLUMNS: Final = rf"^$|^{_COLUMN}(,{_COLUMN}){{0,199}}$"
@@ -211,6 +213,7 @@ class AthenaTable(DataSource):
         self._owner = checked.get_att_string("CatalogId")
         self._target = checked.get_att_string("TargetDatabase")
         self._limit_life(storage.bucket)
+        self._keep_rows_from_people(storage.bucket)
         group = athena.CfnWorkGroup
         made = group(
             scope,
@@ -258,6 +261,25 @@ class AthenaTable(DataSource):
         )
         # S3 takes no rule for uploads together with tags, hence two.
         bucket.add_lifecycle_rule(id="RetiredData", prefix=UNLOADED, tag_filters={RETIRED_TAG: "true"}, expiration=day)
+
+    @staticmethod
+    def _keep_rows_from_people(bucket: s3.Bucket) -> None:
+        """Deny people the rows that the project was granted: each asks Athena, with grants of their own.
+
+        People read results of all projects of their account otherwise, and so the same rows.
+        """
+        runs = f"{names.PROJECT_PIPELINE}/runs/*"
+        rows = (f"{UNLOADED}*", f"{runs}/prepare/*", f"{runs}/evaluate/samples/*")
+        bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="NoRowsForPeople",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:GetObject", "s3:GetObjectVersion"],
+                resources=[template.sub(template.bucket_arn(names.PROJECT_BUCKET, keys)) for keys in rows],
+                conditions={"ArnLike": {"aws:PrincipalArn": template.sub(_PEOPLE)}},
+            )
+        )
 
     def admit(self, scope: Construct, roles: Sequence[iam.IRole]) -> list[IConstruct]:
         """See `DataSource`."""

@@ -166,6 +166,21 @@ def test_results_go_after_a_day_and_unloaded_data_only_when_retired(project: Lau
         assert rules[name]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
 
 
+def test_nobody_reads_granted_rows_as_a_person_and_the_jobs_and_the_hub_read_what_they_need(project: Launch) -> None:
+    policy = one(project, "AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    (denied,) = [s for s in policy if s.get("Sid") == "NoRowsForPeople"]
+    mine = [{**denied, "Effect": "Allow"}]  # whatever an allow of these words would reach, the deny reaches
+    person = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/data-scientist/SC-1-Role"
+    runs = f"{BUCKET}/credit-p-aaaaaaaaaaaa/runs/abc"
+    rows = [f"{BUCKET}/data/d/t/part-0", f"{runs}/prepare/test/b.parquet", f"{runs}/evaluate/samples/payload.tar.gz"]
+    others = [f"{BUCKET}/athena/1.csv", f"{runs}/evaluate/evaluation/evaluation.json", f"{runs}/train/model.tar.gz"]
+    for arn in rows:
+        assert allows(mine, "s3:GetObject", arn, **{"aws:PrincipalArn": person})
+        for role in ("ml-platform/project/SC-1-PipelineRole", "ml-platform/hub/copy", "Admin"):
+            assert not allows(mine, "s3:GetObject", arn, **{"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/{role}"})
+    assert not any(allows(mine, "s3:GetObject", arn, **{"aws:PrincipalArn": person}) for arn in others)
+
+
 @pytest.mark.parametrize(
     ("answers", "columns"),
     [
