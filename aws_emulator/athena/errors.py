@@ -29,7 +29,10 @@ class NotEmulated(QueryError):  # noqa: N818 - a state of the emulator, not of t
 RAISED = re.compile(r"TRINO (\w+): (.*?)(?:\||\n|$)", re.S)
 """What the macros of the engine raise: Trino's name and message inside DuckDB's message."""
 
+ARGUMENT = r"ould not parse string|Invalid UTF8 Codepoint|must be of equal length|Map keys must be unique"
 MEANT = (
+    (r"(date|timestamp) field value out of range", "INVALID_CAST_ARGUMENT"),
+    (ARGUMENT, "INVALID_FUNCTION_ARGUMENT"),
     (r"[Dd]ivision by zero", "DIVISION_BY_ZERO"),
     (r"^Out of Range Error|[Oo]verflow|out of range|ould not cast value .* to DECIMAL", "NUMERIC_VALUE_OUT_OF_RANGE"),
     (r"^Conversion Error", "INVALID_CAST_ARGUMENT"),

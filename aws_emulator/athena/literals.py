@@ -139,8 +139,15 @@ def _zone(text: str) -> str:
     return quote(text)
 
 
+def _divider(text: str) -> str:
+    if re.search(text, ""):
+        raise NotEmulated(f"regexp_split by {text!r}, which matches nothing at all")
+    return _pattern(text)
+
+
 LITERALS: dict[str, Callable[[str], str]] = {
     ":pattern": _pattern,
+    ":divider": _divider,
     ":mysql": partial(_format, r"%.|[^%]", MYSQL),
     ":parsed": _parsed,
     ":joda": partial(_format, r"([A-Za-z])\1*|.", JODA),
