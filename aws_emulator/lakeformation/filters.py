@@ -86,33 +86,27 @@ def _path(data: Json) -> Path:
     return (*path, data["Name"])
 
 
-def _keep(operation: str, *, is_new: bool) -> None:
-    @overlay("lakeformation", operation)
-    def answer(request: Json) -> Json:
-        data = request["TableData"]
-        path, rows = _path(data), data.get("RowFilter") or {}
-        if (path in lake().filters) == is_new:
-            code, what = ("AlreadyExists", "exists") if is_new else ("EntityNotFound", "not found")
-            raise ServiceError(f"{code}Exception", f"Data cells filter {what}: {path[3]}")
-        table = lake().tables[path[:3]]
-        included, wildcard = lower(data.get("ColumnNames") or ()), data.get("ColumnWildcard")
-        excluded = lower((wildcard or {}).get("ExcludedColumnNames") or ())
-        if table.get("TargetTable") or table.get("TableType") == "VIRTUAL_VIEW" or path[3].lower() in _RESERVED:
-            raise invalid("Data cells filters are not for views and links, and not called like system columns.")
-        if bool(included) == (wildcard is not None) or ("FilterExpression" in rows) == ("AllRowsWildcard" in rows):
-            raise invalid("A filter has ColumnNames or ColumnWildcard, and FilterExpression or AllRowsWildcard.")
-        types = {column["Name"]: column["Type"].lower() for column in table["StorageDescriptor"]["Columns"]}
-        if any(types.get(name, "").startswith(("struct", "array", "map")) for name in (*included, *excluded)):
-            raise invalid("Nested columns are not for data cells filters.")
-        require_columns(path[:3], (*included, *excluded))
-        sql = predicate(rows["FilterExpression"], table) if "FilterExpression" in rows else ""
-        columns = {"ColumnNames": list(included), "ColumnWildcard": {"ExcludedColumnNames": list(excluded)}}
-        lake().filters[path] = {**data, **columns, "VersionId": random_id()}, sql
-        return {}
-
-
-_keep("CreateDataCellsFilter", is_new=True)
-_keep("UpdateDataCellsFilter", is_new=False)
+@overlay("lakeformation", "CreateDataCellsFilter")
+def _create(request: Json) -> Json:
+    data = request["TableData"]
+    path, rows = _path(data), data.get("RowFilter") or {}
+    if path in lake().filters:
+        raise ServiceError("AlreadyExistsException", f"Data cells filter exists: {path[3]}")
+    table = lake().tables[path[:3]]
+    included, wildcard = lower(data.get("ColumnNames") or ()), data.get("ColumnWildcard")
+    excluded = lower((wildcard or {}).get("ExcludedColumnNames") or ())
+    if table.get("TargetTable") or table.get("TableType") == "VIRTUAL_VIEW" or path[3].lower() in _RESERVED:
+        raise invalid("Data cells filters are not for views and links, and not called like system columns.")
+    if bool(included) == (wildcard is not None) or ("FilterExpression" in rows) == ("AllRowsWildcard" in rows):
+        raise invalid("A filter has ColumnNames or ColumnWildcard, and FilterExpression or AllRowsWildcard.")
+    types = {column["Name"]: column["Type"].lower() for column in table["StorageDescriptor"]["Columns"]}
+    if any(types.get(name, "").startswith(("struct", "array", "map")) for name in (*included, *excluded)):
+        raise invalid("Nested columns are not for data cells filters.")
+    require_columns(path[:3], (*included, *excluded))
+    sql = predicate(rows["FilterExpression"], table) if "FilterExpression" in rows else ""
+    columns = {"ColumnNames": list(included), "ColumnWildcard": {"ExcludedColumnNames": list(excluded)}}
+    lake().filters[path] = {**data, **columns, "VersionId": random_id()}, sql
+    return {}
 
 
 @overlay("lakeformation", "DeleteDataCellsFilter")
@@ -122,12 +116,3 @@ def _delete(request: Json) -> Json:
         raise ServiceError("EntityNotFoundException", f"Data cells filter not found: {path[3]}")
     forget_grants(lambda resource: (resource.kind, *resource.path, *resource.detail) == ("FILTER", *path))
     return {}
-
-
-@overlay("lakeformation", "ListDataCellsFilter")
-def _list(request: Json) -> Json:
-    who, wanted = caller(), request.get("Table")
-    table = (who.account, wanted["DatabaseName"].lower(), wanted["Name"].lower()) if wanted else (who.account,)
-    mine = {key: record for key, (record, _) in sorted(lake().filters.items()) if key[: len(table)] == table}
-    seen = (key for key in mine if may_pass_on(who, Resource("TABLE", key[:3]), {"SELECT"}))
-    return {"DataCellsFilters": [mine[key] for key in seen]}

@@ -54,7 +54,7 @@ from aws_emulator.tests.lake_world import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-for name in ("grants", "locations", "tags"):
+for name in ("grants", "administration"):
     importlib.import_module(f"aws_emulator.lakeformation.{name}")
 
 
@@ -144,7 +144,7 @@ def histories(count: int, *, first: int = 0, connection: Any = None, stop: bool 
             begun = BEGINNING[step - len(opened)] if 0 <= step - len(opened) < len(BEGINNING) else ""
             event = opened[step] if step < len(opened) else some_event(rng, past)
             if begun == "filter":
-                event = some_filter(rng, TABLES[0], "CreateDataCellsFilter")
+                event = some_filter(rng, TABLES[0])
             elif begun == "tag":
                 event = some_tag(rng, TABLES[0], "AddLFTagsToResource")
             elif begun:

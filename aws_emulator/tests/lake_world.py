@@ -124,13 +124,13 @@ def some_resource(rng: random.Random, table: tuple[str, ...]) -> tuple[Json, lis
     return {"Table": named}, rng.choice([["SELECT"], ["SELECT", "DESCRIBE"], ["DESCRIBE"]])
 
 
-def some_filter(rng: random.Random, table: tuple[str, ...], operation: str) -> Event:
+def some_filter(rng: random.Random, table: tuple[str, ...]) -> Event:
     text = rng.choice(list(PREDICATES))
     rows: Json = {"FilterExpression": text} if text else {"AllRowsWildcard": {}}
     some = sorted(rng.sample(COLUMNS, rng.randint(1, 3)))
     columns = rng.choice([{"ColumnNames": some}] * 3 + [{"ColumnWildcard": {"ExcludedColumnNames": some[:2]}}])
     place = {"TableCatalogId": OWNER, "DatabaseName": table[1], "TableName": table[2], "Name": rng.choice("fg")}
-    return Event("oa", operation, {"TableData": {**place, "RowFilter": rows, **columns}})
+    return Event("oa", "CreateDataCellsFilter", {"TableData": {**place, "RowFilter": rows, **columns}})
 
 
 def some_tag(rng: random.Random, table: tuple[str, ...], operation: str) -> Event:
@@ -212,7 +212,7 @@ def some_event(rng: random.Random, past: list[Event]) -> Event:
     if what == "unfilter":
         return Event("oa", "DeleteDataCellsFilter", {"TableCatalogId": OWNER, **data, "Name": rng.choice("fg")})
     if what == "filter":
-        return some_filter(rng, table, rng.choice(["CreateDataCellsFilter", "UpdateDataCellsFilter"]))
+        return some_filter(rng, table)
     if what == "place":
         place = {"ResourceArn": f"arn:aws:s3:::lake/{table[1]}/{rng.choice(['', table[2]])}".rstrip("/")}
         role = {"RoleArn": ROLES["oa"], "HybridAccessEnabled": rng.random() < 0.5}
