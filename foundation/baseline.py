@@ -17,6 +17,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 
+from foundation.baseline_version import BASELINE_VERSION
 from foundation.boundary import BOUNDARY_ARN
 from foundation.queues import dead_letter_queue, ring_when, waiting
 from products.shared import names
@@ -81,6 +82,7 @@ class Baseline:
         self.contract_value("hub-account-id", self.hub_account_id)
         self.contract_value("artifact-bucket", self.artifact_bucket)
         self.contract_value("boundary-arn", Fn.sub(BOUNDARY_ARN))
+        self.contract_value("baseline-version", BASELINE_VERSION)
 
     def contract_value(self, name: names.ContractValue, value: str) -> None:
         """Write a value of the contract into an SSM parameter, e.g. ``hub-account-id``."""

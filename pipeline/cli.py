@@ -453,6 +453,7 @@ def _version_json(release: Release, root: Path) -> dict[str, Any]:
         "active": release.active,
         "reason": release.reason,
         "contract": release.contract,
+        "baseline": release.baseline,
         "path": release.path.relative_to(root).as_posix(),
         "template_key": release.template_key,
         "archive_key": release.archive_key,

@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from foundation.baseline_version import BASELINE_VERSION
 from lambdas.shared.artifact_bucket import archive_key
 from pipeline.diff import Change, Diff, compare
 from pipeline.git import head_date, uncommitted
@@ -32,6 +33,7 @@ from products.releases import (
     template_key,
 )
 from products.semver import Step, Version, VersionError
+from products.shared.names import BASELINE_NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -231,6 +233,12 @@ def _check_committed(root: Path, product_id: str, paths: tuple[str, ...]) -> Non
         )
 
 
+def needed_baseline(template: Mapping[str, Any]) -> str | None:
+    """Return the least version of the baseline that a template says it needs; None for any."""
+    preflights = (r for r in template["Resources"].values() if r["Type"] == "Custom::Preflight")
+    return next((needed for r in preflights if (needed := r["Properties"].get(BASELINE_NEEDED))), None)
+
+
 def _check_template(candidate: Candidate, files: Mapping[str, bytes]) -> None:
     template = files[TEMPLATE].decode()
     found = list(foreign_literals(json.loads(template)))
@@ -238,6 +246,12 @@ def _check_template(candidate: Candidate, files: Mapping[str, bytes]) -> None:
     own = {archive_key(hashlib.sha256(candidate.archive).hexdigest())} if candidate.archive is not None else set()
     found += [f"it names {key}, which is not its seed code" for key in sorted(named - own)]
     found += [f"it never names its seed code, {key}" for key in sorted(own - named)]
+    needed = needed_baseline(candidate.template)
+    if needed and Version.parse(needed) > Version.parse(BASELINE_VERSION):
+        raise ReleaseError(
+            f"{candidate.product} needs baseline {needed}, and this repository rolls out {BASELINE_VERSION}, so "
+            f"nobody could launch it: raise BASELINE_VERSION in foundation/baseline_version.py with what is new there."
+        )
     if found:
         listed = "\n".join(f"  {line}" for line in found)
         raise ReleaseError(f"the template of {candidate.product} would not work in every account:\n{listed}")
@@ -285,6 +299,7 @@ def _files(candidate: Candidate, version: Version, description: str, date: str) 
         "date": date,
         "guidance": "DEFAULT",
         "contract": candidate.contract,
+        **({"baseline": baseline} if (baseline := needed_baseline(candidate.template)) else {}),
         "seed_code": candidate.seed_code,
         "files": listed,
         "tools": dict(candidate.tools),

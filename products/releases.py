@@ -76,6 +76,7 @@ class Release:
         active: Whether users see it now; nothing can be launched from or updated to an inactive version.
         reason: Why it is deprecated or hidden; empty otherwise.
         contract: Version of the contract with the workload baseline that its template needs.
+        baseline: Least version of the baseline with what it uses; None for any.
         seed_code: Seed-code template it was assembled from; None when it carries no seed code.
         tools: Versions of the tools that made the template, e.g. ``{"aws-cdk-lib": "2.275.0"}``.
         files: Its files by name, `RECORD` itself not among them.
@@ -96,6 +97,7 @@ class Release:
     tools: Mapping[str, str]
     files: Mapping[str, ReleasedFile]
     path: Path
+    baseline: str | None = None
 
     @property
     def template_key(self) -> str:
@@ -310,6 +312,7 @@ def _load_release(path: Path, status: Mapping[str, Mapping[str, Any]]) -> Releas
             active=now["active"],
             reason=now["reason"],
             contract=record["contract"],
+            baseline=record.get("baseline"),
             seed_code=record["seed_code"],
             tools=record["tools"],
             files=files,

@@ -114,6 +114,24 @@ class Endpoint:
     route_table_ids: Collection[str] = field(default_factory=frozenset)
 
 
+def baseline_problems(has: str, needed: str) -> list[str]:
+    """Return whether the account's baseline is older than the one that a product needs.
+
+    Args:
+        has: Its version, e.g. ``1.1.0``.
+        needed: The least version; empty for any.
+    """
+    if not needed or _numbers(has) >= _numbers(needed):
+        return []
+    cause = f"This version needs baseline {needed} or later, and this account has {has}"
+    remedy = "ask the platform team to run the pipeline ml-platform-catalog, which rolls baselines out"
+    return [f"{cause}: {remedy} (`portfolio preflight` lists accounts that it has not reached), then try again."]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split("-", maxsplit=1)[0].split(".")]
+
+
 def fixed_problems(former: Mapping[str, object], wanted: Mapping[str, object]) -> list[str]:
     """Return which values an update would change although everything that they name would be replaced.
 

@@ -55,6 +55,8 @@ def carry_out(request: Request) -> Success:
         "data-key": _data_key,
     }
     problems = core.fixed_problems(request.old_properties, request.properties)
+    has, needed = request.properties.get("BaselineVersion", ""), request.properties.get("BaselineNeeded", "")
+    problems += core.baseline_problems(str(has), str(needed))
     for name in dict.fromkeys(wanted):
         try:
             problems += checks[name](request, account)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, Final
 
 import aws_cdk as cdk
 
+from products.semver import Version
 from products.shared import names, template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from constructs import Construct
+
+
+SINCE: Final[Mapping[str, str]] = {"data": "1.1.0", "data-key": "1.1.0"}
+"""Checks that came with a later version of the baseline than 1.0.0, and what else came with it.
+
+A product that asks for one says which baseline it needs, so that an older one is refused before anything is made.
+"""
 
 
 def preflight(scope: Construct, checks: Sequence[Any], values: Mapping[str, Any]) -> cdk.CustomResource:
@@ -22,7 +31,13 @@ def preflight(scope: Construct, checks: Sequence[Any], values: Mapping[str, Any]
         checks: Names of checks; an entry may be a condition.
         values: What the checks need.
     """
+    asked = json.dumps(cdk.Stack.of(scope).resolve(list(checks)))
+    needed = [version for check, version in SINCE.items() if f'"{check}"' in asked]
     properties = {"Checks": checks, **values}
+    if needed:
+        properties[names.BASELINE_NEEDED] = str(max(map(Version.parse, needed)))
+        # An account whose baseline is older than this value fails here, with the name of the parameter.
+        properties["BaselineVersion"] = template.contract_value("baseline-version")
     return _custom(scope, "Preflight", names.PREFLIGHT_FUNCTION, properties, timeout=cdk.Duration.minutes(5))
 
 

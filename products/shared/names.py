@@ -127,8 +127,13 @@ AUDIT_TABLE: Final = "decisions"
 ARTIFACT_KEY_ALIAS: Final = "alias/ml-platform-artifacts"
 """Alias of the key of the hub's artifact bucket; the pipeline's permissions name the key by it."""
 
-ContractValue: TypeAlias = Literal["hub-account-id", "artifact-bucket", "boundary-arn", "connection-arn"]
+ContractValue: TypeAlias = Literal[
+    "hub-account-id", "artifact-bucket", "boundary-arn", "baseline-version", "connection-arn"
+]
 """What an account tells the products launched in it, each in a parameter of its own (`contract_parameter`)."""
+
+BASELINE_NEEDED: Final = "BaselineNeeded"
+"""Property of ``Custom::Preflight`` with the least version of the baseline; `portfolio release` records it."""
 
 VPC_ID_PARAMETER: Final = "/ml-platform/network/vpc-id"
 SUBNET_IDS_PARAMETER: Final = "/ml-platform/network/subnet-ids"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from foundation.baseline_version import BASELINE_VERSION
 from foundation.launch_scopes import HUB
 from lambdas.bundling import asset_key
 from products.shared import names
@@ -58,6 +59,7 @@ def test_the_hub_has_the_contract_of_a_workload_account(hub: Launch) -> None:
         "/ml-platform/v1/hub-account-id": ACCOUNT,
         "/ml-platform/v1/artifact-bucket": f"ml-platform-artifacts-{ACCOUNT}-{REGION}",
         "/ml-platform/v1/boundary-arn": f"arn:aws:iam::{ACCOUNT}:policy/ml-platform-boundary",
+        "/ml-platform/v1/baseline-version": BASELINE_VERSION,
     }
 
 

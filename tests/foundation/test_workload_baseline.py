@@ -11,6 +11,7 @@ import pytest
 from aws_cdk import App
 from cdk_nag import AwsSolutionsChecks
 
+from foundation.baseline_version import BASELINE_VERSION
 from foundation.boundary import document
 from foundation.launch_policy import released_templates
 from foundation.settings import SAMPLE, HubSettings
@@ -129,6 +130,7 @@ def test_the_contract_is_written_down_in_every_region(baseline: Baseline) -> Non
             "/ml-platform/v1/hub-account-id": SAMPLE["account_id"],
             "/ml-platform/v1/artifact-bucket": f"ml-platform-artifacts-{SAMPLE['account_id']}-{region}",
             "/ml-platform/v1/boundary-arn": f"arn:aws:iam::{ACCOUNT}:policy/ml-platform-boundary",
+            "/ml-platform/v1/baseline-version": BASELINE_VERSION,
         }
 
 

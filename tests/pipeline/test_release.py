@@ -21,7 +21,7 @@ from pipeline.verification import problems_of_catalog, problems_since
 from products.releases import ReleaseError, load_catalog
 from products.semver import Step
 from products.shared import seed_code as archives
-from products.shared.names import UNRELEASED
+from products.shared.names import BASELINE_NEEDED, UNRELEASED
 from tests.pipeline.product_repository import ROOT, ProductRepository
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ def candidate(
         template=template,
         archive=archive,
     )
+
+
+def needing(baseline: str) -> Candidate:
+    """Return a candidate whose template needs a version of the baseline."""
+    check = {"Type": "Custom::Preflight", "Properties": {BASELINE_NEEDED: baseline}}
+    return candidate(template={**TEMPLATE, "Resources": {**TEMPLATE["Resources"], "Check": check}})
 
 
 def with_parameter(**parameter: object) -> dict[str, Any]:
@@ -95,6 +101,19 @@ class Releases:
 @pytest.fixture
 def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Releases:
     return Releases(tmp_path / "repository", monkeypatch)
+
+
+def test_a_release_names_the_least_baseline_and_one_for_any_names_none(releases: Releases) -> None:
+    releases.release("1.0.0", candidate())
+    releases.release("1.1.0", needing("1.1.0"))
+    versions = load_catalog(releases.repository.root).products["tiny"].versions
+    assert [release.baseline for release in versions] == [None, "1.1.0"]
+
+
+def test_a_release_that_no_baseline_serves_is_refused(releases: Releases) -> None:
+    releases.next = needing("99.0.0")
+    with pytest.raises(ReleaseError, match=r"needs baseline 99\.0\.0, and this repository rolls out"):
+        releases.plan("1.0.0")
 
 
 def test_a_release_says_all_that_publishing_needs(releases: Releases) -> None:

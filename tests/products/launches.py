@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from foundation.baseline_version import BASELINE_VERSION
 from products.answers import all_answers
 from tests.policy import Launch
 
@@ -15,6 +16,7 @@ LAKE = "777788889999"
 """Account that owns governed data."""
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 SSM = {
+    "/ml-platform/v1/baseline-version": BASELINE_VERSION,
     "/ml-platform/v1/boundary-arn": "arn:aws:iam::111122223333:policy/ml-platform-boundary",
     "/ml-platform/v1/hub-account-id": HUB,
     "/ml-platform/v1/artifact-bucket": f"ml-platform-artifacts-{HUB}-eu-west-1",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import yaml
 
+from foundation.baseline_version import BASELINE_VERSION
 from foundation.organization import PERMISSION_SETS
 from pipeline.execution_policy import documents
 from portfolios.catalog import products_of_the_hub
@@ -173,6 +174,7 @@ def _product(name: str, product: str, origin: Origin, template: Mapping[str, Any
     connection = {"ConnectionArn": f"arn:aws:codeconnections:{hub.REGION}:{account}:connection/0a1b"}
     values = {k: v for k, v in {**ORDINARY[product], **connection}.items() if k in template["Parameters"]}
     ssm = {
+        "/ml-platform/v1/baseline-version": BASELINE_VERSION,
         "/ml-platform/v1/boundary-arn": f"arn:aws:iam::{account}:policy/{names.BOUNDARY_POLICY}",
         "/ml-platform/v1/hub-account-id": HUB,
         "/ml-platform/v1/artifact-bucket": names.artifact_bucket(HUB, hub.REGION),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cfnlint.decode import cfn_yaml
 
+from foundation.baseline_version import BASELINE_VERSION
 from pipeline.synthesis import synthesise
 from portfolios.catalog import products_of_the_hub
 from products.catalog import PRODUCTS
@@ -137,6 +138,7 @@ def launched(product: str, template: Mapping[str, Any], region: str, own: Mappin
         region=region,
         stack=f"SC-{account}-{stack}",
         ssm={
+            "/ml-platform/v1/baseline-version": BASELINE_VERSION,
             "/ml-platform/v1/boundary-arn": f"arn:aws:iam::{account}:policy/{names.BOUNDARY_POLICY}",
             "/ml-platform/v1/hub-account-id": hub.ACCOUNT,
             "/ml-platform/v1/artifact-bucket": names.artifact_bucket(hub.ACCOUNT, region),

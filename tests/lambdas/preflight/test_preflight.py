@@ -44,6 +44,21 @@ PROPERTIES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("has", "needed", "refused"),
+    [("1.1.0", "", False), ("1.1.0", "1.1.0", False), ("1.10.0", "1.9.1", False), ("1.1.0", "1.2.0", True)],
+)
+def test_a_baseline_that_is_too_old_is_named_with_the_pipeline_that_renews_it(
+    box: AnswerBox, has: str, needed: str, *, refused: bool
+) -> None:
+    properties = {"Checks": [], "BaselineVersion": has, "BaselineNeeded": needed}
+    handler.lambda_handler(box.event("Create", TYPE, properties), Context())
+    assert (box.only["Status"] == "FAILED") is refused
+    if refused:
+        assert f"needs baseline {needed} or later, and this account has {has}: ask the platform" in box.only["Reason"]
+        assert "ml-platform-catalog" in box.only["Reason"]
+
+
 def stack(status: str) -> dict[str, Any]:
     return {"cloudformation:DescribeStacks": {"Stacks": [{"StackStatus": status}]}}
 
