@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aws_emulator import core, s3, s3_files
 from aws_emulator.athena.errors import NotEmulated, QueryError
-from aws_emulator.athena.types import AthenaType, athena_type, duckdb_type, quoted
+from aws_emulator.athena.types import BIGINT, INTEGER, VARCHAR, AthenaType, athena_type, duckdb_type, quoted
 from aws_emulator.iam import permissions as iam
 
 if TYPE_CHECKING:
@@ -29,23 +29,28 @@ PARQUET: Final = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 _LAZY: Final = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
 _OPEN_CSV: Final = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 _JSON: Final = ("org.apache.hive.hcatalog.data.JsonSerDe", "org.openx.data.jsonserde.JsonSerDe")
+_PATH: Final = '"path$"'
+_SMALL: Final = ("TINYINT", "UTINYINT", "SMALLINT", "USMALLINT", "INTEGER")
 _STORED_AS: Final = {
     "boolean": ("BOOLEAN",),
-    "tinyint": ("INT32",),
-    "smallint": ("INT32",),
-    "integer": ("INT32",),
-    "bigint": ("INT64", "INT32"),
-    "real": ("FLOAT",),
-    "double": ("DOUBLE",),
-    "decimal": ("INT32", "INT64", "FIXED_LEN_BYTE_ARRAY", "BYTE_ARRAY"),
-    "varchar": ("BYTE_ARRAY",),
-    "varbinary": ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"),
-    "date": ("INT32",),
-    "timestamp": ("INT64", "INT96"),
+    **dict.fromkeys(("tinyint", "smallint", "integer"), _SMALL),
+    "bigint": (*_SMALL, "UINTEGER", "BIGINT"),
+    "varchar": ("VARCHAR", "BLOB"),
+    "timestamp": ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"),
 }
-"""Types of Parquet in which a column of a type can be stored, as Trino's reader checks it (ParquetPageSourceFactory).
+"""Types (as DuckDB calls them) in which Parquet can hold a column of a type; others only in their own.
 
-What a newer version takes besides, such as FLOAT for double, is refused."""
+Trino's reader takes the same (ParquetPageSourceFactory); what newer versions take besides is refused.
+"""
+_INTEGERS: Final = ("tinyint", "smallint", "integer", "bigint")
+_FORMS: Final = {
+    **dict.fromkeys(_INTEGERS, "translate({0}, '0123456789', '') IN ('', '-')"),
+    **dict.fromkeys(("real", "double", "decimal"), "translate({0}, '0123456789+-.eE', '') IN ('', 'NaN')"),
+    "boolean": "lower({0}) IN ('true', 'false')",
+    "date": "translate({0}, '0123456789', '') = '--'",
+    "timestamp": "translate({0}, '0123456789', '') IN ('-- ::', '-- ::.')",
+}
+"""Texts that Hive's parsers and DuckDB's casts read alike, by the type."""
 
 
 @dataclass(frozen=True)
@@ -155,82 +160,72 @@ def relation(con: Connection, table: Json, files: Sequence[File]) -> str:
     Raises:
         NotEmulated: The SerDe, or what the table asks of it, is not known here.
     """
-    storage, keys = table["StorageDescriptor"], table.get("PartitionKeys", [])
-    columns = {column["Name"].lower(): athena_type(column["Type"]) for column in storage["Columns"]}
-    types = [duckdb_type(key["Type"]) for key in keys]
-    names = [key["Name"].lower() for key in keys]
+    columns, keys = (
+        {column["Name"].lower(): athena_type(column["Type"]) for column in listed}
+        for listed in (table["StorageDescriptor"]["Columns"], table.get("PartitionKeys", []))
+    )
     if not files:
-        empty = [*((name, duckdb_type(type_)) for name, type_ in columns.items()), *zip(names, types, strict=True)]
-        return f"SELECT {', '.join(f'NULL::{type_} AS {quoted(name)}' for name, type_ in empty)} WHERE false"
+        every = {**columns, **keys}.items()
+        empty = ", ".join(f"NULL::{duckdb_type(type_)} AS {quoted(name)}" for name, type_ in every)
+        return f"SELECT {empty} WHERE false"
     source, shown = _source(con, table, columns, files)
-    shown += [f"CAST(p.k{i} AS {t}) AS {quoted(n)}" for i, (n, t) in enumerate(zip(names, types, strict=True))]
-    if not keys:
-        return f"SELECT {', '.join(shown)} FROM {source} f"
+    shown |= {name: f"CAST(p.k{i} AS {duckdb_type(type_)})" for i, (name, type_) in enumerate(keys.items())}
     rows = ", ".join(f"({', '.join(map(literal, (file.path, *file.values)))})" for file in files)
-    numbered = "".join(f", k{i}" for i in range(len(keys)))
-    return f"SELECT {', '.join(shown)} FROM {source} f JOIN (VALUES {rows}) p(path{numbered}) ON f.filename = p.path"
+    names = ", ".join(["path", *(f"k{i}" for i in range(len(keys)))])
+    joined = f" JOIN (VALUES {rows}) p({names}) ON f.{_PATH} = p.path" if keys else ""
+    select = ", ".join(f"{expression} AS {quoted(name)}" for name, expression in shown.items())
+    return f"SELECT {select} FROM {source} f{joined}"
 
 
 def _source(
     con: Connection, table: Json, columns: dict[str, AthenaType], files: Sequence[File]
-) -> tuple[str, list[str]]:
+) -> tuple[str, dict[str, str]]:
     """Return what reads files, and the columns as expressions of it."""
     serde = table["StorageDescriptor"].get("SerdeInfo", {})
     library, given = serde.get("SerializationLibrary", ""), serde.get("Parameters") or {}
-    paths = f"[{', '.join(literal(file.path) for file in files)}], filename = true"
+    listed = f"[{', '.join(literal(file.path) for file in files)}]"
+    paths = f"{listed}, filename = {literal(_PATH.strip(chr(34)))}"
     if library == PARQUET:
         return f"read_parquet({paths}, union_by_name = true, hive_partitioning = false)", _parquet(con, columns, files)
-    if bad := sorted(file.uri for file in files if file.path.endswith((".bz2", ".zst", ".lz4", ".snappy", ".deflate"))):
+    if bad := [file.uri for file in files if file.path.endswith((".bz2", ".zst", ".lz4", ".snappy", ".deflate"))]:
         raise NotEmulated(f"the compression of {bad[0]}")
     if library in _JSON:
-        return _json(con, paths, given, columns)
-    if library not in {_LAZY, _OPEN_CSV}:
-        raise NotEmulated(f"SerDe {library!r}")
-    skipped = int(table.get("Parameters", {}).get("skip.header.line.count", "0"))
-    fields = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(columns)))
-    options = f"auto_detect = false, header = false, skip = {skipped}, strict_mode = false, null_padding = true"
-    if library == _OPEN_CSV:
+        return _json(con, listed, paths, given, columns)
+    if library == _LAZY:
+        delimiter = given.get("field.delim", given.get("serialization.format", "\x01"))
+        delimiter = {"1": "\x01", "\\t": "\t"}.get(delimiter, delimiter)
+        quote, null = "", given.get("serialization.null.format", "\\N")
+    elif library == _OPEN_CSV:
         delimiter, quote, null = given.get("separatorChar", ","), given.get("quoteChar", '"'), "\x03"
-        if given.get("escapeChar", "\\") not in {"\\", quote}:
-            raise NotEmulated(f"escapeChar {given['escapeChar']!r} of OpenCSVSerde")
-        convert = _open_csv
     else:
-        delimiter, quote = given.get("field.delim", given.get("serialization.format", "\x01")), ""
-        delimiter, null = (
-            {"1": "\x01", "\\t": "\t"}.get(delimiter, delimiter),
-            given.get("serialization.null.format", "\\N"),
-        )
-        if "escape.delim" in given:
-            raise NotEmulated("escape.delim of LazySimpleSerDe")
-        convert = _lazy
+        raise NotEmulated(f"SerDe {library!r}")
+    if "escape.delim" in given or given.get("escapeChar", "\\") not in {"\\", quote}:
+        raise NotEmulated(f"escaping in {given}")
+    skipped = int(table.get("Parameters", {}).get("skip.header.line.count", "0"))
+    options = f"auto_detect = false, header = false, skip = {skipped}, strict_mode = false, null_padding = true"
     options += f", delim = {literal(delimiter)}, quote = {literal(quote)}, escape = {literal(quote)}"
-    shown = [f"{convert(f'f.c{i}', type_)} AS {quoted(name)}" for i, (name, type_) in enumerate(columns.items())]
-    return f"read_csv({paths}, {options}, nullstr = {literal(null)}, columns = {{{fields}}})", shown
+    fields = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(columns)))
+    options += f", nullstr = {literal(null)}, columns = {{{fields}}}"
+    convert = _lazy if library == _LAZY else _open_csv
+    shown = {name: convert(f"f.c{i}", type_) for i, (name, type_) in enumerate(columns.items())}
+    return f"read_csv({paths}, {options})", shown
 
 
-def _lazy(text: str, type_: AthenaType) -> str:
+def _lazy(text: str, type_: AthenaType, otherwise: str = "NULL") -> str:
     """Return a text as LazySimpleSerDe reads it: what is not a value of the type is NULL.
 
-    Hive's parsers and DuckDB's casts differ in forms such as ``1.5`` for an int; those are refused, not guessed.
+    Forms such as ``1.5`` for an int, which Hive's parsers and DuckDB's casts read in different ways, are refused.
     https://docs.aws.amazon.com/athena/latest/ug/lazy-simple-serde.html
     """
-    cast = f"TRY_CAST({text} AS {duckdb_type(type_)})"
-    digits = f"translate({text}, '0123456789', '')"
-    plain = {
-        "boolean": f"lower({text}) IN ('true', 'false')",
-        **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), f"{digits} IN ('', '-')"),
-        **dict.fromkeys(("real", "double", "decimal"), f"translate({text}, '0123456789+-.eE', '') IN ('', 'NaN')"),
-        "date": f"{digits} = '--'",
-        "timestamp": f"{digits} IN ('-- ::', '-- ::.')",
-    }
-    if type_.name == "varchar" and not type_.numbers:
+    if type_ == VARCHAR:
         return text
-    if type_.name not in plain:
+    if type_.name not in _FORMS:
         raise NotEmulated(f"type {type_} in a text file")
+    cast = f"TRY_CAST({text} AS {duckdb_type(type_)})"
     strange = _raise("NOT_EMULATED", f"this form of a value of type {type_} in a text file")
-    if type_.name == "boolean":
-        strange = "NULL"
-    return f"CASE WHEN {cast} IS NULL THEN NULL WHEN {plain[type_.name]} THEN {cast} ELSE {strange} END"
+    strange = otherwise if type_.name == "boolean" else strange
+    good = f"WHEN {_FORMS[type_.name].format(text)} THEN {cast} ELSE {strange}"
+    return f"CASE WHEN {text} IS NULL THEN NULL WHEN {cast} IS NULL THEN {otherwise} {good} END"
 
 
 def _open_csv(text: str, type_: AthenaType) -> str:
@@ -238,83 +233,57 @@ def _open_csv(text: str, type_: AthenaType) -> str:
 
     https://docs.aws.amazon.com/athena/latest/ug/csv-serde.html
     """
-    escaped = _raise("NOT_EMULATED", "a backslash in a file of OpenCSVSerde")
-    if type_.name == "varchar" and not type_.numbers:
-        return f"CASE WHEN contains({text}, '\\') THEN {escaped} ELSE {text} END"
-    bad = _raise("HIVE_BAD_DATA", f"Error parsing field value for type {type_}")
-    number = {"date": "INTEGER", "timestamp": "BIGINT", "boolean": "BOOLEAN", "double": "DOUBLE"}
-    number |= {"integer": "INTEGER", "bigint": "BIGINT"}
-    if type_.name not in number:
+    if type_ == VARCHAR:
+        strange = _raise("NOT_EMULATED", "a backslash or the end of a line within a field of OpenCSVSerde")
+        return f"CASE WHEN contains({text}, '\\') OR contains({text}, chr(10)) THEN {strange} ELSE {text} END"
+    if type_.name not in {"boolean", "integer", "bigint", "double", "date", "timestamp"}:
         raise NotEmulated(f"type {type_} with OpenCSVSerde")
-    allowed = "+-.eE" if type_.name == "double" else "-"
-    good = (
-        f"lower({text}) IN ('true', 'false')"
-        if type_.name == "boolean"
-        else f"translate({text}, '0123456789{allowed}', '') = ''"
+    bad = _raise("HIVE_BAD_DATA", f"Error parsing field value for type {type_}")
+    number = _lazy(text, {"date": INTEGER, "timestamp": BIGINT}.get(type_.name, type_), bad)
+    return {"date": f"DATE '1970-01-01' + {number}", "timestamp": f"make_timestamp({number} * 1000)"}.get(
+        type_.name, number
     )
-    cast = f"TRY_CAST({text} AS {number[type_.name]})"
-    value = {"date": f"(DATE '1970-01-01' + {cast})", "timestamp": f"make_timestamp({cast} * 1000)"}.get(
-        type_.name, cast
-    )
-    return f"CASE WHEN {text} IS NULL THEN NULL WHEN {good} AND {cast} IS NOT NULL THEN {value} ELSE {bad} END"
 
 
-def _json(con: Connection, paths: str, given: Json, columns: dict[str, AthenaType]) -> tuple[str, list[str]]:
+def _json(
+    con: Connection, listed: str, paths: str, given: Json, columns: dict[str, AthenaType]
+) -> tuple[str, dict[str, str]]:
     """Return what reads JSON lines; numbers come as texts, because DuckDB would round ``1.5`` for an int."""
-    if {key for key in given if key not in {"serialization.format", "paths", "case.insensitive"}}:
+    if given.keys() - {"serialization.format", "paths", "case.insensitive"}:
         raise NotEmulated(f"SerDe properties {sorted(given)} of a JSON table")
     if nested := [name for name, type_ in columns.items() if "row" in str(type_) or "map" in str(type_)]:
         raise NotEmulated(f"column {nested[0]} of a nested type in a JSON table")
-    keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({paths}, format = 'newline_delimited')"
-    capital = [key for (key,) in con.execute(keys).fetchall() if key != key.lower() and key.lower() in columns]
-    if capital:
-        raise NotEmulated(f"key {capital[0]!r} with capital letters in a JSON table")
-    types = {name: duckdb_type(type_) if type_.items else "VARCHAR" for name, type_ in columns.items()}
+    keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({listed}, format = 'newline_delimited')"
+    for (key,) in con.execute(keys).fetchall():
+        if key != key.lower() and key.lower() in columns:
+            raise NotEmulated(f"key {key!r} with capital letters in a JSON table")
+    shown, types = {}, {}
+    for name, type_ in columns.items():
+        types[name] = duckdb_type(type_) if type_.items else "VARCHAR"
+        bad = _raise("HIVE_BAD_DATA", f"Error parsing a JSON value as {type_}")
+        shown[name] = f"f.{quoted(name)}" if type_.items else _lazy(f"f.{quoted(name)}", type_, bad)
     fields = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in types.items())
-    shown = [
-        f"{f'f.{quoted(name)}' if type_.items else _json_value(f'f.{quoted(name)}', type_)} AS {quoted(name)}"
-        for name, type_ in columns.items()
-    ]
     return f"read_json({paths}, format = 'newline_delimited', columns = {{{fields}}})", shown
 
 
-def _json_value(text: str, type_: AthenaType) -> str:
-    if type_.name == "varchar" and not type_.numbers:
-        return text
-    value = _lazy(text, type_)
-    bad = _raise("HIVE_BAD_DATA", f"Error parsing a JSON value as {type_}")
-    return f"CASE WHEN {text} IS NOT NULL AND ({value}) IS NULL THEN {bad} ELSE {value} END"
-
-
-def _parquet(con: Connection, columns: dict[str, AthenaType], files: Sequence[File]) -> list[str]:
+def _parquet(con: Connection, columns: dict[str, AthenaType], files: Sequence[File]) -> dict[str, str]:
     """Return columns of Parquet files by name; one that a file stores as another type fails when it is read."""
-    uris, stored = {file.path: file.uri for file in files}, dict[str, set[tuple[str, str]]]()
-    strange: dict[str, str] = {}
+    uris, stored, strange = {file.path: file.uri for file in files}, dict[str, set[str]](), dict[str, str]()
     for path, name, physical, logical in _top_level(con, list(uris)):
-        if (type_ := columns.get(name)) is None:
-            continue
-        stored.setdefault(name, set()).add((physical, logical))
-        fits = (
-            physical in _STORED_AS.get(type_.name, ())
-            if not type_.items
-            else logical.lower() == duckdb_type(type_).replace('"', "").lower()
-        )
-        if not fits:
+        type_ = columns.get(name)
+        own = (duckdb_type(type_).replace('"', ""),) if type_ else ()
+        if type_ and logical not in _STORED_AS.get(type_.name, own):
             where = f"Field {name}'s type {physical} in parquet file {uris[path]}"
-            strange.setdefault(name, f"{where} is incompatible with type {type_} defined in table schema")
-    shown = []
+            strange[name] = f"{where} is incompatible with type {type_} defined in table schema"
+        stored.setdefault(name, set()).add(logical)
+    shown = {}
     for name, type_ in columns.items():
-        column, target = f"f.{quoted(name)}", duckdb_type(type_)
-        kinds = {pair[1] for pair in stored.get(name, ())}
-        if name in strange:
-            column = _raise("HIVE_BAD_DATA", strange[name])
-        elif name not in stored:
-            column = "NULL"
-        elif target == "VARCHAR" and "BLOB" in kinds:
-            column = f"decode({column})" if kinds == {"BLOB"} else _raise("NOT_EMULATED", "texts and bytes in files")
-        shown.append(
-            f"CAST({column} AS {target}) AS {quoted(name)}" if kinds != {target} else f"{column} AS {quoted(name)}"
-        )
+        column, kinds = f"f.{quoted(name)}" if name in stored else "NULL", stored.get(name, set())
+        if name in strange or kinds == {"VARCHAR", "BLOB"}:
+            column = _raise("HIVE_BAD_DATA", strange.get(name, f"Field {name} is text in some files only"))
+        elif type_ == VARCHAR and kinds == {"BLOB"}:
+            column = f"decode({column})"
+        shown[name] = f"CAST({column} AS {duckdb_type(type_)})"
     return shown
 
 
