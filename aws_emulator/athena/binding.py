@@ -30,7 +30,6 @@ from aws_emulator.lakeformation import access as governance
 if TYPE_CHECKING:
     from aws_emulator.athena.partitions import Partition
     from aws_emulator.athena.scan import Connection, Reader
-    from aws_emulator.core import Json
     from aws_emulator.iam.callers import Caller
     from aws_emulator.lakeformation.access import Access
 
@@ -38,19 +37,6 @@ Tree: TypeAlias = Any
 """A statement, or a part of it, as sqlglot has it."""
 VIEW: Final = re.compile(r"/\* Presto View: (\S+) \*/")
 _PRUNING: Final = "partitions$"
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A query over views of a connection.
-
-    Attributes:
-        query: SQL of DuckDB, and names and types of the columns.
-        scanned: Bytes that it reads, estimated.
-    """
-
-    query: translation.Query
-    scanned: int
 
 
 @dataclass(frozen=True)
@@ -62,8 +48,8 @@ class _Use:
     node: Tree
 
 
-def bind(con: Connection, tree: Tree, who: Caller, database: str) -> Bound:
-    """Make what a SELECT reads known to a connection, and translate it.
+def bind(con: Connection, tree: Tree, who: Caller, database: str) -> tuple[translation.Query, int]:
+    """Make what a SELECT reads known to a connection; return it for DuckDB, and an estimate of the bytes that it reads.
 
     Args:
         con: A connection of `aws_emulator.athena.engine`.
@@ -87,20 +73,23 @@ def bind(con: Connection, tree: Tree, who: Caller, database: str) -> Bound:
         relation, size = _scanned(con, found, who, uses)
         read += size
         shown = f"{name}$at{number}" if version else name
+        everything, view = (f"{quoted(db)}.{quoted(text)}" for text in (f"{shown}$all", shown))
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(db)}")
-        con.execute(f"CREATE VIEW {quoted(db)}.{quoted(f'{shown}$all')} AS {relation}")
-        everything = f"{quoted(db)}.{quoted(f'{shown}$all')}"
-        con.execute(f"CREATE VIEW {quoted(db)}.{quoted(shown)} AS {found.select(everything)}")
-        types = {column["Name"]: column["Type"] for column in _columns(found.glue)}
-        schema.setdefault(db, {})[shown] = {column: athena_type(types[column]) for column in found.columns}
+        con.execute(f"CREATE VIEW {everything} AS {relation}")
+        con.execute(f"CREATE VIEW {view} AS {found.select(everything)}")
+        columns = [*found.glue["StorageDescriptor"]["Columns"], *found.glue.get("PartitionKeys", [])]
+        types = {column["Name"]: athena_type(column["Type"]) for column in columns if column["Name"] in found.columns}
+        schema.setdefault(db, {})[shown] = {column: types[column] for column in found.columns}
         for use in uses:
-            if version and not use.node.alias:
-                use.node.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
-            for part, text in (("this", shown), ("db", db)):
-                use.node.set(part, exp.to_identifier(text, quoted=True))
-            for part in ("version", "catalog"):
-                use.node.set(part, None)
-    return Bound(translation.translate(tree, schema), read)
+            alias = use.node.args.get("alias") or (exp.TableAlias(this=exp.to_identifier(name)) if version else None)
+            names = {"this": _name(shown), "db": _name(db), "catalog": None, "version": None, "alias": alias}
+            for part, value in names.items():
+                use.node.set(part, value)
+    return translation.translate(tree, schema), read
+
+
+def _name(text: str) -> Tree:
+    return exp.to_identifier(text, quoted=True)
 
 
 def _uses(tree: Tree) -> list[_Use]:
@@ -108,7 +97,7 @@ def _uses(tree: Tree) -> list[_Use]:
     found = [
         _Use(scope, alias, source)
         for scope in traverse_scope(tree)
-        for alias, source in scope.sources.items()
+        for alias, (_, source) in scope.selected_sources.items()
         if isinstance(source, exp.Table)
     ]
     return list({id(use.node): use for use in found}.values())
@@ -122,14 +111,13 @@ def _database(node: Tree, database: str) -> str:
     return str(node.db or database).lower()
 
 
-def _columns(table: Json) -> list[Json]:
-    return [*table["StorageDescriptor"]["Columns"], *table.get("PartitionKeys", [])]
-
-
 def _access(who: Caller, node: Tree, database: str) -> Access:
     """Return what the caller may read of a table; what is hidden looks like what is not there."""
     try:
+        ask(who, "GetDatabase", (who.account, database))
         found = governance.read(who, who.account, database, node.name)
+        if not found.through_iam:  # https://docs.aws.amazon.com/athena/latest/ug/lf-athena-limitations.html
+            ask(who, "GetDatabase", (who.account, "default"))
         return iceberg.current(found) if iceberg.is_iceberg(found.glue) else found
     except ServiceError as error:
         if error.code == "AccessDeniedException":
@@ -159,8 +147,8 @@ def _with_views(tree: Tree, who: Caller, database: str, depth: int = 0) -> Tree:
         view = json.loads(base64.b64decode(text[1]))
         query = _with_views(translation.parse(view["originalSql"]), who, view["schema"], depth + 1)
         for inner in _uses(query):
-            inner.node.set("db", exp.to_identifier(_database(inner.node, view["schema"]), quoted=True))
-        shown = exp.select(*(exp.column(exp.to_identifier(name, quoted=True)) for name in found.columns))
+            inner.node.set("db", _name(_database(inner.node, view["schema"])))
+        shown = exp.select(*(exp.column(_name(name)) for name in found.columns))
         alias = use.node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(use.node.name))
         use.node.replace(exp.Subquery(this=shown.from_(query.subquery("view$")), alias=alias))
     return tree
@@ -180,7 +168,7 @@ def _scanned(con: Connection, found: Access, who: Caller, uses: list[_Use]) -> t
     if iceberg.is_iceberg(table):
         version = uses[0].node.args.get("version")
         relation, files = iceberg.relation(reader, table, _version(version) if version else None)
-        return relation, scan.scanned(con, {"StorageDescriptor": _AS_PARQUET}, files, _used(uses))
+        return relation, scan.scanned(con, files, _used(uses))
     if any(use.node.args.get("version") for use in uses):
         raise QueryError("NOT_SUPPORTED", "This connector does not support versioned tables")
     partitions, place = _partitions(con, found, who, reader, uses), table["StorageDescriptor"]["Location"].rstrip("/")
@@ -188,10 +176,9 @@ def _scanned(con: Connection, found: Access, who: Caller, uses: list[_Use]) -> t
         # https://docs.aws.amazon.com/athena/latest/ug/lf-athena-limitations.html
         raise QueryError("PERMISSION_DENIED", f"a partition of {found.table} is not below the table's location {place}")
     files = reader.files(partitions)
-    return scan.relation(con, table, files), scan.scanned(con, table, files, _used(uses))
-
-
-_AS_PARQUET: Final = {"SerdeInfo": {"SerializationLibrary": scan.PARQUET}}
+    whole = sum(file.size for file in files)
+    scanned = scan.scanned(con, files, _used(uses)) if scan.is_parquet(table) else whole
+    return scan.relation(con, table, files), scanned
 
 
 def _version(version: Tree) -> tuple[str, int]:
@@ -211,8 +198,7 @@ def _used(uses: list[_Use]) -> set[str] | None:
         for shown in use.scope.expression.expressions:
             if isinstance(shown, exp.Star) or (isinstance(shown, exp.Column) and isinstance(shown.this, exp.Star)):
                 return None
-    root = uses[0].node.root()
-    return {name.name.lower() for name in root.find_all(exp.Identifier)}
+    return {name.name.lower() for name in uses[0].node.root().find_all(exp.Identifier)}
 
 
 def _partitions(con: Connection, found: Access, who: Caller, reader: Reader, uses: list[_Use]) -> list[Partition]:
@@ -234,22 +220,15 @@ def _partitions(con: Connection, found: Access, who: Caller, reader: Reader, use
         return every
     types = {"number$": BIGINT, **{key["Name"]: athena_type(key["Type"]) for key in table["PartitionKeys"]}}
     rows = ", ".join(f"({', '.join([str(i), *map(scan.literal, values)])})" for i, (values, _) in enumerate(every))
-    typed = ", ".join(
-        f"CAST({quoted(name)} AS {duckdb_type(type_)}) AS {quoted(name)}" for name, type_ in types.items()
-    )
+    typed = ", ".join(f"CAST({quoted(key)} AS {duckdb_type(type_)}) AS {quoted(key)}" for key, type_ in types.items())
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(_PRUNING)}")
-    con.execute(
-        f"CREATE OR REPLACE VIEW {quoted(_PRUNING)}.{quoted(_PRUNING)} AS "
-        f"SELECT {typed} FROM (VALUES {rows}) v({', '.join(map(quoted, types))})"
-    )
+    view = f"CREATE OR REPLACE VIEW {quoted(_PRUNING)}.{quoted(_PRUNING)} AS SELECT {typed} FROM (VALUES {rows})"
+    con.execute(f"{view} v({', '.join(map(quoted, types))})")
     wanted: set[int] = set()
     for use, condition in zip(uses, conditions, strict=True):
-        source = exp.Table(
-            this=exp.to_identifier(_PRUNING, quoted=True),
-            db=exp.to_identifier(_PRUNING, quoted=True),
-            alias=exp.TableAlias(this=exp.to_identifier(use.alias)),
-        )
-        query = exp.select(exp.column(exp.to_identifier("number$", quoted=True))).from_(source).where(*condition)
+        alias = exp.TableAlias(this=exp.to_identifier(use.alias))
+        source = exp.Table(this=_name(_PRUNING), db=_name(_PRUNING), alias=alias)
+        query = exp.select(exp.column(_name("number$"))).from_(source).where(*condition)
         try:
             translated = translation.translate(query, {_PRUNING: {_PRUNING: types}})
             wanted |= {number for (number,) in con.execute(translated.sql).fetchall()}

@@ -57,26 +57,24 @@ def relation(reader: Reader, table: Json, version: tuple[str, int] | None) -> tu
         if snapshot is None:
             raise QueryError("INVALID_ARGUMENTS", f"No version history table {table['Name']} at or before {number}")
     columns = {column["Name"]: athena_type(column["Type"]) for column in table["StorageDescriptor"]["Columns"]}
-    scan = found.scan(snapshot_id=snapshot.snapshot_id) if snapshot else None
-    tasks = list(scan.plan_files()) if scan else []
-    fields = (scan.projection() if scan else found.schema()).fields
+    names = ", ".join(f"NULL::{duckdb_type(type_)} AS {quoted(name)}" for name, type_ in columns.items())
+    if snapshot is None:
+        return f"SELECT {names} WHERE false", []
+    scan = found.scan(snapshot_id=snapshot.snapshot_id)
+    tasks, fields = list(scan.plan_files()), scan.projection().fields
     if [field.name for field in fields] != list(columns):
         raise NotEmulated(f"a snapshot of {table['Name']} with other columns than the table")
     if any(task.delete_files for task in tasks):
-        raise NotEmulated(f"deleted rows in a snapshot of {table['Name']}: PyIceberg's delete files")
-    files = [_file(reader, task.file.file_path) for task in tasks]
-    if not files:
-        empty = ", ".join(f"NULL::{duckdb_type(type_)} AS {quoted(name)}" for name, type_ in columns.items())
-        return f"SELECT {empty} WHERE false", []
+        raise NotEmulated(f"deleted rows in a snapshot of {table['Name']}")
     kept = []
     for field in fields:
-        kind = str(field.field_type)
-        type_ = duckdb_type(columns[field.name])
-        if kind.startswith(("timestamptz", "struct", "list", "map", "fixed", "uuid", "time")) and kind != "timestamp":
-            raise NotEmulated(f"type {kind} in an Iceberg table")
+        kind, type_ = str(field.field_type), duckdb_type(columns[field.name])
         if _TYPES.get(kind, kind.upper().replace(" ", "")) != type_:
-            raise QueryError("ICEBERG_BAD_DATA", f"Column {field.name} is {kind} in Iceberg and {type_} in Glue")
+            raise NotEmulated(f"column {field.name}, which is {kind} in Iceberg and {type_} in Glue")
         kept.append(f"{field.field_id}: {{name: {literal(field.name)}, type: {literal(type_)}, default_value: NULL}}")
+    files = [_file(reader, task.file.file_path) for task in tasks]
+    if not files:
+        return f"SELECT {names} WHERE false", []
     source = f"read_parquet([{', '.join(literal(file.path) for file in files)}], schema = MAP {{{', '.join(kept)}}})"
     return f"SELECT {', '.join(map(_shown, columns, columns.values()))} FROM {source}", files
 

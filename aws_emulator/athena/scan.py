@@ -306,17 +306,21 @@ def _top_level(con: Connection, paths: list[str]) -> Iterable[tuple[str, str, st
             inside.append(children)
 
 
-def scanned(con: Connection, table: Json, files: Sequence[File], used: Collection[str] | None) -> int:
-    """Return an estimate of the bytes that a query reads: the chunks of its columns in Parquet, else whole files.
+def is_parquet(table: Json) -> bool:
+    """Return whether the files of a table are Parquet."""
+    return bool(table["StorageDescriptor"].get("SerdeInfo", {}).get("SerializationLibrary") == PARQUET)
+
+
+def scanned(con: Connection, files: Sequence[File], used: Collection[str] | None) -> int:
+    """Return the bytes of the column chunks in Parquet files that a query reads, by the names that it mentions.
 
     Args:
         con: The connection.
-        table: Record of the table in Glue.
-        files: Its files.
-        used: Names that the query mentions. None: all columns.
+        files: The files.
+        used: The names. None: all columns.
     """
-    if table["StorageDescriptor"].get("SerdeInfo", {}).get("SerializationLibrary") != PARQUET or not files:
-        return sum(file.size for file in files)
+    if not files:
+        return 0
     chunks = con.execute(
         "SELECT lower(split_part(path_in_schema, ', ', 1)), sum(total_compressed_size)::BIGINT "
         "FROM parquet_metadata(?) GROUP BY 1",

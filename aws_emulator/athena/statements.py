@@ -100,14 +100,14 @@ def execute(query: Json, who: Caller, statement: str) -> None:
     folder.mkdir(parents=True)
     with _connected(query) as con:
         database = query["QueryExecutionContext"].get("Database", "default").lower()
-        bound = binding.bind(con, translation.parse(text), who, database)
-        query["Statistics"]["DataScannedInBytes"] = bound.scanned
-        if query["cutoff"] and bound.scanned > query["cutoff"]:
+        translated, scanned = binding.bind(con, translation.parse(text), who, database)
+        query["Statistics"]["DataScannedInBytes"] = scanned
+        if query["cutoff"] and scanned > query["cutoff"]:
             query["Statistics"]["DataScannedInBytes"] = query["cutoff"]
             cancel(query, "Bytes scanned limit was exceeded")
             return
         job = _Job(query, who, folder)
-        finish = _unload(job, con, bound.query, *rest) if rest else _select(job, con, bound.query)
+        finish = _unload(job, con, translated, *rest) if rest else _select(job, con, translated)
     finish()
 
 
