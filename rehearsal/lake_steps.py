@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from products.shared import names
 from rehearsal import data_set
+from rehearsal.cloud_assembly import wait_for_stack
 from rehearsal.organization import (
     GOVERNANCE,
     MANAGEMENT,
@@ -32,7 +33,6 @@ PROJECT_TAG: Final = ("data-domain", "credit-risk")
 
 _WORKLOADS: Final = f"arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION_ID}/{WORKLOADS_OU}"
 _EVERYBODY: Final = "IAM_ALLOWED_PRINCIPALS"
-_LOCATION_ROLE: Final = "data-lake-location"
 
 
 def lake_files(function: str, **arguments: object) -> dict[str, Any]:
@@ -58,12 +58,13 @@ def lake_files(function: str, **arguments: object) -> dict[str, Any]:
 
 
 def build_lake(world: World) -> str:
-    """Make bucket, key, tables and the role with which Lake Formation reads, as the data platform's owner."""
+    """Make the tables, and have Lake Formation read their files, as the owner of the data platform."""
     owner, folder = Credentials.administrator(GOVERNANCE), world.work / "data" / "lake"
     own = world.data and str(world.data.resolve())
     lake = lake_files("write", folder=str(folder), rows=world.rows, data=own, label=world.label)
-    key = _make_location(world, owner)
     s3, glue = world.client("s3", owner), world.client("glue", owner)
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    key = world.client("kms", owner).create_key(Description="Data lake")["KeyMetadata"]["Arn"]
     glue.create_database(DatabaseInput={"Name": DATABASE, "LocationUri": f"s3://{BUCKET}/{DATABASE}/"})
     for table, described in lake["tables"].items():
         partitions: dict[str, list[str]] = {}
@@ -92,29 +93,23 @@ def build_lake(world: World) -> str:
                     for location, values in partitions.items()
                 ],
             )
+    _register_location(world, owner, key)
     world.lake = lake
     tables = ", ".join(f"{table} ({described['rows']:,} rows)" for table, described in lake["tables"].items())
     return f"{DATABASE}: {tables} in s3://{BUCKET}/"
 
 
-def _make_location(world: World, owner: Credentials) -> str:
-    """Make the bucket with its key, and the role that may read both; return the ARN of the key."""
-    world.client("s3", owner).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    key: str = world.client("kms", owner).create_key(Description="Data lake")["KeyMetadata"]["Arn"]
-    trust = {"Effect": "Allow", "Principal": {"Service": "lakeformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    statements: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"arn:aws:s3:::{BUCKET}/*"},
-        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"},
-        {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key},
-    ]
-    iam = world.client("iam", owner)
-    iam.create_role(RoleName=_LOCATION_ROLE, AssumeRolePolicyDocument=_policy([trust]))
-    iam.put_role_policy(RoleName=_LOCATION_ROLE, PolicyName="Lake", PolicyDocument=_policy(statements))
-    return key
-
-
-def _policy(statements: list[dict[str, Any]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+def _register_location(world: World, owner: Credentials, key: str) -> None:
+    """Have Lake Formation read the files with a role of its own, as docs/governed-data.md says."""
+    cloudformation, stack = world.client("cloudformation", owner), "data-lake-credit-risk"
+    answers = {"Name": "credit-risk", "BucketName": BUCKET, "Prefix": DATABASE, "KeyArn": key}
+    cloudformation.create_stack(
+        StackName=stack,
+        TemplateBody=(ROOT / "foundation/organization/data-lake-location.json").read_text(encoding="utf-8"),
+        Parameters=[{"ParameterKey": name, "ParameterValue": answer} for name, answer in answers.items()],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    wait_for_stack(stack, cloudformation, doing=world.doing)
 
 
 def _columns(types: dict[str, str]) -> list[dict[str, str]]:
@@ -147,8 +142,6 @@ def share(world: World) -> str:
         "Parameters": settings.get("Parameters", {}) | {"CROSS_ACCOUNT_VERSION": "4"},
     }
     formation.put_data_lake_settings(DataLakeSettings=settings)
-    role = f"arn:aws:iam::{GOVERNANCE}:role/{_LOCATION_ROLE}"
-    formation.register_resource(ResourceArn=f"arn:aws:s3:::{BUCKET}/{DATABASE}", RoleArn=role)
     tables = [{"Table": {"DatabaseName": DATABASE, "Name": table}} for table in lake["tables"]]
     for resource in (*tables, {"Database": {"Name": DATABASE}}):
         formation.revoke_permissions(
