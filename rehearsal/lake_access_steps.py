@@ -128,6 +128,8 @@ def compare_with_grant(world: World) -> str:
     files = [str(folder / f"{number}.parquet") for number in range(len(listed))]
     for path, name in zip(files, listed, strict=True):
         Path(path).write_bytes(world.read(owner, start["prefix"] + name))
+    of_project = partial(world.read, world.data_scientist, start["prefix"] + listed[0])
+    code = world.refused("GetObject of the project's training set as data scientist", of_project)
     athena = world.client("athena", world.data_scientist)
     _keep(world, athena, about["data_query_id"], "training", "The training set")
     lake = world.lake
@@ -141,7 +143,7 @@ def compare_with_grant(world: World) -> str:
         )
     return (
         f"{found['rows']:,} rows in {len(files)} files, each one a granted row; {len(found['columns'])} columns, all "
-        f"of them granted"
+        f"of them granted; the data scientist reads none of these files: {code}"
     )
 
 
