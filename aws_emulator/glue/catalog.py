@@ -166,14 +166,6 @@ def _get_databases(request: Json) -> Json:
     return {"DatabaseList": [_shown_database(path) for path in paths if found.permits(arn, "DESCRIBE", path)]}
 
 
-@overlay("glue", "UpdateDatabase")
-def _update_database(request: Json) -> Json:
-    path = _followed("UpdateDatabase", _path(request, "Name"))
-    require("ALTER", path, caller())
-    _require_location(path[0], request["DatabaseInput"])
-    return _perform("UpdateDatabase", request, path)
-
-
 # ---- tables ---------------------------------------------------------------------------------------------------------
 
 
@@ -250,37 +242,33 @@ def _get_tables(request: Json) -> Json:
     return {"TableList": [shown for name in names if (shown := _visible((*path, name))) is not None]}
 
 
-@overlay("glue", "DeleteDatabase")
-def _delete_database(request: Json) -> Json:
-    path = _path(request, "Name")
-    ask(caller(), "DeleteDatabase", (*path, "*"))
-    require("DROP", path, caller())
-    forget(path)
-    return _perform("DeleteDatabase", request, path)
+# ---- what is changed or deleted, and partitions ---------------------------------------------------------------------
 
 
-@overlay("glue", "DeleteTable")
-def _delete_table(request: Json) -> Json:
-    """Delete a table, through a link to its database too; of a table that is a link itself, only the link."""
-    path = _path(request, "DatabaseName", "Name")
-    ask(caller(), "DeleteTable", path)
-    path = path if path in lake().tables else _followed("DeleteTable", path)
-    require("DROP", path, caller())
-    forget(path)
-    return _perform("DeleteTable", request, path)
+def _changes(operation: str, permission: str, *members: str) -> None:
+    """Answer an operation that changes or deletes; of a link itself, the link is deleted and the target is changed."""
 
-
-# ---- partitions -----------------------------------------------------------------------------------------------------
-
-
-def _changes(operation: str) -> None:
     @overlay("glue", operation)
     def answer(request: Json) -> Json:
-        path = _followed(operation, _path(request, *_MEMBERS))
-        require("ALTER", path, caller())
-        given = [*request.get("PartitionInputList", ()), request.get("PartitionInput", {})]
-        _require_location(path[0], *(partition.get("StorageDescriptor") for partition in given))
+        path, deletes = _path(request, *members), permission == "DROP"
+        if deletes:
+            ask(caller(), operation, (*path, "*")[:3])
+        if not deletes or (len(path) == 3 and path not in lake().tables):
+            path = _followed(operation, path)
+        require(permission, path, caller())
+        inputs = (request.get(member) or {} for member in ("DatabaseInput", "PartitionInput"))
+        given = [*inputs, *request.get("PartitionInputList", ())]
+        _require_location(path[0], *given, *(record.get("StorageDescriptor") for record in given))
+        if deletes:
+            forget(path)
         return _perform(operation, request, path)
+
+
+_changes("UpdateDatabase", "ALTER", "Name")
+_changes("DeleteDatabase", "DROP", "Name")
+_changes("DeleteTable", "DROP", "DatabaseName", "Name")
+for _operation in ("CreatePartition", "BatchCreatePartition", "DeletePartition"):
+    _changes(_operation, "ALTER", *_MEMBERS)
 
 
 def _shows(operation: str) -> None:
@@ -296,8 +284,6 @@ def _shows(operation: str) -> None:
         return found
 
 
-for _operation in ("CreatePartition", "BatchCreatePartition", "DeletePartition"):
-    _changes(_operation)
 for _operation in ("GetPartition", "GetPartitions", "BatchGetPartition"):
     _shows(_operation)
 
