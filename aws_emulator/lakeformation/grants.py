@@ -8,6 +8,7 @@ cross-account-notes, optimize-ram and hybrid-cross-account (versions of sharing)
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Final
 
 from aws_emulator import inside, ram
@@ -57,11 +58,13 @@ def _alone(resource: Resource) -> Iterator[None]:
 
 
 def require_principal(principal: str) -> None:
-    """Check that a role exists, with its path.
+    """Check that a principal is of a kind that is emulated, and a role exists, with its path.
 
     Raises:
-        ServiceError: It does not.
+        ServiceError: It is not, or does not.
     """
+    if not re.fullmatch(rf"\d{{12}}|{IAM_GROUP}|arn:aws:(iam|organizations)::.*", principal):
+        raise invalid(f"Principals of this kind are not emulated: {principal}")
     role = inside.iam.roles.get_scoped(account_of(principal), None, principal.rsplit("/", 1)[-1])
     if ":role/" in principal and (role is None or role["Arn"] != principal):
         raise invalid(f"Invalid principal: {principal}")

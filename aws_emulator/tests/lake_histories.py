@@ -164,16 +164,20 @@ def histories(count: int, *, first: int = 0, connection: Any = None, stop: bool 
             usual = {OWNER: TABLES[0], USER: (USER, "l1", "t1"), OTHER: (OTHER, "l1", "t1")}[ACCOUNTS[who]]
             reference = rng.choice([*REFERENCES, *[usual] * 9])
             cells, through_iam = Naive(past).sees(who, reference)
+            known = Naive(past).knows(who, reference)
             with acting(who):
                 found = store.lake().decide(ROLES[who], reference)
                 same = cells_of(found) == cells and (not cells or found is None or found.through_iam == through_iam)
+                catalog = store.lake().decide(ROLES[who], reference, None)
+                columns = {column for part in catalog.parts for column in part.columns} if catalog else set()
+                same = same and columns == known
                 if same and found and connection and step % 3 == 0:
                     totals["queries"] += 1
                     same = queried(connection, reference) == cells
             totals["decisions"] += 1
             totals["shown"] += bool(cells)
             if not same:
-                shown = sorted(cells_of(found) ^ cells)
+                shown = f"{sorted(cells_of(found) ^ cells)} or {sorted(columns ^ known)}"
                 examples.append(f"{seed}/{step}: {who} {reference} differs in {shown} after {event.operation}")
             if stop and examples:
                 return {
@@ -220,6 +224,10 @@ MUTANTS: Final = {
     "tags are not inherited": ("range(2, len(path) + 1)", "range(len(path), len(path) + 1)"),
     "invitations need no answer": ("(not is_outside(by, grantee) or (by, grantee) in self.accepted)", "True"),
     "DESCRIBE is enough to read": ("if wanted is not None and not wanted & permissions.keys():", "if False:"),
+    "administrators see nothing of what is shared": (
+        "if wanted is None and self.is_administrator(principal, account):",
+        "if False:",
+    ),
     "administrators read everything": (
         "if wanted is None and self.is_administrator(principal, owner):",
         "if self.is_administrator(principal, account):",

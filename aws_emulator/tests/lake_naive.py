@@ -40,11 +40,8 @@ class Naive:
 
     def sees(self, who: str, reference: tuple[str, ...]) -> tuple[set[Cell], bool]:
         """Return the cells of a table that a role sees, and whether its own permissions for S3 decide."""
-        table, link = reference, None
-        if reference[0] != OWNER:
-            link = "own" if reference[1] == "own" else "l1"
-            table = (OWNER, "d2", "t1") if link == "own" else (OWNER, "d1", reference[2])
-        if link and not self.opens_link(who, reference[0], link):
+        table = self.reached(who, reference)
+        if table is None:
             return set(), False
         place = self.place(table)
         if self.is_open(table) and not self.is_in(who, table):
@@ -55,6 +52,33 @@ class Naive:
             if self.shows(who, table, column, row):
                 seen |= {(i, column), (i, "p")}
         return seen, place is None
+
+    def reached(self, who: str, reference: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return the table of a reference; None when a link to it is closed."""
+        if reference[0] == OWNER:
+            return reference
+        link = "own" if reference[1] == "own" else "l1"
+        table = (OWNER, "d2", "t1") if link == "own" else (OWNER, "d1", reference[2])
+        return table if self.opens_link(who, reference[0], link) else None
+
+    def knows(self, who: str, reference: tuple[str, ...]) -> set[str]:
+        """Return the columns of a table that a role sees in the catalog: with any permission, whatever the rows."""
+        table, account, administers = self.reached(who, reference), ACCOUNTS[who], who in {"oa", "ca", "xa"}
+        if table is None:
+            return set()
+        if self.is_open(table) and not self.is_in(who, table) and not administers:
+            return set(COLUMNS) if account == OWNER else set()
+
+        def held(by: str, to: str, column: str) -> bool:
+            return any(self.holds(by, to, table, column, None, permission=p) for p in ("SELECT", "DESCRIBE"))
+
+        found = set()
+        for column in COLUMNS:
+            shared = any(held(OWNER, name, column) for name in names(account))
+            passed_on = administers or held(account, ROLES[who], column)
+            if held(OWNER, ROLES[who], column) or (shared and passed_on) or (account == OWNER and administers):
+                found.add(column)
+        return found
 
     def shows(self, who: str, table: tuple[str, ...], column: str, row: Json) -> bool:
         """Whether a role sees a cell of a row, as Lake Formation decides."""
@@ -105,11 +129,13 @@ class Naive:
                 return found
         return None
 
-    def holds(self, by: str, to: str, table: tuple[str, ...], column: str, row: Json, *, option: bool = False) -> bool:
-        """Whether an account granted SELECT on a cell to a name, with grant option if asked, and did not revoke it."""
+    def holds(  # noqa: PLR0917 - a question about one cell
+        self, by: str, to: str, table: tuple[str, ...], column: str, row: Json | None, permission: str = "SELECT"
+    ) -> bool:
+        """Whether an account granted a permission on a cell to a name and did not revoke it."""
         if by == OWNER and to in {OTHER, ROLES["x1"]} and not self.has_accepted(to):
             return False
-        return any(self.stands(by, to, grant, column, option=option) and self.opens(grant, table, column, row)
+        return any(self.stands(by, to, grant, column, permission) and self.opens(grant, table, column, row)
                    for grant in self.given(by, to))  # fmt: skip
 
     def given(self, by: str, to: str) -> list[Json]:
@@ -120,20 +146,22 @@ class Naive:
                 found.append(event.request["Resource"])
         return found
 
-    def stands(self, by: str, to: str, resource: Json, column: str, *, option: bool) -> bool:
-        """Whether a grant of SELECT on a resource, and there of a column, is the last word about it."""
+    def stands(
+        self, by: str, to: str, resource: Json, column: str, permission: str = "SELECT", *, option: bool = False
+    ) -> bool:
+        """Whether a grant of a permission on a resource, and there of a column, is the last word about it."""
         has, passes = False, False
         for event in self.past:
             if event.operation == "DeleteDataCellsFilter" and resource.get("DataCellsFilter") == event.request:
                 has = passes = False
             if event.operation not in {"GrantPermissions", "RevokePermissions"}:
                 continue
-            if event.account != by or event.to != to or "SELECT" not in event.request["Permissions"]:
+            if event.account != by or event.to != to or permission not in event.request["Permissions"]:
                 continue
             if not self.concerns(event.request["Resource"], resource, column):
                 continue
             has = event.operation == "GrantPermissions"
-            passes = has and (passes or "SELECT" in event.request["PermissionsWithGrantOption"])
+            passes = has and (passes or permission in event.request["PermissionsWithGrantOption"])
         return has and (passes or not option)
 
     @staticmethod
@@ -145,7 +173,7 @@ class Naive:
             return same and column in one["ColumnNames"] and column in other["ColumnNames"]
         return said == resource
 
-    def opens(self, resource: Json, table: tuple[str, ...], column: str, row: Json) -> bool:
+    def opens(self, resource: Json, table: tuple[str, ...], column: str, row: Json | None) -> bool:
         ((form, body),) = resource.items()
         if form == "LFTagPolicy":
             return all(self.tag(table, column, tag["TagKey"]) in tag["TagValues"] for tag in body["Expression"])
@@ -166,7 +194,8 @@ class Naive:
             return False
         excluded = record.get("ColumnWildcard", {}).get("ExcludedColumnNames", ())
         text = record["RowFilter"].get("FilterExpression", "")
-        return column in record.get("ColumnNames", COLUMNS) and column not in excluded and PREDICATES[text](row)
+        is_shown = row is None or PREDICATES[text](row)
+        return column in record.get("ColumnNames", COLUMNS) and column not in excluded and is_shown
 
     def exists(self, filter_: Json) -> bool:
         last = ""
