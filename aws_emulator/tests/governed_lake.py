@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,15 +55,19 @@ class Lake:
     Attributes:
         cloud: The organisation.
         roles: ARNs by name.
+        clients: Those that were asked for already.
     """
 
     cloud: Cloud
     roles: dict[str, str]
+    clients: dict[tuple[str, str], AwsClient] = field(default_factory=dict)
 
     def client(self, service: str, who: str) -> AwsClient:
         """Return a client as a role."""
         arn = self.roles[who]
-        return self.cloud.client(service, arn.split(":")[4], self.cloud.assume(arn))
+        if (service, who) not in self.clients:
+            self.clients[service, who] = self.cloud.client(service, arn.split(":")[4], self.cloud.assume(arn))
+        return self.clients[service, who]
 
     def grant(self, by: str, to: str, resource: dict[str, Any], *permissions: str, option: bool = False) -> None:
         """Grant permissions to a role, or to whatever else is named."""

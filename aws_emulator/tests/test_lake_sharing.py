@@ -67,20 +67,20 @@ def test_a_direct_grant_to_a_role_needs_no_administrator_and_is_not_passed_on(la
     ],
 )  # fmt: skip
 def test_what_cannot_be_shared_is_refused(
-    lake: Lake, resource: dict[str, Any], permissions: list[str], reason: str
+    started: Lake, resource: dict[str, Any], permissions: list[str], reason: str
 ) -> None:
     with pytest.raises(ClientError, match=reason):
-        lake.grant("steward", DEV, resource, *permissions)
+        started.grant("steward", DEV, resource, *permissions)
 
 
-def test_sharing_takes_the_version_that_knows_it_and_the_right_to_share(lake: Lake) -> None:
+def test_sharing_takes_the_version_that_knows_it_and_the_right_to_share(started: Lake) -> None:
     far = {"Table": {"DatabaseName": "own", "Name": "t"}}
-    glue = lake.cloud.client("glue", MANAGEMENT)
+    glue = started.cloud.client("glue", MANAGEMENT)
     glue.create_database(DatabaseInput={"Name": "own"})
     glue.create_table(DatabaseName="own", TableInput=table("t"))
     actions = ["lakeformation:*", "glue:*"]
-    role = lake.cloud.role(MANAGEMENT, "sharer", [{"Effect": "Allow", "Action": actions, "Resource": "*"}])
-    client = lake.cloud.client("lakeformation", MANAGEMENT, lake.cloud.assume(role))
+    role = started.cloud.role(MANAGEMENT, "sharer", [{"Effect": "Allow", "Action": actions, "Resource": "*"}])
+    client = started.cloud.client("lakeformation", MANAGEMENT, started.cloud.assume(role))
 
     def settings(version: str) -> None:
         parameters = {"CROSS_ACCOUNT_VERSION": version}

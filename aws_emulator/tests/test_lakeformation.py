@@ -67,8 +67,8 @@ def test_an_administrator_sees_definitions_and_may_not_change_what_others_made(l
     maker.delete_table(DatabaseName="lake", Name="made")
 
 
-def test_a_role_creates_changes_and_drops_only_what_it_may(lake: Lake) -> None:
-    analyst = lake.client("glue", "analyst")
+def test_a_role_creates_changes_and_drops_only_what_it_may(started: Lake) -> None:
+    analyst = started.client("glue", "analyst")
     attempts: tuple[Callable[[], object], ...] = (
         lambda: analyst.create_table(DatabaseName="lake", TableInput=table("new")),
         lambda: analyst.update_table(DatabaseName="lake", TableInput=table("loans")),
@@ -107,20 +107,20 @@ def test_only_administrators_and_holders_of_the_grant_option_grant(lake: Lake) -
     ],
 )  # fmt: skip
 def test_a_grant_that_makes_no_sense_is_refused(
-    lake: Lake, resource: dict[str, Any], permissions: list[str], reason: str
+    started: Lake, resource: dict[str, Any], permissions: list[str], reason: str
 ) -> None:
     with pytest.raises(ClientError, match=reason):
-        lake.grant("steward", "analyst", resource, *permissions)
+        started.grant("steward", "analyst", resource, *permissions)
 
 
-def test_a_grant_names_a_role_that_exists_with_its_path(lake: Lake) -> None:
+def test_a_grant_names_a_role_that_exists_with_its_path(started: Lake) -> None:
     with pytest.raises(ClientError, match="Invalid principal"):
-        lake.grant("steward", f"arn:aws:iam::{HUB}:role/analyst", LOANS, "SELECT")
+        started.grant("steward", f"arn:aws:iam::{HUB}:role/analyst", LOANS, "SELECT")
 
 
-def test_revoking_what_is_not_granted_is_an_error(lake: Lake) -> None:
+def test_revoking_what_is_not_granted_is_an_error(started: Lake) -> None:
     with pytest.raises(ClientError, match="No permissions revoked") as error:
-        lake.revoke("steward", "analyst", LOANS, "SELECT")
+        started.revoke("steward", "analyst", LOANS, "SELECT")
     assert refusal(error) == "InvalidInputException"
 
 
@@ -180,16 +180,16 @@ FILTER_NAME = ("TableCatalogId", "DatabaseName", "TableName", "Name")
     ["upper(risk) = 'LOW'", "id = score", "risk = 1", "id = '1'", "1 = 1", "day IS NULL", "none = 1", "id = ",
      "id IN (SELECT 1)", "id = 1; DROP TABLE x", "id = (SELECT 1)", "loans.id = 1", "score"],
 )  # fmt: skip
-def test_a_row_filter_of_another_kind_is_refused(lake: Lake, rows: str) -> None:
+def test_a_row_filter_of_another_kind_is_refused(started: Lake, rows: str) -> None:
     with pytest.raises(ClientError) as error:
-        lake.client("lakeformation", "steward").create_data_cells_filter(TableData=filter_(rows))
+        started.client("lakeformation", "steward").create_data_cells_filter(TableData=filter_(rows))
     assert refusal(error) == "InvalidInputException"
 
 
-def test_only_the_account_of_a_table_makes_filters(lake: Lake) -> None:
+def test_only_the_account_of_a_table_makes_filters(started: Lake) -> None:
     for who in ("analyst", "admin"):
         with pytest.raises(ClientError) as error:
-            lake.client("lakeformation", who).create_data_cells_filter(TableData=filter_("id = 1"))
+            started.client("lakeformation", who).create_data_cells_filter(TableData=filter_("id = 1"))
         assert refusal(error) == "AccessDeniedException"
 
 
@@ -247,8 +247,8 @@ def test_in_a_lake_in_transition_lake_formation_decides_for_those_who_are_opted_
     assert refusal(error) == "EntityNotFoundException"
 
 
-def test_the_newest_version_of_sharing_cannot_be_left(lake: Lake) -> None:
-    far = lake.client("lakeformation", "far")
+def test_the_newest_version_of_sharing_cannot_be_left(started: Lake) -> None:
+    far = started.client("lakeformation", "far")
     settings = far.get_data_lake_settings()["DataLakeSettings"]
     far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "5"}})
     with pytest.raises(ClientError, match="5 cannot be changed"):
