@@ -6,49 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from aws_emulator.athena.errors import NotEmulated, QueryError
-from aws_emulator.athena.signatures import Typed
-from aws_emulator.athena.types import JSON, VARCHAR, AthenaType, duckdb_type, quoted
+from aws_emulator.athena.signatures import Typed, casts
+from aws_emulator.athena.types import VARCHAR, AthenaType, duckdb_type, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PLAIN = "CAST({0} AS {t})"
-NOT_ZERO = "({0} <> 0)"
-CASTS = {
-    "integer": dict.fromkeys(("integer", "decimal", "real", "double", "varchar"), PLAIN) | {"boolean": NOT_ZERO},
-    "decimal": dict.fromkeys(("integer", "decimal", "real", "double", "varchar"), PLAIN) | {"boolean": NOT_ZERO},
-    "double": {
-        "integer": "CAST(round({0}) AS {t})", "decimal": PLAIN, "real": PLAIN, "double": PLAIN, "boolean": NOT_ZERO,
-        "varchar": "double_text({0})",
-    },
-    "real": {"integer": "CAST(round({0}) AS {t})", "double": PLAIN, "real": PLAIN, "boolean": NOT_ZERO},
-    "boolean": dict.fromkeys(("integer", "decimal", "real", "double", "varchar", "boolean"), PLAIN),
-    "varchar": {
-        "varchar": "{0}", "char": "{0}", "integer": "CAST(integer_or_fail({0}) AS {t})",
-        "boolean": "CAST(boolean_or_fail({0}) AS BOOLEAN)",
-        "real": "CAST(double_or_fail({0}) AS {t})", "double": "CAST(double_or_fail({0}) AS {t})",
-        "decimal": "CAST(double_or_fail({0}) AS {t})", "date": "CAST(date_or_fail({0}) AS DATE)",
-        "timestamp": "CAST(timestamp_or_fail({0}) AS TIMESTAMP)",
-    },
-    "date": {"date": "{0}", "timestamp": PLAIN, "timestamp with time zone": PLAIN, "varchar": PLAIN},
-    "timestamp": {"timestamp": "{0}", "date": PLAIN, "timestamp with time zone": PLAIN, "varchar": "stamp_text({0})"},
-    "timestamp with time zone": {
-        "timestamp": PLAIN, "date": PLAIN, "varchar": "stamp_text(CAST({0} AS TIMESTAMP)) || ' UTC'",
-    },
-    "varbinary": {"varbinary": "{0}"},
-    "interval day to second": {"varchar": "days_text({0})"},
-    "interval year to month": {"varchar": "months_text({0})"},
-    "json": {
-        "json": "{0}", "varchar": "json_text({0})", "integer": "CAST(integer_or_fail(json_text({0})) AS {t})",
-        "double": "CAST(double_or_fail(json_text({0})) AS DOUBLE)",
-        "boolean": "CAST(boolean_or_fail(json_text({0})) AS BOOLEAN)",
-    },
-}  # fmt: skip
-"""DuckDB's expression by kind of the value and kind of the type asked for."""
-NEVER = {("date", k) for k in ("integer", "decimal", "real", "double", "boolean")}
-NEVER |= {(k, t) for k in ("integer", "decimal", "real", "double", "boolean") for t in ("date", "timestamp")}
-NEVER |= {("timestamp", k) for k in ("integer", "decimal", "real", "double", "boolean")}
-"""Casts that Trino refuses too."""
 
 
 def cast(value: Typed, to: AthenaType) -> Typed:
@@ -64,17 +26,17 @@ def cast(value: Typed, to: AthenaType) -> Typed:
     fewer = to.name == "decimal" and to.numbers[1:] < given.numbers[1:]
     if (given.bare and fewer) or (given.bare > 1 and to.name in ("decimal", "varchar", "json")):
         raise NotEmulated(f"the text or the last digits of {value.sql}")
-    if (given.kind, to.kind) in NEVER:
-        raise QueryError("TYPE_MISMATCH", f"Cannot cast {given} to {to}")
     if given.name == to.name and len(given.items) == len(to.items) > 0:
         return Typed(_inside(value, to), to)
-    if given.name == "json" and to.items:
-        return Typed(_from_json(value.sql, to), to)
-    if to.name == "json":
-        return Typed(_to_json(value), to)
-    template = CASTS.get(given.kind, {}).get(to.kind)
+    if given.name == "json" and to.items and _jsonable(to, read=True):
+        return Typed(f"CAST({value.sql} AS {duckdb_type(to)})", to)
+    if to.name == "json" and _jsonable(given):
+        return Typed(f"to_json({value.sql})", to)
+    template = casts().get((given.kind, to.kind))
     if template is None:
         raise NotEmulated(f"cast of {given} to {to}")
+    if template == "!":
+        raise QueryError("TYPE_MISMATCH", f"Cannot cast {given} to {to}")
     sql = template.replace("{0}", value.sql).replace("{t}", duckdb_type(to))
     if to.name == "char":
         return Typed(f"rpad({sql}, {(to.numbers or (1,))[0]}, ' ')", to)
@@ -102,36 +64,13 @@ def formatted(values: Sequence[Typed]) -> Typed:
     return Typed(f"({' || '.join(out)})", VARCHAR)
 
 
-def _to_json(value: Typed) -> str:
-    if value.type.name == "decimal":
-        return f"CAST(CAST({value.sql} AS VARCHAR) AS JSON)"
-    leaf = value.type
-    if leaf.name == "row" and all(leaf.fields):
-        inner = (_to_json(Typed("", item)) for item in leaf.items)  # refuses what it cannot write
-        return f"to_json({value.sql})" if list(inner) and "decimal" not in {item.name for item in leaf.items} else ""
-    while leaf.name in ("array", "map") and (leaf.name == "array" or leaf.items[0].name == "varchar"):
-        leaf = leaf.items[-1]
-    if leaf.kind not in ("integer", "varchar", "boolean", "date", "json", "unknown"):
-        raise NotEmulated(f"cast of {value.type} to json")
-    return f"to_json({value.sql})"
-
-
-def _from_json(sql: str, to: AthenaType) -> str:
-    if to.name == "array":
-        inner = cast(Typed("item", JSON), to.items[0])
-        return f"list_transform(json_extract(json_of_type({sql}, 'ARRAY', ''), '$[*]'), lambda item: {inner.sql})"
-    if to.name == "map" and to.items[0].name == "varchar":
-        inner = cast(Typed(f"""json_extract({sql}, '$."' || key || '"')""", JSON), to.items[1])
-        pair = f"lambda key: struct_pack(k := key, v := {inner.sql})"
-        return f"map_from_entries(list_transform(json_keys(json_of_type({sql}, 'OBJECT', '')), {pair}))"
-    if to.name == "row":
-        parts = []
-        for i, item in enumerate(to.items):
-            path = f"CASE WHEN json_type({sql}) = 'ARRAY' THEN '$[{i}]' ELSE '$.\"{to.fields[i]}\"' END"
-            found = f"json_extract({sql}, {path})"
-            parts.append(f"{quoted(to.field(i))} := {cast(Typed(found, JSON), item).sql}")
-        return f"CASE WHEN json_of_type({sql}, 'ARRAY', 'OBJECT') IS NOT NULL THEN struct_pack({', '.join(parts)}) END"
-    raise NotEmulated(f"cast of json to {to}")
+def _jsonable(t: AthenaType, *, read: bool = False) -> bool:
+    """Return whether DuckDB writes a type as JSON, or reads it, as Trino does."""
+    if t.name == "row":
+        return not read and all(t.fields) and all(_jsonable(item, read=read) for item in t.items)
+    if t.items:
+        return t.items[0].name in ("varchar", t.items[-1].name) and _jsonable(t.items[-1], read=read)
+    return t.kind in ("integer", "varchar", "boolean", "json", *(() if read else ("date",)))
 
 
 def _inside(value: Typed, to: AthenaType) -> str:

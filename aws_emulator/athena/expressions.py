@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -13,7 +14,7 @@ from aws_emulator.athena.arithmetic import BARE, calculate, compare, mismatch, q
 from aws_emulator.athena.casts import cast, formatted
 from aws_emulator.athena.errors import NotEmulated, QueryError
 from aws_emulator.athena.literals import LITERALS, decimal_literal, interval, number, quote, replacement
-from aws_emulator.athena.signatures import Bindings, Signature, Typed, signatures
+from aws_emulator.athena.signatures import Bindings, Signature, Typed, lines, signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,30 +25,11 @@ COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "
 NAMES = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "%": "modulus"}
 NUMERIC = {"integer", "decimal", "real", "double", "unknown"}
 OPERATORS = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
-SYNTAX = {
-    exp.And: ("and", "this", "expression"), exp.Or: ("or", "this", "expression"), exp.Not: ("not", "this"),
-    exp.Neg: ("negate", "this"), exp.If: ("if", "this", "true", "false"),
-    exp.NullSafeEQ: ("same", "this", "expression"), exp.NullSafeNEQ: ("distinct", "this", "expression"),
-    exp.DPipe: ("concat", "this", "expression"), exp.StrPosition: ("strpos", "this", "substr"),
-    exp.Substring: ("substr", "this", "start", "length"), exp.CurrentDate: ("current_date",),
-    exp.CurrentTimestamp: ("now",), exp.Localtimestamp: ("localtimestamp",),
-    exp.AtTimeZone: ("at_timezone", "this", "zone"),
-    exp.Array: ("array", "expressions"),
-}  # fmt: skip
-"""Syntax that is a function of ``functions.txt`` in other clothes, and where its arguments are."""
+SYNTAX = {node: rest for node, *rest in map(str.split, lines("syntax"))}
+READS = {node: rest for node, *rest in map(str.split, lines("reads"))}
 EXTRACTED = {"DOW": "day_of_week", "DAY_OF_WEEK": "day_of_week", "DOY": "day_of_year", "DAY_OF_YEAR": "day_of_year",
              "DAY_OF_MONTH": "day", "YOW": "year_of_week", "YEAR_OF_WEEK": "year_of_week"}  # fmt: skip
 EXTRACTED |= {part: part.lower() for part in ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND")}
-PARTS = {
-    "Column": ("this", "table", "db", "catalog"), "Case": ("this", "ifs", "default"),
-    "Between": ("this", "low", "high"), "In": ("this", "expressions", "query"), "Interval": ("this", "unit"),
-    "Cast": ("this", "to"),
-    "TryCast": ("this", "to", "safe"), "Trim": ("this", "expression", "position"), "Literal": ("this", "is_string"),
-    "Identifier": ("this", "quoted"), "Like": ("this", "expression", "negate"), "Div": ("this", "expression", "typed"),
-    "ParseJSON": ("this", "is_literal"), "GroupConcat": ("this", "separator"),
-    "Window": ("this", "partition_by", "order", "spec", "over"),
-}  # fmt: skip
-"""Parts of other syntax that are read; a statement with any other part is refused."""
 WHOLE = (":integer", ":index", ":places")
 """Literals that are whole numbers; the others are texts."""
 AROUND = {"d": "DISTINCT", "o": "ORDER BY", "f": "FILTER or OVER", "i": "IGNORE NULLS"}
@@ -73,23 +55,21 @@ class Expressions:
             QueryError: Trino refuses it.
             NotEmulated: It is not on the list of what is answered.
         """
-        kind = type(node)
-        parts = SYNTAX.get(kind, ("",))[1:] or PARTS.get(kind.__name__, ("this", "expression", "expressions"))
+        kind, name = type(node), type(node).__name__
+        function, *keys = SYNTAX.get(name, [""])
+        parts = [*(keys if function else ("this", "expression", "expressions")), *READS.get(name, [])]
         if extra := [name for name, value in node.args.items() if value and name not in parts]:
             raise NotEmulated(f"{', '.join(extra)} in {node.sql('trino')[:80]}")
         if kind in COMPARISONS:
             return self._comparison(node, COMPARISONS[kind])
         if kind in OPERATORS:
             return self._calculation(OPERATORS[kind], self.of(node.this), self.of(node.expression))
-        if kind in SYNTAX:
-            name, *keys = SYNTAX[kind]
+        if function:
             given = (node.args[key] for key in keys if node.args.get(key) is not None)
             args = [self.of(n) for part in given for n in (part if isinstance(part, list) else [part])]
-            value = self.call(name, args)
-            return (
-                Typed(value.sql, value.type, f"-{args[0].literal}") if name == "negate" and args[0].literal else value
-            )
-        handler = getattr(self, f"_{kind.__name__.lower()}", self._unknown)
+            value, literal = self.call(function, args), args[0].literal if function == "negate" else None
+            return replace(value, literal=f"-{literal}") if literal else value
+        handler = getattr(self, f"_{name.lower()}", self._unknown)
         found: Typed = handler(node)
         return found
 
@@ -114,11 +94,8 @@ class Expressions:
     # Literals and names
 
     def _literal(self, node: exp.Expr) -> Typed:
-        return (
-            Typed(quote(node.this), types.VARCHAR, node.this)
-            if node.is_string
-            else Typed(*number(node.this), node.this)
-        )
+        sql, t = (quote(node.this), types.VARCHAR) if node.is_string else number(node.this)
+        return Typed(sql, t, node.this)
 
     def _boolean(self, node: exp.Expr) -> Typed:
         return Typed(str(bool(node.this)).lower(), types.BOOLEAN)
@@ -129,23 +106,16 @@ class Expressions:
     def _hexstring(self, node: exp.Expr) -> Typed:
         return Typed(f"unhex({quote(node.this)})", types.VARBINARY)
 
-    def _parsejson(self, node: exp.Expr) -> Typed:
-        return self.call("json_parse", [self.of(node.this)])
-
     def _paren(self, node: exp.Expr) -> Typed:
         return self.of(node.this)
 
-    def _column(self, node: exp.Expr) -> Typed:
-        return self._name([part.name for part in node.parts])
-
     def _identifier(self, node: exp.Expr) -> Typed:
-        return self._name([node.name])
-
-    def _name(self, names: list[str]) -> Typed:
-        value, fields = self.scope.find(names)
+        value, fields = self.scope.find([part.name for part in getattr(node, "parts", [node])])
         for name in fields:
             value = self._field(value, name)
         return value
+
+    _column = _identifier
 
     def _dot(self, node: exp.Expr) -> Typed:
         return self._field(self.of(node.this), node.expression.name)
@@ -332,9 +302,7 @@ class Expressions:
             if isinstance(arg, Typed) == ("~" in parameter):
                 return None
             if parameter.startswith(":"):
-                if arg.literal is None or (arg.type.kind == "integer") != (
-                    parameter in (":integer", ":index", ":places")
-                ):
+                if arg.literal is None or (arg.type.kind == "integer") != (parameter in WHOLE):
                     return None
             elif isinstance(arg, Typed) and not bound.matches(parameter, arg.type, exact=exact):
                 return None
@@ -389,9 +357,8 @@ class Expressions:
         read, taken = shown, ", ".join(shown)
         if "&" in given:  # both are fields of one entry of a map, or of one pair
             read, taken = [f"struct_extract_at({shown[0]}, {i})" for i in (1, 2)], shown[0]
-        local: dict[str, Typed | None] = {
-            n.lower(): Typed(sql, t) for n, sql, t in zip(names, read, kinds, strict=True)
-        }
+        values = map(Typed, read, kinds)
+        local: dict[str, Typed | None] = dict(zip((name.lower() for name in names), values, strict=False))
         body = Expressions(self.scope.inside(local), self.subquery).of(node.this)
         before = bound.types.get(wanted)
         if not bound.matches(wanted, body.type, exact=False) or before not in (None, bound.filled(wanted)):

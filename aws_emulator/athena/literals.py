@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
 
     from aws_emulator.athena.types import AthenaType
 
-MYSQL = {
-    "%a": "%a", "%b": "%b", "%c": "%-m", "%d": "%d", "%e": "%-d", "%f": "%f", "%H": "%H", "%h": "%I", "%I": "%I",
-    "%i": "%M", "%j": "%j", "%k": "%-H", "%l": "%-I", "%M": "%B", "%m": "%m", "%p": "%p", "%r": "%I:%M:%S %p",
-    "%S": "%S", "%s": "%S", "%v": "%V", "%x": "%G", "%T": "%H:%M:%S", "%W": "%A", "%Y": "%Y", "%y": "%y", "%%": "%%",
-}  # fmt: skip
+MYSQL = {f"%{letter}": f"%{letter}" for letter in "abdefHIjmpSYy%"}
+MYSQL |= {"%c": "%-m", "%e": "%-d", "%h": "%I", "%i": "%M", "%k": "%-H", "%l": "%-I", "%M": "%B", "%s": "%S"}
+MYSQL |= {"%v": "%V", "%x": "%G", "%W": "%A", "%r": "%I:%M:%S %p", "%T": "%H:%M:%S"}
 """https://trino.io/docs/current/functions/datetime.html#mysql-date-functions"""
 JODA = {
     "yyyy": "%Y", "YYYY": "%Y", "y": "%-Y", "MM": "%m", "M": "%-m", "MMM": "%b", "MMMM": "%B", "dd": "%d", "d": "%-d",
@@ -86,24 +85,17 @@ def _pattern(text: str) -> str:
 
 def replacement(text: str, groups: int) -> str:
     """Return Java's replacement as RE2's: the number after a dollar is as long as there are so many groups."""
-    out, rest = "", text
-    while rest:
-        if found := re.match(r"\$(\d)(\d*)", rest):
-            number = int(found[1])
-            used = 2
-            for digit in found[2]:
-                if number * 10 + int(digit) > groups:
-                    break
-                number, used = number * 10 + int(digit), used + 1
-            if number > min(groups, 9):
-                raise NotEmulated(f"replacement {text!r}, which names group {number} of {groups}")
-            out, rest = f"{out}\\{number}", rest[used:]
-        elif rest[0] == "$" or rest == "\\":
-            raise NotEmulated(f"replacement {text!r} with names of groups")
-        else:
-            taken = rest[1] if rest[0] == "\\" else rest[0]
-            out, rest = out + taken.replace("\\", "\\\\"), rest[2 if rest[0] == "\\" else 1 :]
-    return quote(out)
+
+    def piece(found: re.Match[str]) -> str:
+        if found[2] is not None or found[0][0] != "$":
+            return (found[2] or found[0]).replace("\\", "\\\\")
+        numbers = [int(found[1][: i + 1]) for i in range(len(found[1] or ""))]
+        used = max((i for i, number in enumerate(numbers) if number <= min(groups, 9)), default=-1)
+        if used < 0:
+            raise NotEmulated(f"replacement {text!r} with a group that is not numbered 0 to {min(groups, 9)}")
+        return f"\\{numbers[used]}{found[1][used + 1 :]}"
+
+    return quote(re.sub(r"\$(\d*)|\\(.)|\\", piece, text))
 
 
 def _format(pieces: str, known: dict[str, str], text: str) -> str:
@@ -156,9 +148,7 @@ LITERALS: dict[str, Callable[[str], str]] = {
     ":path": _path,
     ":zone": _zone,
     ":index": lambda text: quote(f"$[{int(text)}]" if int(text) >= 0 else f"$[#{int(text)}]"),
-    ":places": lambda text: decimal_literal(f"1{'0' * -int(text)}" if int(text) < 1 else f"0.{'0' * (int(text) - 1)}1")[
-        0
-    ],
+    ":places": lambda text: decimal_literal(format(Decimal(1).scaleb(-int(text)), "f"))[0],
     ":integer": lambda text: str(int(text)),
 }
 """Kinds of literals in ``functions.txt``, with what makes DuckDB's literal of Athena's text."""

@@ -36,7 +36,6 @@ CREATE MACRO replaced(s, a, b) AS CASE WHEN a = '' THEN b || array_to_string(lis
 CREATE MACRO code_of(s) AS CASE WHEN length(s) = 1 THEN unicode(s) ELSE fail('INVALID_FUNCTION_ARGUMENT: Input string must be a single character string') END;
 CREATE MACRO bits_of(x, bits) AS CASE WHEN bits BETWEEN 2 AND 64 AND x BETWEEN -pow(2, bits - 1) AND pow(2, bits - 1) - 1 THEN bit_count(x & CASE WHEN bits = 64 THEN -1 ELSE (CAST(1 AS BIGINT) << bits) - 1 END) ELSE fail('INVALID_FUNCTION_ARGUMENT: Number must be representable with the bits specified') END;
 CREATE MACRO unhexed(s) AS CASE WHEN length(s) % 2 = 0 THEN unhex(s) ELSE encode(CAST(fail('INVALID_FUNCTION_ARGUMENT: Length of hex string must be even') AS VARCHAR)) END;
-CREATE MACRO truncated(x, unit) AS trunc(x * unit) / unit;
 CREATE MACRO item_of_json(j, i) AS CASE WHEN json_valid(j) AND json_type(j) = 'ARRAY' THEN CASE WHEN json_type(json_extract(j, i)) = 'VARCHAR' THEN CAST(CAST(fail('NOT_EMULATED: json_array_get of a text') AS VARCHAR) AS JSON) ELSE json_extract(j, i) END END;
 CREATE MACRO position_of(a, e) AS CASE WHEN e IS NOT NULL THEN coalesce(list_position(a, e), 0) END;
 CREATE MACRO text_of_list(a, d) AS CASE WHEN a IS NOT NULL THEN coalesce(array_to_string(a, d), '') END;
@@ -59,7 +58,6 @@ CREATE MACRO sure(j) AS CASE WHEN regexp_matches(j, '\.[0-9]+0([^0-9]|$)|[0-9][e
 CREATE MACRO json_scalar(j, p) AS CASE WHEN NOT json_valid(j) OR json_type(j, p) IN ('OBJECT', 'ARRAY') THEN NULL WHEN json_type(j, p) = 'DOUBLE' THEN json_extract_string(sure(j), p) ELSE json_extract_string(j, p) END;
 CREATE MACRO json_length(j) AS CASE WHEN json_valid(j) AND json_type(j) = 'ARRAY' THEN json_array_length(j) END;
 CREATE MACRO json_has(j, x) AS CASE WHEN json_valid(j) AND json_type(j) = 'ARRAY' THEN list_contains(json_extract(j, '$[*]'), to_json(x)) END;
-CREATE MACRO json_size(j, p) AS CASE WHEN NOT json_valid(j) THEN NULL WHEN json_type(j, p) = 'ARRAY' THEN json_array_length(j, p) WHEN json_type(j, p) = 'OBJECT' THEN len(json_keys(j, p)) WHEN json_type(j, p) IS NOT NULL THEN 0 END;
 CREATE MACRO parsed_json(j) AS CASE WHEN NOT json_valid(j) THEN CAST(CAST(fail('INVALID_FUNCTION_ARGUMENT: Cannot convert value to JSON') AS VARCHAR) AS JSON) WHEN length(j) - length(replace(j, '{', '')) > 1 OR (contains(j, '{') AND (json_type(j) <> 'OBJECT' OR list_sort(json_keys(j)) <> json_keys(j))) THEN CAST(CAST(fail('NOT_EMULATED: json_parse of objects inside others or with keys out of order') AS VARCHAR) AS JSON) ELSE json(sure(j)) END;
 CREATE MACRO json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN CAST(fail('INVALID_CAST_ARGUMENT: Cannot cast JSON object or array to varchar') AS VARCHAR) ELSE json_extract_string(j, '$') END;
 CREATE MACRO url_part(u, i) AS CASE WHEN regexp_full_match(u, '[!-~]*') THEN regexp_extract(u, '^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://(?:[^/?#@]*@)?([^/?#:]*)(?::([0-9]*))?)?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$', i) END;
@@ -110,10 +108,8 @@ CREATE MACRO xxhash64(b) AS CAST(CAST(CAST(list_transform([xx_tail(xx_cut(xx_beg
 CREATE MACRO without_nulls(a) AS CASE WHEN len(list_filter(a, lambda v: v IS NULL)) > 0 THEN a[fail('NOT_EMULATED: comparison of arrays that contain NULL') : 1] ELSE a END;
 CREATE MACRO millis_of(v) AS CAST(round(epoch(v) * 1000) AS BIGINT);
 CREATE MACRO day_of(v) AS millis_of(v) // 86400000;
-CREATE MACRO hour_of(v) AS millis_of(v) // 3600000 % 24;
 CREATE MACRO minute_of(v) AS millis_of(v) // 60000 % 60;
 CREATE MACRO second_of(v) AS millis_of(v) // 1000 % 60;
-CREATE MACRO millisecond_of(v) AS millis_of(v) % 1000;
 CREATE MACRO padded(n, width) AS lpad(CAST(n AS VARCHAR), width, '0');
 CREATE MACRO days_text(v) AS CASE WHEN millis_of(v) < 0 THEN '-' ELSE '' END || abs(millis_of(v)) // 86400000 || ' ' || padded(abs(millis_of(v)) // 3600000 % 24, 2) || ':' || padded(abs(millis_of(v)) // 60000 % 60, 2) || ':' || padded(abs(millis_of(v)) // 1000 % 60, 2) || '.' || padded(abs(millis_of(v)) % 1000, 3);
 CREATE MACRO months_in(v) AS date_part('year', v) * 12 + date_part('month', v);
@@ -125,5 +121,4 @@ CREATE MACRO has_sequence(a, b) AS len(list_filter(range(1, len(a) - len(b) + 2)
 CREATE MACRO duration_of(s) AS CASE WHEN regexp_full_match(s, '\s*\d+(\.\d+)?\s*(ns|us|ms|s|m|h|d)\s*') THEN to_milliseconds(CAST(round(CAST(regexp_extract(s, '[\d.]+') AS DOUBLE) * CASE regexp_extract(s, '[a-z]+') WHEN 'ns' THEN 1e-6 WHEN 'us' THEN 1e-3 WHEN 'ms' THEN 1 WHEN 's' THEN 1e3 WHEN 'm' THEN 6e4 WHEN 'h' THEN 3.6e6 ELSE 8.64e7 END) AS BIGINT)) ELSE to_milliseconds(fail('INVALID_FUNCTION_ARGUMENT: duration is not a valid data duration string: ' || s)) END;
 CREATE MACRO in_words(n, unit) AS CASE WHEN n > 0 THEN n || ' ' || unit || CASE WHEN n > 1 THEN 's' ELSE '' END END;
 CREATE MACRO seconds_in_words(n) AS CASE WHEN n = 0 THEN '0 seconds' ELSE concat_ws(', ', in_words(n // 604800, 'week'), in_words(n // 86400 % 7, 'day'), in_words(n // 3600 % 24, 'hour'), in_words(n // 60 % 60, 'minute'), in_words(n % 60, 'second')) END;
-CREATE MACRO json_of_type(j, wanted, otherwise) AS CASE WHEN json_type(j) IN (wanted, otherwise, 'NULL') THEN nullif(j, 'null') ELSE CAST(CAST(fail('INVALID_CAST_ARGUMENT: Cannot cast JSON to ' || wanted) AS VARCHAR) AS JSON) END;
 CREATE MACRO comparison_of(n) AS CASE WHEN n IN (-1, 0, 1) THEN n ELSE fail('INVALID_FUNCTION_ARGUMENT: Lambda comparator must return either -1, 0, or 1') END;

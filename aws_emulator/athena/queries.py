@@ -73,9 +73,7 @@ class Queries:
 
     def _values(self, node: exp.Expr, outer: Scope | None) -> Relation:
         at = Expressions(Scope(parent=outer), self.of)
-        rows = [
-            list(map(at.of, line.expressions if isinstance(line, exp.Tuple) else [line])) for line in node.expressions
-        ]
+        rows = [[at.of(n) for n in (line.expressions or [line])] for line in node.expressions]
         if len({len(line) for line in rows}) != 1:
             raise QueryError("TYPE_MISMATCH", "Values rows have mismatched sizes")
         met = [wider([value.type for value in column]) for column in zip(*rows, strict=True)]
@@ -95,13 +93,10 @@ class Queries:
 
     def _ended(self, node: exp.Expr, relation: Relation, outer: Scope | None) -> Relation:
         """Return a query without FROM of its own (a set operation, brackets) with ORDER BY, OFFSET and LIMIT."""
-        columns = read(relation.columns, "s", ())
-        end = self._end(node, Expressions(Scope(columns, outer), self.of), len(columns))
-        if not end:
-            return relation
-        return Relation(
-            f"SELECT * FROM ({relation.sql}) AS s({listed(unique(relation.columns))}){end}", relation.columns
-        )
+        columns = relation.columns
+        end = self._end(node, Expressions(Scope(read(columns, "s", ()), outer), self.of), len(columns))
+        sql = f"SELECT * FROM ({relation.sql}) AS s({listed(unique(columns))}){end}"
+        return Relation(sql, columns) if end else relation
 
     def _end(self, node: exp.Expr, at: Expressions, outputs: int) -> str:
         """Return ORDER BY, LIMIT and OFFSET."""
@@ -128,9 +123,8 @@ class Queries:
         at = Expressions(scope, self.of)
         items = self._items(node, at)
         columns = tuple((name, value.type) for name, value in items)
-        shown = (
-            f"{value.sql} AS {types.quoted(name)}" for (_, value), name in zip(items, unique(columns), strict=True)
-        )
+        named = zip(items, unique(columns), strict=True)
+        shown = (f"{value.sql} AS {types.quoted(name)}" for (_, value), name in named)
         sql = f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{', '.join(shown)}"
         sql += f" FROM {source}" if source else ""
         if where := node.args.get("where"):
@@ -163,9 +157,7 @@ class Queries:
                 table = tuple(part.name.lower() for part in reversed(getattr(item, "parts", [item])[:-1]))
                 found = [column for column in at.scope.columns if column.of(table)]
                 if not found:
-                    raise QueryError(
-                        "TABLE_NOT_FOUND" if table else "COLUMN_NOT_FOUND", f"No columns: {item.sql('trino')}"
-                    )
+                    raise QueryError("COLUMN_NOT_FOUND", f"There are no columns {item.sql('trino')}")
                 items += [(column.name, column.value) for column in found]
             else:
                 name = item.alias or (item.name if isinstance(item, (exp.Column, exp.Dot)) else "")
@@ -247,9 +239,8 @@ class Queries:
             sql = f"map_entries({value.sql})" if value.type.name == "map" else value.sql
             made.append(f"unnest({sql}) AS u{i}")
             lengths.append(f"coalesce(len({sql}), 0)")
-            parts = [
-                (name, Typed(f"struct_extract_at(u{i}, {j + 1})", item.items[j])) for j, name in enumerate(item.fields)
-            ]
+            read_parts = (Typed(f"struct_extract_at(u{i}, {j + 1})", t) for j, t in enumerate(item.items))
+            parts = list(zip(item.fields, read_parts, strict=False))
             found += parts or [("", Typed(f"u{i}", item))]
             if len(parts) > 1 == len(node.args["alias"].columns if node.args.get("alias") else ()) and not pair:
                 raise NotEmulated("UNNEST of rows under one name, which Athena's guide and Trino read in two ways")

@@ -74,12 +74,8 @@ class Signature:
 
     def written(self, args: Sequence[str], extras: dict[str, str]) -> str:
         """Return DuckDB's expression for arguments in DuckDB's SQL."""
-        lists = {
-            "*": ", ".join(args),
-            ">": ", ".join(args[1:]),
-            "|": " || ".join(args),
-            "null": " OR ".join(f"{arg} IS NULL" for arg in args),
-        }
+        lists = {"*": ", ".join(args), ">": ", ".join(args[1:]), "|": " || ".join(args)}
+        lists["null"] = " OR ".join(f"{arg} IS NULL" for arg in args)
 
         def value(match: re.Match[str]) -> str:
             name = match[1]
@@ -132,12 +128,8 @@ class Bindings:
         if len(parameter) == 1:
             return self.types.get(parameter, types.UNKNOWN)
         if holder := re.fullmatch(r"(array|map|row)\((.+)\)", parameter):
-            items = [self.filled(part) for part in types.split(holder[2])]
-            return (
-                types.row([("", t) for t in items])
-                if holder[1] == "row"
-                else types.AthenaType(holder[1], items=tuple(items))
-            )
+            items = tuple(self.filled(part) for part in types.split(holder[2]))
+            return types.AthenaType(holder[1], (), items, ("",) * len(items) if holder[1] == "row" else ())
         return plain(parameter)
 
 
@@ -148,15 +140,26 @@ def plain(text: str) -> AthenaType:
 
 
 @cache
+def lines(kind: str) -> list[str]:
+    """Return the lines of ``functions.txt`` that begin with a word, without it; without a word: all other lines."""
+    text = Path(__file__).with_name("functions.txt").read_text(encoding="utf-8")
+    found = re.findall(rf"^{kind} (.+)$" if kind else r"^(?!#|cast |syntax |reads )(.+)$", text, re.M)
+    return [str(line) for line in found]
+
+
+@cache
 def signatures() -> dict[str, list[Signature]]:
-    """Return the lines of ``functions.txt`` by the function's name."""
+    """Return what is known of each function, by its name."""
     found = defaultdict(list)
-    for line in Path(__file__).with_name("functions.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            parts = LINE.fullmatch(line)
-            if not parts:
-                raise ValueError(f"functions.txt: {line!r} is not `name(types) result = expression`. Fix the line.")
-            kind, name, given, result, template = parts.groups()
-            parameters = tuple(types.split(given))
-            found[name].append(Signature(kind or "", name, parameters, result, template or f"{name}({{*}})"))
+    for line in lines(""):
+        kind, name, given, result, template = LINE.fullmatch(line).groups()  # type: ignore[union-attr] # or it is no signature
+        parameters = tuple(types.split(given))
+        found[name].append(Signature(kind or "", name, parameters, result, template or f"{name}({{*}})"))
     return dict(found)
+
+
+@cache
+def casts() -> dict[tuple[str, str], str]:
+    """Return DuckDB's expression for a cast, by the kinds of the value and of the wanted type."""
+    rows = [re.fullmatch(r"(.+)\((.+?)\) = (.+)", line).groups() for line in lines("cast")]  # type: ignore[union-attr]
+    return {(given, wanted): template for wanted, kinds, template in rows for given in types.split(kinds)}

@@ -6,9 +6,9 @@ What is known to give the same answer is on lists (``functions.txt``, ``casts.py
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
@@ -39,17 +39,7 @@ class Query:
     columns: tuple[tuple[str, AthenaType], ...]
 
 
-RESERVED = frozenset(
-    re.findall(
-        r"\w+",
-        "ALTER AND AS BETWEEN BY CASE CAST CONSTRAINT CREATE CROSS CUBE CURRENT_CATALOG CURRENT_DATE CURRENT_PATH "
-        "CURRENT_SCHEMA CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEALLOCATE DELETE DESCRIBE DISTINCT DROP ELSE END "
-        "ESCAPE EXCEPT EXECUTE EXISTS EXTRACT FALSE FOR FROM FULL GROUP GROUPING HAVING IN INNER INSERT INTERSECT "
-        "INTO IS JOIN JSON_ARRAY JSON_EXISTS JSON_OBJECT JSON_QUERY JSON_TABLE JSON_VALUE LEFT LIKE LISTAGG LOCALTIME "
-        "LOCALTIMESTAMP NATURAL NORMALIZE NOT NULL ON OR ORDER OUTER PREPARE RECURSIVE RIGHT ROLLUP SELECT SKIP TABLE "
-        "THEN TRIM TRUE UESCAPE UNION UNNEST USING VALUES WHEN WHERE WITH ",
-    )
-)
+RESERVED = frozenset(Path(__file__).with_name("reserved.txt").read_text(encoding="utf-8").split())
 """https://docs.aws.amazon.com/athena/latest/ug/reserved-words.html, for SELECT."""
 JSON = ("JSON_OBJECT", "JSON_QUERY", "JSON_TABLE", "JSON_VALUE")
 
