@@ -15,6 +15,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from aws_emulator import s3_files
 from aws_emulator.athena.errors import QueryError, from_duckdb
 from aws_emulator.athena.workgroups import (
     ENGINE,
@@ -204,6 +205,9 @@ def get_query_results(request: Json) -> Json:
     if "rows" in query:
         place = query["ResultConfiguration"]["OutputLocation"].removeprefix("s3://")
         authorize("s3:GetObject", f"arn:aws:s3:::{place}")
+        bucket, key = place.split("/", 1)
+        if key not in (s3_files.objects(bucket) or {}):
+            raise refused(_NO_RESULTS)
     start, size = int(request.get("NextToken", "0")), request.get("MaxResults", _PAGE)
     with query["rows"].open(encoding="utf-8") if "rows" in query else contextlib.nullcontext(()) as lines:
         rows = [json.loads(line) for line in itertools.islice(lines, start, start + size + 1)]

@@ -10,6 +10,7 @@ import functools
 import json
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
@@ -222,7 +223,7 @@ def _unload(job: _Job, con: Connection, query: translation.Query, location: str,
         id_, stamp, uris = job.query["QueryExecutionId"], clock.shown(form="%Y%m%d_%H%M%S"), []
         for number, path in enumerate(files):
             name = f"{stamp}_{number:05}_{id_[:8]}_{clock.uuid()}"
-            uris.append("/".join([location.rstrip("/"), *path.relative_to(to).parts[:-1], name]))
+            uris.append("/".join([location.rstrip("/"), *map(_as_hive, path.relative_to(to).parts[:-1]), name]))
             job.put(uris[-1], path, owner=False)
             path.unlink()
         manifest = f"{job.query['folder']}/{id_}-manifest.csv"
@@ -231,6 +232,12 @@ def _unload(job: _Job, con: Connection, query: translation.Query, location: str,
         job.query |= {"columns": [_column_info("rows", BIGINT)], "count": count}
 
     return finish
+
+
+def _as_hive(folder: str) -> str:
+    """Return the folder of a partition as Hive writes its value; DuckDB escapes more (``FileUtils.escapePathName``)."""
+    key, _, value = folder.partition("=")
+    return f"{key}=" + re.sub(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]", lambda m: f"%{ord(m[0]):02X}", unquote(value))
 
 
 def _check_columns(query: translation.Query, keys: list[str]) -> None:

@@ -76,6 +76,24 @@ def test_an_outer_join_prunes_nothing_that_it_needs(lake: Lake) -> None:
     assert lake.ask(sql) == [["1"]]
 
 
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT count(*) FROM loans a JOIN loans b USING (id) WHERE a.dt < '2026-01-02' AND b.dt > '2026-01-01'", "5"),
+        ("SELECT count(*) FROM loans AS a LEFT JOIN loans AS b ON a.id = b.id + 9 WHERE a.dt = '2026-01-01'", "5"),
+        ("SELECT count(*) FROM loans WHERE dt = '2026-01-01' OR id = 4", "6"),
+        ("SELECT count(*) FROM loans WHERE NOT dt = '2026-01-01'", "5"),
+        ("SELECT count(*) FROM loans WHERE dt = (SELECT max(dt) FROM loans)", "5"),
+        ("SELECT count(*) FROM loans WHERE id = 1 AND (dt < '2026-01-02' OR dt > '2026')", "2"),
+        ("WITH one AS (SELECT * FROM loans WHERE dt < '2026-01-2') SELECT count(*) FROM one JOIN loans USING (id)", "10"),
+        ("SELECT count(*) FROM (SELECT id FROM loans WHERE dt > '' UNION ALL SELECT id FROM loans WHERE dt = '')", "10"),
+        ("SELECT count(*) FROM loans WHERE EXISTS (SELECT 1 FROM loans AS b WHERE b.dt = loans.dt AND b.id = 3)", "10"),
+    ],
+)  # fmt: skip
+def test_what_is_left_out_changes_no_answer(lake: Lake, sql: str, rows: str) -> None:
+    assert lake.ask(sql) == [[rows]]
+
+
 def test_only_the_columns_that_a_query_needs_count_as_scanned(lake: Lake) -> None:
     one, two, all_ = (
         lake.run(f"SELECT {columns} FROM loans")["Statistics"]["DataScannedInBytes"]
@@ -182,8 +200,9 @@ def test_parquet_is_read_by_name_and_a_column_that_files_lack_is_null(lake: Lake
 
 
 def test_a_column_that_is_stored_as_another_type_fails_when_it_is_read(lake: Lake) -> None:
-    lake.parquet("mistyped", "SELECT 'a' AS id, 1 AS n")
-    lake.table("mistyped", {"id": "bigint", "n": "int"})
+    lake.parquet("mistyped", "SELECT 'a' AS id, 1 AS n, DECIMAL '1.50' AS price")
+    lake.table("mistyped", {"id": "bigint", "n": "int", "price": "decimal(10,2)"})
+    assert lake.failure("SELECT price FROM mistyped").startswith("HIVE_BAD_DATA: Field price's type ")
     reason = lake.failure("SELECT max(id) FROM mistyped")
     assert reason.startswith("HIVE_BAD_DATA: Field id's type BYTE_ARRAY in parquet file s3://")
     assert lake.ask("SELECT max(n) FROM mistyped") == [["1"]]
@@ -251,6 +270,16 @@ def test_unload_writes_partitions_and_a_manifest_and_appends_on_the_second_run(l
     assert lake.ask("SELECT count(*), sum(amount) FROM unloaded") == [["10", "200"]]
     lake.run(sql)
     assert lake.ask("SELECT count(*) FROM unloaded") == [["20"]]
+
+
+def test_partitions_are_named_as_hive_names_them(lake: Lake) -> None:
+    values = "VALUES (1, 'a b'), (2, 'c/d:e'), (3, CAST(NULL AS varchar)), (4, 'ü-1')"
+    lake.run(
+        f"UNLOAD (SELECT * FROM ({values}) t(id, part)) TO 's3://{BUCKET}/out/named/' "
+        "WITH (format = 'parquet', compression = 'zstd', partitioned_by = ARRAY['part'])"
+    )
+    folders = sorted(key.split("/")[2] for key in lake.keys("out/named/"))
+    assert folders == ["part=__HIVE_DEFAULT_PARTITION__", "part=a b", "part=c%2Fd%3Ae", "part=ü-1"]
 
 
 def test_unload_without_partitions_needs_an_empty_place(lake: Lake) -> None:

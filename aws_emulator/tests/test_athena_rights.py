@@ -215,6 +215,8 @@ def test_results_need_the_bucket_and_are_read_with_permission_for_their_file(lak
     blind = lake.as_role(ATHENA, CATALOG, allowed(["s3:GetBucketLocation", "s3:PutObject"], "arn:aws:s3:::*"))
     id_ = blind.run("SELECT 1 AS one")["QueryExecutionId"]
     assert "s3:GetObject" in refusal(blind.client("athena").get_query_results, QueryExecutionId=id_)
+    lake.client("s3").delete_object(Bucket=BUCKET, Key=f"results/{id_}.csv")
+    assert refusal(lake.rows, id_) == "Could not find results"
 
 
 def test_unload_writes_only_where_its_caller_may(lake: Lake) -> None:
