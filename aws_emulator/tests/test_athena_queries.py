@@ -85,8 +85,8 @@ def test_an_outer_join_prunes_nothing_that_it_needs(lake: Lake) -> None:
         ("SELECT count(*) FROM loans WHERE NOT dt = '2026-01-01'", "5"),
         ("SELECT count(*) FROM loans WHERE dt = (SELECT max(dt) FROM loans)", "5"),
         ("SELECT count(*) FROM loans WHERE id = 1 AND (dt < '2026-01-02' OR dt > '2026')", "2"),
-        ("WITH one AS (SELECT * FROM loans WHERE dt < '2026-01-2') SELECT count(*) FROM one JOIN loans USING (id)", "10"),
-        ("SELECT count(*) FROM (SELECT id FROM loans WHERE dt > '' UNION ALL SELECT id FROM loans WHERE dt = '')", "10"),
+        ("WITH a AS (SELECT * FROM loans WHERE dt < '2026-01-02') SELECT count(*) FROM a JOIN loans USING (id)", "10"),
+        ("SELECT count(*) FROM (SELECT 1 FROM loans WHERE dt > '' UNION ALL SELECT 2 FROM loans WHERE dt = '')", "10"),
         ("SELECT count(*) FROM loans WHERE EXISTS (SELECT 1 FROM loans AS b WHERE b.dt = loans.dt AND b.id = 3)", "10"),
     ],
 )  # fmt: skip
