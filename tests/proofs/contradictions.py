@@ -109,6 +109,13 @@ def resources(statement: Statement) -> Iterator[tuple[str, str]]:
             yield _known(named[0]), f"resource {pattern}: none of the statement's actions works on it"
 
 
+_OF_ONE_ARN: Final = ("ListTagsForResource", "TagResource", "UntagResource")
+"""Actions whose request names one resource by its ARN, of whichever kind, although the reference lists all as required.
+
+E.g. athena:TagResource (Athena API reference): ResourceARN of a work group, a data catalog or a capacity reservation.
+"""
+
+
 def together(statements: Sequence[Statement]) -> Iterator[tuple[str, str]]:
     """Yield what an action of a role needs besides and the role has not, or can never use."""
     granted: dict[str, list[Statement]] = {}
@@ -121,7 +128,10 @@ def together(statements: Sequence[Statement]) -> Iterator[tuple[str, str]]:
     for action in sorted(written & set(granted)):
         patterns = [pattern for s in granted[action] for pattern in _listed(s.get("Resource", "*"))]
         kinds = reference.kinds(action)
-        for kind in sorted(kinds if action in _ON_ALL_KINDS else reference.required_kinds(action) & set(kinds)):
+        asked = sorted(kinds if action in _ON_ALL_KINDS else reference.required_kinds(action) & set(kinds))
+        if action.partition(":")[2] in _OF_ONE_ARN and any(fits(p, kinds[kind]) for p in patterns for kind in asked):
+            asked = []
+        for kind in asked:
             if not any(pattern == "*" or fits(pattern, kinds[kind]) for pattern in patterns):
                 yield action, f"a request is also checked against a {kind}, which no resource covers"
         for other in sorted(reference.dependent(action)):

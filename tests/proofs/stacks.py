@@ -107,8 +107,9 @@ def product_templates() -> dict[str, dict[str, Any]]:
 
 
 def _launched(product: str, template: Mapping[str, Any], project: str, region: str, *, domain: str) -> Stack:
-    if product in _STAGE_STACKS:
-        project = f"{project[:-1]}{'x' if product == 'deploy-batch' else 'y'}"
+    # A project is of one kind.
+    kind = {"deploy-batch": "x", "deploy-realtime": "y", "train-athena": "z"}
+    project = f"{project[:-1]}{kind.get(product, project[-1])}"
     own = {
         "SageMakerProjectName": "churn",
         "SageMakerProjectId": project,

@@ -8,6 +8,7 @@ import re
 import z3
 
 from products.shared.names import STAGES
+from tests.products.launches import LAKE
 from tests.proofs.model import listed
 from tests.proofs.world import ATTACKER, DEPLOYMENT, DEV, HUB, REGION, VICTIM, world
 
@@ -42,7 +43,7 @@ def test_policies_name_only_accounts_and_the_region_of_the_world_so_that_no_stat
     texts = json.dumps([[*actor.policies(), actor.trust] for actor in world().actors.values()])
     places = set(re.findall(r"arn:aws:[a-z0-9-]+:([a-z0-9-]*):([0-9]*):", texts))
     assert {region for region, _ in places} <= {"", REGION}
-    assert {account for _, account in places} <= {"", HUB, DEV, DEPLOYMENT}
+    assert {account for _, account in places} <= {"", HUB, DEV, DEPLOYMENT, LAKE}
 
 
 def test_nothing_is_granted_by_leaving_actions_out() -> None:
