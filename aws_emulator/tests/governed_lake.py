@@ -118,6 +118,10 @@ class Lake:
         """Return the rows of a query."""
         query = self.query(who, sql)
         assert query["Status"]["State"] == "SUCCEEDED", query["Status"]
+        return self.rows(who, query)
+
+    def rows(self, who: str, query: dict[str, Any]) -> list[list[str | None]]:
+        """Return the rows of a query that succeeded."""
         id_ = query["QueryExecutionId"]
         rows = self.client("athena", who).get_query_results(QueryExecutionId=id_)["ResultSet"]["Rows"]
         return [[cell.get("VarCharValue") for cell in row["Data"]] for row in rows[1:]]

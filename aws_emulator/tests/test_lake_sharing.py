@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -197,6 +198,37 @@ def test_two_grants_show_their_cells_and_nothing_where_only_one_has_the_row(aski
     assert lake.ask("asker", "SELECT id FROM link.loans WHERE risk = 'low'") == [["1"]]
     for name in "ab":
         steward.delete_data_cells_filter(**place, Name=name)
+
+
+ROUNDABOUT = (
+    'SELECT "$path" FROM link.loans',
+    'SELECT * FROM "link"."loans$all"',
+    "SELECT * FROM lake.loans",
+    "WITH loans AS (SELECT * FROM link.loans) SELECT * FROM loans, link.loans other",
+    "SELECT * FROM link.loans FULL JOIN link.loans b USING (id) WHERE b.id IS NULL OR b.risk <> 'x'",
+    "SELECT id, (SELECT max(risk) FROM link.loans) FROM link.loans WHERE day = '1' OR risk = 'high'",
+    "SELECT id FROM link.loans ORDER BY score",
+    "SELECT id FROM link.loans WHERE 1 / (id - 2) > 0",
+    "SELECT rowid, loans FROM link.loans",
+    "SELECT * FROM read_csv('s3://lake/loans/day=1/a.csv')",
+)
+"""Statements by which somebody might look for the cells that a filter hides."""
+
+
+def test_no_statement_shows_a_hidden_cell(asking: Lake, lake: Lake) -> None:
+    filter_ = {"TableCatalogId": HUB, "DatabaseName": "lake", "TableName": "loans", "Name": "low"}
+    rows = {"RowFilter": {"FilterExpression": "risk = 'low'"}, "ColumnNames": ["id", "risk"]}
+    lake.client("lakeformation", "steward").create_data_cells_filter(TableData={**filter_, **rows})
+    shared_with_asker(lake, {"DataCellsFilter": filter_})
+    answered = 0
+    for sql in ROUNDABOUT:
+        query = lake.query("asker", sql)
+        shown = query["Status"].get("StateChangeReason", "")
+        if query["Status"]["State"] == "SUCCEEDED":
+            shown, answered = str(lake.rows("asker", query)), answered + 1
+        assert not {"high", "0.9", "0.5"} & {*re.findall(r"[a-z0-9.]+", shown)}, (sql, shown)
+    assert answered == 3
+    lake.client("lakeformation", "steward").delete_data_cells_filter(**filter_)
 
 
 def test_a_revocation_holds_in_the_next_query(asking: Lake, lake: Lake) -> None:
