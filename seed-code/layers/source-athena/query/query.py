@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -199,6 +200,7 @@ def _digest(*texts: str) -> str:
 if __name__ == "__main__":
     import boto3
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The job was stopped, and its query with it."))
     try:
         main(
             Clients(boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))),

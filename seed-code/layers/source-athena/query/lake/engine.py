@@ -83,12 +83,7 @@ def run(
                 f"is in the log of the step Query."
             ) from err
         raise
-    pause = FIRST_PAUSE_S
-    while (found := athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"])["Status"][
-        "State"
-    ] in RUNNING:
-        sleep(pause)
-        pause = min(pause * GROWTH, MOST_PAUSE_S)
+    found = _ended(athena, query_id, sleep)
     if found["Status"]["State"] != "SUCCEEDED":
         raise _failed(query_id, work_group, found)
     statistics = found.get("Statistics", {})
@@ -104,6 +99,21 @@ def run(
         files=tuple(sorted(line.strip().strip('"') for line in text.splitlines() if line.strip())),
         results=(manifest, found.get("ResultConfiguration", {}).get("OutputLocation") or manifest),
     )
+
+
+def _ended(athena: Any, query_id: str, sleep: Callable[[float], None]) -> Mapping[str, Any]:
+    """Wait for the end of a query, which ends with the job when that is stopped, and return what is known of it."""
+    pause = FIRST_PAUSE_S
+    try:
+        while True:
+            found: Mapping[str, Any] = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            if found["Status"]["State"] not in RUNNING:
+                return found
+            sleep(pause)
+            pause = min(pause * GROWTH, MOST_PAUSE_S)
+    except (KeyboardInterrupt, SystemExit):
+        athena.stop_query_execution(QueryExecutionId=query_id)
+        raise
 
 
 def remove_results(s3: Any, answer: Answer) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import json
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,16 @@ def test_it_waits_longer_and_longer(tmp_path: Path, at_once: list[float]) -> Non
     assert at_once == sorted(at_once)
     assert at_once[0] < 1
     assert at_once[-1] == engine.MOST_PAUSE_S
+
+
+def test_a_query_is_stopped_with_its_job(tmp_path: Path) -> None:
+    run = Step(tmp_path)
+    stopped: list[str] = []
+    run.athena.stop_query_execution = lambda **request: stopped.append(request["QueryExecutionId"])
+    run.athena.get_query_execution = lambda **_: sys.exit("stopped")  # as a signal ends the wait
+    with pytest.raises(SystemExit):
+        run.run()
+    assert stopped == list(run.athena.started)
 
 
 def _busy(answer: Any, *, times: int) -> Any:
