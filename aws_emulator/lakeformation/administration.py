@@ -25,15 +25,23 @@ _LONGEST: Final = 50
 """Characters of a key or value of an LF-tag."""
 
 
+def _account(request: Json) -> str:
+    """Return the account that a request names, which has to be the caller's."""
+    account: str = get_account_id()
+    if request.get("CatalogId", account) != account:
+        raise ServiceError("AccessDeniedException", "The catalog of another account is not administered from here.")
+    return account
+
+
 @overlay("lakeformation", "GetDataLakeSettings")
-def _get_settings(_request: Json) -> Json:
-    return {"DataLakeSettings": settings(get_account_id())}
+def _get_settings(request: Json) -> Json:
+    return {"DataLakeSettings": settings(_account(request))}
 
 
 @overlay("lakeformation", "PutDataLakeSettings")
 def _put_settings(request: Json) -> Json:
     """Set all settings of the account; what a request leaves out is empty afterwards."""
-    account, given = get_account_id(), request["DataLakeSettings"]
+    account, given = _account(request), request["DataLakeSettings"]
     before, parameters = settings(account), given.get("Parameters") or {}
     version = parameters.get(_VERSION, before["Parameters"][_VERSION])
     if version not in {"1", "2", "3", "4", "5"} or (before["Parameters"][_VERSION] == "5" != version):
@@ -102,7 +110,8 @@ resource_type(
 
 @overlay("lakeformation", "CreateLFTag")
 def _create_tag(request: Json) -> Json:
-    key = (require_administrator().account, request["TagKey"].lower())
+    require_administrator()
+    key = (_account(request), request["TagKey"].lower())
     values = list(dict.fromkeys(value.lower() for value in request["TagValues"]))
     if key in lake().tag_values:
         raise ServiceError("AlreadyExistsException", f"Tag key already exists: {key[1]}")

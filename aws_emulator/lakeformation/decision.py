@@ -196,16 +196,14 @@ class Lake:
         return held == asked or (held.path[0] == asked.path[0] and fits)
 
     def _matches(self, policy: Resource, path: Path) -> bool:
-        """Whether the LF-tags of a path match an expression of its account: all of its keys, any of their values."""
-        tags = self.tags_of(path)
-        return policy.path[0] == path[0] and all(tags.get(key) in values for key, values in policy.detail[1])
+        """Whether the LF-tags of a path match an expression of its account: all of its keys, any of their values.
 
-    def tags_of(self, path: Path) -> dict[str, str]:
-        """Return the LF-tags of a database, table or column: its own over the table's over the database's."""
-        found: dict[str, str] = {}
+        A column's tag counts over the table's, and that over the database's.
+        """
+        tags: dict[str, str] = {}
         for length in range(2, len(path) + 1):
-            found |= self.tags.get(path[:length], {})
-        return found
+            tags |= self.tags.get(path[:length], {})
+        return policy.path[0] == path[0] and all(tags.get(key) in values for key, values in policy.detail[1])
 
     def target(self, reference: Path) -> tuple[Path | None, Path]:
         """Return the link of a reference, None if it is none, and the table that it stands for."""

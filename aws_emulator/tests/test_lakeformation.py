@@ -247,8 +247,10 @@ def test_in_a_lake_in_transition_lake_formation_decides_for_those_who_are_opted_
     assert refusal(error) == "EntityNotFoundException"
 
 
-def test_the_newest_version_of_sharing_cannot_be_left(started: Lake) -> None:
+def test_settings_are_those_of_the_own_account_and_the_newest_version_of_sharing_cannot_be_left(started: Lake) -> None:
     far = started.client("lakeformation", "far")
+    with pytest.raises(ClientError, match="another account"):
+        far.get_data_lake_settings(CatalogId=HUB)
     settings = far.get_data_lake_settings()["DataLakeSettings"]
     far.put_data_lake_settings(DataLakeSettings={**settings, "Parameters": {"CROSS_ACCOUNT_VERSION": "5"}})
     with pytest.raises(ClientError, match="5 cannot be changed"):
