@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
 NAMES = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "%": "modulus"}
 NUMERIC = {"integer", "decimal", "real", "double", "unknown"}
+TIMES = {"date", "timestamp", "timestamp with time zone"}
 OPERATORS = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
 SYNTAX = {node: rest for node, *rest in map(str.split, lines("syntax"))}
 READS = {node: rest for node, *rest in map(str.split, lines("reads"))}
+KNOWN = {name for line in lines("known") for name in line.split()}
 EXTRACTED = {"DOW": "day_of_week", "DAY_OF_WEEK": "day_of_week", "DOY": "day_of_year", "DAY_OF_YEAR": "day_of_year",
              "DAY_OF_MONTH": "day", "YOW": "year_of_week", "YEAR_OF_WEEK": "year_of_week"}  # fmt: skip
 EXTRACTED |= {part: part.lower() for part in ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND")}
@@ -89,6 +91,8 @@ class Expressions:
             return calculate(a, operator, b)
         if "time" in (a.literal, b.literal) and types.DATE in (a.type, b.type):
             raise QueryError("INVALID_FUNCTION_ARGUMENT", "Cannot add hour, minutes or seconds to a date")
+        if not {a.type, b.type} & {types.DAYS, types.MONTHS} and not {a.type.name, b.type.name} <= TIMES:
+            raise mismatch(a, operator, b)
         return self.call(NAMES[operator], [a, b])
 
     # Literals and names
@@ -285,6 +289,8 @@ class Expressions:
         """Return a call of a function on the list; arguments are typed values, or lambdas as parsed."""
         known = signatures().get(name)
         if not known:
+            if name not in KNOWN and not name.startswith("st_"):
+                raise QueryError("FUNCTION_NOT_FOUND", f"Function '{name}' not registered")
             raise NotEmulated(f"function {name}")
         for exact in (True, False):
             for signature in known:

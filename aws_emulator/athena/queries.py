@@ -115,6 +115,8 @@ class Queries:
 
     def _select(self, node: exp.Expr, outer: Scope | None) -> Relation:
         known(node, SELECT)
+        if not node.expressions:
+            raise QueryError("SYNTAX_ERROR", "mismatched input '<EOF>': nothing is selected")
         scope, source = Scope(parent=outer), ""
         if first := node.args.get("from_"):
             scope.columns, source = self._source(first.this, scope)

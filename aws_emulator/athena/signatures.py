@@ -143,7 +143,7 @@ def plain(text: str) -> AthenaType:
 def lines(kind: str) -> list[str]:
     """Return the lines of ``functions.txt`` that begin with a word, without it; without a word: all other lines."""
     text = Path(__file__).with_name("functions.txt").read_text(encoding="utf-8")
-    found = re.findall(rf"^{kind} (.+)$" if kind else r"^(?!#|cast |syntax |reads )(.+)$", text, re.M)
+    found = re.findall(rf"^{kind} (.+)$" if kind else r"^(?!#|cast |syntax |reads |known )(.+)$", text, re.M)
     return [str(line) for line in found]
 
 
