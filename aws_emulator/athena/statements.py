@@ -49,6 +49,9 @@ _PRECISION: Final = {"tinyint": 3, "smallint": 5, "integer": 10, "bigint": 19, "
 _LONGEST: Final = {"varchar": 2_147_483_647, "varbinary": 1_073_741_824}
 
 
+_starting: Final = clock.lock()
+
+
 def parts(statement: str) -> tuple[str, ...]:
     """Return the query of a statement, and of UNLOAD its location and its properties.
 
@@ -77,7 +80,9 @@ def _database() -> Connection:
 @contextlib.contextmanager
 def _connected(query: Json) -> Iterator[Connection]:
     """Connect with views of its own for a query, until everything is read."""
-    con, name = _database().cursor(), f"q{clock.uuid().replace('-', '')}"
+    with _starting:  # two queries can be the first one
+        database = _database()
+    con, name = database.cursor(), f"q{clock.random_id(32)}"
     con.execute(f"ATTACH ':memory:' AS {name}; SET search_path = '{name}.main,memory.main'")
     for setting, value in _OF_A_QUERY.items():
         con.execute(f"SET SESSION {setting} = {value}")
@@ -87,7 +92,7 @@ def _connected(query: Json) -> Iterator[Connection]:
     finally:
         query.pop("connection")
         con.close()
-        _database().cursor().execute(f"DETACH {name}")
+        database.cursor().execute(f"DETACH {name}")
 
 
 def execute(query: Json, who: Caller, statement: str) -> None:
