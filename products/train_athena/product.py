@@ -70,7 +70,8 @@ class AthenaTable(DataSource):
             group=DATA,
             label="Database",
             description="Database of the table in this account: the resource link that the data access product made "
-            "(its output DatabaseName), or a database of the account's own. E.g. credit_risk_0a1b2c3d.",
+            "(its output DatabaseName), or a database of this account with its files named below. E.g. "
+            "credit_risk_0a1b2c3d.",
             pattern=r"^[a-z0-9_]{1,127}$",
             problem="1 to 127 lower-case letters, digits and _, e.g. credit_risk_0a1b2c3d",
         ),
@@ -213,7 +214,7 @@ class AthenaTable(DataSource):
         self._owner = checked.get_att_string("CatalogId")
         self._target = checked.get_att_string("TargetDatabase")
         self._limit_life(storage.bucket)
-        self._keep_rows_from_people(storage.bucket)
+        self._keep_rows(storage.bucket)
         group = athena.CfnWorkGroup
         made = group(
             scope,
@@ -263,23 +264,27 @@ class AthenaTable(DataSource):
         bucket.add_lifecycle_rule(id="RetiredData", prefix=UNLOADED, tag_filters={RETIRED_TAG: "true"}, expiration=day)
 
     @staticmethod
-    def _keep_rows_from_people(bucket: s3.Bucket) -> None:
-        """Deny people the rows that the project was granted: each asks Athena, with grants of their own.
+    def _keep_rows(bucket: s3.Bucket) -> None:
+        """Deny people, who ask Athena with grants of their own, and the hub the rows that the project was granted.
 
-        People read results of all projects of their account otherwise, and so the same rows.
+        People read results of all projects of their account otherwise, and the hub reads what it may promote, which is
+        the sample records with which endpoints are tried, but neither unloaded data nor the divided records.
         """
         runs = f"{names.PROJECT_PIPELINE}/runs/*"
-        rows = (f"{UNLOADED}*", f"{runs}/prepare/*", f"{runs}/evaluate/samples/*")
-        bucket.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="NoRowsForPeople",
-                effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
-                actions=["s3:GetObject", "s3:GetObjectVersion"],
-                resources=[template.sub(template.bucket_arn(names.PROJECT_BUCKET, keys)) for keys in rows],
-                conditions={"ArnLike": {"aws:PrincipalArn": template.sub(_PEOPLE)}},
+        for sid, keys, readers in (
+            ("NoRows", (f"{UNLOADED}*", f"{runs}/prepare/*"), (_PEOPLE, template.hub_roles())),
+            ("NoSamples", (f"{runs}/evaluate/samples/*",), (_PEOPLE,)),
+        ):
+            bucket.add_to_resource_policy(
+                iam.PolicyStatement(
+                    sid=sid,
+                    effect=iam.Effect.DENY,
+                    principals=[iam.AnyPrincipal()],
+                    actions=["s3:GetObject", "s3:GetObjectVersion"],
+                    resources=[template.sub(template.bucket_arn(names.PROJECT_BUCKET, key)) for key in keys],
+                    conditions={"ArnLike": {"aws:PrincipalArn": [template.sub(reader) for reader in readers]}},
+                )
             )
-        )
 
     def admit(self, scope: Construct, roles: Sequence[iam.IRole]) -> list[IConstruct]:
         """See `DataSource`."""

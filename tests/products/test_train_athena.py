@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from products.shared import names
 from products.train_athena.product import RETIRED_TAG, TrainAthenaProduct
 from tests.policy import allows
-from tests.products.launches import ACCOUNT, LAKE, ORDINARY, REGION, launch
+from tests.products.launches import ACCOUNT, HUB, LAKE, ORDINARY, REGION, launch
 from tests.products.test_every_product import waits_for
 from tests.products.test_train_s3 import one, only_id, role_of
 
@@ -166,19 +167,34 @@ def test_results_go_after_a_day_and_unloaded_data_only_when_retired(project: Lau
         assert rules[name]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
 
 
-def test_nobody_reads_granted_rows_as_a_person_and_the_jobs_and_the_hub_read_what_they_need(project: Launch) -> None:
-    policy = one(project, "AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
-    (denied,) = [s for s in policy if s.get("Sid") == "NoRowsForPeople"]
-    mine = [{**denied, "Effect": "Allow"}]  # whatever an allow of these words would reach, the deny reaches
-    person = f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/data-scientist/SC-1-Role"
-    runs = f"{BUCKET}/credit-p-aaaaaaaaaaaa/runs/abc"
-    rows = [f"{BUCKET}/data/d/t/part-0", f"{runs}/prepare/test/b.parquet", f"{runs}/evaluate/samples/payload.tar.gz"]
-    others = [f"{BUCKET}/athena/1.csv", f"{runs}/evaluate/evaluation/evaluation.json", f"{runs}/train/model.tar.gz"]
-    for arn in rows:
-        assert allows(mine, "s3:GetObject", arn, **{"aws:PrincipalArn": person})
-        for role in ("ml-platform/project/SC-1-PipelineRole", "ml-platform/hub/copy", "Admin"):
-            assert not allows(mine, "s3:GetObject", arn, **{"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/{role}"})
-    assert not any(allows(mine, "s3:GetObject", arn, **{"aws:PrincipalArn": person}) for arn in others)
+@pytest.mark.parametrize(
+    ("key", "denied"),
+    [
+        ("data/d/t/part-0", {"person", "hub"}),
+        ("credit-p-aaaaaaaaaaaa/runs/abc/prepare/test/b.parquet", {"person", "hub"}),
+        ("credit-p-aaaaaaaaaaaa/runs/abc/evaluate/samples/payload.tar.gz", {"person"}),
+        ("credit-p-aaaaaaaaaaaa/runs/abc/evaluate/evaluation/evaluation.json", set()),
+        ("credit-p-aaaaaaaaaaaa/models/model.tar.gz", set()),
+        ("athena/1.csv", set()),
+    ],
+)
+def test_rows_that_the_project_was_granted_are_for_its_jobs_and_not_for_people_or_the_hub(
+    project: Launch, key: str, denied: set[str]
+) -> None:
+    statements = one(project, "AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    # Whatever an allow of the same words would reach, a deny reaches.
+    turned = [{**s, "Effect": "Allow"} for s in statements if s.get("Sid") in ("NoRows", "NoSamples")]
+    roles = {
+        "person": f"arn:aws:iam::{ACCOUNT}:role/ml-platform/persona/data-scientist/SC-1-Role",
+        "hub": f"arn:aws:iam::{HUB}:role{names.HUB_ROLE_PATH}copy",
+        "jobs": project.attribute(role_of(project, "sagemaker"), "Arn"),
+        "administrator": f"arn:aws:iam::{ACCOUNT}:role/Admin",
+    }
+    for action in ("s3:GetObject", "s3:GetObjectVersion"):
+        reached = {
+            who for who, arn in roles.items() if allows(turned, action, f"{BUCKET}/{key}", **{"aws:PrincipalArn": arn})
+        }
+        assert reached == denied
 
 
 @pytest.mark.parametrize(
