@@ -112,7 +112,7 @@ def main() -> None:
                         parted = ", partitioned_by = ARRAY['split']" if "split" in query else ""
                         options = f"format = 'PARQUET', compression = 'SNAPPY'{parted}"
                         asked = f"UNLOAD ({asked}) TO 's3://bench-lake/{query}-{turn}/' WITH ({options})"
-                    command = [PYTHON, "-c", _PLAIN, str(files), query, sql]
+                    command = [str(PYTHON), "-c", _PLAIN, str(files), query, sql]
                     plain.append(float(subprocess.run(command, check=True, capture_output=True).stdout))
                     took.append(timed(athena, asked))
                 ratio = statistics.median(took) / statistics.median(plain)
