@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/lake-formation/latest/dg/optimize-ram.html
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from ministack.core.responses import get_account_id, get_region
@@ -27,7 +27,8 @@ _shares: Final[dict[tuple[str, str], float]] = {}
 
 def share_arn(owner: str, principal: str, kind: str = "resource-share") -> str:
     """Return the ARN of the share of an account for a principal, or of the invitation to it."""
-    id_ = uuid.uuid5(uuid.NAMESPACE_OID, f"{owner} {principal} {_shares.get((owner, principal))}")
+    digest = hashlib.sha256(f"{owner} {principal} {_shares.get((owner, principal))}".encode()).hexdigest()
+    id_ = "-".join(digest[start:end] for start, end in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
     return f"arn:aws:ram:{get_region()}:{owner}:{kind}/{id_}"
 
 
