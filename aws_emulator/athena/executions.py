@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _tokens: Final = Records()
-"""Query and request by token (ClientRequestToken)."""
+"""Query and request by caller and token (ClientRequestToken)."""
 _PAGE: Final = 1000
 _NO_RESULTS: Final = "Could not find results"
 _TYPES: Final = {"COLUMN_NOT_FOUND": 1006, "DIVISION_BY_ZERO": 1001, "TABLE_NOT_FOUND": 1301, "TYPE_MISMATCH": 1002}
@@ -55,9 +55,10 @@ def start_query_execution(request: Json) -> Json:
 
     https://docs.aws.amazon.com/athena/latest/APIReference/API_StartQueryExecution.html
     """
-    token = request.get("ClientRequestToken")
-    if not token:
+    if not request.get("ClientRequestToken"):
         raise refused("clientRequestToken is null or empty")
+    who, statement = caller(), _uncommented(request["QueryString"])
+    token = who.arn, request["ClientRequestToken"]  # nobody gets the query of somebody else
     if token in _tokens:
         known, first = _tokens[token]
         if first != request:
@@ -67,7 +68,6 @@ def start_query_execution(request: Json) -> Json:
     if group["State"] != "ENABLED":
         raise refused("WorkGroup is disabled.")
     reuse = request.get("ResultReuseConfiguration", {}).get("ResultReuseByAgeConfiguration", {}).get("Enabled")
-    who, statement = caller(), _uncommented(request["QueryString"])
     if reuse or request.get("ExecutionParameters") or ":user/" in who.arn:
         raise refused("Not emulated here: the reuse of results, ExecutionParameters, and queries of IAM users.")
     if not (found := re.match(r"(SELECT|WITH|VALUES|UNLOAD)\b|\(", statement, re.IGNORECASE)):
