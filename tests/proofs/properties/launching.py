@@ -77,7 +77,7 @@ PROPERTIES: Final = (
         where=_without_the_boundary,
     ),
     Property(
-        says="Launch roles take no boundary off and change no managed policy",
+        says="Launch roles take no boundary off and change no managed policy but those that open data to bounded roles",
         who=_launchers,
         may=(
             "iam:DeleteRolePermissionsBoundary",
@@ -85,6 +85,7 @@ PROPERTIES: Final = (
             "iam:SetDefaultPolicyVersion",
             "iam:DeletePolicy*",
         ),
+        where=not_on(f"policy{names.DATA_POLICY_PATH}*"),
     ),
     Property(
         says="Launch roles make no user, group, access key, provider or instance profile",
@@ -485,10 +486,10 @@ PROPERTIES: Final = (
         kinds=("key", "role", "function", "queue", "topic", "event-bus", "parameter"),
     ),
     Property(
-        says="Launch roles look at roles of products only",
+        says="Launch roles look at roles of products and at policies that open data only",
         who=_launchers,
         may=("iam:Get*", "iam:List*"),
-        where=not_on(*_PRODUCT_ROLES),
+        where=not_on(*_PRODUCT_ROLES, f"policy{names.DATA_POLICY_PATH}*"),
     ),
     Property(
         says="Launch roles touch connections of their own account only, and no host",
