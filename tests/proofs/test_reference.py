@@ -149,7 +149,8 @@ def test_everything_is_read(gathered: Gathered) -> None:
     kinds = Counter((p.kind, p.origin) for p in gathered.policies)
     for origin in ("hub", "baseline", "code", "release"):
         assert kinds["identity", origin]
-        assert kinds["identity", origin] == kinds["trust", origin]
+        # data-access attaches policies to roles that another product made.
+        assert kinds["identity", origin] >= kinds["trust", origin]
         assert kinds["resource", origin]
     assert kinds["boundary", "hub"] == 1
     assert kinds["boundary", "baseline"] == 2
