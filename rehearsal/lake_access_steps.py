@@ -142,8 +142,8 @@ def compare_with_grant(world: World) -> str:
             f"{found['foreign_columns'] or 'none'}: {', '.join(files)}"
         )
     return (
-        f"{found['rows']:,} rows in {len(files)} files, each one a granted row; {len(found['columns'])} columns, all "
-        f"of them granted; the data scientist reads none of these files: {code}"
+        f"all {found['rows']:,} rows and {len(found['columns'])} columns were granted; "
+        f"the data scientist does not read these files: {code}"
     )
 
 

@@ -95,8 +95,8 @@ def build_lake(world: World) -> str:
             )
     _register_location(world, owner, key)
     world.lake = lake
-    tables = ", ".join(f"{table} ({described['rows']:,} rows)" for table, described in lake["tables"].items())
-    return f"{DATABASE}: {tables} in s3://{BUCKET}/"
+    rows, other = lake["tables"][lake["table"]]["rows"], lake["withheld"]["table"]
+    return f"{DATABASE}: {lake['table']} with {rows:,} rows, and {other}, in s3://{BUCKET}/"
 
 
 def _register_location(world: World, owner: Credentials, key: str) -> None:

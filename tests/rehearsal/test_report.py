@@ -85,6 +85,21 @@ def test_page_needs_no_network_and_shows_the_cause_as_text(facts: report.Facts, 
     assert any("emulated thus" in text for text in page.text)
 
 
+def test_queries_show_their_answer_and_what_they_scanned_or_why_they_were_refused(
+    facts: report.Facts, tmp_path: Path
+) -> None:
+    query = {"by": "data scientist", "question": "How many?", "sql": "SELECT count(*)", "reason": "", "scanned": 1131}
+    facts.governance["queries"] = [
+        query | {"succeeded": True, "answer": [["east", "1017"]]},
+        query | {"succeeded": False, "answer": [], "scanned": 0, "reason": "COLUMN_NOT_FOUND: <national_id>"},
+    ]
+    page = _Tags()
+    page.feed(report.write(tmp_path, [report.Facts(), facts], ok=True, seconds=2.0).read_text())
+    shown = " ".join(" ".join(page.text).split())
+    assert "east: 1017 1,131" in shown
+    assert "COLUMN_NOT_FOUND: <national_id> refused" in shown
+
+
 def test_page_of_a_rehearsal_that_stopped_at_once_can_be_written(tmp_path: Path) -> None:
     facts = report.Facts(steps=[report.StepResult("Start", "all", 0.1, "no port", "", ok=False)])
     assert "no port" in report.write(tmp_path, [facts], ok=False, seconds=0.1).read_text()
