@@ -154,7 +154,7 @@ def test_everything_is_read(gathered: Gathered) -> None:
         assert kinds["resource", origin]
     assert kinds["boundary", "hub"] == 1
     assert kinds["boundary", "baseline"] == 2
-    assert kinds["identity", "people"] == 4
+    assert kinds["identity", "people"] == 5
     assert kinds["identity", "bootstrap"] == 1
     patterns = [
         pattern
