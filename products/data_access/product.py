@@ -104,7 +104,7 @@ QUESTIONS: Final = (
         Question(
             id=f"{id_}RoleArn",
             group=WHOM,
-            label=f"{persona.replace('-', ' ').replace('ml', 'ML').capitalize()}s (role, optional)",
+            label=f"{persona.replace('-', ' ').capitalize().replace('Ml', 'ML')}s (role, optional)",
             description=f"Role that gets the data: the output {id_}RoleArn of a Studio domain of this account, e.g. "
             f"copied from its provisioned product. Blank: none.",
             default="",
