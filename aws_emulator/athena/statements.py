@@ -52,16 +52,15 @@ _LONGEST: Final = {"varchar": 2_147_483_647, "varbinary": 1_073_741_824}
 _starting: Final = clock.lock()
 
 
-def parts(statement: str) -> tuple[str, ...]:
-    """Return the query of a statement, and of UNLOAD its location and its properties.
+def parts(statement: str) -> tuple[binding.Tree, tuple[str, ...]]:
+    """Return the parsed query of a statement, and of UNLOAD its location and its properties.
 
     Raises:
         QueryError: It cannot be parsed: such a statement is not started.
     """
     match = _UNLOAD.fullmatch(statement)
-    found = match.groups() if match else (statement,)
-    translation.parse(found[0])
-    return found
+    text, *rest = match.groups() if match else (statement,)
+    return translation.parse(text), tuple(rest)
 
 
 def _folder(name: str) -> Path:
@@ -101,12 +100,12 @@ def execute(query: Json, who: Caller, statement: str) -> None:
     Raises:
         QueryError: The query fails.
     """
-    text, *rest = parts(statement)
+    tree, rest = parts(statement)
     folder = _folder(query["QueryExecutionId"])
     folder.mkdir(parents=True)
     with _connected(query) as con:
         database = query["QueryExecutionContext"].get("Database", "default").lower()
-        translated, scanned = binding.bind(con, translation.parse(text), who, database)
+        translated, scanned = binding.bind(con, tree, who, database)
         query["Statistics"]["DataScannedInBytes"] = scanned
         if query["cutoff"] and scanned > query["cutoff"]:
             query["Statistics"]["DataScannedInBytes"] = query["cutoff"]
