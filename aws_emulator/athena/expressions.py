@@ -57,6 +57,8 @@ class Expressions:
             QueryError: Trino refuses it.
             NotEmulated: It is not on the list of what is answered.
         """
+        if node is None:
+            raise QueryError("SYNTAX_ERROR", "mismatched input: an expression is missing")
         kind, name = type(node), type(node).__name__
         function, *keys = SYNTAX.get(name, [""])
         parts = [*(keys if function else ("this", "expression", "expressions")), *READS.get(name, [])]
@@ -131,7 +133,8 @@ class Expressions:
         return part_of(value, names.index(name.lower()))
 
     def _interval(self, node: exp.Expr) -> Typed:
-        unit = node.args["unit"]
+        if (unit := node.args.get("unit")) is None:
+            raise QueryError("SYNTAX_ERROR", "mismatched input: an interval needs a unit")
         units = (unit.this.name, unit.expression.name) if isinstance(unit, exp.IntervalSpan) else (unit.name, "")
         return Typed(*interval(node.this.name, *(name.upper() for name in units)))
 
@@ -337,7 +340,7 @@ class Expressions:
                 if parameters[1] == ":pattern" and parameter == ":integer" and int(arg.literal) > many:
                     raise QueryError("INVALID_FUNCTION_ARGUMENT", f"Pattern has no group {arg.literal}")
             elif "~" in parameter:
-                written.append(self._lambda(parameter, arg, bound))
+                written.append(self._function_of(parameter, arg, bound))
             elif "decimal(p,s)" in parameter and (arg.type.bare or types.unsure(arg.type)):
                 raise NotEmulated(BARE)
             elif parameter == "_" or (parameter == "decimal(p,s)" and arg.type.name == "decimal"):
@@ -353,7 +356,7 @@ class Expressions:
             return quotient(Typed(total, types.decimal(38, result.numbers[1])), Typed(rows, types.BIGINT), result)
         return Typed(sql, result)
 
-    def _lambda(self, parameter: str, node: exp.Expr, bound: Bindings) -> str:
+    def _function_of(self, parameter: str, node: exp.Expr, bound: Bindings) -> str:
         given, _, wanted = parameter.partition("~")
         names = [n.name for n in node.expressions]
         kinds = [bound.filled(part) for part in re.split("[;&]", given)]

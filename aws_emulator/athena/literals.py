@@ -44,7 +44,7 @@ def number(text: str) -> tuple[str, AthenaType]:
         if int(text) >= 2**63:
             raise QueryError("INVALID_LITERAL", f"Invalid numeric literal: {text}")
         return text, types.INTEGER if int(text) < 2**31 else types.BIGINT
-    if "e" in text.lower():
+    if re.fullmatch(r"(\d+\.?\d*|\.\d+)[eE][+-]?\d+", text):
         return f"CAST({float(text)!r} AS DOUBLE)", types.DOUBLE
     sql, t = decimal_literal(text)
     return sql, replace(t, bare=1 if re.fullmatch(r"(0|[1-9]\d{0,6})\.(0|\d{0,8}[1-9])", text) else 2)
@@ -52,7 +52,7 @@ def number(text: str) -> tuple[str, AthenaType]:
 
 def decimal_literal(text: str) -> tuple[str, AthenaType]:
     """Return a decimal with as many digits as are written (functions/decimal.html#decimal-literals)."""
-    if not (parts := re.fullmatch(r"\s*[+-]?(\d*)\.?(\d*)\s*", text)) or len(parts[1] + parts[2]) > 38:
+    if not (parts := re.fullmatch(r"\s*[+-]?(?=\.?\d)(\d*)\.?(\d*)\s*", text)) or len(parts[1] + parts[2]) > 38:
         raise QueryError("INVALID_LITERAL", f"Invalid decimal literal: {text}")
     t = types.decimal(max(1, len(parts[1]) + len(parts[2])), len(parts[2]))
     return f"CAST('{text}' AS {types.duckdb_type(t)})", t

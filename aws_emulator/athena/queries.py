@@ -42,7 +42,7 @@ class Queries:
     def of(self, node: exp.Expr, outer: Scope | None) -> Relation:
         """Return a query as a relation; ``outer`` is the scope of the query around it."""
         handler = getattr(self, f"_{type(node).__name__.lower()}", None)
-        if handler is None:
+        if handler is None or not isinstance(node, (exp.Query, exp.Values)) or isinstance(node, exp.Table):
             raise NotEmulated(f"{node.sql('trino')[:80]} ({type(node).__name__})")
         known, prefix = self.common, ""
         if with_ := node.args.get("with_"):

@@ -106,11 +106,13 @@ def athena_type(text: str) -> AthenaType:
     if name == "row" and inner:
         named = [re.fullmatch(r'(?:"?(\w+)"?(?:\s*:\s*|\s+(?!with\b)))?(.+)', part, re.S) for part in inner]
         return row([(m[1] or "", athena_type(m[2])) for m in named if m])
-    if name in ("decimal", "varchar", "char") and all(part.isdecimal() for part in inner):
-        numbers = tuple(map(int, inner))
-        return (
-            AthenaType(name, (*numbers, *(38, 0)[len(numbers) :])) if name == "decimal" else AthenaType(name, numbers)
-        )
+    if name == "decimal" and len(inner) < 3 and all(part.isdecimal() for part in inner):
+        precision, scale = (*map(int, inner), *(38, 0)[len(inner) :])
+        if not 0 <= scale <= precision <= 38:
+            raise QueryError("INVALID_FUNCTION_ARGUMENT", f"DECIMAL precision must be in range [1, 38]: {text}")
+        return AthenaType(name, (precision, scale))
+    if name in ("varchar", "char") and all(part.isdecimal() for part in inner):
+        return AthenaType(name, tuple(map(int, inner)))
     if name in DUCKDB and not inner:
         return AthenaType(name)
     if re.match(r"time|ipaddress|uuid|hyperloglog|[qt]digest|geometry|p4hyperloglog", name):
