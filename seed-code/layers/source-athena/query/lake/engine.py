@@ -72,7 +72,7 @@ def run(
         query_id = athena.start_query_execution(
             QueryString=statement,
             ClientRequestToken=token,
-            QueryExecutionContext={"Catalog": "AwsDataCatalog", "Database": database},
+            QueryExecutionContext={"Database": database},
             WorkGroup=work_group,
         )["QueryExecutionId"]
     except Exception as err:
