@@ -85,7 +85,7 @@ def explore(world: World) -> str:
     by = withheld["key"]
     sql = "SELECT {column}, count(*) AS records FROM {table} GROUP BY {column} ORDER BY {column}"
     parts = query(world, f"How many rows for each {by}?", sql, column=by)
-    labels = query(world, f"How often is each {label}?", sql, column=label)
+    labels = query(world, f"How often is each value of {label}?", sql, column=label)
     for asked in (parts, labels):
         if not asked["succeeded"]:
             raise RehearsalError(f"the data scientist's query failed: {asked['reason']}\n  {asked['sql']}")
@@ -105,7 +105,7 @@ def try_withheld(world: World) -> str:
     withheld = world.lake["withheld"]
     column, table = withheld["column"], withheld["table"]
     asked = [
-        query(world, f"What is the {column}?", "SELECT {column} FROM {table} LIMIT 5", column=column),
+        query(world, f"What is {column}?", "SELECT {column} FROM {table} LIMIT 5", column=column),
         query(world, f"What is in {table}?", "SELECT * FROM {table} LIMIT 5", table=table),
     ]
     for one, error in zip(asked, ("COLUMN_NOT_FOUND", "TABLE_NOT_FOUND"), strict=True):

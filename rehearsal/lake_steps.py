@@ -197,7 +197,7 @@ def shared(world: World) -> list[dict[str, str]]:
             ((kind, resource),) = entry["Resource"].items()
             place = ".".join(str(part) for part in resource.values())
             passed_on = ", and pass it on" if entry["PermissionsWithGrantOption"] else ""
-            found.append({"who": who, "may": f"{may}{passed_on}", "on": f"{kind} {place}: {cells}"})
+            found.append({"who": who.rsplit(":", 1)[1], "may": f"{may}{passed_on}", "on": f"{kind} {place}: {cells}"})
     return found
 
 
