@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from aws_emulator.athena.errors import NotEmulated, QueryError
 from aws_emulator.athena.signatures import Typed
-from aws_emulator.athena.types import (
-    BOOLEAN,
-    DOUBLE,
-    UNKNOWN,
-    AthenaType,
-    common,
-    decimal,
-    digits,
-    duckdb_type,
-)
+from aws_emulator.athena.types import BOOLEAN, DOUBLE, UNKNOWN, AthenaType, common, decimal, digits, duckdb_type
 
 EXACT = ("integer", "decimal")
 BARE = "arithmetic with a literal like 1.5, a decimal to Trino and a double as measured: write 1.5e0 or DECIMAL '1.5'"
@@ -72,18 +63,13 @@ def _decimals(a: Typed, b: Typed, operator: str) -> Typed:
     wide = max(s, r)
     if operator == "/":
         return quotient(a, b, decimal(p + r + max(0, r - s), wide))
-    result = {
-        "*": decimal(p + q, s + r),
-        "%": decimal(min(p - s, q - r) + wide, wide),
-    }.get(operator, decimal(max(p - s, q - r) + wide + 1, wide))
+    whole = {"*": p - s + q - r, "%": min(p - s, q - r)}.get(operator, max(p - s, q - r) + 1)
+    result = decimal(whole + (s + r if operator == "*" else wide), s + r if operator == "*" else wide)
     if result.numbers[1] > 38:
-        raise QueryError(
-            "INVALID_FUNCTION_ARGUMENT", f"DECIMAL scale must be in range [0, precision ({result.numbers[1]})]"
-        )
+        raise QueryError("INVALID_FUNCTION_ARGUMENT", f"DECIMAL scale must be at most 38: {result.numbers[1]}")
     a, b = a.to(decimal(p, s)), b.to(decimal(q, r))
     if operator == "%":
-        whole = f"{unscaled(a, wide)} % {unscaled(b, wide)}"
-        return scaled(whole, result)
+        return scaled(f"{unscaled(a, wide)} % {unscaled(b, wide)}", result)
     return Typed(f"CAST({a.sql} {operator} {b.sql} AS {duckdb_type(result)})", result)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+from array import array
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,14 +27,8 @@ def double_text(x: float) -> str:
 
 def real_text(x: float) -> str:
     """Return the text of a REAL: the shortest digits that read back to the same 32 bits."""
-    shortest = next((s for n in range(1, 10) if (s := f"{x:.{n}g}") and _single(float(s)) == x), repr(x))
-    return double_text(float(shortest)) if math.isfinite(x) else double_text(x)
-
-
-def _single(x: float) -> float:
-    import struct  # noqa: PLC0415 - only here
-
-    return float(struct.unpack("f", struct.pack("f", x))[0])
+    single = (t for n in range(1, 10) if array("f", [float(t := f"{x:.{n}g}")])[0] == x)
+    return double_text(float(next(single, x)))
 
 
 def interval_text(value: Value, name: str) -> str:
@@ -43,12 +38,8 @@ def interval_text(value: Value, name: str) -> str:
         return f"{'-' if months < 0 else ''}{abs(months) // 12}-{abs(months) % 12}"
     micros = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
     sign, millis = ("-" if micros < 0 else ""), abs(micros) // 1000
-    seconds, minutes, hours, days = (
-        millis // 1000 % 60,
-        millis // 60_000 % 60,
-        millis // 3_600_000 % 24,
-        millis // 86_400_000,
-    )
+    days, rest = divmod(millis, 86_400_000)
+    hours, minutes, seconds = rest // 3_600_000, rest // 60_000 % 60, rest // 1000 % 60
     return f"{sign}{days} {hours:02d}:{minutes:02d}:{seconds:02d}.{millis % 1000:03d}"
 
 
