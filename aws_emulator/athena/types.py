@@ -106,8 +106,10 @@ def athena_type(text: str) -> AthenaType:
     if name == "row" and inner:
         named = [re.fullmatch(r'(?:"?(\w+)"?(?:\s*:\s*|\s+(?!with\b)))?(.+)', part, re.S) for part in inner]
         return row([(m[1] or "", athena_type(m[2])) for m in named if m])
+    if name == "decimal" and not inner:  # decimal(10,0) to Hive, decimal(38,0) to Trino
+        raise NotEmulated("type decimal without precision and scale")
     if name == "decimal" and len(inner) < 3 and all(part.isdecimal() for part in inner):
-        precision, scale = (*map(int, inner), *(38, 0)[len(inner) :])
+        precision, scale = (*map(int, inner), 0)[:2]
         if not 0 <= scale <= precision <= 38:
             raise QueryError("INVALID_FUNCTION_ARGUMENT", f"DECIMAL precision must be in range [1, 38]: {text}")
         return AthenaType(name, (precision, scale))
