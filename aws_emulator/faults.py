@@ -231,6 +231,7 @@ _REFUSALS: Final = {
         b"text/xml",
         b"<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>",
     ),
+    "lakeformation": (400, b"application/json", _JSON[2]),
     "lambda": (429, b"application/json", b'{"Type": "User", "message": "Rate Exceeded."}'),
 }
 """How services say that they have too much to do: status, media type, body. By default the protocol decides.

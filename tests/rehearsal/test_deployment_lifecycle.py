@@ -146,14 +146,13 @@ def asked(world: World, pipeline: str) -> dict[str, str]:
 
 def test_the_walk_through_a_real_organisation_walks_through_this_one(world: World, tmp_path: Path) -> None:
     """The dry run of `make e2e`: the same code, with the model and the deployment that are there already."""
-    assert world.data
     settings = Settings(
         region=REGION,
         profiles={},
         repository="data-science/walked",
         deployment_repository="ml-engineering/walked",
-        data=world.data,
-        label=world.label or "",
+        data=world.work / "data/subscribers.csv",
+        label=world.known["label"],
         approver_email="model-governance@example.com",
         model=world.facts.model_package["ModelPackageGroupName"],
         deployment=world.deployment.name,
