@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
-from products.sagemaker_domain.personas import BUCKETS, BY_PROJECT_ID, KEYS_OF_PROJECTS
+from products.sagemaker_domain.personas import BY_PROJECT_ID, KEYS_OF_PROJECTS
 from products.shared import names, template
 from products.shared.roles import Grant
 
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from constructs import Construct
+
+
+_BUCKETS: Final = names.PROJECTS_PREFIX + "?" * 12 + "-${AWS::AccountId}-${AWS::Region}"
+"""Buckets of projects, whose ids SageMaker makes of ``p-`` and 12 characters, as a pattern of a fixed length.
+
+With a star, a key that imitates the end of a bucket's name would let people write anywhere in a project's bucket. A
+question mark fits a slash, too, but then the bucket has a shorter name, and no such bucket of the account is a
+project's; those of strangers are left out by a condition.
+"""
 
 
 def exploring_policy(scope: Construct, id_: str, *, roles: Sequence[iam.IRole]) -> iam.ManagedPolicy:
@@ -40,7 +49,7 @@ def exploring() -> list[Grant]:
     because results lie outside of what Lake Formation governs (Athena user guide, "Considerations and limitations for
     querying data registered with Lake Formation").
     """
-    results = template.bucket_arn(BUCKETS, f"{names.ATHENA_PREFIX}*")
+    results = template.bucket_arn(_BUCKETS, f"{names.ATHENA_PREFIX}*")
     return [
         Grant(
             sid="QueryTables",
@@ -81,6 +90,7 @@ def exploring() -> list[Grant]:
             sid="WriteQueryResults",
             actions=["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"],
             resources=[results],
+            conditions={"StringEquals": {"aws:ResourceAccount": "${AWS::AccountId}"}},
             because=BY_PROJECT_ID,
         ),
         Grant(
