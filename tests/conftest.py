@@ -9,14 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_cdk import aws_servicecatalog as servicecatalog
+    from xdist.remote import Producer
 
 # The CDK starts `node`, which is installed beside this interpreter: machines need not have another, nor PATH name it.
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+
+
+class OneHub(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each worker whole modules, and all that live on the platform of the rehearsal to one of them.
+
+    The platform takes some 20 seconds to deploy, and each worker would deploy its own.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return "tests/rehearsal" if scope.startswith("tests/rehearsal/test_") else scope
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneHub:
+    """Say how tests are divided between workers."""
+    return OneHub(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

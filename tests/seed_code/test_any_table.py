@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.seed]
 
-VALUES, DAMAGED, MODELS = 900, 1_050, 50
+VALUES, DAMAGED, MODELS = 500, 1_450, 50
 MORE = 5  # times as many in `make prove`
 
 SHARES = (("train", 0.7), ("validation", 0.85), ("test", 1.0))

@@ -38,20 +38,24 @@ def athena(tmp_path: Path) -> Repository:
 
 
 @pytest.mark.seed
-def test_its_own_tests_pass_whatever_its_settings_say(tmp_path: Path) -> None:
-    repository = Repository(tmp_path)
-    repository.spoil_settings()
-    halves = (["tests/pipeline", f"--ignore={WALKS}"], ["tests", "--ignore=tests/pipeline"])  # at the same time
-    with ThreadPoolExecutor() as pool:
-        passed = pool.map(lambda half: own_tests(repository, *half), halves)
-    assert sum(passed) > 500
+def test_its_own_slow_tests_pass_whatever_its_settings_say(tmp_path: Path) -> None:
+    """The quick ones run in the builds of projects, in tests/rehearsal, with the settings that a project has."""
+    assert own_tests_in_halves(tmp_path, "-m", "slow") > 190
 
 
 @pytest.mark.seed
-def test_the_tests_of_a_source_that_queries_pass_whatever_its_settings_say(athena: Repository) -> None:
-    athena.spoil_settings()
-    files = [f"tests/pipeline/test_{name}.py" for name in ("data_source", "local_query", "notebook_of_lake", "query")]
-    assert own_tests(athena, "-m", "not slow", *files) > 100
+@pytest.mark.prove
+def test_its_own_quick_tests_pass_whatever_its_settings_say(tmp_path: Path) -> None:
+    assert own_tests_in_halves(tmp_path, "-m", "not slow") > 500
+
+
+def own_tests_in_halves(folder: Path, *options: str) -> int:
+    """Run tests of a repository with spoilt settings, half of them at the same time as the others."""
+    repository = Repository(folder)
+    repository.spoil_settings()
+    halves = (["tests/pipeline", f"--ignore={WALKS}"], ["tests", "--ignore=tests/pipeline"])
+    with ThreadPoolExecutor() as pool:
+        return sum(pool.map(lambda half: own_tests(repository, *half, *options), halves))
 
 
 @pytest.mark.seed
