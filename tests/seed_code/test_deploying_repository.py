@@ -133,6 +133,7 @@ def templates(rendered: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[s
             yield path, template, rendered[path.replace(".template.", ".parameters.")]
 
 
+@pytest.mark.prove
 def test_two_checkouts_render_the_same(
     deploying_repository: Repository, rendered: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -91,6 +91,7 @@ def test_its_style_is_clean(repository: Repository, athena: Repository) -> None:
 
 
 @pytest.mark.seed
+@pytest.mark.prove
 def test_two_checkouts_give_the_same_definition_to_the_byte(repository: Repository, other_checkout: Repository) -> None:
     first, second = (
         checkout.run("-m", "ml_pipelines", "definition", "--label", "fraud")
