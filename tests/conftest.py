@@ -21,20 +21,29 @@ if TYPE_CHECKING:
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
-class OneHub(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives each worker whole modules, and all that live on the platform of the rehearsal to one of them.
+ON_THE_PLATFORM = {
+    f"tests/rehearsal/test_{name}.py"
+    for name in (
+        "contract", "data_access", "lifecycle", "pipeline_builds", "training_products", "update_from_first_release",
+    )
+}  # fmt: skip
+"""Modules that use the fixture `platform` of tests/rehearsal."""
+
+
+class OnePlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each worker whole modules, and to one of them all that live on the platform of tests/rehearsal.
 
     The platform takes some 20 seconds to deploy, and each worker would deploy its own.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
-        return "tests/rehearsal" if scope.startswith("tests/rehearsal/test_") else scope
+        return "the platform" if scope in ON_THE_PLATFORM else scope
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneHub:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OnePlatform:
     """Say how tests are divided between workers."""
-    return OneHub(config, log)
+    return OnePlatform(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
