@@ -51,14 +51,14 @@ def delete(cloudformation: Any, name: str) -> None:  # noqa: ANN401 (boto3 clien
 
 
 def granted(platform: World, role: str) -> dict[str, set[str]]:
-    """Return what a role has on data of the governance account, as the data lake administrator sees it."""
+    """Return what a role has on the pond in the governance account, as the data lake administrator sees it."""
     function = administrator(platform, "lambda").get_function(FunctionName=names.DATA_PERMISSIONS_FUNCTION)
     formation = platform.client("lakeformation", let_in(platform, function["Configuration"]["Role"]))
     found = formation.list_permissions(Principal={"DataLakePrincipalIdentifier": role})
     permissions: dict[str, set[str]] = {}
     for entry in found["PrincipalResourcePermissions"]:
-        if GOVERNANCE in json.dumps(entry["Resource"]):
-            ((kind, about),) = entry["Resource"].items()
+        ((kind, about),) = entry["Resource"].items()
+        if about.get("DatabaseName") == "pond" and GOVERNANCE in json.dumps(about):
             permissions.setdefault(about.get("Name", kind), set()).update(entry["Permissions"])
     return permissions
 
