@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import Aws, Duration, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -164,6 +165,29 @@ class Baseline:
     def log_group(self, id_: str, name: str) -> logs.LogGroup:
         """Return a log group under the key."""
         return platform_logs(self.scope, id_, name=name, key=self.key)
+
+    def ledger(self, id_: str, *, key: Sequence[str]) -> dynamodb.Table:
+        """Return a table in which functions note what they have to remember, until ``ExpiresAt`` where an item has it.
+
+        Args:
+            id_: Its id.
+            key: Names of the text attributes of its key: partition, and sort where there is one.
+        """
+        partition, *sort = (dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING) for name in key)
+        return dynamodb.Table(
+            self.scope,
+            id_,
+            partition_key=partition,
+            sort_key=sort[0] if sort else None,
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self.key,
+            time_to_live_attribute="ExpiresAt",
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
 
     def use_key(self) -> iam.PolicyStatement:
         """Return the statement that a role needs which uses what is encrypted under the key."""

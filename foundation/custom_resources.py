@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Aws, RemovalPolicy
-from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
@@ -37,19 +36,7 @@ def add_seed_checkin(baseline: Baseline, *, catalog: str) -> None:
         baseline: The baseline.
         catalog: Repository of this catalog, ``owner/name``, into which nothing is checked in.
     """
-    ledger = dynamodb.Table(
-        baseline.scope,
-        "Ledger",
-        partition_key=dynamodb.Attribute(name="Id", type=dynamodb.AttributeType.STRING),
-        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-        encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-        encryption_key=baseline.key,
-        time_to_live_attribute="ExpiresAt",
-        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-            point_in_time_recovery_enabled=True
-        ),
-        removal_policy=RemovalPolicy.DESTROY,
-    )
+    ledger = baseline.ledger("Ledger", key=("Id",))
     build = _seed_build(baseline, catalog)
     build_arn = baseline.arn("codebuild", f"project/{names.SEED_CHECKIN_BUILD}")
     baseline.function(

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import aws_cdk as cdk
-from aws_cdk import Aws, RemovalPolicy
-from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
@@ -27,20 +26,7 @@ _LINK: Final = "*_????????"
 
 def add_data_permissions(baseline: Baseline) -> None:
     """Add ``Custom::DataAccess`` and ``Custom::ProjectDataAccess``, whose role becomes data lake administrator."""
-    ledger = dynamodb.Table(
-        baseline.scope,
-        "DataLedger",
-        partition_key=dynamodb.Attribute(name="Kind", type=dynamodb.AttributeType.STRING),
-        sort_key=dynamodb.Attribute(name="Id", type=dynamodb.AttributeType.STRING),
-        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-        encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-        encryption_key=baseline.key,
-        time_to_live_attribute="ExpiresAt",
-        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-            point_in_time_recovery_enabled=True
-        ),
-        removal_policy=RemovalPolicy.DESTROY,
-    )
+    ledger = baseline.ledger("DataLedger", key=("Kind", "Id"))
     links = [baseline.arn("glue", f"database/{_LINK}"), baseline.arn("glue", f"table/{_LINK}/*")]
     functions = baseline.arn("glue", f"userDefinedFunction/{_LINK}/*")
     # The account that owns a database is a question of the form; Lake Formation decides on what it shares.

@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Aws, RemovalPolicy
-from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
 from foundation.baseline import BaselineFunction
@@ -43,19 +42,7 @@ def add_deployment_teardown(baseline: Baseline, *, regions: Iterable[str]) -> No
         baseline: Baseline of the hub in one of its regions.
         regions: Regions of the hub: the only ones in which a stage can live.
     """
-    requests = dynamodb.Table(
-        baseline.scope,
-        "TeardownRequests",
-        partition_key=dynamodb.Attribute(name="Id", type=dynamodb.AttributeType.STRING),
-        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-        encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-        encryption_key=baseline.key,
-        time_to_live_attribute="ExpiresAt",
-        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-            point_in_time_recovery_enabled=True
-        ),
-        removal_policy=RemovalPolicy.DESTROY,
-    )
+    requests = baseline.ledger("TeardownRequests", key=("Id",))
     build = _teardown_build(baseline)
     build_arn = baseline.arn("codebuild", f"project/{TEARDOWN_BUILD}")
     regions = sorted(regions)
