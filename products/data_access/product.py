@@ -9,9 +9,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as servicecatalog
 
 from products.shared import custom_resources, names, template
-from products.shared.form import patterns, s3_uri
+from products.shared.form import patterns
 from products.shared.form.parameters import Form, Question
-from products.shared.roles import Grant, through_s3
+from products.shared.readable_folder import ReadableFolder, key_or_none
 from products.shared.spec import ProductSpec
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ QUESTIONS: Final = (
         description="ARN of the customer key that encrypts them; it ends in e.g. "
         "key/1234abcd-12ab-34cd-56ef-1234567890ab. Blank if S3's own keys do.",
         default="",
-        pattern=r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$",
+        pattern=patterns.OPTIONAL_KEY,
         problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
     ),
 )
@@ -277,32 +277,13 @@ class DataAccessProduct(servicecatalog.ProductStack):
 
     def _files_policy(self) -> iam.CfnManagedPolicy:
         """Return the policy of the files, on the roles of people; their boundary goes on holding."""
-        uri = self._form["DataUri"]
-        bucket = cdk.Fn.join("", ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket(uri)])
-        objects = cdk.Fn.join("", ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket_and_prefix(uri), "*"])
-        # Without a key of its own the data needs no KMS rights: the grant then names a key that cannot exist.
-        none = template.sub(template.arn("kms", "key/none"))
-        grants = (
-            Grant(
-                sid="ListFiles",
-                actions=["s3:ListBucket"],
-                resources=[bucket],
-                conditions={"StringLike": {"s3:prefix": cdk.Fn.join("", [s3_uri.prefix(uri), "*"])}},
-            ),
-            Grant(sid="LocateFiles", actions=["s3:GetBucketLocation"], resources=[bucket]),
-            Grant(
-                sid="ReadFiles",
-                actions=["s3:GetObject"],
-                resources=[objects],
-                because="The data set is every object below one prefix; their names are the owner's.",
-            ),
-            Grant(
-                sid="DecryptFiles",
-                actions=["kms:Decrypt"],
-                resources=[cdk.Fn.condition_if(self._has_key.logical_id, self._form["DataKeyArn"], none).to_string()],
-                conditions={"StringEquals": through_s3()},
-            ),
+        files = ReadableFolder(
+            uri=self._form["DataUri"],
+            key_arn=key_or_none(self._has_key, self._form["DataKeyArn"]),
+            noun="Files",
+            because="The data set is every object below one prefix; their names are the owner's.",
         )
+        grants = (files.listing(), files.locating(), files.reading(), files.decrypting())
         policy = iam.CfnManagedPolicy(
             self,
             "FilesPolicy",

@@ -29,7 +29,6 @@ NO_API, IAM_API, JWT_API = "none", "iam", "jwt"
 _SHADOW_HOURS_MAX = 336
 _MACHINES_MAX = 100
 _BUCKET_PATTERN = rf"^$|^(?!{names.PROJECTS_PREFIX})" + r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-_KEY_PATTERN = r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$"
 _POOL_PATTERN = r"^$|^arn:[a-z0-9-]+:cognito-idp:[a-z0-9-]+:[0-9]{12}:userpool/[a-z0-9-]+_[A-Za-z0-9]+$"
 
 ENDPOINT_QUESTIONS: Final = (
@@ -148,7 +147,7 @@ CAPTURE_QUESTIONS: Final = (
         description="ARN of the key with which the copies are encrypted; it ends in e.g. "
         "key/1234abcd-12ab-34cd-56ef-1234567890ab. Blank without a bucket for copies.",
         default="",
-        pattern=_KEY_PATTERN,
+        pattern=patterns.OPTIONAL_KEY,
         longest=200,
         problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
     ),

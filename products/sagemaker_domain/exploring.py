@@ -8,7 +8,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
 from products.sagemaker_domain.personas import BY_PROJECT_ID, KEYS_OF_PROJECTS
-from products.shared import names, template
+from products.shared import lake, names, template
 from products.shared.roles import Grant
 
 if TYPE_CHECKING:
@@ -53,27 +53,13 @@ def exploring() -> list[Grant]:
     return [
         Grant(
             sid="QueryTables",
-            actions=[
-                "athena:GetQueryExecution",
-                "athena:GetQueryResults",
-                "athena:GetWorkGroup",
-                "athena:StartQueryExecution",
-                "athena:StopQueryExecution",
-            ],
-            resources=[template.arn("athena", f"workgroup/{names.PROJECTS_PREFIX}*-athena")],
+            actions=lake.QUERY,
+            resources=[template.arn("athena", f"workgroup/{names.PROJECT_WORK_GROUPS}")],
             because=BY_PROJECT_ID,
         ),
         Grant(
             sid="SeeTables",
-            actions=[
-                "glue:BatchGetPartition",
-                "glue:GetDatabase",
-                "glue:GetDatabases",
-                "glue:GetPartition",
-                "glue:GetPartitions",
-                "glue:GetTable",
-                "glue:GetTables",
-            ],
+            actions=lake.SEE_TABLES,
             resources=[
                 f"arn:${{AWS::Partition}}:glue:${{AWS::Region}}:*:{what}"
                 for what in ("catalog", "database/*", "table/*/*")
@@ -82,7 +68,7 @@ def exploring() -> list[Grant]:
         ),
         Grant(
             sid="ReadThroughLakeFormation",
-            actions=["lakeformation:GetDataAccess"],
+            actions=lake.READ,
             resources=["*"],
             because="This action has no resources; Lake Formation gives access to what it granted.",
         ),

@@ -219,3 +219,12 @@ DOMAIN_CONNECTION: Final = "mlp-d-${DomainName}"
 def project_resource(purpose: str) -> str:
     """Return the name of a project's resource as text for ``Fn::Sub``, e.g. ``mlp-${SageMakerProjectId}-build``."""
     return f"{PROJECT_RESOURCE_PREFIX}${{SageMakerProjectId}}-{purpose}"
+
+
+_WORK_GROUP: Final = "athena"
+
+PROJECT_WORK_GROUP: Final = project_resource(_WORK_GROUP)
+"""Athena work group of a project."""
+
+PROJECT_WORK_GROUPS: Final = f"{PROJECTS_PREFIX}*-{_WORK_GROUP}"
+"""Athena work groups of all projects of an account."""

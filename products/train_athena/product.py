@@ -9,10 +9,11 @@ from aws_cdk import aws_athena as athena
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
-from products.shared import custom_resources, names, template
-from products.shared.form import patterns, s3_uri
+from products.shared import custom_resources, lake, names, template
+from products.shared.form import patterns
 from products.shared.form.parameters import Question
-from products.shared.roles import Grant, through_s3
+from products.shared.readable_folder import ReadableFolder, key_or_none
+from products.shared.roles import Grant
 from products.shared.spec import ProductSpec
 from products.shared.training.project import DATA, DataSource, TrainingProject
 
@@ -27,10 +28,8 @@ if TYPE_CHECKING:
 LIMITS: Final = "Limits and special cases"
 """Heading of the form under which rarer questions are asked."""
 
-WORK_GROUP: Final = names.project_resource("athena")
-RESULTS: Final = "athena/"
 UNLOADED: Final = "data/"
-"""Prefixes of the project's bucket: Athena's own results, and what it unloads for trainings (seed code, ``query/``)."""
+"""Prefix of the project's bucket for what Athena unloads for trainings (seed code, ``query/``)."""
 
 RETIRED_TAG: Final = "ml-retired"
 """Tag that the query step puts on unloaded files which no training and no registered model needs any more."""
@@ -169,7 +168,7 @@ class AthenaTable(DataSource):
             description="Only with the folder above: ARN of the customer key that encrypts the files. It ends in e.g. "
             "key/1234abcd-12ab-34cd-56ef-1234567890ab.",
             default="",
-            pattern=r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$",
+            pattern=patterns.OPTIONAL_KEY,
             problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
         ),
     )
@@ -181,10 +180,13 @@ class AthenaTable(DataSource):
         self._columns = self._asked_columns(form)
         # Where Lake Formation decides, roles need no right on files: the grants then name what cannot exist.
         nothing = template.sub(f"s3://{names.PROJECT_BUCKET}/none/")
-        self._location = cdk.Fn.condition_if(governed.logical_id, nothing, form["Location"]).to_string()
         has_key = cdk.CfnCondition(stack, "HasDataKey", expression=form.is_not("DataKeyArn", ""))
-        none = template.sub(template.arn("kms", "key/none"))
-        self._key = cdk.Fn.condition_if(has_key.logical_id, form["DataKeyArn"], none).to_string()
+        self._files = ReadableFolder(
+            uri=cdk.Fn.condition_if(governed.logical_id, nothing, form["Location"]).to_string(),
+            key_arn=key_or_none(has_key, form["DataKeyArn"]),
+            noun="Files",
+            because="A table is every file in its folder; without Lake Formation the role reads them itself.",
+        )
         form.refuse(
             "KeyNeedsLocation",
             when=form.is_not("DataKeyArn", ""),
@@ -219,7 +221,7 @@ class AthenaTable(DataSource):
         made = group(
             scope,
             "WorkGroup",
-            name=template.sub(WORK_GROUP),
+            name=template.sub(names.PROJECT_WORK_GROUP),
             description=template.sub("Queries of SageMaker project ${SageMakerProjectName} (${SageMakerProjectId})"),
             state="ENABLED",
             recursive_delete_option=True,  # a group with queries in its history is not deleted otherwise
@@ -231,7 +233,7 @@ class AthenaTable(DataSource):
                 ),
                 engine_version=group.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
                 result_configuration=group.ResultConfigurationProperty(
-                    output_location=template.sub(f"s3://{names.PROJECT_BUCKET}/{RESULTS}"),
+                    output_location=template.sub(f"s3://{names.PROJECT_BUCKET}/{names.ATHENA_PREFIX}"),
                     encryption_configuration=group.EncryptionConfigurationProperty(
                         encryption_option="SSE_KMS", kms_key=storage.key.key_arn
                     ),
@@ -249,7 +251,7 @@ class AthenaTable(DataSource):
         day = cdk.Duration.days(1)
         bucket.add_lifecycle_rule(
             id="AthenaResults",
-            prefix=RESULTS,
+            prefix=names.ATHENA_PREFIX,
             expiration=day,
             noncurrent_version_expiration=day,
             abort_incomplete_multipart_upload_after=day,
@@ -312,7 +314,7 @@ class AthenaTable(DataSource):
             "RECORD_KEY": "RecordKey",
         }
         return {
-            "DATA_WORK_GROUP": template.sub(WORK_GROUP),
+            "DATA_WORK_GROUP": template.sub(names.PROJECT_WORK_GROUP),
             **{variable: self._form[question] for variable, question in asked.items()},
         }
 
@@ -320,11 +322,10 @@ class AthenaTable(DataSource):
     def look(self) -> list[Grant]:
         """See `DataSource`: what Athena asks the catalog as well, because a role has no room for saying it twice."""
         owner = f"arn:{cdk.Aws.PARTITION}:glue:{cdk.Aws.REGION}:{self._owner}:"
-        things = ("Database", "Databases", "Partition", "Partitions", "Table", "Tables")
         return [
             Grant(
                 sid="LookAtTable",
-                actions=["glue:BatchGetPartition", *(f"glue:Get{thing}" for thing in things)],
+                actions=lake.SEE_TABLES,
                 resources=[
                     template.arn("glue", "catalog"),
                     template.arn("glue", "database/default"),
@@ -341,23 +342,15 @@ class AthenaTable(DataSource):
     @property
     def read(self) -> list[Grant]:
         """See `DataSource`."""
-        files = ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket_and_prefix(self._location), "*"]
-        bucket = cdk.Fn.join("", ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket(self._location)])
         return [
             Grant(
                 sid="Query",
-                actions=[
-                    "athena:GetQueryExecution",
-                    "athena:GetQueryResults",
-                    "athena:GetWorkGroup",
-                    "athena:StartQueryExecution",
-                    "athena:StopQueryExecution",
-                ],
-                resources=[template.arn("athena", f"workgroup/{WORK_GROUP}")],
+                actions=lake.QUERY,
+                resources=[template.arn("athena", f"workgroup/{names.PROJECT_WORK_GROUP}")],
             ),
             Grant(
                 sid="ReadWhatIsGranted",
-                actions=["lakeformation:GetDataAccess"],
+                actions=lake.READ,
                 resources=["*"],
                 because="GetDataAccess has no resources: Lake Formation's grants say what it opens.",
             ),
@@ -365,14 +358,15 @@ class AthenaTable(DataSource):
                 sid="FinishUploads",
                 actions=["s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"],
                 resources=[
-                    template.bucket_arn(names.PROJECT_BUCKET, keys) for keys in (None, f"{RESULTS}*", f"{UNLOADED}*")
+                    template.bucket_arn(names.PROJECT_BUCKET, keys)
+                    for keys in (None, f"{names.ATHENA_PREFIX}*", f"{UNLOADED}*")
                 ],
                 because="Athena names results and unloaded files itself.",
             ),
             Grant(
                 sid="RemoveResults",
                 actions=["s3:DeleteObject"],
-                resources=[template.bucket_arn(names.PROJECT_BUCKET, f"{RESULTS}*")],
+                resources=[template.bucket_arn(names.PROJECT_BUCKET, f"{names.ATHENA_PREFIX}*")],
                 because="Athena names its results by the query's id.",
             ),
             Grant(
@@ -381,25 +375,10 @@ class AthenaTable(DataSource):
                 resources=[template.bucket_arn(names.PROJECT_BUCKET, f"{UNLOADED}*")],
                 because="Athena names unloaded files itself.",
             ),
-            Grant(
-                sid="ReadFiles",
-                actions=["s3:GetObject"],
-                resources=[cdk.Fn.join("", files)],
-                because="A table is every file in its folder; without Lake Formation the role reads them itself.",
-            ),
-            Grant(
-                sid="ListFiles",
-                actions=["s3:ListBucket"],
-                resources=[bucket],
-                conditions={"StringLike": {"s3:prefix": cdk.Fn.join("", [s3_uri.prefix(self._location), "*"])}},
-            ),
-            Grant(sid="LocateFiles", actions=["s3:GetBucketLocation"], resources=[bucket]),
-            Grant(
-                sid="DecryptFiles",
-                actions=["kms:Decrypt"],
-                resources=[self._key],
-                conditions={"StringEquals": through_s3()},
-            ),
+            self._files.reading(),
+            self._files.listing(),
+            self._files.locating(),
+            self._files.decrypting(),
         ]
 
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import aws_cdk as cdk
 
-from products.shared import template
 from products.shared.form import patterns, questions, s3_uri
 from products.shared.form.parameters import Question
-from products.shared.roles import Grant, through_s3
+from products.shared.readable_folder import ReadableFolder, key_or_none
 from products.shared.spec import ProductSpec
 from products.shared.training.project import DATA, RETRAINING, DataSource, NewData, TrainingProject
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from products.shared.form.parameters import Form
+    from products.shared.roles import Grant
 
 
 class S3Folder(DataSource):
@@ -40,7 +40,7 @@ class S3Folder(DataSource):
             description="ARN of the customer key that encrypts the data set, as KMS shows it; it ends in e.g. "
             "key/1234abcd-12ab-34cd-56ef-1234567890ab. Leave blank if S3's own keys do.",
             default="",
-            pattern=r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$",
+            pattern=patterns.OPTIONAL_KEY,
             problem="Blank, or the ARN of a KMS key (of the key, not of an alias)",
         ),
     )
@@ -63,9 +63,12 @@ class S3Folder(DataSource):
     def __init__(self, form: Form) -> None:
         self._uri, self._suffix = form["DataUri"], form["NewDataSuffix"]
         has_key = cdk.CfnCondition(form.stack, "HasDataKey", expression=form.is_not("DataKeyArn", ""))
-        # Without a key of its own the data needs no KMS rights: the grant then names a key that cannot exist.
-        none = template.sub(template.arn("kms", "key/none"))
-        self._key = cdk.Fn.condition_if(has_key.logical_id, form["DataKeyArn"], none).to_string()
+        self._folder = ReadableFolder(
+            uri=self._uri,
+            key_arn=key_or_none(has_key, form["DataKeyArn"]),
+            noun="Data",
+            because="The data set is every object below one prefix; their names are the owner's.",
+        )
         form.refuse(
             "SuffixNeedsNewData",
             when=form.is_not("NewDataSuffix", ""),
@@ -82,35 +85,12 @@ class S3Folder(DataSource):
     @property
     def look(self) -> list[Grant]:
         """See `DataSource`."""
-        bucket = cdk.Fn.join("", ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket(self._uri)])
-        return [
-            Grant(
-                sid="ListData",
-                actions=["s3:ListBucket"],
-                resources=[bucket],
-                conditions={"StringLike": {"s3:prefix": cdk.Fn.join("", [s3_uri.prefix(self._uri), "*"])}},
-            ),
-            Grant(sid="LocateData", actions=["s3:GetBucketLocation"], resources=[bucket]),
-        ]
+        return [self._folder.listing(), self._folder.locating()]
 
     @property
     def read(self) -> list[Grant]:
         """See `DataSource`."""
-        objects = ["arn:", cdk.Aws.PARTITION, ":s3:::", s3_uri.bucket_and_prefix(self._uri), "*"]
-        return [
-            Grant(
-                sid="ReadData",
-                actions=["s3:GetObject"],
-                resources=[cdk.Fn.join("", objects)],
-                because="The data set is every object below one prefix; their names are the owner's.",
-            ),
-            Grant(
-                sid="DecryptData",
-                actions=["kms:Decrypt"],
-                resources=[self._key],
-                conditions={"StringEquals": through_s3()},
-            ),
-        ]
+        return [self._folder.reading(), self._folder.decrypting()]
 
     @property
     def new_data(self) -> Mapping[str, Any]:

@@ -69,6 +69,9 @@ TAG_VALUE: Final = r"^(?![Aa][Ww][Ss]:)[A-Za-z0-9][A-Za-z0-9 _.:/=+@-]{0,63}$"
 https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html, "Rules for tagging in IAM and AWS STS".
 """
 
+OPTIONAL_KEY: Final = r"^$|^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$"
+"""Blank, or the ARN of a KMS key; not of an alias, because policies name keys."""
+
 S3_DEPTH: Final = 8
 _FOLDERS: Final = rf"(?!{names.PROJECTS_PREFIX})" + r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.'()=+,@-]+){1,8}/$"
 S3_FOLDER: Final = rf"^(?=.{{1,1024}}$)s3://{_FOLDERS}"
