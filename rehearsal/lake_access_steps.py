@@ -41,9 +41,10 @@ def query(world: World, question: str, sql: str, **named: str) -> dict[str, Any]
     """
     athena = world.client("athena", world.data_scientist)
     quoted = {place: f'"{name}"' for place, name in ({"table": world.lake["table"]} | named).items()}
+    project = world.project.parameters["SageMakerProjectId"]
     started = athena.start_query_execution(
         QueryString=sql.format(**quoted),
-        WorkGroup=f"{names.PROJECT_RESOURCE_PREFIX}{world.project.parameters['SageMakerProjectId']}-athena",
+        WorkGroup=names.PROJECT_WORK_GROUP.replace("${SageMakerProjectId}", project),
         QueryExecutionContext={"Database": world.known["link"]},
     )["QueryExecutionId"]
     wait_for(

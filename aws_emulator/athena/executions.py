@@ -74,7 +74,7 @@ def start_query_execution(request: Json) -> Json:
         raise refused(f"Not emulated here: statements that begin with {' '.join(statement.split()[:3])!r}.")
     results = _results(request, group)
     try:
-        _statements().parts(statement)
+        parsed = _statements().parts(statement)
     except QueryError as error:
         raise refused(error.message) from error
     id_, location, unloads = clock.uuid(), results["OutputLocation"].rstrip("/"), found[0].upper() == "UNLOAD"
@@ -93,7 +93,7 @@ def start_query_execution(request: Json) -> Json:
         "cutoff": group["Configuration"].get("BytesScannedCutoffPerQuery"),
     }
     _tokens[token] = (id_, dict(request))
-    clock.start(_run, query, who, statement)
+    clock.start(_run, query, who, parsed)
     return {"QueryExecutionId": id_}
 
 
@@ -133,15 +133,15 @@ def _results(request: Json, group: Json) -> Json:
 # ---- running --------------------------------------------------------------------------------------------------------
 
 
-def _run(query: Json, who: Caller, statement: str) -> None:
-    """Execute a query on its thread, and let it end in one of its states whatever happens."""
+def _run(query: Json, who: Caller, parsed: Any) -> None:  # noqa: ANN401 - a tree of sqlglot, and texts
+    """Execute a parsed query on its thread, and let it end in one of its states whatever happens."""
     status, began = query["Status"], clock.monotonic()
     queue = clock.now() - status["SubmissionDateTime"]
     if status["State"] != "CANCELLED":
         status["State"] = "RUNNING"
     error: QueryError | None = None
     try:
-        _statements().execute(query, who, statement)
+        _statements().execute(query, who, *parsed)
     except QueryError as failed:
         error = failed
     except ServiceError as failed:

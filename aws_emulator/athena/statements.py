@@ -94,13 +94,18 @@ def _connected(query: Json) -> Iterator[Connection]:
         database.cursor().execute(f"DETACH {name}")
 
 
-def execute(query: Json, who: Caller, statement: str) -> None:
+def execute(query: Json, who: Caller, tree: binding.Tree, rest: Sequence[str]) -> None:
     """Do what a statement says, for a caller; results and numbers go into the record of the query.
+
+    Args:
+        query: Its record.
+        who: The caller.
+        tree: As of `parts`; it is changed.
+        rest: As of `parts`.
 
     Raises:
         QueryError: The query fails.
     """
-    tree, rest = parts(statement)
     folder = _folder(query["QueryExecutionId"])
     folder.mkdir(parents=True)
     with _connected(query) as con:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from lambdas.shared.custom_resource import CustomResourceError
-from lambdas.shared.product_names import link_database
+from lambdas.shared.product_names import PERSONA_ROLE_PATH, PROJECT_ID, PROJECT_ROLE_PATH, link_database
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,15 +25,11 @@ if TYPE_CHECKING:
 ACCESS_TYPE: Final = "Custom::DataAccess"
 PROJECT_TYPE: Final = "Custom::ProjectDataAccess"
 
-PERSONA_PATH: Final = "/ml-platform/persona/"
-PROJECT_PATH: Final = "/ml-platform/project/"
-"""Paths of the roles to which data may be granted, as in products/shared/names.py."""
-
 EVERY_TABLE: Final = "*"
 DEFAULT_DATABASE: Final = "default"
 
 _ACCOUNT_ID: Final = re.compile(r"\d{12}")
-_PROJECT_ID: Final = re.compile(r"p-[a-z0-9]{1,14}")
+_PROJECT_ID: Final = re.compile(PROJECT_ID)
 _NAME: Final = re.compile(r"[a-z0-9_]{1,128}")
 _TAG: Final = re.compile(r"[^=]{1,128}=.{0,256}")
 _EXPRESSION: Final = re.compile(r"(?P<key>[^=|]{1,128})=(?P<values>[^=|]{1,256}(?:\|[^=|]{1,256})*)")
@@ -166,7 +162,7 @@ class Access:
             problems.append("A data cells filter has its own columns: leave the columns blank.")
         if not (self.personas or self.projects or self.project_tag):
             problems.append("Nobody is named: give a persona's role, a project id or a project tag.")
-        return problems + foreign_roles(self.personas, PERSONA_PATH, account_id)
+        return problems + foreign_roles(self.personas, PERSONA_ROLE_PATH, account_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +201,7 @@ class Ask:
             roles=tuple(request.texts("Roles")),
             location=str(request.properties.get("Location", "")),
         )
-        problems = foreign_roles(ask.roles, PROJECT_PATH, account_id)
+        problems = foreign_roles(ask.roles, PROJECT_ROLE_PATH, account_id)
         if not _PROJECT_ID.fullmatch(ask.project_id):
             problems.append(f"ProjectId {ask.project_id!r} is not the id of a project, e.g. p-abc123.")
         if problems:

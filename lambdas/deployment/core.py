@@ -12,6 +12,7 @@ from lambdas.shared.product_names import (
     BUCKET_EMPTIER_FUNCTION,
     DEPLOY_ROLE,
     PRODUCT_PREFIX,
+    PROJECT_ID,
     STAGES,
 )
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lambdas.shared.builds import BuildOutcome
     from lambdas.shared.custom_resource import Request
 
-_PROJECT_ID: Final = re.compile(r"p-[a-z0-9]{1,14}")
+_PROJECT_ID: Final = re.compile(PROJECT_ID)
 _ACCOUNT_ID: Final = re.compile(r"\d{12}")
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _PHYSICAL_ID: Final = re.compile(

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from lambdas.model_promotion.errors import PromotionError
 from lambdas.model_promotion.names import PROMOTED_PREFIX
-from lambdas.shared.product_names import PRODUCT_PREFIX
+from lambdas.shared.product_names import PRODUCT_PREFIX, PROJECT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAME: Final = r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}"
-_PROJECT_GROUP: Final = re.compile(r"[a-z0-9](?:-*[a-z0-9]){0,31}-(p-[a-z0-9]{1,14})")
+_PROJECT_GROUP: Final = re.compile(rf"[a-z0-9](?:-*[a-z0-9]){{0,31}}-({PROJECT_ID})")
 """Groups of projects, ``<project name>-<project id>``: at most 49 characters, and the id is what follows the last
 ``-p-`` but letters and digits, so that no project's group can be read as another's."""
 

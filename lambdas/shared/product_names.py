@@ -11,6 +11,13 @@ from typing import Final
 PRODUCT_PREFIX: Final = "mlp-"
 """Prefix of every named resource that a product makes, so that roles can be scoped to it."""
 
+PROJECT_ID: Final = "p-[a-z0-9]{1,14}"
+"""Pattern of project ids as SageMaker makes them, no longer than every derived name allows."""
+
+PROJECT_ROLE_PATH: Final = "/ml-platform/project/"
+PERSONA_ROLE_PATH: Final = "/ml-platform/persona/"
+"""Paths of the roles of projects, and of those of people, which have a folder for each persona."""
+
 BASE_STACK_SUFFIX: Final = "-base"
 """End of the name of a stage's first stack, with bucket, key and roles: ``mlp-p-abc123-prod-base``."""
 

@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicecatalog as servicecatalog
 
+from lambdas.shared import product_names
 from products.shared import custom_resources, names, template
 from products.shared.form import patterns
 from products.shared.form.parameters import Form, Question
@@ -119,7 +120,7 @@ QUESTIONS: Final = (
         label="Projects (optional)",
         description="Ids of projects that may train on the tables, with commas between. E.g. p-abc123,p-def456.",
         default="",
-        pattern=r"^$|^p-[a-z0-9]{1,14}(,p-[a-z0-9]{1,14})*$",
+        pattern=f"^$|^{product_names.PROJECT_ID}(,{product_names.PROJECT_ID})*$",
         longest=2000,
         problem="Blank, or ids of projects with commas and no spaces between, e.g. p-abc123",
     ),

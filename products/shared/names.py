@@ -26,7 +26,7 @@ PIPELINE_STACK: Final = "MlPlatformPipeline"
 
 LAUNCH_ROLE: Final = "ml-platform-launch"
 BOUNDARY_POLICY: Final = "ml-platform-boundary"
-PROJECT_ROLE_PATH: Final = "/ml-platform/project/"
+PROJECT_ROLE_PATH: Final = product_names.PROJECT_ROLE_PATH
 BASELINE_ROLE_PATH: Final = "/ml-platform/baseline/"
 HUB_ROLE_PATH: Final = "/ml-platform/hub/"
 """Path of the hub's roles that read what projects register; released templates admit roles below it and no others."""
@@ -37,7 +37,7 @@ DEPLOYMENT_ROLE_PATH: Final = "/ml-platform/deployment/"
 DATA_POLICY_PATH: Final = "/ml-platform/data/"
 """Path of the policies with which data-access products open files to people."""
 
-STUDIO_ROLE_PATH: Final = "/ml-platform/persona/none/"
+STUDIO_ROLE_PATH: Final = f"{product_names.PERSONA_ROLE_PATH}none/"
 """Path of a domain's execution role, with which profiles without a persona open Studio; no job gets it."""
 
 LEAD: Final = "lead-data-scientist"
@@ -156,7 +156,7 @@ def persona_role_path(persona: str) -> str:
     """
     if persona not in PERSONAS:
         raise ValueError(f"persona {persona!r} is unknown: use one of {', '.join(PERSONAS)}")
-    return f"/{PREFIX}/persona/{persona}/"
+    return f"{product_names.PERSONA_ROLE_PATH}{persona}/"
 
 
 def artifact_bucket(hub_account_id: str, region: str) -> str:
@@ -195,7 +195,7 @@ DOMAIN_BUCKET: Final = "mlp-d-${DomainName}-${Unique}-${AWS::AccountId}-${AWS::R
 PROJECT_NAME_PATTERN: Final = r"^[a-z0-9](-*[a-z0-9]){0,31}$"
 """Project names: SageMaker's pattern in lower case, because SageMaker writes names in lower case into ARNs."""
 
-PROJECT_ID_PATTERN: Final = r"^p-[a-z0-9]{1,14}$"
+PROJECT_ID_PATTERN: Final = f"^{product_names.PROJECT_ID}$"
 """Project ids as SageMaker makes them, at most `PROJECT_ID_MAX` characters so that every derived name fits."""
 
 DOMAIN_NAME_PATTERN: Final = r"^[a-z0-9](-*[a-z0-9]){0,19}$"
